@@ -1,0 +1,97 @@
+"""What is wrong with a spec, where, and how to cure it.
+
+Knows nothing of YAML or of mathematics: a place is a line and a column of some text.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """A position in a text, as editors count: line and column from 1, in characters."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One thing that is wrong."""
+
+    place: Place
+    message: str  # what was found and what was expected
+    cure: str | None = None  # what to write instead
+
+
+class SpecError(Exception):
+    """A spec that cannot be built, with every mistake that one pass over it found.
+
+    `path`, `line`, `column`, `message` and `cure` are those of the first mistake;
+    `mistakes` holds all of them, in the order of their places.
+    """
+
+    def __init__(self, path: str, text: str, mistakes: list[Mistake]):
+        self.path = path
+        self.mistakes = tuple(sorted(mistakes, key=lambda mistake: mistake.place))
+        first = self.mistakes[0]
+        self.line, self.column = first.place.line, first.place.column
+        self.message, self.cure = first.message, first.cure
+        self._lines = text.splitlines()
+        super().__init__(self._report())
+
+    def __reduce__(self):
+        # Builds run in worker processes: the error has to survive the way back.
+        return SpecError, (self.path, "\n".join(self._lines), list(self.mistakes))
+
+    def _report(self) -> str:
+        return "\n".join(self._describe(mistake) for mistake in self.mistakes)
+
+    def _describe(self, mistake: Mistake) -> str:
+        line, column = mistake.place.line, mistake.place.column
+        cure = f"; {mistake.cure}" if mistake.cure else ""
+        report = f"{self.path}:{line}:{column}: error: {_printable(mistake.message + cure)}"
+        if not 1 <= line <= len(self._lines):
+            return report
+        source, caret = _window(self._lines[line - 1], column)
+        return f"{report}\n    {source}\n    {caret}"
+
+
+class Mistakes:
+    """Collects the mistakes of one pass, so that all of them are reported together."""
+
+    def __init__(self, path: str, text: str):
+        self._path, self._text = path, text
+        self._found: list[Mistake] = []
+
+    def add(self, place: Place, message: str, cure: str | None = None) -> None:
+        """Note a mistake and go on."""
+        mistake = Mistake(place, message, cure)
+        if mistake not in self._found:
+            self._found.append(mistake)
+
+    def fatal(self, place: Place, message: str, cure: str | None = None) -> SpecError:
+        """The error to raise when nothing after this mistake could be read."""
+        self.add(place, message, cure)
+        return SpecError(self._path, self._text, self._found)
+
+    def stop(self) -> None:
+        """Raise what was found, if anything was."""
+        if self._found:
+            raise SpecError(self._path, self._text, self._found)
+
+
+def _window(line: str, column: int, width: int = 100) -> tuple[str, str]:
+    """The part of a line around a column, and a caret line under it."""
+    start = 0 if column <= width else column - width // 2
+    shown = _printable(line[start : start + width])
+    head = line[start : column - 1]
+    indent = sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in head)
+    return shown, " " * indent + "^"
+
+
+def _printable(text: str) -> str:
+    """Control characters would reach somebody's terminal: show them as a replacement sign."""
+    return "".join(char if char.isprintable() else "�" for char in text.replace("\t", " "))
