@@ -1,0 +1,92 @@
+# `make help` lists the targets. What they need is Python 3.10 or newer, git and make; the rest they fetch.
+
+.DEFAULT_GOAL := help
+.PHONY: help venv tex demo test generated check-generated references wheel clean
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+PEERS  := $(VENV)/.peers
+SPEC   ?= specs/peephole_lstm.yaml
+
+TEX_PACKAGES := texlive-latex-base texlive-latex-recommended texlive-pictures
+TEX_FILES    := scrartcl.cls tikz.sty booktabs.sty listings.sty mathtools.sty microtype.sty
+HAS_TEX      := command -v pdflatex >/dev/null 2>&1 && kpsewhich $(TEX_FILES) >/dev/null 2>&1
+
+SAY   := printf '%-12s %s\n'
+PIP   := $(BIN)/python -m pip --disable-pip-version-check --quiet
+BUILD := $(BIN)/lstmgen build
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: $(READY)  ## the environment, in .venv
+
+# The stamp holds the folder it was made in: an environment that was moved is made anew.
+ifneq ($(shell cat $(READY) 2>/dev/null),$(CURDIR))
+.PHONY: $(READY)
+endif
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  $(SAY) python "lstmgen needs Python 3.10 or newer; if you have one under another name:"; \
+	  $(SAY) "" "make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  $(SAY) python "$(PYTHON) cannot make environments; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@$(SAY) venv "making $(VENV), which takes about a minute, once"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) install --editable '.[test]'
+	@printf '%s\n' '$(CURDIR)' > $@
+
+$(PEERS): $(READY)
+	@$(SAY) peers "installing PyTorch and ONNX Runtime, to compare with"
+	@$(PIP) install --editable '.[peers]'
+	@touch $@
+
+# Without TeX everything but the PDFs works, so this never fails.
+tex:  ## TeX, where it is missing and can be installed
+	@$(HAS_TEX) && exit 0; \
+	if ! command -v apt-get >/dev/null 2>&1; then root=none; \
+	elif [ "$$(id -u)" = 0 ]; then root=; \
+	elif sudo -n true 2>/dev/null; then root='sudo -n'; \
+	else root=none; fi; \
+	if [ "$$root" != none ]; then \
+	  $(SAY) tex "installing $(TEX_PACKAGES)"; \
+	  apt="$$root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300"; \
+	  { $$apt update; $$apt install -y --no-install-recommends $(TEX_PACKAGES); } >/dev/null </dev/null; \
+	  $(HAS_TEX) && exit 0; \
+	fi; \
+	$(SAY) tex "no complete TeX is installed, so PDFs are skipped; they need"; \
+	$(SAY) "" "Debian, Ubuntu: apt-get install --no-install-recommends $(TEX_PACKAGES)"; \
+	$(SAY) "" "elsewhere: TeX Live or MiKTeX with KOMA-Script, TikZ, booktabs, listings, mathtools, microtype"
+
+demo: venv tex  ## a peephole LSTM: module, derivation, PDF; then a character model trained with it
+	@$(BUILD) $(SPEC) -o generated $$($(HAS_TEX) && echo --pdf || echo --no-pdf)
+	@for file in generated/$(basename $(notdir $(SPEC))).*; do $(SAY) demo "$$file"; done
+	@$(BIN)/python examples/char_model.py --short
+
+test: venv tex  ## all tests
+	@$(SAY) ruff "$$($(BIN)/ruff --version)"
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/python -m pytest -q
+
+generated: venv  ## rebuilds generated/ from specs/
+	@$(BUILD) specs/*.yaml -o generated --force
+
+check-generated: venv  ## is generated/ what specs/ gives?
+	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && trap 'exit 1' INT TERM && \
+	$(BUILD) specs/*.yaml -o "$$fresh" && \
+	{ diff -ru -x '*.pdf' -x __pycache__ generated "$$fresh" || { \
+	  $(SAY) generated "is out of step with specs/, as shown; to rebuild it: make generated"; exit 1; }; }
+
+references: $(PEERS)  ## records other implementations' results anew, in tests/references
+	@$(BIN)/python tests/references/record.py
+
+wheel: venv  ## wheel and source distribution, in dist/
+	@$(BIN)/python -m build --no-isolation --outdir dist . >/dev/null
+	@for file in dist/*; do $(SAY) wheel "$$file"; done
+
+clean:  ## removes the environment and all that can be made anew, PDFs included
+	@rm -rf $(VENV) dist build .pytest_cache .ruff_cache .hypothesis *.egg-info generated/*.pdf
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,38 @@
+"""What all tests share. A spec is tested by every test of `spec_path` the moment it lies in specs/."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import settings
+
+from lstmgen.resources import packaged_specs
+
+settings.register_profile("lstmgen", deadline=None)  # a machine under load is no reason to fail
+settings.load_profile("lstmgen")
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(params=packaged_specs(), ids=lambda path: path.stem)
+def spec_path(request) -> Path:
+    """Each spec that comes with lstmgen."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def load_module() -> Callable[[Path], ModuleType]:
+    """Loads a generated module by its path, each time as a module of its own."""
+
+    def load(path: Path) -> ModuleType:
+        location = importlib.util.spec_from_file_location(f"generated_{next(_numbers)}_{path.stem}", path)
+        module = importlib.util.module_from_spec(location)
+        location.loader.exec_module(module)
+        return module
+
+    return load
