@@ -1,0 +1,142 @@
+"""Expressions as text: as a spec would write them, or with symbols for a terminal."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from .expressions import (
+    Adjoint, Call, Compare, Expression, MatVec, Negative, Number, Outside, Power, Product, Quotient,
+    Size, Sum, Value,
+)
+
+# How tightly an expression binds; an operand that binds less tightly than its place needs parentheses.
+COMPARISON, SUM, NEGATIVE, PRODUCT, POWER, ATOM = range(6)
+
+
+def decimal(value: Fraction) -> str:
+    """The shortest way to write an exact number: an integer, a decimal, or a quotient."""
+    if value.denominator == 1:
+        digits = str(abs(value.numerator))
+        if len(digits) > 15:
+            return repr(float(value))
+        return str(value.numerator)
+    rest = value.denominator
+    for prime in (2, 5):
+        while rest % prime == 0:
+            rest //= prime
+    if rest == 1:
+        written = repr(float(value))
+        if Fraction(written) == value:
+            return written
+    return f"{value.numerator}/{value.denominator}"
+
+
+def source(expression: Expression) -> str:
+    """As a spec writes it: `z * i + c[t-1] * f`. Adjoints are `d_c`, `d_c[t+1]`."""
+    return _Source().spell(expression)[0]
+
+
+def symbols(expression: Expression) -> str:
+    """For a terminal: `z ⊙ i + c[t-1] ⊙ f`, with δc for the gradient at c."""
+    return _Symbols().spell(expression)[0]
+
+
+def plain(expression: Expression, unicode: bool) -> str:
+    """Either of the two."""
+    return symbols(expression) if unicode else source(expression)
+
+
+class _Source:
+    times, matmul, gradient, minus = " * ", " @ ", "d_", "-"
+
+    def spell(self, expression: Expression) -> tuple[str, int]:
+        """The text and how tightly it binds."""
+        match expression:
+            case Number(value=value):
+                return self.number(value)
+            case Size(symbol=symbol):
+                return symbol, ATOM
+            case Value(name=name, lag=lag):
+                return name + _time(lag), ATOM
+            case Adjoint(name=name, lag=lag):
+                return self.gradient + name + _time(lag), ATOM
+            case Outside(name=name, lag=lag):
+                return f"dy_{name}{_time(lag)}", ATOM
+            case Sum(terms=terms):
+                return self.sum(terms), SUM
+            case Negative(operand=operand):
+                return self.minus + self.inside(operand, PRODUCT), NEGATIVE
+            case Product(factors=factors):
+                spelled = [self.inside(factor, PRODUCT) for factor in factors[:1]]
+                spelled += [self.inside(factor, POWER) for factor in factors[1:]]
+                return self.times.join(spelled), PRODUCT
+            case Quotient(numerator=numerator, denominator=denominator):
+                return f"{self.inside(numerator, PRODUCT)} / {self.inside(denominator, POWER)}", PRODUCT
+            case MatVec(matrix=matrix, vector=vector):
+                return self.matvec(matrix, vector), PRODUCT
+            case Power(base=base, exponent=exponent):
+                return self.power(base, exponent), POWER
+            case Call(function=function, arguments=arguments):
+                return self.call(function, arguments), ATOM
+            case Compare(relation=relation, left=left, right=right):
+                return f"{self.inside(left, SUM)} {relation} {self.inside(right, SUM)}", COMPARISON
+        raise TypeError(f"no expression: {expression!r}")
+
+    def inside(self, expression: Expression, needed: int) -> str:
+        text, tightness = self.spell(expression)
+        return f"({text})" if tightness < needed else text
+
+    def number(self, value: Fraction) -> tuple[str, int]:
+        text = decimal(value)
+        if "/" in text:
+            return text, PRODUCT
+        return text, NEGATIVE if value < 0 else ATOM
+
+    def sum(self, terms: tuple[Expression, ...]) -> str:
+        text = self.inside(terms[0], SUM)
+        for term in terms[1:]:
+            sign, body = (self.minus, term.operand) if isinstance(term, Negative) else ("+", term)
+            if isinstance(term, Number) and term.value < 0:
+                sign, body = self.minus, Number(-term.value)
+            text += f" {sign} {self.inside(body, NEGATIVE)}"
+        return text
+
+    def matvec(self, matrix: Expression, vector: Expression) -> str:
+        return f"{self.inside(matrix, PRODUCT)}{self.matmul}{self.inside(vector, POWER)}"
+
+    def power(self, base: Expression, exponent: Expression) -> str:
+        return f"{self.inside(base, ATOM)} ** {self.inside(exponent, POWER)}"
+
+    def call(self, function: str, arguments: tuple[Expression, ...]) -> str:
+        return f"{function}({', '.join(self.spell(argument)[0] for argument in arguments)})"
+
+
+_SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
+
+class _Symbols(_Source):
+    times, matmul, gradient, minus = " ⊙ ", " ", "δ", "−"
+
+    def spell(self, expression: Expression) -> tuple[str, int]:
+        match expression:
+            case MatVec(matrix=Call(function="transpose", arguments=(Value(name=name),)), vector=vector):
+                return f"{name}ᵀ {self.inside(vector, POWER)}", PRODUCT
+            case Call(function="outer", arguments=(left, right)):
+                return f"{self.inside(left, POWER)} {self.inside(right, ATOM)}ᵀ", PRODUCT
+            case Outside(name=name, lag=lag):
+                return f"∂L/∂{name}{_time(lag)}", ATOM
+        return super().spell(expression)
+
+    def power(self, base: Expression, exponent: Expression) -> str:
+        if isinstance(exponent, Number) and exponent.value.denominator == 1:
+            return self.inside(base, ATOM) + str(exponent.value).translate(_SUPERSCRIPT)
+        return super().power(base, exponent)
+
+    def call(self, function: str, arguments: tuple[Expression, ...]) -> str:
+        if function == "Fill":
+            return f"𝟏 {self.inside(arguments[0], POWER)}"
+        return super().call({"sigmoid": "σ"}.get(function, function), arguments)
+
+
+def _time(lag: int) -> str:
+    return "" if lag == 0 else f"[t{lag:+d}]"
