@@ -15,13 +15,14 @@ TEX_FILES    := scrartcl.cls tikz.sty booktabs.sty listings.sty mathtools.sty mi
 HAS_TEX      := command -v pdflatex >/dev/null 2>&1 && kpsewhich $(TEX_FILES) >/dev/null 2>&1
 
 SAY   := printf '%-12s %s\n'
-PIP   := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP   := $(BIN)/python -m pip --disable-pip-version-check -qq
 BUILD := $(BIN)/lstmgen build
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: $(READY)  ## the environment, in .venv
+	@:
 
 # The stamp holds the folder it was made in: an environment that was moved is made anew.
 ifneq ($(shell cat $(READY) 2>/dev/null),$(CURDIR))
@@ -66,10 +67,10 @@ demo: venv tex  ## a peephole LSTM: module, derivation, PDF; then a character mo
 	@for file in generated/$(basename $(notdir $(SPEC))).*; do $(SAY) demo "$$file"; done
 	@$(BIN)/python examples/char_model.py --short
 
+# The tests run even where ruff finds something, so that one run tells all.
 test: venv tex  ## all tests
-	@$(SAY) ruff "$$($(BIN)/ruff --version)"
-	@$(BIN)/ruff check --quiet .
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/ruff check --quiet --output-format concise .; style=$$?; \
+	$(BIN)/python -m pytest -q && exit $$style
 
 generated: venv  ## rebuilds generated/ from specs/
 	@$(BUILD) specs/*.yaml -o generated --force

@@ -59,7 +59,8 @@ def test_the_source_distribution_holds_what_a_wheel_and_the_tests_need(built):
         names = {name.partition("/")[2] for name in source.getnames()}
     assert names_under("lstmgen", "templates", "specs", "tests") <= names
     assert {"pyproject.toml", "LICENSE", "Makefile"} <= names
-    assert not [name for name in names if name.startswith((".venv/", "dist/", ".ci/")) or "__pycache__" in name]
+    unwanted = (".venv/", "dist/", ".ci/")
+    assert not [name for name in names if name.startswith(unwanted) or "__pycache__" in name]
 
 
 def test_an_installed_wheel_finds_its_own_folders(built, tmp_path):
@@ -75,7 +76,9 @@ def test_an_installed_wheel_finds_its_own_folders(built, tmp_path):
         "from lstmgen.resources import SPECS, TEMPLATES, packaged_specs\n"
         "print(TEMPLATES, SPECS, *(path.name for path in packaged_specs()), sep='\\n')"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True)
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     shown = done.stdout.splitlines()
     inside = site.resolve() / "lstmgen"
     assert shown[:2] == [str(inside / "templates"), str(inside / "specs")]
