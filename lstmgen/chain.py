@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 from . import functions
 from .expressions import (
-    ONE, ZERO, Adjoint, Call, Compare, Expression, MatVec, Negative, Number, Outside, Product, Sum, Value,
-    negative, product, total, transform, values,
+    ONE, ZERO, Adjoint, Call, Compare, Expression, MatVec, Negative, Number, Outside, Product, Quotient, Sum,
+    Value, negative, product, total, transform, values,
 )
 from .graph import Graph, Stage
 from .language import parse_rule
@@ -128,8 +128,8 @@ class _Sweep:
 
     def _gradient(self, name: str) -> Gradient:
         forks = self.forks.get(name, [])
-        order = {OUTPUT: 0}
-        ranked = sorted(forks, key=lambda fork: (order.get(fork.kind, 1), fork.lag))
+        position = {stage.name: index for index, stage in enumerate(self.graph.stages)}
+        ranked = sorted(forks, key=lambda fork: (fork.kind != OUTPUT, fork.lag, position[fork.reader]))
         return Gradient(name, self.graph.shapes[name], tuple(ranked))
 
     # ------------------------------------------------------------------ one stage
@@ -267,6 +267,10 @@ def _times(upstream: Expression, local: Expression, shape: Shape, shapes: Mappin
         case Call(function=functions.WHERE, arguments=(Compare() as comparison, chosen, other)):
             return Call(functions.WHERE, (comparison, _times(upstream, chosen, shape, shapes),
                                           _times(upstream, other, shape, shapes)))
+        case Quotient(numerator=numerator, denominator=denominator):
+            return Quotient(_times(upstream, numerator, shape, shapes), denominator)
+        case Negative(operand=Quotient() as operand):
+            return Negative(_times(upstream, operand, shape, shapes))
     return product(upstream, local)
 
 

@@ -372,6 +372,7 @@ class _Normaliser:
         self.shapes = dict(builder.shapes)
         self.taken = set(builder.declared) | set(builder.equations) | set(builder.constants) | set(builder.symbols)
         self.made: list[Stage] = []
+        self.unnamed: set[str] = set()  # stages that the spec gave no name
         self.known: dict[Expression, str] = {}  # what has a stage already
 
     def stages(self, order: list[str]) -> tuple[tuple[Stage, ...], str | None]:
@@ -453,7 +454,9 @@ class _Normaliser:
         if _is_atom(normal):
             return normal
         if normal not in self.known:
-            self._append(self._free_name(f"{self.owner}_pre" if pre else self._name_for(normal)), normal)
+            name = self._free_name(f"{self.owner}_pre" if pre else self._name_for(normal))
+            self.unnamed.add(name)
+            self._append(name, normal)
         return Value(self.known[normal], 0, expression.at)
 
     def _expanded(self, call: Call, top: bool) -> Expression:
@@ -480,9 +483,11 @@ class _Normaliser:
     def _name_for(self, expression: Expression) -> str:
         """tanh_c for tanh(c), r_h_prev for r * h[t-1], else the owner's name and a number."""
         match expression:
-            case Call(function=function, arguments=(Value(name=name, lag=lag),)):
+            case Call(function=function, arguments=(Value(name=name, lag=lag),)) if name not in self.unnamed or name.endswith("_pre"):
                 return f"{function}_{name}{'_prev' * -lag}"
-            case Product(factors=(Value(name=left, lag=early), Value(name=right, lag=lag))):
+            case Product(factors=(Value(name=left, lag=early), Value(name=right, lag=lag))) if not (
+                {left, right} & self.unnamed
+            ):
                 return f"{left}{'_prev' * -early}_{right}{'_prev' * -lag}"
         count = 1
         while f"{self.owner}_{count}" in self.taken:
