@@ -61,7 +61,8 @@ def read(text: str, path: str) -> CellSpec:
     root = parse(text, path)
     mistakes = Mistakes(path, text)
     if not isinstance(root, Mapping):
-        raise mistakes.fatal(root.place, f"a spec must be a mapping, not {describe(root)}", "begin with 'name: ...'")
+        message = f"a spec must be a mapping, not {describe(root)}"
+        raise mistakes.fatal(root.place, message, "begin with 'name: ...'")
     spec = _Reader(root, Fields(mistakes)).spec(path, text)
     mistakes.stop()
     return spec
@@ -92,7 +93,7 @@ class _Reader:
     """Reads one spec's root mapping, key by key, noting mistakes."""
 
     def __init__(self, root: Mapping, fields: Fields):
-        self._root, self._fields = root, fields
+        self._root, self._fields, self._wrong = root, fields, fields.wrong
 
     def spec(self, path: str, source: str) -> CellSpec:
         """Everything, in the order of the records."""
@@ -140,7 +141,7 @@ class _Reader:
             self._equation_keys()
             return False
         if "equations" in self._root:
-            self._fields.wrong(
+            self._wrong(
                 self._root.key("equations").place,
                 "a spec has either 'cell' with switches or 'equations', and this one has both",
                 "take one of them out; 'lstmgen expand' prints what the switches stand for",
@@ -152,19 +153,18 @@ class _Reader:
         for key, _ in self._root.items:
             if key.value in switches.ALL_SWITCHES:
                 message = f"'{key.value}' is a switch, and switches belong to 'cell'"
-                self._fields.wrong(key.place, message, "add 'cell: lstm', or write the equations out")
-        known = (*HEAD, *SHARED, *BODY)
-        self._unknown_keys(known, (*known, "cell"), switches.ALL_SWITCHES)
+                self._wrong(key.place, message, "add 'cell: lstm', or write the equations out")
+        self._unknown_keys((*HEAD, *SHARED, *BODY), switches.ALL_SWITCHES)
         missing = [key for key in REQUIRED if key not in self._root]
         if missing == list(REQUIRED):
-            self._fields.wrong(
+            self._wrong(
                 self._root.place,
                 "the spec says no cell: it has neither 'equations' nor 'cell'",
                 "add state, equations and output, or 'cell: lstm'",
             )
             return
         for key in missing:
-            self._fields.wrong(self._root.place, f"the key '{key}' is missing", f"add '{key}: ...'")
+            self._wrong(self._root.place, f"the key '{key}' is missing", f"add '{key}: ...'")
 
     def _switch_keys(self) -> None:
         cell = getattr(self._root.get("cell"), "value", "")
@@ -172,25 +172,24 @@ class _Reader:
         for key, _ in self._root.items:
             if key.value in BODY and key.value != "equations":
                 message = f"'{key.value}' belongs to a spec of equations, and this one has 'cell'"
-                self._fields.wrong(key.place, message, "take it out, or start from what 'lstmgen expand' prints")
+                self._wrong(key.place, message, "take it out, or start from what 'lstmgen expand' prints")
             elif key.value in switches.ALL_SWITCHES and key.value not in own:
                 message = f"'{key.value}' is no switch of {cell}"
-                self._fields.wrong(key.place, message, f"{cell} takes {', '.join(own)}")
-        known = (*HEAD, *SHARED, "cell", *own)
-        self._unknown_keys(known, known, (*BODY, *switches.ALL_SWITCHES))
+                self._wrong(key.place, message, f"{cell} takes {', '.join(own)}")
+        self._unknown_keys((*HEAD, *SHARED, "cell", *own), (*BODY, *switches.ALL_SWITCHES))
 
-    def _unknown_keys(self, known: tuple[str, ...], suggested: tuple[str, ...], answered: tuple[str, ...]) -> None:
+    def _unknown_keys(self, known: tuple[str, ...], answered: tuple[str, ...]) -> None:
         """Object to keys of no form. `answered` have been objected to already."""
         for key, _ in self._root.items:
             if key.value not in known and key.value not in answered:
-                cure = names.did_you_mean(key.value, (*suggested, *answered))
-                self._fields.wrong(key.place, f"unknown key '{key.value}'", cure or "take it out")
+                cure = names.did_you_mean(key.value, (*known, *answered, "cell"))
+                self._wrong(key.place, f"unknown key '{key.value}'", cure or "take it out")
 
     # -- the head
 
     def _name(self) -> str:
         if "name" not in self._root:
-            self._fields.wrong(self._root.place, "the key 'name' is missing", "add 'name: my_cell'")
+            self._wrong(self._root.place, "the key 'name' is missing", "add 'name: my_cell'")
             return ""
         node = self._root.get("name")
         if not isinstance(node, Scalar) or node.kind != "text":
@@ -198,7 +197,7 @@ class _Reader:
             return ""
         objection = _objection_to_module(node.value)
         if objection:
-            self._fields.wrong(node.place, f"'{node.value}' {objection}", "choose another name")
+            self._wrong(node.place, f"'{node.value}' {objection}", "choose another name")
         return node.value
 
     def _prose(self, key: str, longest: int) -> str:
@@ -237,8 +236,9 @@ class _Reader:
         if "output" in self._root:
             outputs = self._fields.list_of(self._root.get("output"), "an output", self._fields.mention)
             if not outputs and isinstance(self._root.get("output"), Sequence):
-                self._fields.wrong(self._root.get("output").place, "'output' names nothing", "name a stage")
-        return Equations(self._declarations("state", "a state"), self._parameters(), self._equations(), outputs)
+                self._wrong(self._root.get("output").place, "'output' names nothing", "name a stage")
+        states = self._declarations("state", "a state")
+        return Equations(states, self._parameters(), self._equations(), outputs)
 
     def _pairs(self, key: str, example: str, what: str) -> Iterator[tuple[Scalar, str, Node]]:
         """The items of a section: the key, the name that it declares, the value."""
@@ -252,12 +252,12 @@ class _Reader:
         if mapping is None:
             return ()
         if not mapping.items and key in ("inputs", "state", "equations"):
-            self._fields.wrong(mapping.place, f"'{key}' is empty", f"a cell has at least one, for example {example}")
+            self._wrong(mapping.place, f"'{key}' is empty", f"write at least one, for example {example}")
         return mapping.items
 
     def _declarations(self, key: str, what: str) -> tuple[Declaration, ...]:
         found = []
-        for node, name, value in self._pairs(key, "{%s: H}" % {"state": "h"}.get(key, "x"), what):
+        for node, name, value in self._pairs(key, "{h: H}", what):
             shape = self._fields.shape(value, f"the shape of '{name}'")
             found.append(Declaration(name, shape or (), node.place))
         return tuple(found)
@@ -280,12 +280,12 @@ class _Reader:
             return Parameter(name, shape or (), node.place)
         self._fields.known_keys(value, ("shape", "init"), f"the parameter '{name}'")
         if "shape" not in value:
-            self._fields.wrong(node.place, f"the parameter '{name}' has no shape", "add 'shape: [H]'")
+            self._wrong(node.place, f"the parameter '{name}' has no shape", "add 'shape: [H]'")
             return Parameter(name, (), node.place)
         shape = self._fields.shape(value.get("shape"), f"the shape of '{name}'")
         init = self._init(value.get("init"), f"the init of '{name}'") if "init" in value else None
         if init == "identity" and shape is not None and len(shape) != 2:
-            self._fields.wrong(value.get("init").place, f"'{name}' is no matrix to be the identity", "give a number")
+            self._wrong(value.get("init").place, f"'{name}' is no matrix to be the identity", "give a number")
         return Parameter(name, shape or (), node.place, init)
 
     def _init(self, node: Node, what: str) -> Fraction | str | None:
@@ -307,7 +307,7 @@ class _Reader:
 
     def _limit(self, key: str, count: int, most: int) -> None:
         if count > most:
-            self._fields.wrong(self._root.key(key).place, f"there are {count} {key}, and the limit is {most}")
+            self._wrong(self._root.key(key).place, f"there are {count} {key}, and the limit is {most}")
 
     # -- the other sections
 
@@ -319,7 +319,7 @@ class _Reader:
                 continue
             self._fields.name(value, "a keyword")
             if any(word.name == earlier.keyword for earlier in found):
-                self._fields.wrong(word.place, f"the keyword '{word.name}' is taken twice", "rename one of them")
+                self._wrong(word.place, f"the keyword '{word.name}' is taken twice", "rename one of them")
             found.append(Dimension(symbol, word.name, node.place))
         return tuple(found)
 
@@ -342,7 +342,7 @@ class _Reader:
                 continue
             name, arguments = head
             if name in functions.PUBLIC:
-                self._fields.wrong(node.place, f"'{name}' is a function of the language", "choose another name")
+                self._wrong(node.place, f"'{name}' is a function of the language", "choose another name")
             found.append(Function(name, arguments, body, node.place))
         return tuple(found)
 
@@ -371,7 +371,7 @@ class _Reader:
             if low is None or high is None:
                 continue
             if low >= high:
-                self._fields.wrong(value.place, f"{what} is empty", "write the lower bound first")
+                self._wrong(value.place, f"{what} is empty", "write the lower bound first")
             found.append(Range(node.value, low, high, node.place))
         return tuple(found)
 
@@ -397,12 +397,12 @@ class _Reader:
         if not body.outputs:  # which is reported already
             return targets, loss
         if len(body.outputs) > 1:
-            self._fields.wrong(loss.place, "'squared_error' is for a cell of one output", written_out)
+            self._wrong(loss.place, "'squared_error' is for a cell of one output", written_out)
             return targets, loss
         output = body.outputs[0].name
         given = next((target for target in targets if target.name == "target"), None)
         if given is None and output not in shapes:
-            self._fields.wrong(
+            self._wrong(
                 loss.place,
                 f"'squared_error' needs the size of its target: the output '{output}' is no state",
                 f"add 'targets: {{target: ...}}' with the shape of '{output}'",
@@ -421,7 +421,7 @@ class _Check:
     """What two parts of a spec have to say about each other."""
 
     def __init__(self, spec: CellSpec, fields: Fields, root: Mapping):
-        self._spec, self._fields, self._root = spec, fields, root
+        self._spec, self._wrong, self._root = spec, fields.wrong, root
         self._stages = {equation.name for equation in spec.equations}
         self._states = {state.name for state in spec.states}
 
@@ -434,7 +434,6 @@ class _Check:
         self._outputs_are_stages()
         self._initial_values()
         self._ranges()
-        self._dims()
 
     def _names_are_unique(self) -> None:
         seen: dict[str, tuple[str, Place]] = {}
@@ -444,16 +443,15 @@ class _Check:
                 continue
             other, first = seen[name]
             where = f" in line {first.line}" if first.line != place.line else ""
-            self._fields.wrong(
-                place, f"'{name}' is already {other}{where}, and cannot be {what} as well", "rename one of them"
-            )
+            message = f"'{name}' is already {other}{where}, and cannot be {what} as well"
+            self._wrong(place, message, "rename one of them")
 
     def _states_are_computed(self) -> None:
         for state in self._spec.states:
             if state.name not in self._stages:
                 near = names.nearest(state.name, self._stages - self._states)
                 cure = f"add an equation '{state.name}: ...'"
-                self._fields.wrong(
+                self._wrong(
                     state.place,
                     f"the state '{state.name}' is never computed: it has no equation",
                     f"{cure}, or did you mean '{near}'?" if near else cure,
@@ -465,9 +463,9 @@ class _Check:
             if output.name not in self._stages:
                 cure = names.did_you_mean(output.name, self._stages)
                 message = f"the output '{output.name}' is no stage: no equation computes it"
-                self._fields.wrong(output.place, message, cure or "name one of the equations")
+                self._wrong(output.place, message, cure or "name one of the equations")
             elif output.name in seen:
-                self._fields.wrong(output.place, f"the output '{output.name}' is here twice", "keep one of them")
+                self._wrong(output.place, f"the output '{output.name}' is here twice", "keep one of them")
             seen.add(output.name)
 
     def _initial_values(self) -> None:
@@ -475,11 +473,11 @@ class _Check:
         for initial in self._spec.initial:
             if initial.state not in self._states:
                 cure = names.did_you_mean(initial.state, self._states)
-                self._fields.wrong(initial.place, f"'{initial.state}' is no state", cure)
+                self._wrong(initial.place, f"'{initial.state}' is no state", cure)
             if isinstance(initial.start, str) and initial.start not in parameters:
                 place = self._root.get("initial").get(initial.state).place
                 cure = names.did_you_mean(initial.start, parameters) or "declare it in 'parameters'"
-                self._fields.wrong(place, f"there is no parameter '{initial.start}'", cure)
+                self._wrong(place, f"there is no parameter '{initial.start}'", cure)
 
     def _ranges(self) -> None:
         spec = self._spec
@@ -487,16 +485,7 @@ class _Check:
         for item in spec.ranges:
             if item.name not in known:
                 cure = names.did_you_mean(item.name, known)
-                self._fields.wrong(item.place, f"'{item.name}' is no state, input, target or parameter", cure)
-
-    def _dims(self) -> None:
-        used = _words(self._spec)
-        for dimension in self._spec.dims:
-            if dimension.symbol not in used:
-                cure = names.did_you_mean(dimension.symbol, used & set(DEFAULT_DIMS))
-                self._fields.wrong(
-                    dimension.place, f"the dimension '{dimension.symbol}' is never used", cure or "take it out"
-                )
+                self._wrong(item.place, f"'{item.name}' is no state, input, target or parameter", cure)
 
     def _loss(self) -> None:
         """Targets and `loss_at` without a loss would be read by nothing."""
@@ -506,7 +495,7 @@ class _Check:
         for key in ("targets", "loss_at"):
             if key in self._root:
                 place = self._root.key(key).place
-                self._fields.wrong(place, f"there is '{key}' without a loss", "add 'loss: ...', or take it out")
+                self._wrong(place, f"there is '{key}' without a loss", "add 'loss: ...', or take it out")
 
 
 def _declared(spec: CellSpec) -> Iterator[tuple[str, str, Place]]:
@@ -555,7 +544,8 @@ def _with_default_dims(spec: CellSpec) -> CellSpec:
 
 def _words(spec: CellSpec) -> set[str]:
     """The words of every text in which a dimension's symbol may stand."""
-    texts = [axis for item in (*spec.inputs, *spec.states, *spec.parameters, *spec.targets) for axis in item.shape]
+    declared = (*spec.inputs, *spec.states, *spec.parameters, *spec.targets)
+    texts = [axis for item in declared for axis in item.shape]
     texts += [item.body for item in (*spec.equations, *spec.functions)]
     if spec.loss is not None:
         texts.append(spec.loss)

@@ -101,17 +101,19 @@ def _lstm_switches(root: Mapping, bias: bool, activations: dict[str, str], field
             "coupled gates are f = 1 - i, and the input or the forget gate is not among 'gates'",
             "name both in 'gates', or take 'coupled_gates' out",
         )
-    gates = tuple(letter for gate, letter in GATES.items() if gate in named and not (coupled and gate == "forget"))
+    gates = tuple(GATES[gate] for gate in GATES if gate in named and not (coupled and gate == "forget"))
     peepholes = _peepholes(root, gates, coupled, fields)
     full = False
     if "peephole_kind" in root:
         kind = fields.choice(root.get("peephole_kind"), "'peephole_kind'", ("diagonal", "full"))
         full = kind == "full"
         if full and not peepholes:
-            fields.wrong(root.key("peephole_kind").place, "there are no peepholes to be full", "add 'peepholes: true'")
+            place = root.key("peephole_kind").place
+            fields.wrong(place, "there are no peepholes to be full", "add 'peepholes: true'")
     recurrence = _switch(root, "gate_recurrence", False, fields)
     if recurrence and not gates:
-        fields.wrong(root.key("gate_recurrence").place, "there is no gate that could be fed back", "name one in 'gates'")
+        place = root.key("gate_recurrence").place
+        fields.wrong(place, "there is no gate that could be fed back", "name one in 'gates'")
     return _Lstm(
         gates=gates,
         coupled=coupled,
@@ -159,8 +161,9 @@ def _peepholes(root: Mapping, gates: tuple[str, ...], coupled: bool, fields: Fie
     for item in node.items:
         letter = GATES.get(getattr(item, "value", ""))
         if letter and letter not in gates:
-            why = "f = 1 - i takes no peephole" if coupled and letter == "f" else "that gate is not among 'gates'"
-            fields.wrong(item.place, f"no peephole can go to the {item.value} gate: {why}", "take it out of 'peepholes'")
+            why = "it is 1 - i" if coupled and letter == "f" else "it is not among 'gates'"
+            message = f"no peephole can go to the {item.value} gate: {why}"
+            fields.wrong(item.place, message, f"take '{item.value}' out of 'peepholes'")
     return tuple(letter for gate, letter in GATES.items() if gate in asked and letter in gates)
 
 
@@ -181,7 +184,7 @@ def _activations(root: Mapping, cell: str, fields: Fields) -> dict[str, str]:
     chosen = dict(ACTIVATIONS[cell])
     if "activations" not in root:
         return chosen
-    mapping = fields.mapping(root.get("activations"), "'activations'", "{%s: sigmoid}" % next(iter(chosen)))
+    mapping = fields.mapping(root.get("activations"), "'activations'", f"{{{next(iter(chosen))}: relu}}")
     if mapping is None:
         return chosen
     fields.known_keys(mapping, chosen, f"'activations' of {cell}")
@@ -211,9 +214,12 @@ class _Writer:
 
     def finish(self, **states: str) -> Equations:
         """The whole, given the axis of every state; h is the output."""
-        declared = tuple(Declaration(name, self._shape((axis,)), self._place) for name, axis in states.items())
-        output = Named("h", self._place)
-        return Equations(declared, tuple(self.parameters), tuple(self.equations), (output,))
+        return Equations(
+            tuple(Declaration(name, self._shape((axis,)), self._place) for name, axis in states.items()),
+            tuple(self.parameters),
+            tuple(self.equations),
+            (Named("h", self._place),),
+        )
 
     def _shape(self, axes: tuple[str, ...]) -> tuple[Text, ...]:
         return tuple(Text(axis, self._place) for axis in axes)
@@ -249,7 +255,7 @@ def _lstm(switches: _Lstm, place: Place) -> Equations:
     else:
         cell.equation("h", visible)
     fed_back = switches.gates if switches.gate_recurrence else ()
-    return cell.finish(h=_width(switches), c="H", **{gate: "H" for gate in fed_back})
+    return cell.finish(h=_width(switches), c="H", **dict.fromkeys(fed_back, "H"))
 
 
 def _width(switches: _Lstm) -> str:

@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Union
 
 import yaml
 
@@ -27,8 +26,10 @@ MAX_EXPONENT = 300
 
 _NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE]([-+]?[0-9]+))?", re.ASCII)
 _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
-# Line breaks that other programs count differently, marks that no editor shows, and halves of characters.
-_UNREADABLE = re.compile("[^\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+# Control characters, line breaks that other programs count differently, and halves of characters.
+_UNREADABLE = re.compile(
+    "[^\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)
 _BLANK = " \t\n"
 # What PyYAML lets through on malformed escapes and directives instead of an error of its own.
 _STRAY = (ValueError, OverflowError, IndexError)
@@ -98,17 +99,17 @@ class Scalar:
 
 @dataclass(frozen=True)
 class Sequence:
-    items: tuple["Node", ...]
+    items: tuple[Node, ...]
     place: Place
 
 
 @dataclass(frozen=True)
 class Mapping:
-    items: tuple[tuple[Scalar, "Node"], ...]  # no key twice
+    items: tuple[tuple[Scalar, Node], ...]  # no key twice
     place: Place
     flow: bool = False  # written in braces, where a comma ends a value
 
-    def get(self, key: str) -> "Node | None":
+    def get(self, key: str) -> Node | None:
         """The value of a key, None where it is not there."""
         return next((value for name, value in self.items if name.value == key), None)
 
@@ -120,7 +121,7 @@ class Mapping:
         return self.get(key) is not None
 
 
-Node = Union[Scalar, Sequence, Mapping]
+Node = Scalar | Sequence | Mapping
 
 
 def describe(node: Node) -> str:
@@ -265,7 +266,7 @@ class _Builder:
         else:
             self._root = node
 
-    def _close(self, collection: "_Open") -> Node:
+    def _close(self, collection: _Open) -> Node:
         nodes = collection.nodes
         if not collection.is_mapping:
             return Sequence(tuple(nodes), collection.place)
@@ -321,8 +322,8 @@ _SYNTAX = (
      "give it a key, or indent it if it goes on with the line above"),
     ("found unexpected end of stream", "a quote is opened here and never closed", "close it"),
     ("unexpected document separator", "a quote is opened here and never closed", "close it"),
-    ("expected alphabetic or numeric", "a value that begins with '*' or '&' means something else in YAML", _QUOTE),
-    ("unknown escape character", "a '\\' in double quotes begins an escape", "write '\\\\', or use single quotes"),
+    ("expected alphabetic or numeric", "in YAML a leading '*' or '&' means something else", _QUOTE),
+    ("unknown escape character", "in double quotes a '\\' begins an escape", "use single quotes"),
 )  # fmt: skip
 
 
@@ -332,7 +333,8 @@ def _explain(problem: yaml.MarkedYAMLError, text: str, mistakes: Mistakes) -> Sp
     mark = problem.problem_mark or problem.context_mark
     if "end>" in found.partition("got")[2] or "end of stream" in found or "document separator" in found:
         mark = problem.context_mark or mark  # where it was opened, not where the file ends
-    char = f"'{text[mark.index]}'" if mark.index < len(text) and text[mark.index] != "\n" else "the end of the line"
+    char = text[mark.index : mark.index + 1]
+    char = f"'{char}'" if char.strip() else "the end of the line"
     for words, message, cure in _SYNTAX:
         if words in found:
             return mistakes.fatal(_at(mark), message.format(char=char), cure)
