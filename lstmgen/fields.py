@@ -129,13 +129,12 @@ class Fields:
 
     # -- texts that are read further
 
-    def expression(self, node: Node, what: str, flow: bool = False) -> Text | None:
-        """An equation's right-hand side, not looked into. `flow`: it stands in braces."""
-        cut = "put it in quotes: in braces and brackets a comma ends a value"
+    def expression(self, node: Node, what: str) -> Text | None:
+        """An equation's right-hand side, not looked into."""
         if not isinstance(node, Scalar):
             return self.unexpected(node, what, "an expression", "put it in quotes if it is meant as one")
         if node.kind in ("boolean", "null"):
-            return self.unexpected(node, what, "an expression", cut if flow else None)
+            return self.unexpected(node, what, "an expression")
         text = node.text()
         if not text.value:
             return self.wrong(node.place, f"{what} is empty", "write an expression")
@@ -148,9 +147,19 @@ class Fields:
         if "#" in text.value:
             place = text.at(text.value.index("#"))
             return self.wrong(place, f"{what} has a '#' in it", "a comment stands outside quotes and blocks")
-        if flow and text.value.count("(") > text.value.count(")"):
-            return self.wrong(node.place, f"{what} ends before its bracket is closed", cut)
         return text
+
+    def expressions(self, mapping: Mapping, what: str) -> tuple[tuple[Scalar, Text | None], ...]:
+        """The expressions of a section; none where commas inside them have cut it up."""
+        found = []
+        for key, node in mapping.items:
+            value = getattr(node, "value", "")
+            if mapping.flow and value.count("(") > value.count(")"):
+                cure = "put the whole value in quotes: in braces a comma ends it"
+                self.wrong(node.place, f"{what} '{key.value}' ends before its bracket is closed", cure)
+                return ()
+            found.append((key, node))
+        return tuple((key, self.expression(node, f"{what} '{key.value}'")) for key, node in found)
 
     def shape(self, node: Node, what: str) -> tuple[Text, ...] | None:
         """`[2*H, D]` -> one text per axis; `H` is short for `[H]`; `[]` is a scalar's."""

@@ -11,6 +11,7 @@ from .fields import MAX_AXIS, MAX_EXPRESSION
 
 Schema = dict[str, object]
 
+_IDENTIFIER = "^[A-Za-z][A-Za-z0-9_]*$"
 _NAME = "^(?!d_|dy_)(?!.*_pre$)[A-Za-z][A-Za-z0-9_]*$"
 _FUNCTION_HEAD = r"^\s*[A-Za-z][A-Za-z0-9_]*\s*\([A-Za-z0-9_, ]+\)\s*$"
 
@@ -55,11 +56,9 @@ def _switch_form(cell: str) -> Schema:
 def _head() -> Schema:
     symbols = {"type": "object", "additionalProperties": {"type": "string", "maxLength": spec.MAX_SYMBOL}}
     reference = _text(spec.MAX_REFERENCE)
+    identifier = {"type": "string", "pattern": _IDENTIFIER, "maxLength": names.LONGEST}
     return {
-        "name": _described(
-            {"type": "string", "pattern": names.IDENTIFIER.pattern.replace(r"\Z", "$"), "maxLength": names.LONGEST},
-            "a Python identifier: names the module and every file",
-        ),
+        "name": _described(identifier, "a Python identifier: names the module and every file"),
         "title": _described(_text(spec.MAX_TITLE), "heading of the document"),
         "description": _described(_text(spec.MAX_DESCRIPTION), "one paragraph of plain text"),
         "references": _described(
@@ -95,13 +94,14 @@ def _shared() -> Schema:
 
 def _body() -> Schema:
     init = {"anyOf": [{"type": "number"}, {"enum": list(spec.INITS)}]}
-    described_parameter = {
+    init = _described(init, "how it begins; default: glorot for a matrix, else 0")
+    with_init = {
         "type": "object",
         "required": ["shape"],
-        "properties": {"shape": _ref("shape"), "init": _described(init, "default: glorot for a matrix, else 0")},
+        "properties": {"shape": _ref("shape"), "init": init},
         "additionalProperties": False,
     }
-    parameter = {"anyOf": [_ref("shape"), described_parameter]}
+    parameter = {"anyOf": [_ref("shape"), with_init]}
     own_functions = {
         "type": "object",
         "propertyNames": {"pattern": _FUNCTION_HEAD},
@@ -163,7 +163,9 @@ def _definitions() -> Schema:
             "maxLength": names.LONGEST,
             "not": {"enum": sorted(names.RESERVED)},
         },
-        "shape": _described({"anyOf": [axis, {"type": "array", "items": axis}]}, "H, [H, D], [2*H], [3] or []"),
+        "shape": _described(
+            {"anyOf": [axis, {"type": "array", "items": axis}]}, "H, [H, D], [2*H], [3], or [] for a scalar"
+        ),
         "expression": {"anyOf": [_text(MAX_EXPRESSION), {"type": "number"}]},
     }
 

@@ -242,18 +242,20 @@ class _Reader:
 
     def _pairs(self, key: str, example: str, what: str) -> Iterator[tuple[Scalar, str, Node]]:
         """The items of a section: the key, the name that it declares, the value."""
-        for node, value in self._section(key, example):
+        for node, value in self._section(key, example).items:
             yield node, self._fields.name(node, what), value
 
-    def _section(self, key: str, example: str) -> tuple[tuple[Scalar, Node], ...]:
+    def _section(self, key: str, example: str) -> Mapping:
+        """A section's mapping; an empty one where there is none."""
+        nothing = Mapping((), self._root.place)
         if key not in self._root:
-            return ()
+            return nothing
         mapping = self._fields.mapping(self._root.get(key), f"'{key}'", example)
         if mapping is None:
-            return ()
+            return nothing
         if not mapping.items and key in ("inputs", "state", "equations"):
             self._wrong(mapping.place, f"'{key}' is empty", f"write at least one, for example {example}")
-        return mapping.items
+        return mapping
 
     def _declarations(self, key: str, what: str) -> tuple[Declaration, ...]:
         found = []
@@ -297,10 +299,10 @@ class _Reader:
         return self._fields.unexpected(node, what, f"a number or one of {', '.join(INITS)}", near)
 
     def _equations(self) -> tuple[Equation, ...]:
-        flow = getattr(self._root.get("equations"), "flow", False)
+        section = self._section("equations", "{h: tanh(W @ x)}")
         found = []
-        for node, name, value in self._pairs("equations", "{h: tanh(W @ x)}", "a stage"):
-            body = self._fields.expression(value, f"the equation of '{name}'", flow)
+        for node, body in self._fields.expressions(section, "the equation of"):
+            name = self._fields.name(node, "a stage")
             found.append(Equation(name, body or Text("", node.place), node.place))
         self._limit("equations", len(found), MAX_EQUATIONS)
         return tuple(found)
@@ -334,10 +336,8 @@ class _Reader:
     def _functions(self) -> tuple[Function, ...]:
         found = []
         section = self._section("functions", '{"swish(a)": a * sigmoid(a)}')
-        flow = getattr(self._root.get("functions"), "flow", False)
-        for node, value in section:
+        for node, body in self._fields.expressions(section, "the function"):
             head = self._fields.signature(node)
-            body = self._fields.expression(value, f"the function '{node.value}'", flow)
             if head is None or body is None:
                 continue
             name, arguments = head
@@ -348,7 +348,7 @@ class _Reader:
 
     def _initial(self) -> tuple[Initial, ...]:
         found = []
-        for node, value in self._section("initial", "{c: c_0}"):
+        for node, value in self._section("initial", "{c: c_0}").items:
             what = f"the initial value of '{node.value}'"
             if isinstance(value, Scalar) and value.kind == "number":
                 start = self._fields.number(value, what)
@@ -362,7 +362,7 @@ class _Reader:
 
     def _ranges(self) -> tuple[Range, ...]:
         found = []
-        for node, value in self._section("range", "{n: [0.5, 2]}"):
+        for node, value in self._section("range", "{n: [0.5, 2]}").items:
             what = f"the range of '{node.value}'"
             if not isinstance(value, Sequence) or len(value.items) != 2:
                 self._fields.unexpected(value, what, "a list of two numbers [low, high]")
@@ -474,7 +474,7 @@ class _Check:
             if initial.state not in self._states:
                 cure = names.did_you_mean(initial.state, self._states)
                 self._wrong(initial.place, f"'{initial.state}' is no state", cure)
-            if isinstance(initial.start, str) and initial.start not in parameters:
+            elif isinstance(initial.start, str) and initial.start not in parameters:
                 place = self._root.get("initial").get(initial.state).place
                 cure = names.did_you_mean(initial.start, parameters) or "declare it in 'parameters'"
                 self._wrong(place, f"there is no parameter '{initial.start}'", cure)

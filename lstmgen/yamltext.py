@@ -326,13 +326,16 @@ _SYNTAX = (
     ("unknown escape character", "in double quotes a '\\' begins an escape", "use single quotes"),
 )  # fmt: skip
 
+# Mistakes that PyYAML notices only after the place where they were made.
+_SEEN_LATE = ("but got '<stream end>'", "end of stream", "document separator", "alphabetic or numeric")
+
 
 def _explain(problem: yaml.MarkedYAMLError, text: str, mistakes: Mistakes) -> SpecError:
     """A syntax error in plain words, at the place where a reader would look."""
     found = f"{problem.context or ''}: {problem.problem or ''}"
     mark = problem.problem_mark or problem.context_mark
-    if "end>" in found.partition("got")[2] or "end of stream" in found or "document separator" in found:
-        mark = problem.context_mark or mark  # where it was opened, not where the file ends
+    if any(words in found for words in _SEEN_LATE):
+        mark = problem.context_mark or mark  # where it begins
     char = text[mark.index : mark.index + 1]
     char = f"'{char}'" if char.strip() else "the end of the line"
     for words, message, cure in _SYNTAX:
