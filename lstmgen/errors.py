@@ -62,15 +62,19 @@ class SpecError(Exception):
 class Mistakes:
     """Collects the mistakes of one pass, so that all of them are reported together."""
 
+    MOST = 100  # nobody reads more, and looking for more takes the time of whoever is sent such a text
+
     def __init__(self, path: str, text: str):
         self._path, self._text = path, text
         self._found: list[Mistake] = []
 
     def add(self, place: Place, message: str, cure: str | None = None) -> None:
-        """Note a mistake and go on."""
+        """Note a mistake and go on; give up after too many."""
         mistake = Mistake(place, message, cure)
         if mistake not in self._found:
             self._found.append(mistake)
+        if len(self._found) >= self.MOST:
+            self.stop()
 
     def fatal(self, place: Place, message: str, cure: str | None = None) -> SpecError:
         """The error to raise when nothing after this mistake could be read."""
