@@ -9,8 +9,8 @@ Three kinds:
   gradient `d` at its result sends back.
 
 Derivatives and adjoints are texts in the language itself, parsed like any equation. `meaning` is for
-the proofs alone (`interpret.py`): the definition on arrays of one example, in whatever arithmetic
-they hold. Names that begin with a capital are internal: they occur in derivatives and cannot be
+the proofs alone (`interpret.py`): the definition on arrays of one example, or of many with the
+examples' axis in front, in whatever arithmetic they hold. Names that begin with a capital are internal: they occur in derivatives and cannot be
 written in a spec.
 """
 
@@ -177,7 +177,7 @@ OPERATIONS = (
     Operation("logsumexp", _A, "reduce", ("exp(a - Fill(y, n)) * Fill(d, n)",), lambda m, a: m.log(m.exp(a).sum(-1)),
               "_logsumexp({a})", r"\operatorname{{lse}}({a})", helper="logsumexp"),
     Operation("softmax", _A, "same", ("y * (d - Fill(dot(y, d), n))",),
-              lambda m, a: m.exp(a) / m.exp(a).sum(-1)[..., None],
+              lambda m, a: m.exp(a) / m.exp(a).sum(-1, keepdims=True),
               "_softmax({a})", r"\operatorname{{softmax}}({a})", helper="softmax"),
     Operation("cumsum", _A, "same", ("Reverse_cumsum(d)",), lambda m, a: a.cumsum(-1),
               "np.cumsum({a}, axis=-1)", r"\operatorname{{cumsum}}({a})"),
@@ -188,9 +188,9 @@ OPERATIONS = (
               optional=("1e-5",)),
     Operation("dot", _AB, "dot", ("Fill(d, n) * b", "Fill(d, n) * a"), lambda m, a, b: (a * b).sum(-1),
               "({a} * {b}).sum(-1)", r"\langle {a},{b}\rangle"),
-    Operation("outer", _AB, "outer", ("d @ b", "transpose(d) @ a"), lambda m, a, b: a[:, None] * b[None, :],
+    Operation("outer", _AB, "outer", ("d @ b", "transpose(d) @ a"), lambda m, a, b: a[..., :, None] * b[..., None, :],
               "{a}[..., :, None] * {b}[..., None, :]", r"{a}\,{b}^{{\mathsf T}}"),
-    Operation("transpose", _A, "transpose", ("transpose(d)",), lambda m, a: a.T,
+    Operation("transpose", _A, "transpose", ("transpose(d)",), lambda m, a: m.numpy.swapaxes(a, -1, -2),
               "np.swapaxes({a}, -1, -2)", r"{a}^{{\mathsf T}}"),
     Operation("repeat", ("a", "b"), "repeat", ("Fold(d, b)",), lambda m, a, b: m.numpy.repeat(a, int(b), -1),
               "np.repeat({a}, {b}, axis=-1)", r"\operatorname{{repeat}}({a},{b})", literals=1),
@@ -220,14 +220,16 @@ OPERATIONS = (
 )
 
 
-def _variance(a):
-    centred = a - (a.sum(-1) / a.shape[-1])[..., None]
-    return (centred**2).sum(-1) / a.shape[-1]
+def _centred(a):
+    return a - a.sum(-1, keepdims=True) / a.shape[-1]
+
+
+def _variance(a, keepdims=False):
+    return (_centred(a) ** 2).sum(-1, keepdims=keepdims) / a.shape[-1]
 
 
 def _standardised(math, a, eps):
-    centred = a - (a.sum(-1) / a.shape[-1])[..., None]
-    return centred / math.sqrt(_variance(a) + math.number(eps))[..., None]
+    return _centred(a) / math.sqrt(_variance(a, keepdims=True) + math.number(eps))
 
 
 WHERE = "where"  # where(a < b, u, v): pointwise, but its first argument is a comparison
