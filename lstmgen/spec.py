@@ -22,7 +22,7 @@ from .cell import (
 from .errors import Mistakes, Place
 from .fields import Fields
 from .switches import Equations
-from .yamltext import MAX_BYTES, Mapping, Node, Scalar, Sequence, decode, describe, parse, unify
+from .yamltext import Mapping, Node, Scalar, Sequence, describe, parse, read_file, unify
 
 NOTATIONS = ("greff", "ng", "hats", "colah", "graves")
 INITS = ("uniform", "glorot", "orthogonal", "identity")
@@ -78,15 +78,7 @@ def _names_a_file(source: str) -> bool:
 
 
 def _load_file(path: Path) -> CellSpec:
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)  # one more, so that `parse` sees that it is too much
-    except (OSError, ValueError) as problem:
-        reason = getattr(problem, "strerror", None) or str(problem)
-        raise Mistakes(str(path), "").fatal(Place(1, 1), f"the file cannot be read: {reason}") from None
-    if len(data) > MAX_BYTES:
-        data = b" " * len(data)  # cut anywhere it may be no UTF-8; its size is the mistake
-    return read(decode(data, str(path)), str(path))
+    return read(read_file(path), str(path))
 
 
 class _Reader:
@@ -128,7 +120,7 @@ class _Reader:
             from_switches=from_switches,
         )
         if from_switches:
-            spec = _with_learned_states(spec)
+            spec = self._with_learned_states(spec)
         spec = _with_default_dims(spec)
         _Check(spec, self._fields, self._root).run()
         return spec
@@ -375,6 +367,18 @@ class _Reader:
             found.append(Range(node.value, low, high, node.place))
         return tuple(found)
 
+    def _with_learned_states(self, spec: CellSpec) -> CellSpec:
+        """Add the parameters that `initial` names and the switches do not have."""
+        known = {parameter.name for parameter in spec.parameters}
+        shapes = {state.name: state.shape for state in spec.states}
+        learned = []
+        for initial in spec.initial:
+            if isinstance(initial.start, str) and initial.start not in known and initial.state in shapes:
+                self._fields.name(self._root.get("initial").get(initial.state), "a parameter")
+                known.add(initial.start)
+                learned.append(Parameter(initial.start, shapes[initial.state], initial.place))
+        return replace(spec, parameters=(*spec.parameters, *learned))
+
     # -- the loss
 
     def _loss(self) -> Text | None:
@@ -442,9 +446,11 @@ class _Check:
                 seen[name] = what, place
                 continue
             other, first = seen[name]
-            where = f" in line {first.line}" if first.line != place.line else ""
+            unwritten = other == "an input" and "inputs" not in self._root
+            where = f" in line {first.line}" if first.line != place.line and not unwritten else ""
             message = f"'{name}' is already {other}{where}, and cannot be {what} as well"
-            self._wrong(place, message, "rename one of them")
+            cure = "where 'inputs' says nothing there is one, {x: D}" if unwritten else "rename one of them"
+            self._wrong(place, message, cure)
 
     def _states_are_computed(self) -> None:
         for state in self._spec.states:
@@ -515,18 +521,6 @@ def _declared(spec: CellSpec) -> Iterator[tuple[str, str, Place]]:
     for what, items in categories:
         for item in items:
             yield what, item.name, item.place
-
-
-def _with_learned_states(spec: CellSpec) -> CellSpec:
-    """Add the parameters that `initial` names and the switches do not have."""
-    known = {parameter.name for parameter in spec.parameters}
-    shapes = {state.name: state.shape for state in spec.states}
-    learned = []
-    for initial in spec.initial:
-        if isinstance(initial.start, str) and initial.start not in known and initial.state in shapes:
-            known.add(initial.start)
-            learned.append(Parameter(initial.start, shapes[initial.state], initial.place))
-    return replace(spec, parameters=(*spec.parameters, *learned))
 
 
 def _with_default_dims(spec: CellSpec) -> CellSpec:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 
 import yaml
 
@@ -159,6 +160,19 @@ def unify(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def read_file(path: Path) -> str:
+    """The text of a file that people write, for `parse`; an error if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)  # never more, whatever the file is
+    except (OSError, ValueError) as problem:
+        reason = getattr(problem, "strerror", None) or str(problem)
+        raise Mistakes(str(path), "").fatal(Place(1, 1), f"the file cannot be read: {reason}") from None
+    if len(data) > MAX_BYTES:
+        raise _too_large(Mistakes(str(path), ""))
+    return decode(data, str(path))
+
+
 def decode(data: bytes, path: str) -> str:
     """The text of a file; an error at the first byte that is not UTF-8."""
     try:
@@ -192,8 +206,7 @@ def parse(text: str, path: str) -> Node:
 
 def _check_characters(text: str, mistakes: Mistakes) -> None:
     if len(text) > MAX_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        message = f"the spec is larger than {MAX_BYTES // 1024} KiB, which is the limit"
-        raise mistakes.fatal(Place(1, 1), message, "a cell of this size wants to be several")
+        raise _too_large(mistakes)
     if text.startswith("\ufeff"):
         raise mistakes.fatal(
             Place(1, 1), "the file begins with a byte order mark", "save it as UTF-8 without BOM"
@@ -202,6 +215,11 @@ def _check_characters(text: str, mistakes: Mistakes) -> None:
     if bad:
         message = f"the character U+{ord(bad.group()):04X} is not allowed"
         raise mistakes.fatal(_place_of(text, bad.start()), message, "take it out")
+
+
+def _too_large(mistakes: Mistakes) -> SpecError:
+    message = f"the spec is larger than {MAX_BYTES // 1024} KiB, which is the limit"
+    return mistakes.fatal(Place(1, 1), message, "a cell of this size wants to be several")
 
 
 class _Builder:
