@@ -1,0 +1,671 @@
+"""The proofs: what a derivation and the module made from it are held against.
+
+0. Meaning: the module's forward pass is what the interpreted text of the spec says.
+1. Complex step: the module's gradients are the derivatives of its own forward pass.
+2. High precision: the derived equations are the derivatives of the interpreted text, in 90 digits.
+3. Splitting: one pass over the steps equals two passes that hand on the state and its gradient.
+4. Knock-out: without any one branch of any one fork, some gradient comes out different.
+
+None of it shares code with the derivation. A derivation is an object with gradients of forks, a module
+whatever was executed; where points are drawn, the seed is fixed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import permutations
+from types import ModuleType
+
+import numpy as np
+
+from .expressions import Adjoint, Call, Expression, Number, Outside, Value, children, walk
+from .graph import Graph
+from .interpret import Digits, Floats, Interpreter, evaluate
+from .shapes import Dim, shape_of
+
+NAMES = ("meaning", "complex step", "high precision", "splitting", "knock-out")
+MEANING, COMPLEX_STEP, HIGH_PRECISION, SPLITTING, KNOCK_OUT = range(5)
+BOUNDS = (1e-12, 1e-12, 1e-35, 1e-12, 1e-8)  # the last one is to be exceeded
+
+STEPS = 3  # of proofs 2 and 4
+BATCH = 2  # of proofs 0, 1 and 3
+DRAWS = 20  # points that are tried before one gives up
+WIDENED = 4  # how much further away the last ones of them lie
+COMPLEX = 1e-30  # the complex step
+DIFFERENCE = 30  # decimal places of the step of central differences
+MOST_WORK = 60_000  # entries times operations per step, up to which every entry is differenced
+MOST_CUTS = 256  # branches that are cut in one sweep
+AVERAGING = {"mean", "layer_norm", "softmax", "logsumexp"}  # of two or three numbers they prove too little
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured error, or, for a branch that was cut, the largest change it made."""
+
+    proof: int
+    what: str
+    error: float
+    bound: float
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All figures, and what they were measured on."""
+
+    figures: tuple[Figure, ...]
+    forks: int  # branches that were cut
+    entries: int  # differenced in 90 digits
+    module_entries: int  # differenced by complex steps
+    points: int  # of the high-precision proof: more than one where branches of max or where need it
+    redraws: int  # points that were not finite or too ill-conditioned
+    sizes: Mapping[str, int]
+    module_sizes: Mapping[str, int]
+    steps: int
+    module_steps: int
+    batch: int
+    untaken: tuple[str, ...]  # equations with a choice of which no point took both sides
+
+    @property
+    def passed(self) -> bool:
+        return all(figure.passed for figure in self.figures)
+
+    def worst(self, proof: int) -> Figure | None:
+        """The figure that tells most about a proof: one that failed, else the one nearest to its bound."""
+        figures = [figure for figure in self.figures if figure.proof == proof]
+        side = -1 if proof == KNOCK_OUT else 1
+        return max(figures, key=lambda figure: (not figure.passed, math.isnan(figure.error), side * figure.error),
+                   default=None)
+
+    def as_json(self) -> dict:
+        """For `--json`: nothing but what JSON can hold."""
+        def plain(figure: Figure) -> dict:
+            error = figure.error if math.isfinite(figure.error) else None
+            return {"proof": figure.proof, "name": NAMES[figure.proof], "what": figure.what, "error": error,
+                    "bound": figure.bound, "passed": figure.passed}
+
+        counts = {name: getattr(self, name) for name in
+                  ("forks", "entries", "module_entries", "points", "redraws", "steps", "module_steps", "batch")}
+        return {"passed": self.passed, **counts, "sizes": dict(self.sizes), "module_sizes": dict(self.module_sizes),
+                "untaken": list(self.untaken), "figures": [plain(figure) for figure in self.figures]}
+
+    def lines(self) -> list[str]:
+        """One line for each proof, with its worst figure, where that is, and the bound."""
+        told = []
+        for proof, name in enumerate(NAMES):
+            worst = self.worst(proof)
+            if worst is None:
+                continue
+            count = sum(figure.proof == proof for figure in self.figures)
+            relation = ">" if proof == KNOCK_OUT else "<="
+            verdict = "passed" if worst.passed else "FAILED"
+            measured = f"{worst.error:8.1e} {relation:>2} {worst.bound:.0e}"
+            told.append(f"{proof}  {name:<14}  {verdict}  {measured}  {worst.what} (of {count})")
+        return told
+
+
+def verify(graph: Graph, derivation, module: ModuleType) -> Verdict:
+    """All five proofs."""
+    derived = _Derived(graph, derivation)
+    built = _Built(graph, module)
+    figures = [
+        *_guarded(MEANING, built.meaning), *_guarded(COMPLEX_STEP, built.complex_step),
+        *_guarded(HIGH_PRECISION, derived.high_precision), *_guarded(SPLITTING, built.splitting),
+        *_guarded(KNOCK_OUT, derived.knock_out),
+    ]
+    return Verdict(
+        figures=tuple(figures), forks=len(derived.forks), entries=derived.entries, module_entries=built.entries,
+        points=len(derived.points), redraws=derived.redraws + built.redraws, sizes=derived.sizes,
+        module_sizes=built.sizes, steps=STEPS, module_steps=built.steps, batch=BATCH, untaken=derived.untaken,
+    )
+
+
+def high_precision(graph: Graph, derivation) -> tuple[Figure, ...]:
+    """Proof 2 alone."""
+    return tuple(_guarded(HIGH_PRECISION, _Derived(graph, derivation).high_precision))
+
+
+def knock_out(graph: Graph, derivation) -> tuple[Figure, ...]:
+    """Proof 4 alone: one figure for each branch of each fork."""
+    return tuple(_guarded(KNOCK_OUT, _Derived(graph, derivation).knock_out))
+
+
+def meaning(graph: Graph, module: ModuleType) -> tuple[Figure, ...]:
+    """Proof 0 alone."""
+    return tuple(_guarded(MEANING, _Built(graph, module).meaning))
+
+
+def complex_step(graph: Graph, module: ModuleType) -> tuple[Figure, ...]:
+    """Proof 1 alone."""
+    return tuple(_guarded(COMPLEX_STEP, _Built(graph, module).complex_step))
+
+
+def splitting(graph: Graph, module: ModuleType) -> tuple[Figure, ...]:
+    """Proof 3 alone."""
+    return tuple(_guarded(SPLITTING, _Built(graph, module).splitting))
+
+
+def _guarded(proof: int, prove) -> Iterator[Figure]:
+    """The figures of a proof; whatever a module or a derivation raises is a proof that failed."""
+    try:
+        yield from prove()
+    except Exception as error:  # generated code may raise anything
+        told = f"{type(error).__name__}: {error}"
+        yield Figure(proof, told, math.inf, BOUNDS[proof], False)
+
+
+# ---------------------------------------------------------------- figures
+
+
+def _figure(proof: int, what: str, found, expected, scale: float = 0.0) -> Figure:
+    error = _error(found, expected, scale)
+    return Figure(proof, what, error, BOUNDS[proof], error <= BOUNDS[proof])
+
+
+def _exactly(proof: int, what: str, holds: bool) -> Figure:
+    """A figure of something that is either so or not."""
+    return Figure(proof, what, 0.0 if holds else math.inf, BOUNDS[proof], bool(holds))
+
+
+def _error(found, expected, scale: float = 0.0) -> float:
+    """max|a - b| / max|b|. Both zero, or next to nothing beside `scale`, is no error; not a number is one."""
+    found, expected = np.asarray(found), np.asarray(expected)
+    if found.shape != expected.shape:
+        return math.inf
+    if not found.size:
+        return 0.0
+    if not (_finite(found) and _finite(expected)):
+        return math.nan
+    largest = _largest(expected)
+    if largest <= scale and _largest(found) <= scale:
+        return 0.0
+    return float(_largest(found - expected) / largest) if largest else math.inf
+
+
+def _largest(array: np.ndarray):
+    return max((abs(entry) for entry in array.ravel()), default=0) if array.dtype == object else np.abs(array).max(initial=0)
+
+
+def _finite(array: np.ndarray) -> bool:
+    if array.dtype != object:
+        return bool(np.isfinite(array).all())
+    return all(entry.context.isfinite(entry) for entry in array.flat)
+
+
+# ---------------------------------------------------------------- points
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a proof looks: arrays as a module takes them, time first, batch second."""
+
+    parameters: Mapping[str, np.ndarray]
+    inputs: Mapping[str, np.ndarray]  # and targets
+    state: Mapping[str, np.ndarray]
+    weights: Mapping[str, np.ndarray]  # of each output: the gradient that arrives from outside
+    final: Mapping[str, np.ndarray]  # the same for the last state
+
+    def converted(self, convert) -> Point:
+        groups = (self.parameters, self.inputs, self.state, self.weights, self.final)
+        return Point(*({name: convert(array) for name, array in group.items()} for group in groups))
+
+
+def _draw(graph: Graph, sizes: Mapping[str, int], steps: int, batch: int, random, wider: int = 1) -> Point:
+    ranges = {item.name: (float(item.low), float(item.high)) for item in graph.spec.ranges}
+
+    def shape(name: str) -> tuple[int, ...]:
+        return tuple(dim.value(sizes) for dim in graph.shapes[name])
+
+    def draw(name: str, *lead: int) -> np.ndarray:
+        low, high = ranges.get(name, (-wider, wider))
+        return np.asarray(random.uniform(low, high, (*lead, *shape(name))))
+
+    def weigh(name: str, *lead: int) -> np.ndarray:
+        full = (*lead, *shape(name))
+        return np.asarray(random.uniform(0.5, 1.5, full) * random.choice([-1.0, 1.0], full))
+
+    return Point(
+        parameters={name: draw(name) for name in graph.parameters},
+        inputs={name: draw(name, steps, batch) for name in (*graph.inputs, *graph.targets)},
+        state={name: draw(name, batch) for name in graph.states},
+        weights={name: weigh(name, steps, batch) for name in graph.outputs} if graph.loss is None else {},
+        final={name: weigh(name, batch) for name in graph.states},
+    )
+
+
+def _sizes(graph: Graph, least: int) -> dict[str, int]:
+    """A size for each symbol, all different, the cheapest first; 4 at least where an average is taken."""
+    symbols = [symbol for symbol, _ in graph.dims]
+    averaged = _averaged(graph)
+    dims = sorted(set(dim for shape in graph.shapes.values() for dim in shape), key=str)
+    first = {symbol: max(least, 4) if symbol in averaged else least for symbol in symbols}
+
+    def cost(sizes: Mapping[str, int]) -> int:
+        return sum(math.prod(dim.value(sizes) for dim in graph.shapes[name]) for name in graph.parameters)
+
+    candidates = range(least, least + len(symbols) + 3)
+    if len(symbols) > 4:
+        return {symbol: max(size, first[symbol]) for symbol, size in zip(symbols, _primes(least))}
+    every = (dict(zip(symbols, chosen)) for chosen in permutations(candidates, len(symbols)))
+    fitting = [sizes for sizes in every if all(sizes[symbol] >= first[symbol] for symbol in symbols)]
+    # sizes such as D + H or a literal 3 should differ from the rest as well, where they can
+    return min(fitting, key=lambda sizes: (-len({dim.value(sizes) for dim in dims}), cost(sizes)))
+
+
+def _primes(least: int) -> Iterator[int]:
+    number = least
+    while True:
+        if all(number % divisor for divisor in range(2, number)):
+            yield number
+        number += 1
+
+
+def _averaged(graph: Graph) -> set[str]:
+    """The symbols of axes along which an average is taken."""
+    found = set()
+    for stage in graph.stages:
+        for node in walk(stage.expression):
+            if isinstance(node, Call) and node.function in AVERAGING:
+                last: Dim = shape_of(node.arguments[0], graph.shapes)[-1]
+                found.update(symbol for symbol, _ in last.terms)
+    return found
+
+
+def _by_step(inputs: Mapping[str, np.ndarray], steps: int) -> list[dict[str, np.ndarray]]:
+    return [{name: array[step] for name, array in inputs.items()} for step in range(steps)]
+
+
+def _of_one(parameters: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Parameters with the axis of examples in front, for the interpreter."""
+    return {name: array[None] for name, array in parameters.items()}
+
+
+# ---------------------------------------------------------------- the derived equations, evaluated
+
+
+class _Sweep:
+    """Goes through the stages forwards and through the derived gradients backwards, at one point.
+
+    With `cuts` it goes through many copies of the derivation at once, side by side along the axis of
+    examples: of each copy one branch is cut. That costs one sweep, not one for each branch.
+    """
+
+    def __init__(self, graph: Graph, derivation, sizes: Mapping[str, int], arithmetic: Floats, point: Point):
+        self.graph, self.derivation, self.sizes, self.math = graph, derivation, sizes, arithmetic
+        self.still = graph.static
+        self.last_alone = derivation.loss_stages | {graph.loss} if graph.spec.loss_at == "last" else frozenset()
+        self.forks = {id(fork): index for index, fork in enumerate(derivation.contributions())}
+        self.point = point.converted(arithmetic.array)
+        self.fixed = _of_one(self.point.parameters)
+        self.steps = len(next(iter(self.point.inputs.values()), [()] * STEPS))
+        self.values = self._forward()
+
+    # ------------------------------------------------------------------ forward
+
+    def _forward(self) -> list[dict[str, np.ndarray]]:
+        starts = dict(self.point.state)
+        steps = [starts]
+        for arrived in _by_step(self.point.inputs, self.steps):
+            steps.append(dict(arrived))
+        for stage in self.graph.stages:
+            if stage.name in self.still:
+                self.fixed[stage.name] = self._evaluate(stage.expression, _At(0, steps, self.fixed))
+        for step in range(1, self.steps + 1):
+            for stage in self.graph.stages:
+                if stage.name not in self.still and self._happens(stage.name, step):
+                    steps[step][stage.name] = self._evaluate(stage.expression, _At(step, steps, self.fixed))
+        return steps
+
+    def _evaluate(self, expression: Expression, environment) -> np.ndarray:
+        return evaluate(expression, environment, self.math, self.sizes, leading=1)
+
+    def _happens(self, stage: str, step: int) -> bool:
+        return stage not in self.last_alone or step == self.steps
+
+    # ------------------------------------------------------------------ backward
+
+    def gradients(self, cuts: Mapping[int, Sequence[int]] | None = None, copies: int = 1) -> dict[str, np.ndarray]:
+        """The gradient of every parameter, input (copies, time, ...) and initial state, by name."""
+        self.cuts, self.copies = cuts or {}, copies
+        self.adjoints: list[dict[str, np.ndarray]] = [{} for _ in range(self.steps + 1)]
+        self.fixed_adjoints: dict[str, np.ndarray] = {}
+        derivation, still = self.derivation, self.still
+        moving = [gradient for gradient in derivation.stages if gradient.value not in still]
+        fixed = [*(gradient for gradient in derivation.stages if gradient.value in still), *derivation.parameters]
+        sums = {gradient.value: self._zeros(gradient) for gradient in fixed}
+        arrived: dict[str, list[np.ndarray]] = {gradient.value: [] for gradient in derivation.inputs}
+        for step in range(self.steps, 0, -1):
+            for gradient in moving:
+                if self._happens(gradient.value, step):
+                    self.adjoints[step][gradient.value] = self._moving(gradient, step)
+            for gradient in derivation.inputs:
+                arrived[gradient.value].insert(0, self._moving(gradient, step))
+            for gradient in fixed:
+                for fork in gradient.forks:
+                    if fork.over_time and self._happens(fork.reader, step):
+                        sums[gradient.value] = sums[gradient.value] + self._branch(fork, gradient, step)
+        for gradient in moving:
+            if gradient.value in self.graph.states:
+                self.adjoints[0][gradient.value] = self._moving(gradient, 0)
+        for gradient in fixed:
+            for fork in gradient.forks:
+                if not fork.over_time:
+                    sums[gradient.value] = sums[gradient.value] + self._branch(fork, gradient, 0)
+            self.fixed_adjoints[gradient.value] = sums[gradient.value]
+        states = {state: self.adjoints[0].get(state) for state in self.graph.states}
+        return (
+            {name: sums[name] for name in self.graph.parameters}
+            | {name: _stacked(steps) for name, steps in arrived.items()}
+            | {name: array for name, array in states.items() if array is not None}
+        )
+
+    def _moving(self, gradient, step: int) -> np.ndarray:
+        """The sum over a fork's branches, at one step; at the last step a state hears from outside."""
+        name = gradient.value
+        whole = self._zeros(gradient)
+        if step == self.steps and name in self.point.final:
+            whole = self.point.final[name]
+        for fork in gradient.forks:
+            reader_step = step + fork.lag
+            if 1 <= reader_step <= self.steps and self._happens(fork.reader, reader_step):
+                whole = whole + self._branch(fork, gradient, step)
+        return whole
+
+    def _branch(self, fork, gradient, step: int) -> np.ndarray:
+        environment = _At(step, self.values, self.fixed, self.adjoints, self.fixed_adjoints, self.point.weights)
+        term = self._evaluate(fork.term, environment)
+        wanted = self._shape(gradient)
+        if term.shape[1:] != wanted:
+            raise ValueError(f"the gradient at {fork.target} through {fork.reader} has shape {term.shape[1:]}, not {wanted}")
+        rows = self.cuts.get(self.forks[id(fork)])
+        if rows:
+            term = np.array(np.broadcast_to(term, (self.copies, *wanted)))
+            term[list(rows)] = self.math.number(0)
+        return term
+
+    def _zeros(self, gradient) -> np.ndarray:
+        return self.math.array(np.full((1, *self._shape(gradient)), self.math.number(0)))
+
+    def _shape(self, gradient) -> tuple[int, ...]:
+        return tuple(dim.value(self.sizes) for dim in self.graph.shapes[gradient.value])
+
+
+class _At(Mapping):
+    """What the leaves of an expression stand for, as they are read at one step."""
+
+    def __init__(self, step, values, fixed, adjoints=(), fixed_adjoints=(), weights=()):
+        self.step, self.values, self.fixed = step, values, fixed
+        self.adjoints, self.fixed_adjoints, self.weights = adjoints, fixed_adjoints, weights
+
+    def __getitem__(self, leaf) -> np.ndarray:
+        step = self.step + leaf.lag
+        try:
+            if step < 0:
+                raise IndexError
+            match leaf:
+                case Value(name=name):
+                    return self.fixed[name] if name in self.fixed else self.values[step][name]
+                case Adjoint(name=name):
+                    return self.fixed_adjoints[name] if name in self.fixed_adjoints else self.adjoints[step][name]
+                case Outside(name=name):
+                    if step == 0:
+                        raise IndexError
+                    return self.weights[name][step - 1]
+        except (LookupError, TypeError):
+            pass
+        raise LookupError(f"{type(leaf).__name__.lower()} {leaf.name} of step {step} is read and not known there")
+
+    def __iter__(self):
+        raise TypeError("the leaves are not listed")
+
+    def __len__(self):
+        raise TypeError("the leaves are not counted")
+
+
+def _stacked(arrays: list[np.ndarray]) -> np.ndarray:
+    """One array for each step -> (copies, time, ...)."""
+    return np.stack(np.broadcast_arrays(*arrays), axis=1)
+
+
+# ---------------------------------------------------------------- proofs of the derivation
+
+
+class _Derived:
+    """Proofs 2 and 4."""
+
+    def __init__(self, graph: Graph, derivation):
+        self.graph, self.derivation = graph, derivation
+        self.forks = tuple(derivation.contributions())
+        self.sizes = _sizes(graph, least=2)
+        self.random = np.random.default_rng(0)
+        self.entries = self.redraws = 0
+        self.floats = Floats()
+        self._plain = Interpreter(graph.spec, self.sizes, self.floats, leading=1)
+        self.untaken: tuple[str, ...] = ()
+        self.points: list[Point] = []
+
+    def _chosen_points(self) -> list[Point]:
+        """One point; or more, until of each choice both sides are taken by some entry."""
+        taken: dict[tuple[str, int], tuple[bool, bool]] = {}
+        for draw in range(2 * DRAWS):
+            if self.points and all(yes and no for yes, no in taken.values()):
+                break
+            point, branches = self._drawn(WIDENED if draw >= DRAWS else 1)
+            if point is None:
+                continue
+            together = {key: tuple(map(max, sides, taken.get(key, (False, False)))) for key, sides in branches.items()}
+            if together != taken or not self.points:
+                taken = together
+                self.points.append(point)
+        if not self.points:
+            raise ArithmeticError(f"none of {2 * DRAWS} points has a finite forward pass")
+        self.untaken = tuple(dict.fromkeys(name or "loss" for (name, _), (yes, no) in taken.items() if not (yes and no)))
+        return self.points
+
+    def _drawn(self, wider: int = 1) -> tuple[Point | None, Mapping]:
+        """A point where all values are finite, and the branches that it takes."""
+        point = _draw(self.graph, self.sizes, STEPS, 1, self.random, wider)
+        with np.errstate(all="ignore"):
+            run = self._plain.run(_of_one(point.parameters), _by_step(point.inputs, STEPS), point.state)
+        everything = [array for step in run.steps for array in step.values()]
+        if all(np.isfinite(array).all() and np.abs(array).max(initial=0) < 1e100 for array in everything):
+            return point, run.branches
+        self.redraws += 1
+        return None, {}
+
+    # ------------------------------------------------------------------ proof 2
+
+    def high_precision(self) -> Iterator[Figure]:
+        yield _exactly(HIGH_PRECISION, "each term as its reader sees it", all(map(self._same_at_reader, self.forks)))
+        points = self.points or self._chosen_points()
+        worst: dict[str, Figure] = {}
+        for number, point in enumerate(points):
+            for figure in self._at_point(point, every_entry=number == 0):
+                known = worst.get(figure.what)
+                if known is None or not figure.error <= known.error:
+                    worst[figure.what] = figure
+        yield from worst.values()
+
+    def _same_at_reader(self, fork) -> bool:
+        """The two forms of a term differ by the time that lies between, and by nothing else."""
+        return _same_but_for_time(fork.at_reader, fork.term, fork.lag, self.graph.static)
+
+    def _at_point(self, point: Point, every_entry: bool) -> Iterator[Figure]:
+        digits = Digits()
+        point = replace(point, state=point.state | {
+            state: point.parameters[start.name][None] for state, start in self.graph.initial if isinstance(start, Value)
+        })
+        sweep = _Sweep(self.graph, self.derivation, self.sizes, digits, point)
+        found = sweep.gradients()
+        differences = _Differences(self.graph, self.sizes, digits, sweep.point)
+        yield from self._forward_figures(sweep, differences.base)
+        every_entry = every_entry and self._work() <= MOST_WORK
+        for name in (*self.graph.parameters, *self.graph.inputs, *self.graph.states):
+            if name not in found:
+                yield _exactly(HIGH_PRECISION, f"gradient of {self._label(name)}", False)
+                continue
+            derived, expected = differences.along(name, found[name], every_entry, self.random)
+            self.entries += len(expected)
+            scale = digits.number("1e-45") * (1 + abs(differences.value))
+            yield _figure(HIGH_PRECISION, self._label(name), derived, expected, scale)
+
+    def _forward_figures(self, sweep: _Sweep, run) -> Iterator[Figure]:
+        """The graph's stages say what the equations say."""
+        for name in run.steps[0]:
+            if name in sweep.fixed:
+                derived = np.stack([sweep.fixed[name]] * STEPS)
+            elif name in sweep.last_alone:
+                continue
+            else:
+                derived = np.stack([step[name] for step in sweep.values[1:]])
+            yield _figure(HIGH_PRECISION, f"value of {name}", derived, np.stack([step[name] for step in run.steps]))
+
+    def _label(self, name: str) -> str:
+        return f"{name}[0]" if name in self.graph.states else name
+
+    def _work(self) -> int:
+        """How much there is to do if every entry is differenced."""
+        entries = sum(self._entries(name) for name in (*self.graph.parameters, *self.graph.states))
+        entries += STEPS * sum(map(self._entries, self.graph.inputs))
+        operations = sum(self._entries(name) for name in self.graph.parameters)
+        operations += 4 * sum(math.prod(dim.value(self.sizes) for dim in stage.shape) for stage in self.graph.stages)
+        return entries * operations
+
+    def _entries(self, name: str) -> int:
+        return math.prod(dim.value(self.sizes) for dim in self.graph.shapes[name])
+
+    # ------------------------------------------------------------------ proof 4
+
+    def knock_out(self) -> Iterator[Figure]:
+        """Every branch is cut at every point, until it is missed at one."""
+        changes = np.zeros(len(self.forks))
+        points = list(self.points or self._chosen_points())
+        for draw in range(DRAWS):
+            open_ = np.flatnonzero(~(changes > BOUNDS[KNOCK_OUT]))
+            if not len(open_):
+                break
+            point = points[draw] if draw < len(points) else self._drawn(WIDENED if draw % 2 else 1)[0]
+            if point is None:
+                continue
+            changes[open_] = np.fmax(changes[open_], self._changes(point, open_))
+        for fork, change in zip(self.forks, changes):
+            lag = "[t+1]" if fork.lag else ""
+            what = f"d_{fork.target} through {fork.reader}{lag}"
+            yield Figure(KNOCK_OUT, what, float(change), BOUNDS[KNOCK_OUT], bool(change > BOUNDS[KNOCK_OUT]))
+
+    def _changes(self, point: Point, forks: np.ndarray) -> np.ndarray:
+        """What cutting each fork changes: the largest relative change of any gradient."""
+        changes = np.zeros(len(forks))
+        with np.errstate(all="ignore"):
+            sweep = _Sweep(self.graph, self.derivation, self.sizes, self.floats, point)
+            whole = sweep.gradients()
+            sizes = {name: np.abs(array).max(initial=0) for name, array in whole.items()}
+            least = 1e-10 * max(sizes.values(), default=0.0)
+            for start in range(0, len(forks), MOST_CUTS):
+                chosen = forks[start : start + MOST_CUTS]
+                cuts: dict[int, list[int]] = {}
+                for row, fork in enumerate(chosen):
+                    for cut in self._cut_along(int(fork)):
+                        cuts.setdefault(cut, []).append(row)
+                without = sweep.gradients(cuts, len(chosen))
+                for name, array in without.items():
+                    difference = np.abs(np.broadcast_to(array - whole[name], (len(chosen), *array.shape[1:])))
+                    largest = difference.reshape(len(chosen), -1).max(axis=1, initial=0)
+                    if sizes[name] > least:
+                        largest = largest / sizes[name]
+                    elif least:
+                        largest = largest / least
+                    part = slice(start, start + len(chosen))
+                    changes[part] = np.fmax(changes[part], largest)
+        return changes
+
+    def _cut_along(self, fork: int) -> Iterator[int]:
+        """A branch, and those that hold its value as a number: the gradient of a loss at itself is 1."""
+        yield fork
+        target = self.forks[fork].target
+        for index, other in enumerate(self.forks):
+            constant = other.kind not in ("output", "start") and not any(
+                isinstance(node, Adjoint) for node in walk(other.upstream)
+            )
+            if other.reader == target and constant and target != self.graph.loss:
+                yield from self._cut_along(index)
+
+
+def _same_but_for_time(early: Expression, late: Expression, steps: int, still: frozenset[str]) -> bool:
+    if type(early) is not type(late):
+        return False
+    if isinstance(early, (Value, Adjoint, Outside)):
+        moved = 0 if early.name in still else steps
+        return early.name == late.name and early.lag + moved == late.lag
+    parts, others = children(early), children(late)
+    if len(parts) != len(others):
+        return False
+    if not parts and early != late:
+        return False
+    plain = getattr(early, "function", None) == getattr(late, "function", None)
+    plain = plain and getattr(early, "relation", None) == getattr(late, "relation", None)
+    return plain and all(_same_but_for_time(part, other, steps, still) for part, other in zip(parts, others))
+
+
+class _Differences:
+    """Central differences of the interpreted text, in many digits."""
+
+    def __init__(self, graph: Graph, sizes: Mapping[str, int], digits: Digits, point: Point):
+        self.graph, self.math, self.point = graph, digits, point
+        self.interpreter = Interpreter(graph.spec, sizes, digits, leading=1)
+        self.inputs = _by_step(point.inputs, STEPS)
+        self.parameters = _of_one(point.parameters)
+        learned = {state for state, start in graph.initial if isinstance(start, Value)}
+        self.given = {name: array for name, array in point.state.items() if name not in learned}
+        self.step = digits.number(f"1e-{DIFFERENCE}")
+        self.base = self.interpreter.run(self.parameters, self.inputs, self.given)
+        self.value = self._objective(self.base)[0]
+
+    def _objective(self, run) -> np.ndarray:
+        """The weighted sum of all that leaves the cell, for each copy."""
+        parts = [(self.point.final[name], array) for name, array in run.state.items()]
+        for step, outputs in enumerate(run.outputs):
+            parts += [(self.point.weights[name][step], array) for name, array in outputs.items() if self.point.weights]
+        whole = self.math.array(np.full((1,), self.math.number(0)))
+        for weight, array in parts:
+            product = weight * array
+            whole = whole + product.reshape(len(product), -1).sum(-1)
+        return whole if run.loss is None else whole + run.loss
+
+    def along(self, name: str, gradient: np.ndarray, every_entry: bool, random) -> tuple[np.ndarray, np.ndarray]:
+        """The derived gradient and the differences, entry by entry; or along one direction and few entries."""
+        if name not in self.graph.inputs:
+            return self._array(name, None, gradient, every_entry, random)
+        pairs = [self._array(name, step, gradient[:, step], every_entry, random) for step in range(STEPS)]
+        derived, expected = zip(*pairs)
+        return np.concatenate(derived), np.concatenate(expected)
+
+    def _array(self, name, step, gradient, every_entry, random):
+        directions = self._directions(gradient.shape[1:], every_entry, random)
+        flat = gradient.reshape(1, -1)
+        derived = (flat * directions.reshape(len(directions), -1)).sum(-1)
+        moved = self.step * directions
+        values = self._objective(self._moved(name, step, np.concatenate([moved, -moved])))
+        values = np.broadcast_to(values, (2 * len(directions),))
+        return derived, (values[: len(directions)] - values[len(directions) :]) / (2 * self.step)
+
+    def _directions(self, shape: tuple[int, ...], every_entry: bool, random) -> np.ndarray:
+        count = math.prod(shape)
+        units = np.eye(count).reshape(count, *shape)
+        if not every_entry and count > 2:
+            # A wrong gradient has no part along a random direction with probability nought.
+            chosen = random.choice(count, size=1, replace=False)
+            units = np.concatenate([random.uniform(-1, 1, (1, *shape)), units[chosen]])
+        return self.math.array(units)
+
+    def _moved(self, name: str, step: int | None, moves: np.ndarray):
+        parameters, inputs, given = dict(self.parameters), list(self.inputs), dict(self.given)
+        if step is not None:
+            inputs[step] = inputs[step] | {name: inputs[step][name] + moves}
+        elif name in parameters:
+            parameters[name] = parameters[name] + moves
+        else:
+            given[name] = self.point.state[name] + moves
+        return self.interpreter.run(parameters, inputs, given, held=self.base.held)
