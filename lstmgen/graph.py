@@ -136,7 +136,7 @@ class _Builder:
             outputs=tuple(output.name for output in self.spec.outputs),
             loss=loss,
             initial=self._starts(),
-            static=_static(stages, self.parameters, self.states),
+            static=_static(stages, self.parameters, self.states | {loss}),
             shapes=shapes,
         )
 
@@ -547,11 +547,11 @@ def _number_into_sum(expression: Expression) -> Expression:
     return expression
 
 
-def _static(stages: tuple[Stage, ...], parameters: set[str], states: set[str]) -> frozenset[str]:
-    """What no step changes. A state is carried from a given start, so it never is."""
+def _static(stages: tuple[Stage, ...], parameters: set[str], moving: set[str | None]) -> frozenset[str]:
+    """What no step changes. A state is carried from a given start, and the loss is summed over the steps."""
     static = set(parameters)
     for stage in stages:
-        if stage.name not in states and all(value.name in static and not value.lag for value in values(stage.expression)):
+        if stage.name not in moving and all(value.name in static and not value.lag for value in values(stage.expression)):
             static.add(stage.name)
     return frozenset(static)
 

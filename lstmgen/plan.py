@@ -11,8 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import permutations
 
-from .chain import OUTER, TRANSPOSED, Contribution, Derivation, Gradient
-from .expressions import Adjoint, Expression, MatVec, Sum, Value, values, walk
+from .chain import START, Derivation, Gradient
+from .expressions import (
+    Adjoint, Call, Expression, MatVec, Number, Power, Quotient, Sum, Value, values, walk,
+)
 from .graph import Graph, Stage
 from .shapes import Dim
 
@@ -99,7 +101,7 @@ def make_plan(derivation: Derivation) -> Plan:
         gradient_numbers=backward,
         phases=phases,
         blocks=blocks,
-        kept=_kept(derivation, phases),
+        kept=_kept(derivation),
         remembered=_remembered(derivation, phases),
         uses_exact_sigmoid=_divides(graph),
     )
@@ -132,3 +134,184 @@ def _phases(derivation: Derivation) -> dict[str, str]:
             phase = LOOP if stage.name in feeding else AFTER
         phases[stage.name] = phase
     return phases
+
+
+# ---------------------------------------------------------------- what backward needs
+
+
+def _kept(derivation: Derivation) -> tuple[str, ...]:
+    needed = {value.name for fork in derivation.contributions() for value in values(fork.at_reader)}
+    return tuple(stage.name for stage in derivation.graph.stages if stage.name in needed)
+
+
+def _remembered(derivation: Derivation, phases: Mapping[str, str]) -> tuple[str, ...]:
+    """Adjoints of loop stages that something outside of the loop reads."""
+    needed = set()
+    for fork in derivation.contributions():
+        outside = phases.get(fork.target, BEFORE) != LOOP  # parameters and inputs have no phase
+        if outside and fork.kind != START:
+            needed.update(node.name for node in walk(fork.at_reader) if isinstance(node, Adjoint))
+    return tuple(g.value for g in derivation.stages if g.value in needed and phases[g.value] == LOOP)
+
+
+def _divides(graph: Graph) -> bool:
+    """Whether some value is divided by or its logarithm taken: then a sigmoid must be exact near 0 too."""
+    def delicate(node: Expression) -> bool:
+        match node:
+            case Quotient(denominator=denominator):
+                return bool(values(denominator))
+            case Call(function=function):
+                return function in ("log", "rsqrt", "sqrt")
+            case Power(exponent=exponent):
+                return not (isinstance(exponent, Number) and exponent.value > 0 and exponent.value.denominator == 1)
+        return False
+
+    return any(delicate(node) for stage in graph.stages for node in walk(stage.expression))
+
+
+# ---------------------------------------------------------------- stacks
+
+
+def matrix_terms(stage: Stage) -> tuple[MatVec, ...]:
+    """The matrix products that a stage adds, those with a minus sign left out."""
+    terms = stage.expression.terms if isinstance(stage.expression, Sum) else (stage.expression,)
+    return tuple(term for term in terms if isinstance(term, MatVec))
+
+
+def _blocks(graph: Graph, phases: Mapping[str, str]) -> tuple[Block, ...]:
+    once = _read_once(graph)
+    groups: dict[tuple[Value, str], list[Factor]] = {}
+    for stage in graph.stages:
+        phase = phases[stage.name]
+        if phase == STILL:
+            continue
+        met = set()
+        for term in matrix_terms(stage):
+            vector = term.vector
+            if not isinstance(vector, Value) or vector.name in graph.static or vector in met:
+                continue
+            if isinstance(term.matrix, Value) and term.matrix.name in once:
+                met.add(vector)
+                groups.setdefault((vector, phase), []).append(Factor(stage.name, term.matrix.name))
+    biases = _biases(graph, once)
+    names = _StackNames(graph)
+    blocks = []
+    for component in _connected([tuple(f.stage for f in factors) for factors in groups.values()]):
+        inside = {key: factors for key, factors in groups.items() if factors[0].stage in component}
+        blocks.append(_block(component, inside, biases, names))
+    return tuple(blocks)
+
+
+def _read_once(graph: Graph) -> set[str]:
+    """Parameters that stand in one place only: they may be stored with others."""
+    count = {name: 0 for name in graph.parameters}
+    for stage in graph.stages:
+        for node in walk(stage.expression):
+            if isinstance(node, Value) and node.name in count:
+                count[node.name] += 1
+    for _, start in graph.initial:
+        if isinstance(start, Value):
+            count[start.name] += 1
+    return {name for name, times in count.items() if times == 1}
+
+
+def _biases(graph: Graph, once: set[str]) -> dict[str, str]:
+    """The parameter that is added to a stage as it is."""
+    found = {}
+    for stage in graph.stages:
+        terms = stage.expression.terms if isinstance(stage.expression, Sum) else ()
+        for term in terms:
+            if isinstance(term, Value) and term.name in once and graph.shapes[term.name] == stage.shape:
+                found.setdefault(stage.name, term.name)
+    return found
+
+
+def _connected(groups: Iterable[tuple[str, ...]]) -> list[list[str]]:
+    """Stages that some group joins, directly or by way of others; in the order of their first group."""
+    components: list[list[str]] = []
+    for group in groups:
+        touched = [component for component in components if set(component) & set(group)]
+        merged = [stage for component in touched for stage in component]
+        merged += [stage for stage in group if stage not in merged]
+        components = [component for component in components if component not in touched]
+        components.append(merged)
+    return components
+
+
+_MOST_PERMUTED = 7  # stages of a block whose every order is tried: 5040 of them
+
+
+def _block(stages: list[str], groups: Mapping[tuple[Value, str], list[Factor]],
+           biases: Mapping[str, str], names: _StackNames) -> Block:
+    order = _order([[factor.stage for factor in factors] for factors in groups.values()], stages)
+    position = {stage: index for index, stage in enumerate(order)}
+    stacks = []
+    for (vector, phase), factors in groups.items():
+        ranked = sorted(factors, key=lambda factor: position[factor.stage])
+        runs = [ranked] if _adjacent([position[f.stage] for f in ranked]) else [[factor] for factor in ranked]
+        for run in runs:
+            name = names.of([factor.parameter for factor in run], vector.name)
+            stacks.append(Stack(name, vector, tuple(run), phase))
+    with_bias = [Factor(stage, biases[stage]) for stage in order if stage in biases]
+    runs = _runs(with_bias, position)
+    bias_stacks = tuple(BiasStack(names.of([f.parameter for f in run], run[0].stage), tuple(run)) for run in runs)
+    phase = next(iter(groups))[1]
+    return Block(tuple(order), tuple(stacks), bias_stacks, phase)
+
+
+def _order(groups: list[list[str]], stages: list[str]) -> list[str]:
+    """An order in which as many groups as possible are adjacent; the order of evaluation where it serves."""
+    def adjacent_products(order) -> int:
+        position = {stage: index for index, stage in enumerate(order)}
+        return sum(len(group) - 1 for group in groups if _adjacent(sorted(position[s] for s in group)))
+
+    best, most = list(stages), adjacent_products(stages)
+    if most == sum(len(group) - 1 for group in groups) or len(stages) > _MOST_PERMUTED:
+        return best
+    for order in permutations(stages):
+        count = adjacent_products(order)
+        if count > most:
+            best, most = list(order), count
+    return best
+
+
+def _adjacent(positions: list[int]) -> bool:
+    return positions[-1] - positions[0] == len(positions) - 1
+
+
+def _runs(factors: list[Factor], position: Mapping[str, int]) -> list[list[Factor]]:
+    runs: list[list[Factor]] = []
+    for factor in factors:
+        if runs and position[factor.stage] == position[runs[-1][-1].stage] + 1:
+            runs[-1].append(factor)
+        else:
+            runs.append([factor])
+    return runs
+
+
+class _StackNames:
+    """W for W_z, W_i, W_f, W_o; with the vector's name behind it where that is taken."""
+
+    def __init__(self, graph: Graph):
+        self.taken = set(graph.shapes) | {symbol for symbol, _ in graph.dims}
+
+    def of(self, parameters: list[str], vector: str) -> str:
+        if len(parameters) == 1:
+            return parameters[0]
+        shared = parameters[0]
+        while not all(name.startswith(shared) for name in parameters):
+            shared = shared[:-1]
+        shared = shared.rstrip("_0123456789") or "W"
+        name = shared if shared not in self.taken else f"{shared}_{vector}"
+        while name in self.taken or not name[0].isalpha():
+            name += "_stack"
+        self.taken.add(name)
+        return name
+
+
+def block_size(block: Block, graph: Graph) -> Dim:
+    """The length of a block's array."""
+    size = Dim()
+    for stage in block.stages:
+        size += graph.shapes[stage][0]
+    return size
