@@ -14,7 +14,7 @@ import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache, reduce
+from functools import cache, reduce
 
 import numpy as np
 
@@ -22,7 +22,19 @@ from . import functions
 from .cell import CellSpec, Text
 from .errors import Mistakes
 from .expressions import (
-    Adjoint, Call, Expression, MatVec, Negative, Number, Outside, Power, Product, Quotient, Size, Sum, Value,
+    Adjoint,
+    Call,
+    Expression,
+    MatVec,
+    Negative,
+    Number,
+    Outside,
+    Power,
+    Product,
+    Quotient,
+    Size,
+    Sum,
+    Value,
     values,
 )
 from .language import parse, parse_rule
@@ -136,9 +148,15 @@ def evaluate(
 class _Evaluator:
     """Evaluates expressions, asking `look_up` for what their names stand for."""
 
-    def __init__(self, look_up: Callable[[Leaf], np.ndarray], arithmetic: Floats, sizes: Mapping[str, int],
-                 leading: int, own: Mapping[str, tuple[tuple[str, ...], Expression]] | None = None,
-                 constants: Mapping[str, Fraction] | None = None):
+    def __init__(
+        self,
+        look_up: Callable[[Leaf], np.ndarray],
+        arithmetic: Floats,
+        sizes: Mapping[str, int],
+        leading: int,
+        own: Mapping[str, tuple[tuple[str, ...], Expression]] | None = None,
+        constants: Mapping[str, Fraction] | None = None,
+    ):
         self.look_up, self.math, self.leading = look_up, arithmetic, leading
         self.own, self.constants, self.sizes = own or {}, constants or {}, sizes
 
@@ -173,7 +191,11 @@ class _Evaluator:
 
     def matvec(self, expression: MatVec) -> np.ndarray:
         matrix, vector = self.value(expression.matrix), self.value(expression.vector)
-        if matrix.ndim != self.leading + 2 or vector.ndim != self.leading + 1 or matrix.shape[-1] != vector.shape[-1]:
+        if (
+            matrix.ndim != self.leading + 2
+            or vector.ndim != self.leading + 1
+            or matrix.shape[-1] != vector.shape[-1]
+        ):
             raise Mismatch(f"a matrix times a vector: shapes {matrix.shape} and {vector.shape}")
         return (matrix * vector[..., None, :]).sum(-1)
 
@@ -236,8 +258,10 @@ class _Evaluator:
         shapes = {array.shape[self.leading :] for array in arrays if array.ndim > self.leading}
         if len(shapes) > 1:
             raise Mismatch(f"elementwise operands of shapes {sorted(shapes)}")
-        return [array if array.ndim == most else array.reshape(array.shape + (1,) * (most - array.ndim))
-                for array in arrays]
+        return [
+            array if array.ndim == most else array.reshape(array.shape + (1,) * (most - array.ndim))
+            for array in arrays
+        ]
 
 
 _EVALUATE = {
@@ -266,7 +290,7 @@ def _literals(entry: functions.Operation, given: int) -> int:
     return entry.literals - left_out
 
 
-@lru_cache(maxsize=None)
+@cache
 def _rule(text: str) -> Expression:
     return parse_rule(text)
 
@@ -343,7 +367,10 @@ class Interpreter:
 
     def _starts(self, parameters: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         given = {item.state: item.start for item in self.spec.initial}
-        return {item.name: self._start(given.get(item.name, 0), item.shape, parameters) for item in self.spec.states}
+        return {
+            item.name: self._start(given.get(item.name, 0), item.shape, parameters)
+            for item in self.spec.states
+        }
 
     def _start(self, start, axes: tuple[Text, ...], parameters) -> np.ndarray:
         if isinstance(start, str):
