@@ -14,8 +14,8 @@ PACKAGE = Path(__file__).parent.parent / "lstmgen"
 # the others may take the version alone.
 ORDER = """
     errors expressions spell_text names cell resources files tex yamltext fields functions switches
-    language spec expand schema shapes graph calculus chain plan interpret spell_latex spell_numpy
-    render verify pipeline api cli __init__ __main__
+    language spec expand schema shapes graph calculus chain plan interpret notation spell_latex
+    spell_numpy render numpy_module document verify starter terminal pipeline cli __init__ __main__
 """.split()
 
 # The interpreter of the proofs proves something because it shares nothing with what it checks: neither

@@ -1,0 +1,5 @@
+"""`python -m lstmgen`."""
+
+from .cli import main
+
+main(prog_name="lstmgen")

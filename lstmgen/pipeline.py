@@ -1,0 +1,151 @@
+"""The stages in one place: this file is the reader's map.
+
+    load          text        -> CellSpec     spec.py, yamltext.py, switches.py
+    build_graph   CellSpec    -> Graph        graph.py, language.py, shapes.py
+    derive        Graph       -> Derivation   chain.py, calculus.py, functions.py
+    make_plan     Derivation  -> Plan         plan.py
+    module_source Plan        -> NAME.py      numpy_module.py, spell_numpy.py, templates/numpy
+    verify        all of it   -> Verdict      verify.py, interpret.py
+    render_document Plan      -> NAME.tex     document.py, spell_latex.py, templates/latex
+    compile_pdf   NAME.tex    -> NAME.pdf     tex.py
+
+Each stage takes the record of the one before and knows nothing of the others. What is written is
+written whole, and only if the proofs hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from . import spec as _spec
+from .cell import CellSpec
+from .graph import Graph, build_graph
+from .resources import find_spec
+
+if TYPE_CHECKING:
+    from .chain import Derivation
+    from .plan import Plan
+    from .verify import Verdict
+
+
+class VerificationFailed(Exception):
+    """A module or a derivation that does not pass its proofs. Nothing was written."""
+
+    def __init__(self, name: str, verdict: Verdict):
+        super().__init__(f"{name} does not pass its proofs")
+        self.name, self.verdict = name, verdict
+
+    def __reduce__(self):
+        return VerificationFailed, (self.name, self.verdict)
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build made."""
+
+    name: str
+    files: tuple[Path, ...]  # what was written
+    verdict: Verdict | None  # None where the proofs were left out
+    pdf_failure: str = ""  # why there is no PDF though one was asked for
+
+
+def load(path_or_text: str | Path) -> CellSpec:
+    """The cell that a file, a packaged spec's name, or a text states; a `SpecError` where it states none."""
+    if isinstance(path_or_text, str) and "\n" not in path_or_text and not Path(path_or_text).exists():
+        packaged = find_spec(path_or_text)
+        if packaged is not None:
+            return _spec.load(packaged)
+    return _spec.load(path_or_text)
+
+
+def derive(cell: CellSpec | Graph) -> Derivation:
+    """Every gradient of a cell, with one record per branch of each fork."""
+    from .chain import derive as differentiate  # SymPy comes with it
+
+    return differentiate(cell if isinstance(cell, Graph) else build_graph(cell))
+
+
+def verify(path_or_text: str | Path | CellSpec) -> Verdict:
+    """Derive a cell, make its module, and run every proof on both."""
+    return _prove(_plan(path_or_text))[1]
+
+
+def build(
+    path_or_text: str | Path | CellSpec,
+    out: str | Path = "generated",
+    *,
+    notation: str | None = None,
+    pdf: bool = False,
+    verify: bool = True,
+    force: bool = False,
+) -> Built:
+    """Write NAME.py and NAME.tex into `out`, and NAME.pdf with `pdf`, once the proofs hold.
+
+    `notation` overrides the spec's own; `force` overwrites files that were edited since they were made.
+    Raises `SpecError`, `VerificationFailed`, or `OutputError` where a file cannot or should not be written.
+    """
+    from .document import render_document
+    from .files import stamp, write_outputs
+    from .notation import make_notation
+    from .numpy_module import module_source
+
+    plan = _plan(path_or_text)
+    name = plan.graph.spec.name
+    symbols = make_notation(plan.graph, notation)
+    verdict = None
+    if verify:
+        module_text, verdict = _prove(plan)
+        if not verdict.passed:
+            raise VerificationFailed(name, verdict)
+    else:
+        module_text = module_source(plan, verified=False)
+    document = render_document(plan, symbols, verdict, name)
+    texts = {f"{name}.py": stamp(module_text, "#"), f"{name}.tex": stamp(document, "%")}
+    outputs = {file: text.encode("utf-8") for file, text in texts.items()}
+    failure = ""
+    if pdf:
+        failure = _add_pdf(outputs, texts, name)
+    folder = Path(out)
+    write_outputs(folder, outputs, force)
+    return Built(name, tuple(folder / file for file in outputs), verdict, failure)
+
+
+def _plan(source: str | Path | CellSpec) -> Plan:
+    from .plan import make_plan
+
+    cell = source if isinstance(source, CellSpec) else load(source)
+    return make_plan(derive(cell))
+
+
+def _prove(plan: Plan) -> tuple[str, Verdict]:
+    """The module's text and what the proofs say of it."""
+    from .numpy_module import module_source
+    from .verify import verify as run_proofs
+
+    text = module_source(plan, verified=True)
+    module = execute(text, plan.graph.spec.name)
+    return text, run_proofs(plan.graph, plan.derivation, module)
+
+
+def execute(text: str, name: str) -> ModuleType:
+    """The module that our own generated text makes; never a spec's text."""
+    module = ModuleType(name)
+    # The proofs have to run what will be written. The text is the printers' own: the names in it have
+    # passed the fence, and everything else that a spec says reaches it as an escaped docstring.
+    exec(compile(text, f"{name}.py", "exec"), module.__dict__)
+    return module
+
+
+def _add_pdf(outputs: dict[str, bytes], texts: dict[str, str], name: str) -> str:
+    """The PDF beside the others; or why there is none."""
+    from .tex import TexError, compile_pdf
+
+    try:
+        compiled = compile_pdf(texts[f"{name}.tex"], {f"{name}.py": texts[f"{name}.py"]})
+    except TexError as error:
+        return str(error)
+    outputs[f"{name}.pdf"] = compiled.pdf
+    return ""
