@@ -19,7 +19,7 @@ from .names import RESERVED
 from .plan import AFTER, BEFORE, LAST, LOOP, STILL, Block, Plan, Stack, block_size
 from .render import render, template_text
 from .shapes import Dim, Shape
-from .spell_numpy import Speller
+from .spell_numpy import Speller, is_fill
 from .spell_text import ATOM, PRODUCT, SUM, source
 
 WHOLE, EACH, FINAL, SINGLE = "whole", "each", "final", "single"  # all steps, step t, the last step, `step`
@@ -528,9 +528,13 @@ class _Module:
             number = self.plan.gradient_numbers[name]
             pieces = self._pieces(forks, EACH)
             if not pieces:
-                pieces = [(f"np.zeros_like({self.next[name]})", "nothing at step t reads it")]
-            head = [Line(f"# ({number}) to {name}[t-1]: what step t sends back through its readers")]
-            lines += [*head, *_statement(self.next[name], pieces, "")]
+                pieces = [(f"np.zeros_like({self.next[name]})", "no reader")]
+            if len(pieces) == 1:
+                text, reader = pieces[0]
+                lines.append(Line(f"{self.next[name]} = {text}", f"({number}) to {name}[t-1], from {reader}"))
+            else:
+                lines.append(Line(f"# ({number}) to {name}[t-1]: what step t sends back, one line per reader"))
+                lines += _statement(self.next[name], pieces, "")
             for fork in gradient.through_time():
                 if self.plan.phases.get(fork.reader) == LAST:
                     (text, comment), = self._pieces((fork,), FINAL)
@@ -550,10 +554,13 @@ class _Module:
     def _pieces(self, forks: tuple[Contribution, ...], mode: str) -> list[tuple[str, str]]:
         """(code, readers) for each fork; branches through one stack are one product."""
         pieces, done = [], set()
+        full = any(not is_fill(fork.at_reader) for fork in forks)
         for fork in forks:
             stack = self._stack_through(fork)
             if stack is None:
-                spelled = self.speller(mode).spell(fork.at_reader)
+                speller = self.speller(mode)
+                # beside a full array, a scalar that goes to every entry need not be copied to each
+                spelled = speller.thin(fork.at_reader) if full else speller.spell(fork.at_reader)
                 pieces.append((spelled.inside(SUM), self._reader(fork)))
             elif stack not in done:
                 done.add(stack)
@@ -672,8 +679,10 @@ class _Module:
         helpers = self._helper_files()
         start_sizes = [symbol for symbol, _ in graph.dims if any(
             symbol == used for state in graph.states for dim in graph.shapes[state] for used, _ in dim.terms)]
+        together = self.fresh("outputs")
         return {
             "name": spec.name,
+            "y": together if len(graph.outputs) > 1 else graph.outputs[0],
             "title": _ascii(spec.title),
             "equations": self._equations(),
             "T": self.T, "B": self.B,
@@ -701,6 +710,7 @@ class _Module:
             "start_note": self._start_note(),
             "learned_start": any(isinstance(start, Value) for _, start in graph.initial),
             "learned": self.fresh("learned_start"),
+            "end": self.fresh("end"), "together": together, "record": self.fresh("kept"),
             "previous": [self.previous[s] for s in graph.states],
             "ends": [f"{self._every[s]}[-1].copy()" for s in graph.states],
             "outputs": [Field(o, self._told(graph.shapes[o], self.T, self.B)) for o in graph.outputs],

@@ -87,18 +87,18 @@ class Speller:
 
     def _together(self, operands: tuple[Expression, ...]) -> list[Spelled]:
         """Operands of one entry-by-entry operation, widened to the largest of them."""
-        spelled = [self._thin(operand) for operand in operands]
+        spelled = [self.thin(operand) for operand in operands]
         rank = max(part.rank for part in spelled)
-        full = any(part.rank == rank and not _is_fill(operand) for part, operand in zip(spelled, operands))
+        full = any(part.rank == rank and not is_fill(operand) for part, operand in zip(spelled, operands))
         if not full:  # nothing here has all entries: the copies have to be made
             spelled = [self.spell(operand) for operand in operands]
         return [part.widened(rank) for part in spelled]
 
-    def _thin(self, operand: Expression) -> Spelled:
+    def thin(self, operand: Expression) -> Spelled:
         """A scalar that is copied along an axis need not be copied where it meets a full array."""
-        if not _is_fill(operand):
+        if not is_fill(operand):
             return self.spell(operand)
-        inner = self._thin(operand.arguments[0])
+        inner = self.thin(operand.arguments[0])
         return Spelled(inner.inside(ATOM) + "[..., None]", ATOM, inner.rank + 1, inner.moving)
 
     def _sum(self, terms: tuple[Expression, ...]) -> Spelled:
@@ -190,7 +190,8 @@ class Speller:
             self.helpers.add(helper)
 
 
-def _is_fill(expression: Expression) -> bool:
+def is_fill(expression: Expression) -> bool:
+    """Whether it is a scalar or vector copied along a new last axis."""
     return isinstance(expression, Call) and expression.function == "Fill"
 
 
