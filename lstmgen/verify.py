@@ -13,16 +13,16 @@ whatever was executed; where points are drawn, the seed is fixed.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import permutations
 from types import ModuleType
 
 import numpy as np
 
-from .expressions import Adjoint, Call, Expression, Outside, Value, children, walk
+from .expressions import Adjoint, Call, Expression, Outside, Product, Value, children, walk
 from .graph import Graph
-from .interpret import Digits, Floats, Interpreter, evaluate
+from .interpret import DIGITS, Digits, Floats, Interpreter, evaluate
 from .shapes import Dim, shape_of
 
 NAMES = ("meaning", "complex step", "high precision", "splitting", "knock-out")
@@ -32,7 +32,8 @@ BOUNDS = (1e-12, 1e-12, 1e-35, 1e-12, 1e-8)  # the last one is to be exceeded
 STEPS = 3  # of proofs 2 and 4
 BATCH = 2  # of proofs 0, 1 and 3
 DRAWS = 20  # points that are tried before one gives up
-WIDENED = 4  # how much further away the last ones of them lie
+WIDENED = 4  # how much further away points lie where nearer ones do not take a branch
+LARGEST = 1e100  # of a value at a point
 COMPLEX = 1e-30  # the complex step
 DIFFERENCE = 30  # decimal places of the step of central differences
 MOST_WORK = 60_000  # entries times operations per step, up to which every entry is differenced
@@ -51,6 +52,12 @@ class Figure:
     error: float
     bound: float
     passed: bool
+
+    def told(self) -> str:
+        """For the terminal."""
+        relation = ">" if self.proof == KNOCK_OUT else "<="
+        verdict = "passed" if self.passed else "FAILED"
+        return f"{verdict}  {self.error:8.1e} {relation:>2} {self.bound:.0e}  {self.what}"
 
 
 @dataclass(frozen=True)
@@ -86,52 +93,41 @@ class Verdict:
 
     def as_json(self) -> dict:
         """For `--json`: nothing but what JSON can hold."""
+        told = asdict(self) | {"passed": self.passed}
+        for figure in told["figures"]:
+            figure["name"] = NAMES[figure["proof"]]
+            if not math.isfinite(figure["error"]):
+                figure["error"] = None
+        return told
 
-        def plain(figure: Figure) -> dict:
-            error = figure.error if math.isfinite(figure.error) else None
-            return {
-                "proof": figure.proof,
-                "name": NAMES[figure.proof],
-                "what": figure.what,
-                "error": error,
-                "bound": figure.bound,
-                "passed": figure.passed,
-            }
-
-        counts = {
-            name: getattr(self, name)
-            for name in (
-                "forks",
-                "entries",
-                "module_entries",
-                "points",
-                "redraws",
-                "steps",
-                "module_steps",
-                "batch",
-            )
-        }
-        return {
-            "passed": self.passed,
-            **counts,
-            "sizes": dict(self.sizes),
-            "module_sizes": dict(self.module_sizes),
-            "untaken": list(self.untaken),
-            "figures": [plain(figure) for figure in self.figures],
-        }
-
-    def lines(self) -> list[str]:
-        """One line for each proof, with its worst figure, where that is, and the bound."""
+    def lines(self, every: bool = False) -> list[str]:
+        """One line for each proof, with its worst figure; or with all of them. What failed is always told."""
         told = []
         for proof, name in enumerate(NAMES):
+            figures = [figure for figure in self.figures if figure.proof == proof]
             worst = self.worst(proof)
             if worst is None:
                 continue
-            count = sum(figure.proof == proof for figure in self.figures)
-            relation = ">" if proof == KNOCK_OUT else "<="
-            verdict = "passed" if worst.passed else "FAILED"
-            measured = f"{worst.error:8.1e} {relation:>2} {worst.bound:.0e}"
-            told.append(f"{proof}  {name:<14}  {verdict}  {measured}  {worst.what} (of {count})")
+            told.append(f"{proof}  {name:<14}  {worst.told()}  (worst of {len(figures)})")
+            more = [figure for figure in figures if every or not (figure.passed or figure is worst)]
+            told += [f"{'':<17}  {figure.told()}" for figure in more]
+        return [*told, *self.counts()]
+
+    def counts(self) -> list[str]:
+        """What the figures were measured on."""
+        def listed(sizes: Mapping[str, int]) -> str:
+            return ", ".join(f"{symbol} = {size}" for symbol, size in sizes.items())
+
+        told = [
+            f"{self.entries} entries in {DIGITS} digits ({listed({**self.sizes, 'T': self.steps})}), "
+            f"{self.module_entries} by complex steps "
+            f"({listed({**self.module_sizes, 'T': self.module_steps, 'B': self.batch})}), "
+            f"{self.forks} branches of forks cut"
+        ]
+        if self.redraws:
+            told.append(f"{self.redraws} points drawn again: not finite, or too ill-conditioned")
+        if self.untaken:
+            told.append(f"no point took both sides of a choice in {', '.join(self.untaken)}")
         return told
 
 
@@ -187,20 +183,23 @@ def splitting(graph: Graph, module: ModuleType) -> tuple[Figure, ...]:
     return tuple(_guarded(SPLITTING, _Built(graph, module).splitting))
 
 
-def _guarded(proof: int, prove) -> Iterator[Figure]:
+def _guarded(proof: int, prove: Callable[[], Iterator[Figure]]) -> list[Figure]:
     """The figures of a proof; whatever a module or a derivation raises is a proof that failed."""
-    try:
-        yield from prove()
-    except Exception as error:  # generated code may raise anything
-        told = f"{type(error).__name__}: {error}"
-        yield Figure(proof, told, math.inf, BOUNDS[proof], False)
+    figures = []
+    with np.errstate(all="ignore"):  # points where something overflows are drawn again
+        try:
+            figures.extend(prove())
+        except Exception as error:  # generated code may raise anything
+            told = f"{type(error).__name__}: {error}".splitlines()[0]
+            figures.append(Figure(proof, told, math.inf, BOUNDS[proof], False))
+    return figures
 
 
 # ---------------------------------------------------------------- figures
 
 
-def _figure(proof: int, what: str, found, expected, scale: float = 0.0) -> Figure:
-    error = _error(found, expected, scale)
+def _figure(proof: int, what: str, found, expected, scale=0.0, least=0.0) -> Figure:
+    error = _error(found, expected, scale, least)
     return Figure(proof, what, error, BOUNDS[proof], error <= BOUNDS[proof])
 
 
@@ -209,27 +208,30 @@ def _exactly(proof: int, what: str, holds: bool) -> Figure:
     return Figure(proof, what, 0.0 if holds else math.inf, BOUNDS[proof], bool(holds))
 
 
-def _error(found, expected, scale: float = 0.0) -> float:
-    """max|a - b| / max|b|. Both zero, or next to nothing beside `scale`, is no error; not a number is one."""
+def _worst(proof: int, what: str, errors: Iterable[float]) -> Figure:
+    """One figure for many errors."""
+    worst = max((math.inf if math.isnan(error) else error for error in errors), default=0.0)
+    return Figure(proof, what, worst, BOUNDS[proof], worst <= BOUNDS[proof])
+
+
+def _error(found, expected, scale=0.0, least=0.0) -> float:
+    """max|a - b| / max|b|, or / `least` where that is more.
+
+    Both zero, or next to nothing beside `scale`, is no error; what is not a number is one.
+    """
     found, expected = np.asarray(found), np.asarray(expected)
     if found.shape != expected.shape:
         return math.inf
-    if not found.size:
-        return 0.0
     if not (_finite(found) and _finite(expected)):
         return math.nan
-    largest = _largest(expected)
+    largest = max(_largest(expected), least)
     if largest <= scale and _largest(found) <= scale:
         return 0.0
     return float(_largest(found - expected) / largest) if largest else math.inf
 
 
 def _largest(array: np.ndarray):
-    return (
-        max((abs(entry) for entry in array.ravel()), default=0)
-        if array.dtype == object
-        else np.abs(array).max(initial=0)
-    )
+    return max(map(abs, array.flat), default=0) if array.dtype == object else np.abs(array).max(initial=0)
 
 
 def _finite(array: np.ndarray) -> bool:
@@ -256,14 +258,19 @@ class Point:
         return Point(*({name: convert(array) for name, array in group.items()} for group in groups))
 
 
-def _draw(graph: Graph, sizes: Mapping[str, int], steps: int, batch: int, random, wider: int = 1) -> Point:
+def _reach(unfit: int, uncovered: int) -> float:
+    """How far from 0 to draw: nearer after points where numbers grew too large, further for a rare branch."""
+    return 0.5 ** (unfit // 5) * (WIDENED if uncovered >= DRAWS // 2 else 1)
+
+
+def _draw(graph: Graph, sizes: Mapping[str, int], steps: int, batch: int, random, reach: float = 1) -> Point:
     ranges = {item.name: (float(item.low), float(item.high)) for item in graph.spec.ranges}
 
     def shape(name: str) -> tuple[int, ...]:
         return tuple(dim.value(sizes) for dim in graph.shapes[name])
 
     def draw(name: str, *lead: int) -> np.ndarray:
-        low, high = ranges.get(name, (-wider, wider))
+        low, high = ranges.get(name, (-reach, reach))
         return np.asarray(random.uniform(low, high, (*lead, *shape(name))))
 
     def weigh(name: str, *lead: int) -> np.ndarray:
@@ -291,19 +298,19 @@ def _sizes(graph: Graph, least: int) -> dict[str, int]:
 
     candidates = range(least, least + len(symbols) + 3)
     if len(symbols) > 4:
-        return {symbol: max(size, first[symbol]) for symbol, size in zip(symbols, _primes(least))}
+        return _distinct(first)
     every = (dict(zip(symbols, chosen)) for chosen in permutations(candidates, len(symbols)))
     fitting = [sizes for sizes in every if all(sizes[symbol] >= first[symbol] for symbol in symbols)]
     # sizes such as D + H or a literal 3 should differ from the rest as well, where they can
     return min(fitting, key=lambda sizes: (-len({dim.value(sizes) for dim in dims}), cost(sizes)))
 
 
-def _primes(least: int) -> Iterator[int]:
-    number = least
-    while True:
-        if all(number % divisor for divisor in range(2, number)):
-            yield number
-        number += 1
+def _distinct(first: Mapping[str, int]) -> dict[str, int]:
+    """The smallest sizes that differ, each at least as large as asked."""
+    sizes: dict[str, int] = {}
+    for symbol, least in first.items():
+        sizes[symbol] = next(size for size in range(least, least + len(first)) if size not in sizes.values())
+    return sizes
 
 
 def _averaged(graph: Graph) -> set[str]:
@@ -345,7 +352,7 @@ class _Sweep:
         self.forks = {id(fork): index for index, fork in enumerate(derivation.contributions())}
         self.point = point.converted(arithmetic.array)
         self.fixed = _of_one(self.point.parameters)
-        self.steps = len(next(iter(self.point.inputs.values()), [()] * STEPS))
+        self.steps = STEPS
         self.values = self._forward()
 
     # ------------------------------------------------------------------ forward
@@ -440,6 +447,12 @@ class _Sweep:
             term[list(rows)] = self.math.number(0)
         return term
 
+    def at_last_step(self, expression: Expression) -> np.ndarray:
+        """An expression as a reader sees it at the last step, once the gradients are known."""
+        last = self.steps
+        known = _At(last, self.values, self.fixed, self.adjoints, self.fixed_adjoints, self.point.weights)
+        return self._evaluate(expression, known)
+
     def _zeros(self, gradient) -> np.ndarray:
         return self.math.array(np.full((1, *self._shape(gradient)), self.math.number(0)))
 
@@ -514,7 +527,7 @@ class _Derived:
         for draw in range(2 * DRAWS):
             if self.points and all(yes and no for yes, no in taken.values()):
                 break
-            point, branches = self._drawn(WIDENED if draw >= DRAWS else 1)
+            point, branches = self._drawn(_reach(self.redraws, draw - self.redraws))
             if point is None:
                 continue
             together = {
@@ -524,19 +537,18 @@ class _Derived:
                 taken = together
                 self.points.append(point)
         if not self.points:
-            raise ArithmeticError(f"none of {2 * DRAWS} points has a finite forward pass")
-        self.untaken = tuple(
-            dict.fromkeys(name or "loss" for (name, _), (yes, no) in taken.items() if not (yes and no))
-        )
+            raise ArithmeticError(f"the forward pass is not finite at any of {2 * DRAWS} points; "
+                                  "'range:' in the spec says where to draw them from")
+        missing = (name or "the loss" for (name, _), sides in taken.items() if not all(sides))
+        self.untaken = tuple(dict.fromkeys(missing))
         return self.points
 
-    def _drawn(self, wider: int = 1) -> tuple[Point | None, Mapping]:
+    def _drawn(self, reach: float) -> tuple[Point | None, Mapping]:
         """A point where all values are finite, and the branches that it takes."""
-        point = _draw(self.graph, self.sizes, STEPS, 1, self.random, wider)
-        with np.errstate(all="ignore"):
-            run = self._plain.run(_of_one(point.parameters), _by_step(point.inputs, STEPS), point.state)
+        point = _draw(self.graph, self.sizes, STEPS, 1, self.random, reach)
+        run = self._plain.run(_of_one(point.parameters), _by_step(point.inputs, STEPS), point.state)
         everything = [array for step in run.steps for array in step.values()]
-        if all(np.isfinite(array).all() and np.abs(array).max(initial=0) < 1e100 for array in everything):
+        if all(np.abs(array).max(initial=0) < LARGEST for array in everything):  # false for what is no number
             return point, run.branches
         self.redraws += 1
         return None, {}
@@ -552,7 +564,7 @@ class _Derived:
         for number, point in enumerate(points):
             for figure in self._at_point(point, every_entry=number == 0):
                 known = worst.get(figure.what)
-                if known is None or not figure.error <= known.error:
+                if known is None or (known.passed and not figure.error <= known.error):
                     worst[figure.what] = figure
         yield from worst.values()
 
@@ -575,6 +587,7 @@ class _Derived:
         found = sweep.gradients()
         differences = _Differences(self.graph, self.sizes, digits, sweep.point)
         yield from self._forward_figures(sweep, differences.base)
+        yield self._parts(sweep)
         every_entry = every_entry and self._work() <= MOST_WORK
         for name in (*self.graph.parameters, *self.graph.inputs, *self.graph.states):
             if name not in found:
@@ -597,6 +610,18 @@ class _Derived:
             yield _figure(
                 HIGH_PRECISION, f"value of {name}", derived, np.stack([step[name] for step in run.steps])
             )
+
+    def _parts(self, sweep: _Sweep) -> Figure:
+        """Every term is its reader's immediate derivative times the reader's adjoint."""
+        errors = []
+        for fork in self.forks:
+            if fork.local is not None:
+                pair = (fork.at_reader, Product((fork.upstream, fork.local)))
+                term, product = (sweep.at_last_step(part) for part in pair)
+                if product.ndim > term.ndim:  # a scalar that met a larger value: its copies' gradients add up
+                    product = product.reshape(len(product), -1).sum(-1)
+                errors.append(_error(term, product))
+        return _worst(HIGH_PRECISION, "each term as derivative times adjoint", errors)
 
     def _label(self, name: str) -> str:
         return f"{name}[0]" if name in self.graph.states else name
@@ -624,7 +649,7 @@ class _Derived:
             open_ = np.flatnonzero(~(changes > BOUNDS[KNOCK_OUT]))
             if not len(open_):
                 break
-            point = points[draw] if draw < len(points) else self._drawn(WIDENED if draw % 2 else 1)[0]
+            point = points[draw] if draw < len(points) else self._drawn(_reach(self.redraws, draw % 2 * DRAWS))[0]
             if point is None:
                 continue
             changes[open_] = np.fmax(changes[open_], self._changes(point, open_))
@@ -635,29 +660,23 @@ class _Derived:
 
     def _changes(self, point: Point, forks: np.ndarray) -> np.ndarray:
         """What cutting each fork changes: the largest relative change of any gradient."""
-        changes = np.zeros(len(forks))
-        with np.errstate(all="ignore"):
-            sweep = _Sweep(self.graph, self.derivation, self.sizes, self.floats, point)
-            whole = sweep.gradients()
-            sizes = {name: np.abs(array).max(initial=0) for name, array in whole.items()}
-            least = 1e-5 * max(sizes.values(), default=0.0)  # rounding stays below the bound
-            for start in range(0, len(forks), MOST_CUTS):
-                chosen = forks[start : start + MOST_CUTS]
-                cuts: dict[int, list[int]] = {}
-                for row, fork in enumerate(chosen):
-                    for cut in self._cut_along(int(fork)):
-                        cuts.setdefault(cut, []).append(row)
-                without = sweep.gradients(cuts, len(chosen))
-                for name, array in without.items():
-                    difference = np.abs(np.broadcast_to(array - whole[name], (len(chosen), *array.shape[1:])))
-                    largest = difference.reshape(len(chosen), -1).max(axis=1, initial=0)
-                    if sizes[name] > least:
-                        largest = largest / sizes[name]
-                    elif least:
-                        largest = largest / least
-                    part = slice(start, start + len(chosen))
-                    changes[part] = np.fmax(changes[part], largest)
-        return changes
+        sweep = _Sweep(self.graph, self.derivation, self.sizes, self.floats, point)
+        whole = sweep.gradients()
+        sizes = {name: np.abs(array).max(initial=0) for name, array in whole.items()}
+        least = 1e-5 * max(sizes.values(), default=0.0) or 1.0  # so that rounding stays below the bound
+        changes = [np.zeros(0)]
+        for start in range(0, len(forks), MOST_CUTS):
+            chosen = forks[start : start + MOST_CUTS]
+            cuts: dict[int, list[int]] = {}
+            for row, fork in enumerate(chosen):
+                for cut in self._cut_along(int(fork)):
+                    cuts.setdefault(cut, []).append(row)
+            largest = np.zeros(len(chosen))
+            for name, array in sweep.gradients(cuts, len(chosen)).items():
+                change = np.abs(array - whole[name]).reshape(len(array), -1).max(axis=1, initial=0)
+                largest = np.fmax(largest, change / max(sizes[name], least))
+            changes.append(largest)
+        return np.concatenate(changes)
 
     def _cut_along(self, fork: int) -> Iterator[int]:
         """A branch, and those that hold its value as a number: the gradient of a loss at itself is 1."""
@@ -787,18 +806,26 @@ class _Built:
 
     @property
     def point(self) -> Point:
-        """A point whose gradient does not depend on the last digits of what was drawn."""
+        """Where the gradient does not depend on last digits, and every branch is taken, if there is such."""
         if self._point is None:
-            best = math.inf
+            best = None
             for draw in range(DRAWS):
-                point = _draw(self.graph, self.sizes, self.steps, BATCH, self.random)
-                spread = self._spread(point)
-                if self._point is None or spread < best:
-                    best, self._point = spread, point
-                if best <= 0.1 * BOUNDS[COMPLEX_STEP]:
+                reach = _reach(self.redraws, draw - self.redraws)
+                point = _draw(self.graph, self.sizes, self.steps, BATCH, self.random, reach)
+                unfit = max(0.0, self._spread(point) - 0.1 * BOUNDS[COMPLEX_STEP])
+                rank = (unfit, self._untaken(point))
+                if best is None or rank < best:
+                    best, self._point = rank, point
+                if best == (0.0, 0):
                     break
-                self.redraws += draw < DRAWS - 1
+                self.redraws += unfit > 0
         return self._point
+
+    def _untaken(self, point: Point) -> int:
+        """Of how many choices the point takes one side alone."""
+        interpreter = Interpreter(self.graph.spec, self.sizes, Floats(), leading=1)
+        run = interpreter.run(_of_one(point.parameters), _by_step(point.inputs, self.steps), point.state)
+        return sum(not all(sides) for sides in run.branches.values())
 
     def _spread(self, point: Point) -> float:
         """How much the gradient changes if every number changes in its last digits."""
@@ -806,8 +833,7 @@ class _Built:
         def nudge(array: np.ndarray) -> np.ndarray:
             return array * (1 + 1e-15 * self.random.choice([-1.0, 1.0], array.shape))
 
-        with np.errstate(all="ignore"):
-            here, near = (self._gradients(*self._both(each)) for each in (point, point.converted(nudge)))
+        here, near = (self._gradients(*self._both(each)) for each in (point, point.converted(nudge)))
         scale = self._scale(here)
         errors = [_error(near[name], array, scale) for name, array in here.items()]
         return max((math.inf if math.isnan(error) else error for error in errors), default=0.0)
@@ -965,7 +991,10 @@ class _Built:
             expected = [self._along(array, direction, derivative) for direction in directions]
             derived = [(direction * found[name]).sum() for direction in directions]
             self.entries += len(expected)
-            yield _figure(COMPLEX_STEP, name if start else f"{name}, state=None", derived, expected, scale)
+            # along a direction entries may cancel: what counts is how much goes into the sum
+            least = 0.0 if whole else max(np.abs(direction * found[name]).sum() for direction in directions)
+            told = name if start else f"{name}, state=None"
+            yield _figure(COMPLEX_STEP, told, derived, expected, scale, least)
 
     def _objective(self, passed: _Pass, point: Point):
         """The weighted sum of all that leaves the module."""
@@ -1012,8 +1041,7 @@ class _Built:
                 {name: (alone[name] + twice[name]) / 2 for name in found},
                 "dstate=None counts as zero",
             )
-        worst = max(_error(together[name], array, scale) for name, array in found.items())
-        yield Figure(COMPLEX_STEP, told, worst, BOUNDS[COMPLEX_STEP], worst <= BOUNDS[COMPLEX_STEP])
+        yield _worst(COMPLEX_STEP, told, [_error(together[name], array, scale) for name, array in found.items()])
 
     def _keeps_float32(self, point: Point) -> bool:
         point = point.converted(lambda array: array.astype(np.float32))
