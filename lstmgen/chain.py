@@ -118,6 +118,7 @@ class _Sweep:
             if reached:
                 completed.append(stage.name)
                 self._send_back(stage)
+        completed = self._without_dead_ends(completed)
         return Derivation(
             graph=graph,
             stages=tuple(self._gradient(name) for name in completed),
@@ -125,6 +126,19 @@ class _Sweep:
             parameters=tuple(self._gradient(name) for name in graph.parameters),
             loss_stages=_loss_stages(graph),
         )
+
+    def _without_dead_ends(self, completed: list[str]) -> list[str]:
+        """Stages from which some gradient goes on. What reaches floor(a) ends there: no term says it."""
+        onward: dict[str, list[Contribution]] = {}
+        for forks in self.forks.values():
+            for fork in forks:
+                onward.setdefault(fork.reader, []).append(fork)
+        alive = {*self.graph.inputs, *self.graph.parameters, *self.graph.states}
+        for name in (stage.name for stage in self.graph.stages):  # what a stage reads comes before it
+            if any(fork.target in alive for fork in onward.get(name, ()) if fork.kind != OUTPUT):
+                alive.add(name)
+        self.forks = {target: forks for target, forks in self.forks.items() if target in alive}
+        return [name for name in completed if name in alive]
 
     def _gradient(self, name: str) -> Gradient:
         forks = self.forks.get(name, [])
