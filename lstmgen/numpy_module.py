@@ -297,7 +297,9 @@ class _Module:
             for stack in block.stacks:
                 if stack.vector == Value(stage.name) and len(stack.factors) > 1 and not self._at_start(stack):
                     name = self.bundles[("later", mode, stack)] = self.fresh(f"{stack.name}_{stage.name}", ("later", stack))
-                    lines.append(Line(f"{name} = {self._product(stack, mode)}"))
+                    stages = ", ".join(factor.stage for factor in stack.factors)
+                    code = f"{name} = {self._product(stack, mode)}{self._bias_with(block, stack)}"
+                    lines.append(Line(code, f"{stages}, side by side"))
         return lines
 
     # --- one stage
@@ -510,14 +512,17 @@ class _Module:
         pieces += self._pieces(within, EACH)
         if not pieces:
             pieces = [(f"np.zeros({self._axes(gradient.shape, self.B)}, dtype)", "no reader")]
-        return self._numbered(left, pieces, gradient)
+        return self._numbered(left, pieces, gradient, EACH)
 
-    def _numbered(self, left: str, pieces: list[tuple[str, str]], gradient: Gradient) -> list[Line]:
+    def _numbered(self, left: str, pieces: list[tuple[str, str]], gradient: Gradient, mode: str) -> list[Line]:
         number = f"({self.plan.gradient_numbers[gradient.value]})"
         if len(pieces) == 1:
             reader = pieces[0][1]
             return [Line(f"{left} = {pieces[0][0]}", f"{number} {reader if reader.startswith(_OUTSIDE) else 'from ' + reader}")]
         head = f"# {number} fork of {gradient.value}: one line per reader"
+        parts = _as_parts(gradient.forks)
+        if parts is not None and len(parts) == len(pieces):
+            return [Line(head), *_concatenation(left, parts, [reader for _, reader in pieces], self.speller(mode))]
         return [Line(head), *_statement(left, pieces, "")]
 
     def _sent_to_the_step_before(self) -> list[Line]:
@@ -549,7 +554,7 @@ class _Module:
         if not pieces:
             leading = {FINAL: (self.B,)}.get(mode, (self.T, self.B))
             pieces = [(f"np.zeros({self._axes(gradient.shape, *(() if still else leading))}, dtype)", "no reader")]
-        return self._numbered(left, pieces, gradient)
+        return self._numbered(left, pieces, gradient, mode)
 
     def _pieces(self, forks: tuple[Contribution, ...], mode: str) -> list[tuple[str, str]]:
         """(code, readers) for each fork; branches through one stack are one product."""
@@ -634,7 +639,7 @@ class _Module:
         """The entries of the dictionary of gradients, in the order of storage."""
         gradients, lines = self.derivation.adjoints, []
         for name, members in self.stored.items():
-            numbers = [self.plan.gradient_numbers[member] for member, _ in members]
+            numbers = sorted(self.plan.gradient_numbers[member] for member, _ in members)
             shown = f"({numbers[0]})" if len(numbers) == 1 else f"({numbers[0]}) to ({numbers[-1]})" if (
                 numbers == list(range(numbers[0], numbers[0] + len(numbers)))) else ", ".join(f"({n})" for n in numbers)
             text = self._stacked_gradient(name) if len(members) > 1 else None
@@ -947,6 +952,26 @@ def _statement(left: str, pieces: list[tuple[str, str]], number: str) -> list[Li
         sign = "" if not index else "- " if text.startswith("-") else "+ "
         lines.append(Line(f"    {sign}{text.removeprefix('-') if index else text}", comment))
     return [*lines, Line(")")]
+
+
+def _as_parts(forks: tuple[Contribution, ...]) -> list[Expression] | None:
+    """The gradients of a value's n equal parts, if each reader takes one part and all are taken."""
+    placed = {}
+    for fork in forks:
+        match fork.at_reader:
+            case Call(function="Place", arguments=(part, Number(value=k), Number(value=n))) if not fork.lag:
+                placed[int(k)] = (part, int(n))
+            case _:
+                return None
+    whole = placed and all(n == len(placed) == len(forks) for _, n in placed.values())
+    return [placed[k][0] for k in sorted(placed)] if whole and sorted(placed) == [
+        k for k in range(len(forks)) if forks[k].at_reader.arguments[1].value == k] else None
+
+
+def _concatenation(left: str, parts: list[Expression], readers: list[str], spell: Speller) -> list[Line]:
+    """Gradients that do not overlap stand side by side instead of being added to zeros."""
+    rows = [Line(f"    {spell(part)},", reader) for part, reader in zip(parts, readers)]
+    return [Line(f"{left} = np.concatenate(["), *rows, Line("], axis=-1)")]
 
 
 def _wrapped_unpacking(names: list[str], right: str) -> list[Line]:

@@ -279,10 +279,17 @@ def _adjacent(positions: list[int]) -> bool:
     return positions[-1] - positions[0] == len(positions) - 1
 
 
+def _kind(factor: Factor) -> str:
+    """The part of a parameter's name that says what it is: b of b_i."""
+    return factor.parameter.split("_")[0].rstrip("0123456789")
+
+
 def _runs(factors: list[Factor], position: Mapping[str, int]) -> list[list[Factor]]:
+    """Biases of neighbours that are called alike."""
     runs: list[list[Factor]] = []
     for factor in factors:
-        if runs and position[factor.stage] == position[runs[-1][-1].stage] + 1:
+        last = runs[-1][-1] if runs else None
+        if last and position[factor.stage] == position[last.stage] + 1 and _kind(factor) == _kind(last):
             runs[-1].append(factor)
         else:
             runs.append([factor])

@@ -166,6 +166,9 @@ class Speller:
         parts = [self.spell(argument) for argument in call.arguments]
         if entry.name == "concat":
             return self._concat(entry, call, parts)
+        if entry.name == "Slice":
+            low, high = (part.text.replace(" ", "") for part in parts[1:])
+            return Spelled(f"{parts[0].inside(ATOM)}[..., {low}:{high}]", ATOM, parts[0].rank, parts[0].moving)
         given = dict(zip(entry.arguments, parts))
         for name, default in zip(entry.arguments[len(parts):], entry.optional[-(len(entry.arguments) - len(parts)):]):
             given[name] = Spelled(default, ATOM, 0, False)
