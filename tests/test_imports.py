@@ -15,7 +15,8 @@ PACKAGE = Path(__file__).parent.parent / "lstmgen"
 ORDER = """
     errors expressions spell_text names cell resources files tex yamltext fields functions switches
     language spec expand schema shapes graph calculus chain plan interpret notation spell_latex
-    spell_numpy render numpy_module document verify starter terminal pipeline cli __init__ __main__
+    spell_numpy render numpy_module document figures points prove_derivation prove_module verify starter
+    terminal pipeline cli __init__ __main__
 """.split()
 
 # The interpreter of the proofs proves something because it shares nothing with what it checks: neither
