@@ -10,8 +10,8 @@ Three kinds:
 
 Derivatives and adjoints are texts in the language itself, parsed like any equation. `meaning` is for
 the proofs alone (`interpret.py`): the definition on arrays of one example, or of many with the
-examples' axis in front, in whatever arithmetic they hold. Names that begin with a capital are internal: they occur in derivatives and cannot be
-written in a spec.
+examples' axis in front, in whatever arithmetic they hold. Names that begin with a capital are
+internal: they occur in derivatives and cannot be written in a spec.
 """
 
 from __future__ import annotations
