@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -28,14 +29,15 @@ from .plan import LAST, Plan, Stack
 from .resources import TEMPLATES
 from .shapes import SCALAR, Dim, Shape, shape_of
 from .spell_latex import ONES, Printer, broken, escape, marked_term, width
-from .verify import BOUNDS, NAMES, Verdict
+
+if TYPE_CHECKING:
+    from .figures import Verdict
 
 # One colour for each of the first forks, dark enough to be read on white and on paper.
 COLOURS = ("C4481A", "1C6E8C", "7A3E9D", "3F7D20", "A3264F", "2F4FA8", "8A6100", "00766C")
 
 TEXT_WIDTH = 438.0  # points between the margins
 TAG_WIDTH = 34.0
-GAP = 24.0  # between an equation and the note beside it
 CONTINUED = 20.0  # how far a line is indented that goes on from the one above
 
 
@@ -69,7 +71,6 @@ class Formula:
 @dataclass(frozen=True)
 class Prose:
     text: str
-    indent: bool = False  # a new paragraph, not the one that an equation interrupted
     kind: str = "prose"
 
 
@@ -96,7 +97,7 @@ class Table:
     columns: str  # of LaTeX's tabular
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    stretch: str = "1.15"
+    space: str = ""  # more of it between the rows
     kind: str = "table"
 
 
@@ -250,9 +251,8 @@ class _Writer:
 
     def _display(self, equations: list[tuple[str, list[tuple[str, str]], int | None]]) -> Display:
         """Equations as rows: (left-hand side, [(marked right-hand side, note)], number)."""
-        left_width = max(width(left) for left, _, _ in equations) + 20.0
-        widest_note = max((width(note) for _, terms, _ in equations for _, note in terms), default=0.0)
-        note_width = widest_note + GAP if widest_note else 0.0
+        left_width = max(width(left) for left, _, _ in equations)
+        note_width = max((width(note) for _, terms, _ in equations for _, note in terms), default=0.0)
         limit = TEXT_WIDTH - TAG_WIDTH - left_width - note_width
         rows = []
         for left, terms, number in equations:
@@ -298,6 +298,7 @@ class _Writer:
         if fork.kind == START:
             return r"\by{as the initial state}"
         reader = _math(Printer(self.notation, printer.now)(Value(fork.reader, fork.lag)))
+        reader += rf" \eqref{{eq:{self.plan.numbers[fork.reader]}}}"
         if fork.over_time:
             when = "the last step" if self._at_the_end_alone(fork) else "every step"
         elif self._is_still(fork.reader):
@@ -313,12 +314,12 @@ class _Writer:
     def _opening(self) -> tuple[Block, ...]:
         blocks: list[Block] = []
         if self.spec.description:
-            blocks.append(Prose(escape(self.spec.description), indent=True))
-        blocks.append(Prose(" ".join(self._what_it_does()), indent=True))
-        blocks.append(Prose(" ".join(self._what_forks()), indent=True))
+            blocks.append(Prose(escape(self.spec.description)))
+        blocks.append(Prose(" ".join(self._what_it_does())))
+        blocks.append(Prose(" ".join(self._what_forks())))
         if self.spec.references:
             cited = "; ".join(escape(reference) for reference in self.spec.references)
-            blocks.append(Prose(rf"\emph{{Reference{'s' * (len(self.spec.references) > 1)}.}} {cited}.", indent=True))
+            blocks.append(Prose(rf"\emph{{Reference{'s' * (len(self.spec.references) > 1)}.}} {cited}."))
         return tuple(blocks)
 
     def _what_it_does(self) -> list[str]:
@@ -376,7 +377,7 @@ class _Writer:
     # ------------------------------------------------------------------ notation
 
     def _notation_section(self, sections: list[Section]) -> Section:
-        blocks: list[Block] = [Prose(text, indent=bool(position)) for position, text in enumerate(self._conventions())]
+        blocks: list[Block] = [Prose(text) for text in self._conventions()]
         blocks.append(self._symbol_table())
         blocks.append(Prose(
             "In the module arrays have the step in front, then the batch of $B$ sequences, then what the table says: "
@@ -386,8 +387,8 @@ class _Writer:
 
     def _array_example(self) -> str:
         example = (*self.graph.inputs, *self.graph.outputs)[0]
-        axes = ", ".join(["T", "B", *(escape(str(dim)) for dim in self.graph.shapes[example])])
-        return f"{_code(example)} has the shape ({axes})"
+        axes = ", ".join([self.notation.steps, "B", *(self._dim(dim) for dim in self.graph.shapes[example])])
+        return f"{_code(example)} has the shape $({axes})$"
 
     def _conventions(self) -> list[str]:
         used = " ".join(self.printed)
@@ -450,8 +451,10 @@ class _Writer:
         sizes = listed([f"${self.notation.size(symbol)}$ is {_code(keyword)}" for symbol, keyword in self.graph.dims]) \
             if self.graph.dims else ""
         caption = "All values, each with its symbol here and its name in the module." + (f" {sizes}." if sizes else "")
-        return Table(caption, r"@{}l l >{\raggedright\arraybackslash}p{.66\linewidth}@{}", ("", "Shape", "Values"),
-                     tuple(rows), "1.3")
+        first = max(6.2 * len(role) for role, _, _ in rows)
+        second = max(width(shape) for _, shape, _ in rows)
+        columns = rf"@{{}}l l >{{\raggedright\arraybackslash}}p{{{TEXT_WIDTH - first - max(second, 34) - 30:.0f}pt}}@{{}}"
+        return Table(caption, columns, ("", "Shape", "Values"), tuple(rows))
 
     def _roles(self) -> list[tuple[str, list[str]]]:
         graph = self.graph
@@ -573,17 +576,23 @@ class _Writer:
         derivative = rf"\frac{{\partial^{{+}}{reader}}}{{\partial {value}}}"
         diagonal = rf"\operatorname{{diag}}({local})" if self.graph.shapes[fork.target] else local
         others = [_math(self.plain(_later(argument, fork.lag, self.graph.static))) for argument in held]
-        first = _math(self.plain(Value(by_way.reader, by_way.lag)))
-        detour = listed(others, "or")
+        ways = listed([_math(self.plain(Value(way.reader, way.lag))) for way in by_way])
         text = (f"The stage {_math(reader)} reads {_math(value)}, and it reads {listed(others)}, which "
-                f"{'depends' if len(others) == 1 else 'depend'} on {_math(value)} too. Its immediate derivative knows "
-                f"nothing of that: $\\displaystyle {derivative}={diagonal}$. The way from {_math(value)} through "
-                f"{detour} begins at another branch of the same fork, the one into {first}, and is counted there, in "
-                f"equation {self._number(fork.target)}.")
+                f"{'depends' if len(others) == 1 else 'depend'} on {_math(value)} too. Its immediate derivative "
+                rf"knows nothing of that: $\displaystyle {derivative}={diagonal}$. What {_math(value)} does to "
+                f"{listed(others)} leaves it by other branches of the same fork, into {ways}, and is counted "
+                f"there: see {self._number(fork.target)}.")
         return Remark("In this cell.", text, f"fork{self.colours[fork.target]}"
                       if fork.target in self.colours else "ink")
 
-    def _detour(self) -> tuple[Contribution, list[Value], Contribution] | None:
+    def _leads_to(self, fork: Contribution, value: Value) -> bool:
+        """Whether a branch changes a value; the lag of both counts from the step of the branch's target."""
+        if fork.kind in (OUTPUT, START):
+            return False
+        return (fork.reader, fork.lag) == (value.name, value.lag) or self._reaches(
+            fork.reader, value.name, value.lag - fork.lag)
+
+    def _detour(self) -> tuple[Contribution, list[Value], list[Contribution]] | None:
         """A branch whose reader depends on the value by another branch too; of states first."""
         gradients = sorted(self.forks, key=lambda gradient: (gradient.value not in self.graph.states,
                                                              -len(gradient.forks)))
@@ -596,12 +605,10 @@ class _Writer:
                         if value != Value(gradient.value, -fork.lag)
                         and self._reaches(gradient.value, value.name, fork.lag + value.lag)]
                 if held and width(self.plain(fork.local)) < 200:
-                    ways = [other for other in gradient.forks if other is not fork and other.kind not in (OUTPUT, START)
-                            and any(other.reader == value.name
-                                    or self._reaches(other.reader, value.name, fork.lag + value.lag - other.lag)
-                                    for value in held)]
+                    ways = [other for other in gradient.forks if other is not fork and any(
+                        self._leads_to(other, Value(value.name, value.lag + fork.lag)) for value in held)]
                     if ways:
-                        return fork, held, ways[0]
+                        return fork, held, ways
         return None
 
     def _reaches(self, source: str, target: str, steps: int) -> bool:
@@ -623,14 +630,14 @@ class _Writer:
 
     def _derivatives_section(self) -> Section | None:
         calls = self._calls()
-        rows = [row for call in calls for row in _rules(call, self.graph)]
+        rows = _rule_rows([_rules(call, self.graph) for call in calls])
         blocks: list[Block] = []
         if rows:
             blocks.append(Prose("Each function is differentiated once, here; where its own value $y$ makes the "
                                 "derivative shorter, it is written in $y$, which the forward pass has computed."))
             blocks.append(Table("The functions of this cell and what goes back through them.",
                                 r"@{}>{$\displaystyle}l<{$}@{\hspace{2.5em}}>{$\displaystyle}l<{$}@{}",
-                                (r"\text{Value}", r"\text{Derivative, or what is sent back}"), tuple(rows), "1.55"))
+                                (r"\text{Value}", r"\text{Derivative, or what is sent back}"), tuple(rows), "5pt"))
         said = self._kinks(calls)
         if said:
             blocks.append(Prose(" ".join(said)))
@@ -845,17 +852,15 @@ class _Writer:
         for factor in stack.factors:
             height += graph.shapes[factor.parameter][0]
         shape = rf"${self._dim(height)}\times {self._dim(graph.shapes[stack.factors[0].parameter][1])}$"
-        earlier = stack.vector.lag
         lead = (f"For {_math(vector)} it is \\texttt{{{name}}} in the module, of shape {shape}:")
         matrix = _column(matrices)
         steps = self.notation.steps
-        at = self.plain(Adjoint(stack.vector.name, earlier))
+        at = self.plain(Adjoint(stack.vector.name, stack.vector.lag))
         return [
             Prose(lead),
-            Formula(rf"{_column(stages)}={matrix}{vector}+\cdots,\qquad "
-                    rf"{_column(gradients)}=\sum_{{t=1}}^{{{steps}}}{_column(adjoints)}"
-                    rf"{self._row_vector(stack.vector)},\qquad "
-                    rf"{at}={matrix}^{{\!\mathsf T}}{_column(adjoints)}+\cdots"),
+            Formula(rf"{_column(stages)}={matrix}{vector}+\cdots"),
+            Formula(rf"{_column(gradients)}=\sum_{{t=1}}^{{{steps}}}{_column(adjoints)}{self._row_vector(stack.vector)},"
+                    rf"\qquad {at}={matrix}^{{\!\mathsf T}}{_column(adjoints)}+\cdots"),
         ]
 
     def _row_vector(self, vector: Value) -> str:
@@ -885,7 +890,7 @@ class _Writer:
                   r"with the derivation. An error is $\max|a-b|/\max|b|$ of an array."),
             Table("The proofs, what they were run on, and their bounds.",
                   r"@{}l >{\raggedright\arraybackslash}p{.60\linewidth} l@{}", ("Proof", "What was compared", "Bound"),
-                  self._proof_rows(self.proofs), "1.3"),
+                  self._proof_rows(self.proofs)),
         ]
         if self.proofs.untaken:
             blocks.append(Prose("No point was found at which both sides of a choice are taken in "
@@ -904,12 +909,19 @@ class _Writer:
             f"one pass over all steps with two that hand on the state and its gradient; {module}",
             f"each of the {proofs.forks} branches of all forks taken out in turn: some gradient has to change",
         )
-        bounds = [rf"$\le {_power_of_ten(bound)}$" for bound in BOUNDS[:-1]] + [rf"$> {_power_of_ten(BOUNDS[-1])}$"]
-        return tuple((sentence(name), sentence(what), bound) for name, what, bound in zip(NAMES, told, bounds))
+        rows = []
+        for proof, (name, what) in enumerate(zip(_PROOFS, told)):
+            bound = next((figure.bound for figure in proofs.figures if figure.proof == proof), None)
+            if bound is not None:
+                relation = ">" if proof == len(_PROOFS) - 1 else r"\le"
+                rows.append((name, sentence(what), f"${relation} {_power_of_ten(bound)}$"))
+        return tuple(rows)
 
     def _sizes(self, sizes: Mapping[str, int]) -> str:
         return ", ".join(f"${self.notation.size(symbol)}={size}$" for symbol, size in sizes.items())
 
+
+_PROOFS = ("Meaning", "Complex step", "High precision", "Splitting", "Knock-out")
 
 _SIGNS_EXPLAINED = (
     (r"\langle ", r"The scalar product of two vectors is $\langle\bm a,\bm b\rangle$."),
@@ -975,27 +987,41 @@ class _RuleSymbols:
         return name == "d"
 
 
-def _rules(call: Call, graph: Graph) -> list[tuple[str, str]]:
-    """What the document states once about a function: its value, and its derivative in each argument."""
+Rule = tuple[str, list[str]]  # a function's value, and what goes back to each argument, with marks
+
+
+def _rule_rows(rules: list[Rule | None]) -> list[tuple[str, str]]:
+    """The rows of the table of rules; what is too wide goes on in the next one."""
+    found = [rule for rule in rules if rule is not None]
+    limit = TEXT_WIDTH - max((width(value) for value, _ in found), default=0.0) - 40.0
+    rows = []
+    for value, derivatives in found:
+        for derivative in derivatives:
+            first, *others = broken(derivative, limit, limit - CONTINUED)
+            rows.append((value, first))
+            rows += [("", rf"\goeson {line}") for line in others]
+            value = ""
+    return rows
+
+
+def _rules(call: Call, graph: Graph) -> Rule | None:
+    """What the document states once about a function."""
     entry = functions.TABLE.get(call.function)
     if isinstance(entry, functions.Pointwise):
-        return [_pointwise_rule(entry)]
+        return _pointwise_rule(entry)
     if isinstance(entry, functions.Operation) and entry.adjoints:
-        return [_operation_rule(entry, call, graph)]
-    return []
+        return _operation_rule(entry, call, graph)
+    return None
 
 
-def _pointwise_rule(entry: functions.Pointwise) -> tuple[str, str]:
+def _pointwise_rule(entry: functions.Pointwise) -> Rule:
     printer = Printer(_RuleSymbols(dict.fromkeys((*entry.arguments, "y"), SCALAR)))
     value = "y=" + printer(Call(entry.name, tuple(Value(name) for name in entry.arguments)))
     if entry.name in _MEANING:
         value += "=" + _MEANING[entry.name]
-    derivatives = []
-    for name, rule in zip(entry.arguments, entry.derivatives):
-        sign = r"\mathrm d" if len(entry.arguments) == 1 else r"\partial"
-        derivative = printer(parse_rule(rule))
-        derivatives.append(rf"\frac{{{sign} y}}{{{sign} {name}}}={derivative or '0'}")
-    return value, r",\quad ".join(derivatives)
+    sign = r"\mathrm d" if len(entry.arguments) == 1 else r"\partial"
+    return value, [rf"\frac{{{sign} y}}{{{sign} {name}}}={printer.marked(parse_rule(rule))}"
+                   for name, rule in zip(entry.arguments, entry.derivatives)]
 
 
 _MEANING = {
@@ -1006,7 +1032,7 @@ _MEANING = {
 }
 
 
-def _operation_rule(entry: functions.Operation, call: Call, graph: Graph) -> tuple[str, str]:
+def _operation_rule(entry: functions.Operation, call: Call, graph: Graph) -> Rule:
     shapes: dict[str, Shape] = {}
     given: dict[str, Expression] = {}
     for name, argument in zip(entry.arguments, call.arguments):
@@ -1029,6 +1055,6 @@ def _operation_rule(entry: functions.Operation, call: Call, graph: Graph) -> tup
                 return last if node.name == "n" and last is not None else given.get(node.name)
             return None
 
-        sent.append(rf"\delta {printer.notation.value(name)}={printer(transform(parse_rule(rule), put_in))}")
-    return f"{printer.notation.value('y')}={printer(Call(call.function, generic))}", r",\quad ".join(sent)
+        sent.append(rf"\delta {printer.notation.value(name)}={printer.marked(transform(parse_rule(rule), put_in))}")
+    return f"{printer.notation.value('y')}={printer(Call(call.function, generic))}", sent
 

@@ -120,7 +120,7 @@ POINTWISE = (
     ),
     Pointwise(
         "abs", _A, ("sign(a)",), lambda m, a: m.select("<", a, 0 * a, -a, a),
-        "_abs({a})", r"|{a}|", helper="abs", kink=r"the derivative of $|a|$ at 0 is taken to be 0",
+        "_abs({a})", r"\lvert {a}\rvert", helper="abs", kink=r"the derivative of $|a|$ at 0 is taken to be 0",
         rule=r"|a|'=\operatorname{sign}(a)",
     ),
     Pointwise("sin", _A, ("cos(a)",), lambda m, a: m.sin(a), "np.sin({a})", r"\sin({a})",

@@ -201,9 +201,7 @@ class Printer:
         text, tightness = self._spell(base, depth)
         if tightness < ATOM or isinstance(base, (Quotient, Power)) or self._is_raised(base):
             text = _parenthesised(self._spell(base, depth + 1)[0])
-        if text.startswith(r"\fork{") and not text.endswith(")"):
-            return f"{text[:-1]}^{{{raised}}}}}"  # inside the colour, where it stands above the subscript
-        return f"{text}^{{{raised}}}"
+        return _raised(text, f"^{{{raised}}}")
 
     def _bare_function(self, base: Expression) -> tuple[str, Expression] | None:
         """tanh and its argument, where the base is tanh(a): tanh^2 a is what people write."""
@@ -223,10 +221,11 @@ class Printer:
         return False
 
     def _transposed(self, expression: Expression, depth: int) -> str:
-        text, tightness = self._spell(expression, depth)
-        if tightness < ATOM or self._is_raised(expression) or not isinstance(expression, Value):
+        text = self._spell(expression, depth)[0]
+        named = isinstance(expression, Value) and expression.name in self.notation.symbols
+        if not named or self._is_raised(expression):
             text = _parenthesised(self._spell(expression, depth + 1)[0])
-        return text + TRANSPOSE
+        return _raised(text, TRANSPOSE)
 
     # ------------------------------------------------------------------ calls
 
@@ -282,7 +281,8 @@ class Printer:
                     text = _beside(head, text, space=True)
                 tightness = JUXTAPOSED if scalars else APPLIED
                 return ("-" + text, NEGATIVE) if minus else (text, tightness)
-        return _beside(rf"{ONES}{TRANSPOSE}", self._inside(summed, BARE, depth)), JUXTAPOSED
+        text = _beside(rf"{ONES}{TRANSPOSE}", self._inside(body, BARE, depth))
+        return ("-" + text, NEGATIVE) if minus else (text, JUXTAPOSED)
 
     def _filled(self, filled: Expression, depth: int) -> tuple[str, int]:
         """A value copied along a new last axis."""
@@ -357,6 +357,13 @@ def _beside(left: str, right: str, space: bool = False) -> str:
 def _applied(command: str, argument: str) -> str:
     """A command and what follows it, kept apart where TeX would read on."""
     return command + argument if not argument[:1].isalpha() or command == r"\," else f"{command} {argument}"
+
+
+def _raised(text: str, script: str) -> str:
+    """A superscript: inside the colour, where it stands above the subscript."""
+    if text.startswith(r"\fork{"):
+        return f"{text[:-1]}{script}}}"
+    return text + script
 
 
 def _parenthesised(text: str) -> str:
@@ -439,7 +446,7 @@ def _longest_line(pieces: list[tuple[int, str]], limit: float) -> int:
     for _, piece in pieces:
         used += width(piece)
         widths.append(used)
-    if used <= limit:
+    if used <= limit or len(pieces) == 1:
         return len(pieces)
     fitting = [count for count in range(1, len(pieces)) if widths[count - 1] <= limit] or [1]
     full = [count for count in fitting if widths[count - 1] >= 0.4 * limit] or fitting
@@ -466,8 +473,9 @@ _WIDTH_TOKEN = re.compile(r"\\[A-Za-z]+|\\.|.", re.DOTALL)
 
 def width(text: str) -> float:
     """About how wide a formula is at 11 pt, in points; rather too wide than too narrow."""
-    tokens = _WIDTH_TOKEN.findall(plain(text))
-    return _width(tokens)
+    if text.startswith(r"\by{"):
+        return 0.86 * _width(_WIDTH_TOKEN.findall(text)) + 8.0  # a note is small, but far off
+    return _width(_WIDTH_TOKEN.findall(plain(text)))
 
 
 def _width(tokens: list[str]) -> float:
@@ -481,10 +489,14 @@ def _width(tokens: list[str]) -> float:
                 whole += max(raised)  # one above the other
                 raised = [0.0, 0.0]
             continue
-        if token == r"\frac":
+        if token in (r"\frac", r"\tfrac"):
             above, at = _argument(tokens, at + 1)
             below, at = _argument(tokens, at)
             whole += max(_width(above), _width(below)) + 3.0
+            continue
+        if token in (r"\eqref", r"\by"):
+            _, at = _argument(tokens, at + 1) if token == r"\eqref" else (None, at + 1)
+            whole += 20.0
             continue
         if token == r"\fork":
             _, at = _argument(tokens, at + 1)
