@@ -70,8 +70,7 @@ def _from_sympy(expression: sympy.Expr) -> Expression:
     if expression.is_Rational:
         return Number(Fraction(int(expression.p), int(expression.q)))
     if expression.is_Add:
-        terms = sorted((_from_sympy(term) for term in expression.args), key=_term_order)
-        return total(*terms)
+        return _sum(expression)
     if expression.is_Mul:
         return _product(expression)
     if expression.is_Pow:
@@ -82,6 +81,16 @@ def _from_sympy(expression: sympy.Expr) -> Expression:
     if isinstance(expression, sympy.log):
         return Call("log", (_from_sympy(expression.args[0]),))
     raise TypeError(f"no rule to read back {type(expression).__name__}")
+
+
+def _sum(expression: sympy.Add) -> Expression:
+    """A sum; a number that SymPy has multiplied into every term comes out again: 2 * (h - target)."""
+    sizes = {abs(term.as_coeff_Mul()[0]) for term in expression.args}
+    shared = sizes.pop() if len(sizes) == 1 else sympy.Integer(1)
+    terms = sorted((_from_sympy(term / shared) for term in expression.args), key=_term_order)
+    if shared == 1:
+        return total(*terms)
+    return product(Number(Fraction(int(shared.p), int(shared.q))), total(*terms))
 
 
 def _product(expression: sympy.Mul) -> Expression:

@@ -136,7 +136,7 @@ class _Builder:
             outputs=tuple(output.name for output in self.spec.outputs),
             loss=loss,
             initial=self._starts(),
-            static=_static(stages, self.parameters, self.states | {loss}),
+            static=_static(stages, self.parameters, self.states | {loss} | {output.name for output in self.spec.outputs}),
             shapes=shapes,
         )
 
@@ -548,7 +548,7 @@ def _number_into_sum(expression: Expression) -> Expression:
 
 
 def _static(stages: tuple[Stage, ...], parameters: set[str], moving: set[str | None]) -> frozenset[str]:
-    """What no step changes. A state is carried from a given start, and the loss is summed over the steps."""
+    """What no step changes. States are carried, outputs are of every step, and the loss is summed over them."""
     static = set(parameters)
     for stage in stages:
         if stage.name not in moving and all(value.name in static and not value.lag for value in values(stage.expression)):

@@ -887,7 +887,8 @@ class _Sizes:
         self._solve([(f'params["{name}"].shape[{axis}]', dim) for name, shape in stored.items()
                      for axis, dim in enumerate(shape)], known, self.from_parameters)
         self.known = list(known)
-        self._forward, self._single, self._from_state = [], [], []
+        self._forward, self._single = [], []
+        self._from_state, self._from_state_single = [], []
         arguments = [(name, axis, dim) for name in (*graph.inputs, *graph.targets)
                      for axis, dim in enumerate(graph.shapes[name])]
         known_single = list(known)
@@ -897,11 +898,12 @@ class _Sizes:
         states = [(f"np.shape(state[{place}])[{axis + 1}]", dim) for place, name in enumerate(graph.states)
                   for axis, dim in enumerate(graph.shapes[name])]
         self._solve(states, known, self._from_state)
+        self._solve(states, known_single, self._from_state_single)
         self.late = [symbol for symbol in known if symbol not in self.known]
 
     def late_lines(self, single: bool) -> list[str]:
         lines = [f"{entry['symbol']} = {entry['code']}" for entry in (self._single if single else self._forward)]
-        for entry in self._from_state:
+        for entry in self._from_state_single if single else self._from_state:
             lines.append("if state is None:")
             lines.append(f'    raise ValueError("state is None, and nothing else tells {entry["symbol"]}: give a state")')
             lines.append(f"{entry['symbol']} = {entry['code']}")

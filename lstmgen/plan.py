@@ -94,7 +94,7 @@ def make_plan(derivation: Derivation) -> Plan:
     forward = {stage.name: number for number, stage in enumerate(graph.stages, 1)}
     gradients = (*derivation.stages, *derivation.inputs, *derivation.parameters)
     backward = {gradient.value: number for number, gradient in enumerate(gradients, len(forward) + 1)}
-    blocks = _blocks(graph, phases)
+    blocks = _blocks(derivation, phases)
     return Plan(
         derivation=derivation,
         numbers=forward,
@@ -178,12 +178,15 @@ def matrix_terms(stage: Stage) -> tuple[MatVec, ...]:
     return tuple(term for term in terms if isinstance(term, MatVec))
 
 
-def _blocks(graph: Graph, phases: Mapping[str, str]) -> tuple[Block, ...]:
-    once = _read_once(graph)
+def _blocks(derivation: Derivation, phases: Mapping[str, str]) -> tuple[Block, ...]:
+    graph, once = derivation.graph, _read_once(derivation.graph)
+    # A stage whose adjoint nobody computes (nothing reaches it, or it is one number everywhere) would
+    # leave its part of the block's array empty.
+    computed = {fork.reader for fork in derivation.contributions() if fork.upstream == Adjoint(fork.reader)}
     groups: dict[tuple[Value, str], list[Factor]] = {}
     for stage in graph.stages:
         phase = phases[stage.name]
-        if phase == STILL:
+        if phase == STILL or stage.name not in computed:
             continue
         met = set()
         for term in matrix_terms(stage):

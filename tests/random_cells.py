@@ -1,0 +1,294 @@
+"""Valid specs at random, from the whole language: for the proofs to look for what no test thought of.
+
+`make_spec(choose)` asks `choose(n)` for every decision, a number below n. A random generator answers it
+in `python tests/random_cells.py COUNT` (the long run), hypothesis in the test (and shrinks what fails).
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import sys
+from collections.abc import Callable
+
+POINTWISE = (
+    "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "softsign", "gelu", "silu", "logsigmoid", "abs",
+    "sin", "cos", "hard_sigmoid", "hard_tanh", "identity", "square", "sign", "floor",
+)
+BOUNDED = ("tanh", "sigmoid", "softsign", "sin", "cos", "hard_tanh")
+VECTORS, SCALAR = (("D",), ("H",), ("K",)), ()
+MATRICES = (("H", "K"), ("K", "H"), ("H", "H"), ("K", "D"))
+
+
+class _Cell:
+    """One spec in the making. Every name that is declared is read in the end."""
+
+    def __init__(self, choose: Callable[[int], int]):
+        self.choose = choose
+        self.parameters: dict[str, tuple[str, ...]] = {}
+        self.equations: dict[str, str] = {}
+        self.shapes: dict[str, tuple[str, ...]] = {}  # of what an expression may read, with its text
+        self.unread: dict[str, tuple[str, ...]] = {}
+
+    def pick(self, options):
+        return options[self.choose(len(options))]
+
+    def chance(self, one_in: int) -> bool:
+        return self.choose(one_in) == 0
+
+    # ------------------------------------------------------------------ leaves
+
+    def parameter(self, shape: tuple[str, ...]) -> str:
+        known = [name for name, have in self.parameters.items() if have == shape]
+        if known and self.chance(3):
+            return self.pick(known)
+        name = f"{'WVU'[self.choose(3)] if len(shape) == 2 else 'p'}_{len(self.parameters)}"
+        self.parameters[name] = shape
+        return name
+
+    def leaf(self, shape: tuple[str, ...]) -> str:
+        fitting = [text for text, have in self.shapes.items() if have == shape]
+        waiting = [text for text in fitting if text in self.unread]
+        if waiting and not self.chance(3):
+            text = self.pick(waiting)
+        elif fitting and not self.chance(5):
+            text = self.pick(fitting)
+        else:
+            return self.parameter(shape)
+        self.unread.pop(text, None)
+        return text
+
+    # ------------------------------------------------------------------ expressions
+
+    def expression(self, shape: tuple[str, ...], depth: int) -> str:
+        if depth <= 0:
+            return self.leaf(shape)
+        makers = [self.sum, self.product, self.call, self.quotient, self.choice, self.power, self.clipped]
+        if len(shape) == 1:
+            makers += [self.matvec, self.matvec, self.matvec, self.along_axis, self.pieces, self.row_reduction]
+        elif len(shape) == 2:
+            makers += [self.outer, self.turned, self.along_axis]
+        else:
+            makers += [self.reduction, self.reduction]
+        return self.pick(makers)(shape, depth - 1)
+
+    def sum(self, shape, depth):
+        left, right = self.expression(shape, depth), self.expression(self.meeting(shape), depth)
+        sign = " + " if left == right else self.pick((" + ", " - "))  # a - a is zero, and nothing could see it
+        return f"({left}{sign}{right})"
+
+    def meeting(self, shape):
+        """A shape that meets `shape` entry by entry: the same, or a scalar."""
+        return SCALAR if self.chance(4) else shape
+
+    def product(self, shape, depth):
+        number = self.pick(("", "0.5 * ", "-0.3 * "))
+        return f"{number}{self.expression(shape, depth)} * {self.expression(self.meeting(shape), depth)}"
+
+    def quotient(self, shape, depth):
+        return f"{self.expression(shape, depth)} / (2 + square({self.expression(self.meeting(shape), depth)}))"
+
+    def power(self, shape, depth):
+        inner = self.expression(shape, depth)
+        return self.pick((
+            f"{self.inside(inner)} ** 2", f"log(1.5 + square({inner}))", f"sqrt(1 + square({inner}))",
+            f"rsqrt(1 + square({inner}))", f"exp(0.3 * tanh({inner}))", f"mine({inner})",
+            f"(1.2 + sigmoid({inner})) ** 1.5", f"mod({inner}, 0.7 + sigmoid({self.leaf(shape)}))",
+        ))
+
+    @staticmethod
+    def inside(text: str) -> str:
+        return f"({text})"
+
+    def call(self, shape, depth):
+        inner = self.expression(shape, depth)
+        function = self.pick(POINTWISE)
+        if function in ("floor", "sign"):  # on their own they would cut everything off
+            # and at 0 it would jump for a rounding error
+            return f"({self.leaf(shape)} + 0.3 * {function}(2.3 * {inner} + 0.37))"
+        return f"{function}({inner})"
+
+    def choice(self, shape, depth):
+        a, b, relation = self.expression(shape, depth), self.leaf(shape), self.pick(("<", "<=", ">", ">="))
+        if a == b or self.chance(3):
+            return f"min({a}, 0.3)"
+        if self.chance(2):
+            return f"max({a}, {b})"
+        return f"where({b} {relation} {self.pick(('0.1', '-0.2'))}, {a}, {self.expression(shape, depth)})"
+
+    def clipped(self, shape, depth):
+        return self.pick((
+            f"clip({self.expression(shape, depth)}, -0.6, 0.7)",
+            f"({self.leaf(shape)} + 0.5 * stop_gradient({self.expression(shape, depth)}))",
+        ))
+
+    def matvec(self, shape, depth):
+        inner = self.pick(VECTORS)
+        if self.chance(4):
+            return f"(transpose({self.parameter((*inner, *shape))}) @ {self.inside(self.expression(inner, depth))})"
+        if self.chance(5) and ("H", "K") in self.shapes.values():
+            rows = shape[0]
+            fitting = [text for text, have in self.shapes.items() if len(have) == 2 and have[0] == rows]
+            if fitting:
+                matrix = self.pick(fitting)
+                self.unread.pop(matrix, None)
+                return f"({matrix} @ {self.inside(self.expression(self.shapes[matrix][1:], depth))})"
+        if self.chance(6) and inner == shape:
+            name = self.parameter((*shape, *shape))
+            return f"(({name} - transpose({name})) @ {self.inside(self.expression(shape, depth))})"
+        return f"({self.parameter((*shape, *inner))} @ {self.inside(self.expression(inner, depth))})"
+
+    def along_axis(self, shape, depth):
+        inner = self.expression(shape, depth)
+        function = self.pick(("softmax", "cumsum", "layer_norm", "softmax"))
+        if function == "cumsum":
+            return f"0.3 * cumsum({inner})"
+        # weighed, since the plain sum of a softmax, or of a layer norm and its square, is a constant
+        return f"{self.leaf(shape)} * {function}({inner}{', 0.1' if function == 'layer_norm' else ''})"
+
+    def pieces(self, shape, depth):
+        (size,) = shape
+        if self.chance(2):
+            wide = self.parameter((f"3*{size}", self.pick(("D", "H"))))
+            inner = self.expression((self.parameters[wide][1],), depth)
+            return f"part({wide} @ {self.inside(inner)}, {self.choose(3)}, 3)"
+        if self.chance(2):
+            return f"part(repeat({self.expression(shape, depth)}, 2), {self.choose(2)}, 2)"
+        other = self.pick(("D", "K"))
+        matrix = self.parameter((size, f"{size} + {other}" if size != other else f"2*{size}"))
+        return f"({matrix} @ concat({self.expression(shape, depth)}, {self.expression((other,), depth)}))"
+
+    def row_reduction(self, shape, depth):
+        wide = [s for s in MATRICES if s[0] == shape[0]]
+        if not wide:
+            return self.call(shape, depth)
+        function = self.pick(("sum", "mean", "logsumexp"))
+        return f"0.3 * {function}({self.expression(self.pick(wide), depth)})"
+
+    def outer(self, shape, depth):
+        return f"outer({self.expression(shape[:1], depth)}, {self.expression(shape[1:], depth)})"
+
+    def turned(self, shape, depth):
+        return f"transpose({self.expression(shape[::-1], depth)})"
+
+    def reduction(self, shape, depth):
+        inner = self.pick(VECTORS)
+        if self.chance(3):
+            return f"dot({self.expression(inner, depth)}, {self.expression(inner, depth)})"
+        return self.pick(("mean(sin({}))", "logsumexp({})", "0.2 * sum({})")).format(self.expression(inner, depth))
+
+
+def make_spec(choose: Callable[[int], int]) -> str:
+    """The text of a valid spec."""
+    cell = _Cell(choose)
+    inputs = {"x": ("D",)}
+    if cell.chance(3):
+        inputs["e"] = cell.pick((("K",), (), ("H",)))
+    states = {f"s{k}": cell.pick((("H",), ("H",), ("K",), (), ("H", "K"), ("D",))) for k in range(1 + choose(4))}
+    for name, shape in inputs.items():
+        cell.shapes[name] = cell.unread[name] = shape
+    for name, shape in states.items():
+        cell.shapes[f"{name}[t-1]"] = cell.unread[f"{name}[t-1]"] = shape
+    for number in range(choose(5)):
+        shape = cell.pick((("H",), ("K",), (), ("H", "K"), ("H",)))
+        cell.equations[f"v{number}"] = cell.expression(shape, 1 + choose(3))
+        cell.shapes[f"v{number}"] = cell.unread[f"v{number}"] = shape
+    for name, shape in states.items():
+        function = cell.pick(BOUNDED)  # keeps the steps from growing without bound
+        cell.equations[name] = f"{function}({cell.expression(shape, 1 + choose(3))})"
+        cell.shapes[name] = shape
+    outputs = [name for name in states if cell.chance(2)] or [next(iter(states))]
+    if cell.chance(3):
+        cell.equations["y"] = cell.expression(cell.pick((("H",), ("K",), ())), 1 + choose(2))
+        outputs.append("y")
+    last = next(reversed(states))
+    # What nothing has read so far goes into the last state, so that every declaration is used.
+    body = " ".join(cell.equations.values())
+    for text, shape in cell.shapes.items():
+        if text in outputs or text in states or re.search(rf"\b{re.escape(text)}(?![\w\[])", body):
+            continue
+        reduced = {0: text, 1: f"mean(sin({text}))", 2: f"mean(mean(sin({text})))"}[len(shape)]
+        cell.equations[last] += f" + 0.1 * {reduced}"
+    return _text(cell, inputs, states, outputs)
+
+
+def _text(cell: _Cell, inputs, states, outputs) -> str:
+    body = " ".join(cell.equations.values())
+    cell.parameters = {name: shape for name, shape in cell.parameters.items() if re.search(rf"\b{name}\b", body)}
+    lines = ["name: random_cell", "dims: {D: input_size, H: hidden_size, K: key_size}"]
+    lines += ["inputs:", *(f"  {name}: {_shape(shape)}" for name, shape in inputs.items())]
+    lines += ["state:", *(f"  {name}: {_shape(shape)}" for name, shape in states.items())]
+    if "mine(" in body:
+        lines += ["constants: {beta: 0.7}", "functions:", '  "mine(a)": a * tanh(beta * a)']
+    initial = {}
+    for name, shape in states.items():
+        if cell.chance(5):
+            initial[name] = f"start_{name}"
+            cell.parameters[f"start_{name}"] = shape
+        elif cell.chance(5):
+            initial[name] = "0.25"
+    lines += ["parameters:" if cell.parameters else "parameters: {}"]
+    lines += [f"  {name}: {_shape(shape)}" for name, shape in cell.parameters.items()]
+    lines += ["equations:", *(f"  {name}: {text}" for name, text in cell.equations.items())]
+    lines += [f"output: [{', '.join(outputs)}]"]
+    if initial:
+        lines.append("initial: {" + ", ".join(f"{name}: {start}" for name, start in initial.items()) + "}")
+    shape = states.get(outputs[0])
+    if shape is not None and cell.chance(4):
+        lines += [f"targets: {{goal: {_shape(shape)}}}"]
+        square = f"square({outputs[0]} - goal)"
+        lines += ["loss: " + ["0.5 * ", "", ""][len(shape)] + ["", "sum(", "sum(mean("][len(shape)] + square + ")" * len(shape)]
+        if cell.chance(2):
+            lines.append("loss_at: last")
+    used = {size for group in (inputs, states, cell.parameters) for shape in group.values() for size in shape}
+    sizes = {letter for size in used for letter in "DHK" if letter in size}
+    keywords = {"D": "input_size", "H": "hidden_size", "K": "key_size"}
+    lines[1] = "dims: {" + ", ".join(f"{size}: {keywords[size]}" for size in "DHK" if size in sizes) + "}"
+    return "\n".join(lines) + "\n"
+
+
+def _shape(shape: tuple[str, ...]) -> str:
+    return "[" + ", ".join(shape) + "]"
+
+
+def is_dead(verdict) -> bool:
+    """A cell in which some clip or choice never opens: its terms are true, and no point can show it."""
+    failed = {figure.proof for figure in verdict.figures if not figure.passed}
+    return failed == {4} and bool(verdict.untaken)
+
+
+def _prove(seed: int):
+    """(seed, the spec's text, what is wrong with it: None if it is dead) of one random cell."""
+    from lstmgen.errors import SpecError
+    from lstmgen.pipeline import verify
+
+    text = make_spec(random.Random(seed).randrange)
+    try:
+        verdict = verify(text)
+    except SpecError as error:
+        return seed, text, f"refused: {error}"
+    if is_dead(verdict):
+        return seed, text, None
+    failed = [f"{figure.proof} {figure.what} {figure.error:.1e}" for figure in verdict.figures if not figure.passed]
+    return seed, text, "; ".join(failed[:5])
+
+
+def main() -> None:
+    """Prove COUNT random cells, from a seed on; print those that fail."""
+    from concurrent.futures import ProcessPoolExecutor
+
+    count, first = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    failures = dead = 0
+    with ProcessPoolExecutor() as pool:
+        for seed, text, wrong in pool.map(_prove, range(first, first + count), chunksize=4):
+            dead += wrong is None
+            if wrong:
+                failures += 1
+                print(f"seed {seed}: {wrong}\n{text}")
+    print(f"{dead} of them dead: a clip or a choice that never opens")
+    print(f"{count - failures - dead} passed, {failures} failed")
+    sys.exit(failures > 0)
+
+
+if __name__ == "__main__":
+    main()
