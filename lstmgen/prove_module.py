@@ -182,8 +182,9 @@ class ModuleProofs:
 
     def complex_step(self) -> Iterator[Figure]:
         point = self.point
-        params, passed, _ = self._both(point)
+        params = self._params(point)
         kept = [np.array(array) for array in self._arguments(params, point)]
+        passed = self._forward(params, point.inputs, point.state)
         found = self._gradients(params, passed, point)
         yield from self._differenced(point, found, start=True)
         learned = {start.name for _, start in self.graph.initial if isinstance(start, Value)}
@@ -192,10 +193,24 @@ class ModuleProofs:
         again = self._gradients(params, passed, point)
         same = all(np.array_equal(again[name], array) for name, array in found.items())
         yield exactly(COMPLEX_STEP, "a second backward gives the same", same)
-        untouched = all(map(np.array_equal, kept, self._arguments(params, point)))
+        now = self._arguments(params, point)
+        untouched = all(np.array_equal(*pair, equal_nan=True) for pair in zip(kept, now))
         yield exactly(COMPLEX_STEP, "no argument is written to", untouched)
+        yield exactly(COMPLEX_STEP, "named shows the gradients", self._names(params, found))
         yield from self._left_out(params, passed, point, found)
         yield exactly(COMPLEX_STEP, "float32 stays float32", self._keeps_float32(point))
+
+    def _names(self, params, found) -> bool:
+        """The gradients' views are cut from their arrays as the parameters' are from theirs."""
+        grads = {name: found[f"params[{name}]"] for name in params}
+        views, others = self.module.named(grads), self.module.named(params)
+
+        def alike(name: str) -> bool:
+            shape = np.shape(others[name])
+            shared = any(np.shares_memory(views[name], array) for array in grads.values())
+            return np.shape(views[name]) == shape and (shared or not shape)  # a scalar may be a NumPy number
+
+        return all(map(alike, self.graph.parameters))
 
     def _arguments(self, params, point: Point) -> list[np.ndarray]:
         groups = (params, point.inputs, point.state, point.weights, point.final)

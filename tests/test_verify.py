@@ -393,18 +393,23 @@ class Rnn(SimpleNamespace):
             shapes["extra"] = (2,)
         return {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
 
-    def named(self, params):
+    def views(self, params):
         H = len(params["b"])
-        views = {"W": params["WR"][:, :-H], "R": params["WR"][:, -H:], "b": params["b"], "h_0": params["h_0"]}
-        return {name: view.copy() for name, view in views.items()} if self.bug == "copies" else views
+        return {"W": params["WR"][:, :-H], "R": params["WR"][:, -H:], "b": params["b"], "h_0": params["h_0"]}
+
+    def named(self, params):
+        of_gradients = any(params["b"] is array for array in self.made)
+        copies = {"copies": True, "copies of gradients": of_gradients}.get(self.bug, False)
+        views = self.views(params)
+        return {name: view.copy() for name, view in views.items()} if copies else views
 
     def step(self, params, x, state):
-        views = self.named(params)
+        views = self.views(params)
         y = np.tanh(x @ views["W"].T + state.h @ views["R"].T + views["b"])
         return (y * (1 + 1e-9) if self.bug == "another step" else y), State(y)
 
     def forward(self, params, x, state=None):
-        views = self.named(params)
+        views = self.views(params)
         h = np.broadcast_to(views["h_0"], (x.shape[1], len(views["b"]))) if state is None else state.h
         if self.bug == "the start ignored" and state is None:
             h = 0 * h
@@ -424,9 +429,10 @@ class Rnn(SimpleNamespace):
         return y, State(h), SimpleNamespace(y=y, x=x, h=np.stack(kept), given=state is not None)
 
     def backward(self, params, tape, dy, dstate=None):
-        views, T = self.named(params), len(tape.x)
+        views, T = self.views(params), len(tape.x)
         grads = {name: np.zeros_like(array, tape.h.dtype) for name, array in params.items()}
-        into = self.named(grads)
+        into = self.views(grads)
+        self.made.append(grads["b"])
         back = np.zeros_like(tape.h[0]) if dstate is None else dstate.h + 0 * tape.h[0]
         if self.bug == "what arrives at the last state forgotten":
             back = 0 * back
@@ -456,7 +462,7 @@ def rnn() -> Graph:
 
 
 def figures_of(graph: Graph, bug: str) -> dict[int, list[Figure]]:
-    module = Rnn(bug=bug)
+    module = Rnn(bug=bug, made=[])
     proofs = {MEANING: meaning, COMPLEX_STEP: complex_step, SPLITTING: splitting}
     return {proof: failed(prove(graph, module)) for proof, prove in proofs.items()}
 
@@ -474,6 +480,7 @@ BUGS = {
     "copies": MEANING,
     "complex parts dropped": COMPLEX_STEP,
     "always double": COMPLEX_STEP,
+    "copies of gradients": COMPLEX_STEP,
     "an argument written to": COMPLEX_STEP,
     "zero start assumed": COMPLEX_STEP,
     "transposed": COMPLEX_STEP,
@@ -488,6 +495,19 @@ BUGS = {
 @pytest.mark.parametrize("bug", BUGS)
 def test_a_wrong_module_fails(rnn, bug):
     assert figures_of(rnn, bug)[BUGS[bug]]
+
+
+@pytest.mark.parametrize("bug, figure", [
+    ("another step", "step by step, h"),
+    ("copies", "named covers every parameter"),
+    ("copies of gradients", "named shows the gradients"),
+    ("always double", "float32 stays float32"),
+    ("an argument written to", "no argument is written to"),
+    ("a tape that wears out", "a second backward gives the same"),
+    ("the start's gradient forgotten", "params[h_0], state=None"),
+])
+def test_the_figure_says_what_is_wrong(rnn, bug, figure):
+    assert figure in {each.what for each in sum(figures_of(rnn, bug).values(), [])}
 
 
 @pytest.mark.parametrize("bug", [
