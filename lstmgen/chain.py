@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from . import functions
 from .expressions import (
     ONE, ZERO, Adjoint, Call, Compare, Expression, MatVec, Negative, Number, Outside, Product, Quotient, Sum,
-    Value, negative, product, total, transform, values,
+    Value, negative, product, total, transform, values, walk,
 )
 from .graph import Graph, Stage
 from .language import parse_rule
@@ -137,7 +137,11 @@ class _Sweep:
         for name in (stage.name for stage in self.graph.stages):  # what a stage reads comes before it
             if any(fork.target in alive for fork in onward.get(name, ()) if fork.kind != OUTPUT):
                 alive.add(name)
-        self.forks = {target: forks for target, forks in self.forks.items() if target in alive}
+        carried_on = {fork.target for forks in self.forks.values() for fork in forks if fork.lag}
+        self.forks = {
+            target: [fork for fork in forks if fork.kind != START or fork.reader in carried_on]
+            for target, forks in self.forks.items() if target in alive
+        }
         return [name for name in completed if name in alive]
 
     def _gradient(self, name: str) -> Gradient:
@@ -162,9 +166,8 @@ class _Sweep:
         forks = self.forks.get(stage.name, [])
         if stage.name not in self.graph.states and len(forks) == 1 and not forks[0].over_time:
             term = forks[0].term
-            if isinstance(term, Number) or (isinstance(term, Call) and term.function == "Fill"
-                                            and isinstance(term.arguments[0], Number)):
-                return term
+            if not any(isinstance(node, (Value, Adjoint, Outside)) for node in walk(term)):
+                return _filled(_thinned(term), stage.shape, self.graph.shapes)
         return Adjoint(stage.name)
 
     def _add(self, target, reader, lag, kind, local, upstream, at_reader) -> None:
@@ -286,6 +289,14 @@ def _times(upstream: Expression, local: Expression, shape: Shape, shapes: Mappin
         case Negative(operand=Quotient() as operand):
             return Negative(_times(upstream, operand, shape, shapes))
     return product(upstream, local)
+
+
+def _thinned(expression: Expression) -> Expression:
+    """One entry of what is the same in every entry."""
+    def rule(node: Expression) -> Expression | None:
+        return _thinned(node.arguments[0]) if isinstance(node, Call) and node.function == "Fill" else None
+
+    return transform(expression, rule)
 
 
 def _filled(expression: Expression, shape: Shape, shapes: Mapping[str, Shape]) -> Expression:
