@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from .expressions import (
     Adjoint, Call, Compare, Expression, MatVec, Negative, Number, Outside, Power, Product, Quotient,
-    Size, Sum, Value,
+    Size, Sum, Value, product,
 )
 
 # How tightly an expression binds; an operand that binds less tightly than its place needs parentheses.
@@ -37,7 +37,8 @@ def source(expression: Expression) -> str:
 
 
 def symbols(expression: Expression) -> str:
-    """For a terminal: `z ⊙ i + c[t-1] ⊙ f`, with δc for the gradient at c."""
+    """For a terminal: `z ⊙ i + c[t-1] ⊙ f`, with δc for the gradient at c and Δh
+    for the gradient that reaches h from outside."""
     return _Symbols().spell(expression)[0]
 
 
@@ -112,6 +113,9 @@ class _Source:
 
 
 _SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+_RELATIONS = {"<=": "≤", ">=": "≥"}
+_FUNCTIONS = {"sigmoid": "σ", "Inverse_std": "rstd"}
+_USUAL_EPS = Number(Fraction("1e-5"))
 
 
 class _Symbols(_Source):
@@ -119,12 +123,19 @@ class _Symbols(_Source):
 
     def spell(self, expression: Expression) -> tuple[str, int]:
         match expression:
-            case MatVec(matrix=Call(function="transpose", arguments=(Value(name=name),)), vector=vector):
-                return f"{name}ᵀ {self.inside(vector, POWER)}", PRODUCT
+            case Outside(name=name, lag=lag):
+                return f"Δ{name}{_time(lag)}", ATOM
+            case Product(factors=(Number(value=value), *rest)) if rest:
+                return f"{self.number(value)[0]}·{self.inside(product(*rest), POWER)}", PRODUCT
+            case Compare(relation=relation, left=left, right=right):
+                sides = self.inside(left, SUM), self.inside(right, SUM)
+                return f" {_RELATIONS.get(relation, relation)} ".join(sides), COMPARISON
+            case Call(function="transpose", arguments=(operand,)):
+                return f"{self.inside(operand, ATOM)}ᵀ", ATOM
+            case Call(function="outer", arguments=(Negative(operand=left), right)):
+                return self.spell(Negative(Call("outer", (left, right))))
             case Call(function="outer", arguments=(left, right)):
                 return f"{self.inside(left, POWER)} {self.inside(right, ATOM)}ᵀ", PRODUCT
-            case Outside(name=name, lag=lag):
-                return f"∂L/∂{name}{_time(lag)}", ATOM
         return super().spell(expression)
 
     def power(self, base: Expression, exponent: Expression) -> str:
@@ -133,9 +144,10 @@ class _Symbols(_Source):
         return super().power(base, exponent)
 
     def call(self, function: str, arguments: tuple[Expression, ...]) -> str:
-        if function == "Fill":
-            return f"𝟏 {self.inside(arguments[0], POWER)}"
-        return super().call({"sigmoid": "σ"}.get(function, function), arguments)
+        if function == "Inverse_std" and arguments[-1] == _USUAL_EPS:
+            arguments = arguments[:-1]
+        # what only derivatives contain begins with a capital: Fill, Place, Slice
+        return super().call(_FUNCTIONS.get(function, function[:1].lower() + function[1:]), arguments)
 
 
 def _time(lag: int) -> str:
