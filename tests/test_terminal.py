@@ -1,0 +1,382 @@
+"""What `show`, `explain`, `list` and `new` print, and what a notebook shows."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import textwrap
+
+import click
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import lstmgen
+from lstmgen.catalogue import entries, parameter_count, zoo_markdown
+from lstmgen.columns import broken, prose
+from lstmgen.explanation import held_still
+from lstmgen.expressions import Value
+from lstmgen.graph import build_graph
+from lstmgen.resources import packaged_specs
+from lstmgen.starter import starter
+from lstmgen.terminal import UnknownName, explain_gradient, list_cells, show_derivation
+
+# Everything that an explanation has to find words for: matrix and scalar states, an outer product, several
+# inputs and outputs, choices, a constant, a function, a stage that stands still, a gradient that is zero.
+ODD = """
+name: odd
+inputs: {x: D, s: []}
+state: {C: [H, H], n: H, m: []}
+constants: {beta: 0.1}
+functions: {"twice(a)": a + a}
+parameters: {W: [H, D], V: [H, D], S: [H, H], g: [], unused_gradient: [H]}
+equations:
+  k: W @ x
+  v: V @ x - S @ n[t-1]
+  skew: S - transpose(S)
+  C: g * C[t-1] + outer(v, k)
+  q: C[t-1] @ k - skew @ k
+  n: tanh(q) * max(n[t-1], beta) + mean(v) + floor(unused_gradient)
+  m: m[t-1] + s * sum(n) + logsumexp(twice(v))
+output: [n, m]
+"""
+
+
+@pytest.fixture(scope="module")
+def odd():
+    return lstmgen.derive(lstmgen.load(ODD))
+
+
+@pytest.fixture(scope="module")
+def peephole():
+    return lstmgen.derive(lstmgen.load("peephole_lstm"))
+
+
+@pytest.fixture(scope="module")
+def with_loss():
+    return lstmgen.derive(lstmgen.load("ng_lstm_last"))
+
+
+def text_of(text: str) -> str:
+    return click.unstyle(text)
+
+
+def words_of(text: str) -> str:
+    """Without the line ends of paragraphs."""
+    return " ".join(click.unstyle(text).split())
+
+
+# ---------------------------------------------------------------- everything that can be asked for
+
+
+def check(text: str, unicode: bool, width: int = 100) -> None:
+    plain = text_of(text)
+    if not unicode:
+        assert plain.isascii()
+    assert "~" not in plain
+    for line in plain.splitlines():
+        assert line == line.rstrip()
+        assert len(line) <= width, line
+
+
+@pytest.mark.parametrize("unicode", [True, False])
+def test_every_gradient_of_every_cell_is_explained_within_the_width(spec_path, unicode):
+    derivation = lstmgen.derive(lstmgen.load(spec_path))
+    check(show_derivation(derivation, unicode), unicode)
+    for name in {*(stage.name for stage in derivation.graph.stages), *derivation.adjoints}:
+        check(explain_gradient(derivation, name, unicode), unicode)
+
+
+@pytest.mark.parametrize("unicode", [True, False])
+def test_odd_cells_find_their_words(odd, unicode):
+    check(show_derivation(odd, unicode), unicode)
+    for name in {*(stage.name for stage in odd.graph.stages), *odd.adjoints}:
+        check(explain_gradient(odd, name, unicode), unicode)
+
+
+def test_show_has_a_row_for_every_stage_and_every_fork(spec_path):
+    derivation = lstmgen.derive(lstmgen.load(spec_path))
+    shown = text_of(show_derivation(derivation, unicode=True))
+    for stage in derivation.graph.stages:
+        assert re.search(rf"^  {stage.name} +=", shown, re.M)
+    remarks = re.findall(r"  from (?!outside)(\S+?)(?:, at t = T only)?$", shown, re.M)
+    forks = [fork for fork in derivation.contributions() if fork.kind not in ("output", "start")]
+    static = derivation.graph.static
+    assert sorted(remarks) == sorted(
+        fork.reader + ("[t+1]" if fork.lag and fork.reader not in static else "") for fork in forks)
+
+
+def test_a_narrow_terminal_is_used_too(peephole):
+    narrow = text_of(show_derivation(peephole, True, 60))
+    assert max(map(len, narrow.splitlines())) <= 70  # names, a formula's first lines, and remarks
+    assert sorted(narrow.split()) == sorted(text_of(show_derivation(peephole, True)).split())
+
+
+# ---------------------------------------------------------------- explain
+
+
+def test_the_question_of_the_forum(peephole):
+    """Where does the gradient at c come from, and what is held still?"""
+    told = text_of(explain_gradient(peephole, "c", True))
+    total = textwrap.dedent("""
+        The sum
+          δc = δo_pre ⊙ p_o              1, from o_pre
+             + δtanh_c ⊙ (1 − tanh_c²)   2, from tanh_c
+             + δi_pre[t+1] ⊙ p_i         3, from i_pre[t+1]
+             + δf_pre[t+1] ⊙ p_f         4, from f_pre[t+1]
+             + δc[t+1] ⊙ f[t+1]          5, from c[t+1]
+        """)
+    assert total in told
+    assert "+ δh ⊙ o ⊙ (1 − tanh(c)²)" in told  # with the stage that has no name written out
+    branch = textwrap.dedent("""
+          3  i_pre[t+1] = W_i x[t+1] + R_i h + p_i ⊙ c + b_i
+             local       ∂i_pre[t+1] / ∂c = p_i
+             upstream    δi_pre[t+1], the gradient at i_pre[t+1]
+             term        δi_pre[t+1] ⊙ p_i
+        """)
+    assert textwrap.indent(textwrap.dedent(branch), "  ").strip() in told
+    words = words_of(told)
+    assert "c is read by five stages in its own step and the next." in words
+    assert "h depends on c as well: that share comes back in terms 1 and 2." in words
+    assert ("z[t+1], i[t+1] and f[t+1] depend on c as well, and these shares come back elsewhere: that of "
+            "z[t+1] in terms 1 and 2, that of i[t+1] in terms 1, 2 and 3 and that of f[t+1] in terms "
+            "1, 2 and 4.") in words
+    assert "terms 3, 4 and 5 are absent, and in their place stands the gradient of the final state" in words
+    assert "terms 3, 4 and 5 alone are the gradient of the initial state c[0]: grads.state.c" in words
+
+
+def test_an_output_hears_from_outside(peephole):
+    told = text_of(explain_gradient(peephole, "h", True))
+    assert "From outside\n  1  Δh: h is an output" in told
+    assert "R_zᵀ δz_pre[t+1]" in told
+    assert words_of(told).count("which is what the transposed matrix makes") == 1  # a reason is given once
+
+
+def test_a_parameter_is_a_sum_over_the_steps(peephole):
+    told = words_of(explain_gradient(peephole, "W_f", True))
+    assert "W_f is a parameter of shape (H, D), the same at every step." in told
+    assert "δW_f = Σₜ δf_pre xᵀ" in told
+    assert "h[t-1] and c[t-1] depend on W_f as well, by way of the steps before" in told
+    assert "one sum over all steps, t = 1 to T, and over the examples of a batch" in told
+    assert "d_W_f = sum_t outer(d_f_pre, x)" in words_of(explain_gradient(peephole, "W_f", False))
+
+
+def test_a_learned_state_hears_from_the_first_step(with_loss):
+    told = words_of(explain_gradient(with_loss, "c_0", True))
+    assert "c_0 is the state c before the first step, where no state is given" in told
+    assert "δc_0 = δc[0]" in told
+    assert "Gamma_f[t+1]" in told
+    assert "c[0] is the parameter c_0" in words_of(explain_gradient(with_loss, "c", True))
+
+
+def test_a_loss_at_the_last_step_reaches_the_last_step_alone(with_loss):
+    told = text_of(explain_gradient(with_loss, "a", True))
+    assert "loss_pre = 0.5·(target − a)²   at the last step only" in told
+    assert "δa = a − target                     1, from loss_pre, at t = T only" in told
+    assert "δloss = 1" in text_of(explain_gradient(with_loss, "loss", True))
+
+
+def test_what_gets_no_gradient_says_so(odd):
+    assert "δunused_gradient = 0" in text_of(explain_gradient(odd, "unused_gradient", True))
+
+
+def test_what_only_derivatives_contain_is_explained(with_loss):
+    told = text_of(explain_gradient(with_loss, "x", True))
+    assert "slice(δGamma_f_1, H, D + H)" in told
+    assert "slice(a, low, high): the entries of a" in told
+    assert "Slice(d_Gamma_f_1, H, D + H)" in text_of(explain_gradient(with_loss, "x", False))
+
+
+def test_matrices_of_states_keep_their_time(odd):
+    told = text_of(explain_gradient(odd, "k", True))
+    assert "C[t-1]ᵀ δ" in told
+
+
+@pytest.mark.parametrize("name", ["c", "d_c", "δc", "c[t-1]", "c[t+1]", " c "])
+def test_a_value_goes_by_several_names(peephole, name):
+    assert explain_gradient(peephole, name, True) == explain_gradient(peephole, "c", True)
+
+
+@pytest.mark.parametrize("name", ["i_pre", "x", "p_o", "tanh_c", "d_W_i"])
+def test_preactivations_inputs_and_parameters_have_gradients_too(peephole, name):
+    assert name.removeprefix("d_") in explain_gradient(peephole, name, True)
+
+
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("C", "did you mean 'c'?"),
+        ("W_k", "did you mean 'W_"),
+        ("c_pre", "'c' has no pre-activation"),
+        ("nothing", "peephole_lstm has no value 'nothing'; it has z_pre"),
+        ("H", "'H' is a size"),
+        ("", "has no value"),
+    ],
+)
+def test_an_unknown_name_is_told_kindly(peephole, name, expected):
+    with pytest.raises(UnknownName) as caught:
+        explain_gradient(peephole, name, True)
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize("name, expected", [("beta", "is a constant"), ("twice", "is a function")])
+def test_what_has_no_gradient_is_named(odd, name, expected):
+    with pytest.raises(UnknownName, match=expected):
+        explain_gradient(odd, name, True)
+
+
+def test_a_target_has_no_gradient(with_loss):
+    with pytest.raises(UnknownName, match="is a target"):
+        explain_gradient(with_loss, "target", True)
+
+
+def test_what_is_held_still_and_where_its_share_arrives(peephole):
+    gradient = peephole.adjoints["c"]
+    carried = gradient.forks[-1]
+    held = {item.value: item.ways for item in held_still(gradient, carried, peephole.graph)}
+    assert held == {Value("z", 1): (0, 1), Value("i", 1): (0, 1, 2), Value("f", 1): (0, 1, 3)}
+    # h is no way of its own to itself, and o does depend on c by the peephole: but not at the time of tanh(c)
+    assert held_still(gradient, gradient.forks[1], peephole.graph) == ()
+
+
+# ---------------------------------------------------------------- text
+
+
+@given(st.lists(st.sampled_from(["a", "+", "b * c", "(d + e)", "f(g, h)", "@", "- i"]), max_size=40),
+       st.integers(20, 60))
+def test_breaking_a_formula_loses_nothing(parts, width):
+    text = " ".join(parts)
+    lines = broken(text, width)
+    assert " ".join(line.strip() for line in lines if line).split() == text.split()
+    assert all(len(line) <= width for line in lines)
+
+
+def test_a_formula_is_broken_where_a_person_would():
+    assert broken("aaaa * bbbb + cccc * (dddd + eeee)", 24) == ["aaaa * bbbb", "+ cccc * (dddd + eeee)"]
+
+
+def test_a_paragraph_keeps_formulas_whole():
+    assert prose("so a~=~b holds", 7, "") == ["so", "a = b", "holds"]
+
+
+# ---------------------------------------------------------------- list
+
+
+def test_list_has_a_line_for_every_cell():
+    listed = text_of(list_cells(True))
+    for path in packaged_specs():
+        assert re.search(rf"^  {path.stem} ", listed, re.M)
+    assert re.search(r"^  peephole_lstm +h, c +4DH \+ 4H² \+ 7H +Peephole LSTM$", listed, re.M)
+    check(listed, True)
+    check(list_cells(False), False)
+
+
+def test_the_count_of_parameters_is_that_of_the_arrays(spec_path):
+    graph = build_graph(lstmgen.load(spec_path))
+    sizes = {symbol: prime for (symbol, _), prime in zip(graph.dims, (7, 11, 13, 17, 19, 23))}
+    expected = 0
+    for name in graph.parameters:
+        count = 1
+        for dim in graph.shapes[name]:
+            count *= dim.value(sizes)
+        expected += count
+    assert eval(parameter_count(graph, unicode=False).replace("^", "**"), sizes) == expected
+
+
+def test_a_count_with_constants_and_long_symbols():
+    graph = build_graph(lstmgen.load("""
+name: counted
+dims: {D: input_size, Hid: hidden_size}
+state: {h: Hid}
+parameters: {W: [Hid, D + 3], R: [Hid, Hid], a: [2], b: [], k: [Hid]}
+equations:
+  h: tanh(W @ concat(x, a, part(a, 0, 2)) + R @ h[t-1]) * k * b
+output: h
+"""))
+    assert parameter_count(graph, unicode=False) == "D*Hid + Hid^2 + 4*Hid + 3"
+    assert parameter_count(graph) == "D·Hid + Hid² + 4Hid + 3"
+
+
+def test_what_cells_need_of_the_language():
+    needs = {entry.name: entry.needs for entry in entries()}
+    assert needs["lstm"] == ("@", "sigmoid", "tanh")
+    assert "concat" in needs["ng_lstm"]
+    assert "layer_norm" in needs["layer_norm_lstm"]
+
+
+def test_the_page_of_all_cells():
+    page = zoo_markdown()
+    for path in packaged_specs():
+        assert f"### {path.stem}\n" in page
+    assert "i = sigmoid(W_i @ x + R_i @ h[t-1] + p_i * c[t-1] + b_i)" in page
+    assert page == zoo_markdown()
+
+
+# ---------------------------------------------------------------- new
+
+
+def test_a_new_spec_builds_as_it_is():
+    text = starter("my_cell")
+    cell = lstmgen.load(text)
+    assert (cell.name, cell.title) == ("my_cell", "My cell")
+    assert lstmgen.verify(text).passed
+
+
+def uncommented(text: str, *keys: str) -> str:
+    for key in keys:
+        text, count = re.subn(rf"(?m)^# ({key}: )", r"\1", text)
+        assert count == 1, key
+    return text
+
+
+def test_what_a_new_spec_has_in_comments_is_right_too():
+    keys = "title description references notation initial targets loss loss_at range"
+    text = uncommented(starter("my_cell"), *keys.split())
+    cell = lstmgen.load(text)
+    assert cell.loss_at == "every" and cell.targets and cell.ranges and cell.initial
+    lstmgen.derive(cell)
+    text = uncommented(starter("my_cell"), "constants", "functions").replace("z: tanh(", "z: swish(beta * ")
+    lstmgen.derive(lstmgen.load(text))
+
+
+def test_a_new_spec_takes_over_a_cells_equations(spec_path):
+    text = starter("my_cell", spec_path)
+    cell = lstmgen.load(text)
+    assert cell.name == "my_cell"
+    old, new = build_graph(lstmgen.load(spec_path)), build_graph(cell)
+    assert [(stage.name, stage.expression) for stage in old.stages] == [
+        (stage.name, stage.expression) for stage in new.stages]
+    assert "#" in text
+
+
+@pytest.mark.parametrize("name", ["", "a b", "1st", "class", "json", "numpy", "é", "x: y", "a" * 41, "../up"])
+def test_a_name_that_no_cell_can_have(name):
+    with pytest.raises(ValueError, match="is|would"):
+        starter(name)
+
+
+# ---------------------------------------------------------------- notebooks
+
+
+def test_parts_of_a_derivation_show_as_formulas_in_a_notebook(spec_path):
+    derivation = lstmgen.derive(lstmgen.load(spec_path))
+    gradient = next(gradient for gradient in derivation.stages if gradient.forks)
+    for record in (derivation, gradient, gradient.forks[0], derivation.graph.stages[0]):
+        latex = record._repr_latex_()
+        assert latex.startswith("$") and latex.endswith("$")
+        assert r"\bm" not in latex and r"\fork" not in latex
+        assert latex.count("{") == latex.count("}")
+
+
+def test_showing_leaves_the_records_as_they_were(peephole):
+    from lstmgen.chain import derive
+
+    plain = derive(peephole.graph)
+    assert plain == peephole and hash(plain.stages[0]) == hash(peephole.stages[0])
+    again = pickle.loads(pickle.dumps(peephole.adjoints["c"]))
+    assert again == peephole.adjoints["c"] and again._repr_latex_() == peephole.adjoints["c"]._repr_latex_()
+
+
+def test_a_fork_in_a_notebook_has_the_symbols_of_its_own_cell(peephole, with_loss):
+    assert r"\boldsymbol y" in peephole.adjoints["h"]._repr_latex_()  # greff
+    assert r"\langle t\rangle" in with_loss.adjoints["c"].forks[0]._repr_latex_()  # ng
