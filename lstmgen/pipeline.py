@@ -64,8 +64,9 @@ def load(path_or_text: str | Path) -> CellSpec:
 def derive(cell: CellSpec | Graph) -> Derivation:
     """Every gradient of a cell, with one record per branch of each fork."""
     from .chain import derive as differentiate  # SymPy comes with it
+    from .notebook import displayable
 
-    return differentiate(cell if isinstance(cell, Graph) else build_graph(cell))
+    return displayable(differentiate(cell if isinstance(cell, Graph) else build_graph(cell)))
 
 
 def verify(path_or_text: str | Path | CellSpec) -> Verdict:

@@ -13,10 +13,10 @@ PACKAGE = Path(__file__).parent.parent / "lstmgen"
 # A file may import those above it. `__init__` is the public front: it imports what it shows, and of it
 # the others may take the version alone.
 ORDER = """
-    errors expressions spell_text names cell resources files tex yamltext fields functions switches
-    language spec expand schema shapes graph calculus chain plan interpret notation spell_latex
-    spell_numpy render numpy_module document figures points prove_derivation prove_module verify starter
-    terminal pipeline cli __init__ __main__
+    errors expressions spell_text names cell resources files columns tex yamltext fields functions switches
+    language spec expand schema shapes graph catalogue calculus chain explanation plan interpret
+    notation spell_latex notebook spell_numpy render numpy_module document figures points
+    prove_derivation prove_module verify starter terminal pipeline cli __init__ __main__
 """.split()
 
 # The interpreter of the proofs proves something because it shares nothing with what it checks: neither

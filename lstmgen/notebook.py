@@ -1,0 +1,31 @@
+"""Shows a derivation and its parts as formulas in a notebook.
+
+The records know nothing of LaTeX, and a fork or a stage alone does not know its cell either, so that it
+could not name its symbols. Both are given to the records of one derivation here: a notebook asks an
+object for `_repr_latex_`, and finds it.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+
+from .chain import Contribution, Derivation, Gradient
+from .graph import Graph, Stage
+
+
+def displayable(derivation: Derivation) -> Derivation:
+    """The same derivation; it, its stages, gradients and forks now show as formulas in a notebook."""
+    gradients = derivation.adjoints.values()
+    for record in (derivation, *derivation.graph.stages, *gradients, *derivation.contributions()):
+        # not a field: what a record says, equals and hashes to stays what it was
+        object.__setattr__(record, "_repr_latex_", partial(formula, record, derivation.graph))
+    return derivation
+
+
+def formula(record: Derivation | Gradient | Contribution | Stage, graph: Graph) -> str:
+    """The LaTeX that a notebook renders. MathJax has no `bm`."""
+    from .spell_latex import latex_of
+
+    latex = re.sub(r"\\bm(?![A-Za-z])", r"\\boldsymbol", latex_of(record, graph))
+    return rf"$\displaystyle {latex}$"
