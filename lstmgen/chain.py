@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from . import functions
 from .expressions import (
     ONE, ZERO, Adjoint, Call, Compare, Expression, MatVec, Negative, Number, Outside, Product, Quotient, Sum,
-    Value, negative, product, total, transform, values, walk,
+    Value, negative, product, total, transform, values,
 )
-from .graph import Graph, Stage
+from .graph import Graph, Stage, is_constant
 from .language import parse_rule
 from .shapes import SCALAR, Dim, Shape, shape_of
 
@@ -166,7 +166,7 @@ class _Sweep:
         forks = self.forks.get(stage.name, [])
         if stage.name not in self.graph.states and len(forks) == 1 and not forks[0].over_time:
             term = forks[0].term
-            if not any(isinstance(node, (Value, Adjoint, Outside)) for node in walk(term)):
+            if is_constant(term):
                 return _filled(_thinned(term), stage.shape, self.graph.shapes)
         return Adjoint(stage.name)
 

@@ -20,7 +20,7 @@ from . import functions
 from .cell import CellSpec, Function, Text
 from .errors import Mistakes, Place
 from .expressions import (
-    Call, Compare, Expression, MatVec, Negative, Number, Product, Size, Sum, Value, children,
+    Adjoint, Call, Compare, Expression, MatVec, Negative, Number, Outside, Product, Size, Sum, Value, children,
     negative, product, rebuild, transform, values, walk,
 )
 from .language import parse
@@ -516,7 +516,7 @@ def _macro_body(entry: functions.Macro) -> Expression:
 
 def is_constant(expression: Expression) -> bool:
     """Whether it reads no value: numbers and sizes only."""
-    return not any(isinstance(node, Value) for node in walk(expression))
+    return not any(isinstance(node, (Value, Adjoint, Outside)) for node in walk(expression))
 
 
 def _is_atom(expression: Expression) -> bool:

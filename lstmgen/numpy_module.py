@@ -379,7 +379,7 @@ class _Module:
     def backward(self) -> list[Line]:
         plan = self.plan
         lines: list[Line] = []
-        for phase, mode in ((AFTER, WHOLE), (LAST, FINAL)):
+        for phase, mode in ((LAST, FINAL), (AFTER, WHOLE)):
             lines += self._whole_gradients(phase, mode)
         lines += self._after_products()
         if plan.stages_in(LOOP):
@@ -399,7 +399,7 @@ class _Module:
             if block is not None and len(block.stages) > 1:
                 left += "[...]"
             forks, last = self._apart(gradient.forks, mode)
-            lines += self._fork_statement(left, gradient, forks, mode, still=phase == STILL)
+            lines += self._fork_statement(left, gradient, forks, mode, still=phase == STILL, own=bool(last))
             lines += self._added_at_last(f"d_{gradient.value}", gradient, last)
         return lines
 
@@ -549,8 +549,11 @@ class _Module:
 
     # --- forks as code
 
-    def _fork_statement(self, left, gradient, forks, mode, still=False) -> list[Line]:
+    def _fork_statement(self, left, gradient, forks, mode, still=False, own=False) -> list[Line]:
+        """The sum at a fork; with `own`, in an array that is nobody else's and can be added to."""
         pieces = self._summed_pieces(forks) if still else self._pieces(forks, mode)
+        if own and len(pieces) == 1 and " " not in pieces[0][0]:
+            pieces = [(f"{pieces[0][0]}.copy()", pieces[0][1])]
         if not pieces:
             leading = {FINAL: (self.B,)}.get(mode, (self.T, self.B))
             pieces = [(f"np.zeros({self._axes(gradient.shape, *(() if still else leading))}, dtype)", "no reader")]
@@ -594,7 +597,7 @@ class _Module:
         lines = []
         for gradient in self.derivation.inputs:
             forks, last = self._apart(gradient.forks, WHOLE)
-            lines += self._fork_statement(f"d_{gradient.value}", gradient, forks, WHOLE)
+            lines += self._fork_statement(f"d_{gradient.value}", gradient, forks, WHOLE, own=bool(last))
             lines += self._added_at_last(f"d_{gradient.value}", gradient, last)
         return lines
 
@@ -630,7 +633,7 @@ class _Module:
         spelled = self.speller(mode).spell(inner if scalar else term)
         if not spelled.moving:
             count = self.B if mode == FINAL else f"{self.T} * {self.B}"
-            return f"{count} * {self.speller(mode).spell(term).inside(PRODUCT)}"
+            return f"np.asarray({count} * {self.speller(mode).spell(term).inside(PRODUCT)}, dtype)"
         if scalar or spelled.rank == 0:
             return f"{spelled.inside(ATOM)}.sum()"
         return f"{spelled.inside(ATOM)}.sum({axes})"
@@ -648,6 +651,8 @@ class _Module:
                 pieces = self._summed_pieces(gradients[name].forks)
                 shape = self._axes(gradients[name].shape)
                 text = " + ".join(piece for piece, _ in pieces) or f"np.zeros({shape}, dtype)"
+                if not gradients[name].shape and pieces:
+                    text = f"np.asarray({text})"  # a sum over all entries is a number: `named` hands out arrays
             lines.append(Line(f'"{name}": {text},', f"{shown} from {readers}" if readers else shown))
         return lines
 

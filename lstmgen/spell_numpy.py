@@ -99,6 +99,8 @@ class Speller:
         if not is_fill(operand):
             return self.spell(operand)
         inner = self.thin(operand.arguments[0])
+        if not inner.rank and not inner.moving:
+            return inner  # a number, or a scalar that stands still, meets anything as it is
         return Spelled(inner.inside(ATOM) + "[..., None]", ATOM, inner.rank + 1, inner.moving)
 
     def _sum(self, terms: tuple[Expression, ...]) -> Spelled:
@@ -169,6 +171,8 @@ class Speller:
         if entry.name == "Slice":
             low, high = (part.text.replace(" ", "") for part in parts[1:])
             return Spelled(f"{parts[0].inside(ATOM)}[..., {low}:{high}]", ATOM, parts[0].rank, parts[0].moving)
+        if entry.name == "Fill" and is_constant(call.arguments[0]):
+            return Spelled(f"np.full({parts[1].text}, {parts[0].text}, dtype)", ATOM, 1, False)
         given = dict(zip(entry.arguments, parts))
         for name, default in zip(entry.arguments[len(parts):], entry.optional[-(len(entry.arguments) - len(parts)):]):
             given[name] = Spelled(default, ATOM, 0, False)
