@@ -1,12 +1,15 @@
 """The commands. The only file that prints or exits; what it prints is made elsewhere.
 
 Status 0: done and verified. 1: the work ran and its answer is no. 2: bad input, nothing written.
+What a command needs is imported inside it: `--help` must not wait for SymPy.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -14,12 +17,27 @@ import click
 from . import __version__
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+NOTATIONS = ("greff", "ng", "hats", "colah", "graves")  # spec.NOTATIONS, which is not imported for --help
+TRACEBACK = "LSTMGEN_TRACEBACK"  # set in the environment, it shows where a defect of ours is
+
+
+class Refused(click.ClickException):
+    """Bad usage that click cannot see: a line, and status 2."""
+
+    exit_code = 2
+
+    def show(self, file=None) -> None:
+        click.echo(f"error: {self.format_message()}", file=file, err=file is None)
 
 
 class _Kind(click.Group):
-    """Turns what can go wrong into a line and a status: never a traceback."""
+    """Turns whatever goes wrong into a line and a status: never a traceback."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(self.commands)  # in the order in which they are needed, not of the alphabet
 
     def invoke(self, context: click.Context):
+        _print_anything()
         try:
             return super().invoke(context)
         except (click.exceptions.Exit, click.ClickException, click.Abort):
@@ -27,38 +45,62 @@ class _Kind(click.Group):
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             context.exit(130)
-        except BrokenPipeError:
-            sys.stderr.close()
-            context.exit(0)
+        except BrokenPipeError:  # `lstmgen show gru | head`: whoever read has what he wanted
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            context.exit(1)
         except Exception as error:
-            status = _status_of(error)
-            if status is None:
+            if _is_defect(error) and os.environ.get(TRACEBACK):
                 raise
             click.echo(_told(error), err=True)
-            context.exit(status)
+            context.exit(_status_of(error))
 
 
-def _status_of(error: Exception) -> int | None:
-    """2 for what the user can cure, 1 for a no; None for a defect of ours."""
+def _print_anything() -> None:
+    """A character that the terminal does not have becomes a question mark and ends nothing."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")
+
+
+def _status_of(error: Exception) -> int:
+    """2 for what the user can cure, 1 for a no."""
     from .errors import SpecError
+    from .files import OutputError
 
-    if isinstance(error, (SpecError, OSError)):
-        return 2
-    if type(error).__name__ in ("OutputError", "OutputEdited"):
-        return 2
-    if type(error).__name__ == "VerificationFailed":
-        return 1
-    return None
+    return 2 if isinstance(error, (SpecError, OutputError, OSError)) else 1
+
+
+def _is_defect(error: Exception) -> bool:
+    """Whether it is nothing that a user can cure or learn from."""
+    from concurrent.futures.process import BrokenProcessPool
+
+    from .pipeline import VerificationFailed
+
+    known = (VerificationFailed, BrokenProcessPool, MemoryError)
+    return _status_of(error) == 1 and not isinstance(error, known)
 
 
 def _told(error: Exception) -> str:
-    if type(error).__name__ == "VerificationFailed":
-        return "\n".join([*error.verdict.lines(), f"error: {error}; nothing was written"])
-    if isinstance(error, OSError) and error.filename:
-        return f"error: {error.filename}: {error.strerror}"
-    if type(error).__name__ == "SpecError":
-        return str(error)
-    return f"error: {error}"
+    from concurrent.futures.process import BrokenProcessPool
+
+    from .errors import SpecError
+    from .pipeline import VerificationFailed
+
+    match error:
+        case SpecError():
+            return str(error)
+        case VerificationFailed():
+            return "\n".join([*error.verdict.lines(), f"error: {error}; nothing was written"])
+        case OSError(filename=str(name), strerror=str(reason)):
+            return f"error: {name}: {reason}"
+        case BrokenProcessPool():
+            return "error: a worker was killed, probably for want of memory; -j 1 needs least"
+        case MemoryError():
+            return "error: not enough memory"
+    if not _is_defect(error):
+        return f"error: {error}"
+    said = " ".join(str(error).split())[:200]
+    return (f"error: {type(error).__name__}: {said}\n"
+            f"This is a defect of lstmgen: please report it, with the spec. {TRACEBACK}=1 shows where it is.")
 
 
 @click.group(cls=_Kind, context_settings=CONTEXT, epilog="Example:  lstmgen build peephole_lstm --pdf")
@@ -69,9 +111,11 @@ def main() -> None:
 
 @main.command(epilog="Example:  lstmgen build specs/*.yaml -o generated --pdf -j 2")
 @click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
-@click.option("-o", "--out", default="generated", show_default=True, type=click.Path(file_okay=False), help="Folder to write into.")
+@click.option("-o", "--out", default="generated", show_default=True, type=click.Path(file_okay=False),
+              help="Folder to write into.")
 @click.option("--pdf/--no-pdf", default=False, help="Compile NAME.tex to NAME.pdf as well.")
-@click.option("--notation", metavar="N", help="Symbols of the document: greff, ng, hats, colah or graves.")
+@click.option("--notation", type=click.Choice(NOTATIONS), metavar="N",
+              help=f"Symbols of the document: {', '.join(NOTATIONS)}.")
 @click.option("--no-verify", is_flag=True, help="Leave the proofs out; the outputs say so.")
 @click.option("--force", is_flag=True, help="Overwrite files that were edited since they were made.")
 @click.option("-j", "--jobs", type=click.IntRange(1), help="Specs to build at once.  [default: all cores]")
@@ -81,108 +125,152 @@ def build(specs, out, pdf, notation, no_verify, force, jobs) -> None:
     A SPEC is a file or the name of a packaged spec (see `lstmgen list`).
     """
     options = {"out": out, "pdf": pdf, "notation": notation, "verify": not no_verify, "force": force}
-    if len(specs) == 1:
-        _report_one(_build_one(specs[0], options))
+    paths = [_existing(spec) for spec in specs]
+    if len(paths) == 1:
+        _report_one(_build(paths[0], options))
         return
-    _refuse_bad_specs(specs)
-    results = _progress(_build_job, [(spec, options) for spec in specs], jobs, "building")
-    width = max(len(Path(spec).stem) for spec in specs)
-    statuses = [_report_line(spec, result, width) for spec, result in zip(specs, results)]
-    if any(statuses):
-        click.echo(f"{sum(map(bool, statuses))} of {len(specs)} failed", err=True)
+    names = _names_of(paths, notation)
+    results = _results(_attempt, [(_build, path, options) for path in paths], jobs, "building")
+    width = max(map(len, names))
+    statuses = [_report_line(name, result, width) for name, result in zip(names, results)]
+    failed = sum(map(bool, statuses))
+    if failed:
+        click.echo(f"{failed} of {len(paths)} failed", err=True)
     sys.exit(max(statuses))
 
 
-def _build_one(spec: str, options: dict):
+def _build(path: Path, options: dict):
     from .pipeline import build as build_spec
 
-    return build_spec(_existing(spec), **options)
+    return build_spec(path, **options)
+
+
+def _verify(path: Path):
+    from .pipeline import verify as verify_spec
+
+    return verify_spec(path)
+
+
+def _attempt(job: tuple):
+    """A job's result, or what went wrong: one spec's mistake must not end the others."""
+    work, *arguments = job
+    try:
+        return work(*arguments)
+    except Exception as error:
+        if _is_defect(error) and os.environ.get(TRACEBACK):
+            raise
+        return error
 
 
 def _existing(spec: str) -> Path:
     """The file that SPEC means: itself, or a packaged spec of that name."""
+    from .names import did_you_mean
     from .resources import find_spec, packaged_specs
 
     path = Path(spec)
-    if path.exists():
+    if path.is_file():
         return path
     packaged = find_spec(spec)
     if packaged is not None:
         return packaged
-    from .names import did_you_mean
-
+    if path.exists():
+        return path  # a folder, say: reading it tells what is wrong with it
     cure = did_you_mean(path.stem, [known.stem for known in packaged_specs()])
-    raise click.BadParameter(f"there is no file '{spec}' and no packaged spec of that name" + (f"; {cure}" if cure else ""))
+    raise Refused(f"there is no file '{spec}', and no packaged spec of that name" + (
+        f"; {cure}" if cure else "; 'lstmgen list' lists them"))
 
 
-def _refuse_bad_specs(specs: tuple[str, ...]) -> None:
-    """All mistakes of all specs before anything is built."""
+def _names_of(paths: Sequence[Path], notation: str | None = None) -> list[str]:
+    """The cells' names. All mistakes of all specs are told before anything is built."""
     from .errors import SpecError
     from .graph import build_graph
+    from .notation import make_notation
     from .spec import load
 
     found, names = [], {}
-    for spec in specs:
-        path = _existing(spec)
+    for path in paths:
         try:
-            name = build_graph(load(path)).spec.name
+            graph = build_graph(load(path))
+            make_notation(graph, notation)
         except SpecError as error:
             found.append(str(error))
             continue
+        name = graph.spec.name
         if name in names:
-            found.append(f"{spec}: error: the name '{name}' is that of {names[name]} too: they would overwrite each other")
-        names[name] = spec
+            found.append(f"{path}: error: the cell is called '{name}', and so is that of {names[name]}; "
+                         "rename one")
+        names.setdefault(name, path)
     if found:
         click.echo("\n".join(found), err=True)
         sys.exit(2)
+    return list(names)
 
 
-def _build_job(job):
-    spec, options = job
-    try:
-        return _build_one(spec, options)
-    except Exception as error:
-        if _status_of(error) is None:
-            raise
-        return error
-
-
-def _verify_job(spec: str):
-    from .pipeline import verify as verify_spec
-
-    try:
-        return verify_spec(_existing(spec))
-    except Exception as error:
-        if _status_of(error) is None:
-            raise
-        return error
-
-
-def _progress(work, jobs: list, count: int | None, label: str) -> list:
+def _results(work: Callable, jobs: Sequence, count: int | None, label: str) -> list:
     """Results of `work` on every job, in order, on several cores, with a bar where there is a terminal."""
-    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures import as_completed
 
     count = min(count or os.cpu_count() or 1, len(jobs))
-    if sys.stderr.isatty():
-        bar = click.progressbar(length=len(jobs), label=label, file=sys.stderr)
-    else:
-        from contextlib import nullcontext
-
-        bar = nullcontext()
-    with bar as shown:
-        results = []
+    with _bar(len(jobs), label) as advance:
         if count == 1:
-            stream = map(work, jobs)
-        else:
-            pool = ProcessPoolExecutor(count)
-            stream = pool.map(work, jobs)
-        for result in stream:
-            results.append(result)
-            if shown is not None:
-                shown.update(1)
-        if count > 1:
-            pool.shutdown()
-    return results
+            results = []
+            for job in jobs:
+                results.append(work(job))
+                advance(1)
+            return results
+        with _pool(count) as pool:
+            futures = [pool.submit(_in_worker, work, job) for job in jobs]
+            for _ in as_completed(futures):
+                advance(1)
+            return [future.result() for future in futures]
+
+
+@contextmanager
+def _bar(length: int, label: str) -> Iterator[Callable[[int], None]]:
+    """What moves the progress bar on."""
+    if length == 1 or not sys.stderr.isatty():
+        yield lambda steps: None
+        return
+    with click.progressbar(length=length, label=label, file=sys.stderr) as bar:
+        yield bar.update
+
+
+@contextmanager
+def _pool(count: int) -> Iterator:
+    """Worker processes. When the work is interrupted they leave at once, and say nothing."""
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    pool = ProcessPoolExecutor(count, initializer=_leave_quietly)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in multiprocessing.active_children():
+            worker.terminate()
+        raise
+    pool.shutdown()
+
+
+def _leave_quietly() -> None:
+    """Lets a worker leave when it is told to, by way of SystemExit: half-written files are taken back."""
+    import signal
+
+    def leave(*_) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # what is being taken back must not be interrupted
+        sys.exit(130)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, leave)
+
+
+def _in_worker(work: Callable, job):
+    """The work, in a process that takes no further job once it was told to leave."""
+    try:
+        return work(job)
+    except SystemExit:
+        os._exit(130)
 
 
 def _report_one(built) -> None:
@@ -194,12 +282,10 @@ def _report_one(built) -> None:
         sys.exit(1)
 
 
-def _report_line(spec: str, result, width: int) -> int:
-    name = Path(spec).stem
+def _report_line(name: str, result, width: int) -> int:
     if isinstance(result, Exception):
-        click.echo(f"{name:<{width}}  failed", err=True)
-        click.echo(_told(result), err=True)
-        return _status_of(result) or 1
+        click.echo(f"{name:<{width}}  failed\n{_told(result)}", err=True)
+        return _status_of(result)
     state = f"verified, {result.verdict.forks:3d} forks cut" if result.verdict else "not verified"
     click.echo(f"{result.name:<{width}}  {state}  {' '.join(file.name for file in result.files)}")
     if result.pdf_failure:
@@ -216,21 +302,23 @@ def verify(specs, as_json, jobs) -> None:
     """Run the proofs alone and print every figure."""
     import json
 
-    if len(specs) > 1:
-        _refuse_bad_specs(specs)
-    results = _progress(_verify_job, list(specs), jobs if len(specs) > 1 else 1, "verifying")
-    for result in results:
-        if isinstance(result, Exception):
-            raise result
+    paths = [_existing(spec) for spec in specs]
+    names = _names_of(paths)
+    results = _results(_attempt, [(_verify, path) for path in paths], jobs, "verifying")
+    found = dict(zip(names, results))
+    verdicts = {name: result for name, result in found.items() if not isinstance(result, Exception)}
     if as_json:
-        click.echo(json.dumps({Path(spec).stem: verdict.as_json() for spec, verdict in zip(specs, results)}, indent=2))
+        click.echo(json.dumps({name: verdict.as_json() for name, verdict in verdicts.items()}, indent=2))
     else:
-        for spec, verdict in zip(specs, results):
-            if len(specs) > 1:
-                click.echo(f"\n{Path(spec).stem}")
-            for line in verdict.lines():
-                click.echo(line)
-    sys.exit(0 if all(verdict.passed for verdict in results) else 1)
+        for name, verdict in verdicts.items():
+            heading = [f"\n{name}"] if len(paths) > 1 else []
+            click.echo("\n".join([*heading, *verdict.lines(every=True)]))
+    statuses = [int(not verdict.passed) for verdict in verdicts.values()]
+    for name, result in found.items():
+        if isinstance(result, Exception):
+            click.echo(f"{name}: {_told(result)}" if len(paths) > 1 else _told(result), err=True)
+            statuses.append(_status_of(result))
+    sys.exit(max(statuses))
 
 
 @main.command(epilog="Example:  lstmgen show gru")
@@ -240,7 +328,7 @@ def show(spec) -> None:
     from .pipeline import derive, load
     from .terminal import show_derivation
 
-    _echo(show_derivation(derive(load(_existing(spec))), _unicode()))
+    click.echo(show_derivation(derive(load(_existing(spec))), _has_symbols(), _width()))
 
 
 @main.command(epilog="Example:  lstmgen explain peephole_lstm c")
@@ -252,9 +340,9 @@ def explain(spec, name) -> None:
     from .terminal import UnknownName, explain_gradient
 
     try:
-        _echo(explain_gradient(derive(load(_existing(spec))), name, _unicode()))
+        click.echo(explain_gradient(derive(load(_existing(spec))), name, _has_symbols(), _width()))
     except UnknownName as error:
-        raise click.BadParameter(str(error), param_hint="NAME") from None
+        raise Refused(str(error)) from None
 
 
 @main.command(epilog="Example:  lstmgen expand lstm > my_cell.yaml")
@@ -264,7 +352,8 @@ def expand(spec) -> None:
     from .expand import expand as expanded
     from .spec import load
 
-    click.echo(expanded(load(_existing(spec))), nl=False)
+    # as bytes: a spec is UTF-8, whatever the terminal is
+    click.echo(expanded(load(_existing(spec))).encode("utf-8"), nl=False)
 
 
 @main.command("list", epilog="Example:  lstmgen list")
@@ -272,7 +361,7 @@ def list_specs() -> None:
     """The specs that come with the package, one line each."""
     from .terminal import list_cells
 
-    _echo(list_cells(_unicode()))
+    click.echo(list_cells(_has_symbols(), _width()))
 
 
 @main.command(epilog="Example:  lstmgen new my_cell --from gru")
@@ -281,15 +370,17 @@ def list_specs() -> None:
 @click.option("--force", is_flag=True, help="Overwrite NAME.yaml if it is there.")
 def new(name, origin, force) -> None:
     """Write NAME.yaml, a commented spec to start from."""
+    from .files import write_outputs
     from .starter import starter
 
-    text = starter(name, _existing(origin) if origin else None)
-    path = Path(f"{name}.yaml")
     try:
-        with path.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise click.UsageError(f"{path} is there already; --force overwrites it") from None
+        text = starter(name, _existing(origin) if origin else None)
+    except ValueError as error:
+        raise Refused(str(error)) from None
+    path = Path(f"{name}.yaml")
+    if os.path.lexists(path) and not force:
+        raise Refused(f"{path} is there already; --force overwrites it")
+    write_outputs(path.parent, {path.name: text.encode("utf-8")}, force=True)
     click.echo(f"wrote {path}; build it with: lstmgen build {path}")
 
 
@@ -303,12 +394,14 @@ def schema() -> None:
     click.echo(json.dumps(json_schema(), indent=2))
 
 
-def _echo(text: str) -> None:
-    """Styled text; click takes the colours out where there is no terminal."""
-    click.echo(text)
-
-
-def _unicode() -> bool:
+def _has_symbols() -> bool:
     """Whether the terminal can show symbols."""
     encoding = (getattr(sys.stdout, "encoding", None) or "ascii").lower().replace("-", "")
     return encoding.startswith("utf")
+
+
+def _width() -> int:
+    """Of the terminal, within what can be read; 100 where there is none."""
+    from shutil import get_terminal_size
+
+    return min(max(get_terminal_size((100, 24)).columns, 60), 100)

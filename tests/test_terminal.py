@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lstmgen
+from lstmgen import pipeline
 from lstmgen.catalogue import entries, parameter_count, zoo_markdown
 from lstmgen.columns import broken, prose
 from lstmgen.explanation import held_still
@@ -319,7 +320,7 @@ def test_a_new_spec_builds_as_it_is():
     text = starter("my_cell")
     cell = lstmgen.load(text)
     assert (cell.name, cell.title) == ("my_cell", "My cell")
-    assert lstmgen.verify(text).passed
+    assert pipeline.verify(text).passed
 
 
 def uncommented(text: str, *keys: str) -> str:
