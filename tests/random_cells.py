@@ -252,10 +252,13 @@ def _shape(shape: tuple[str, ...]) -> str:
 
 
 def is_dead(verdict, text: str) -> bool:
-    """A cell in which some clip or choice never opens: its terms are true, and no point can show it."""
-    failed = {figure.proof for figure in verdict.figures if not figure.passed}
-    choices = any(word in text for word in ("clip(", "hard_", "min(", "max(", "relu(", "where("))
-    return failed == {4} and (bool(verdict.untaken) or choices)
+    """A cell that no point can show at work: a clip never opens, or a gradient is too small to difference."""
+    failed = [figure for figure in verdict.figures if not figure.passed]
+    closed = bool(verdict.untaken) or any(
+        word in text for word in ("clip(", "hard_", "min(", "max(", "relu(", "where("))
+    flat = all(figure.error < 1e-12 for figure in failed if figure.proof == 2)
+    return bool(failed) and {figure.proof for figure in failed} <= {2, 4} and flat and (
+        closed or all(figure.proof == 2 for figure in failed))
 
 
 def _prove(seed: int):

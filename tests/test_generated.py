@@ -1,0 +1,30 @@
+"""generated/ is what the specs give, byte for byte."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from lstmgen.pipeline import build
+from lstmgen.resources import packaged_specs
+
+GENERATED = Path(__file__).parent.parent / "generated"
+COMMAND = "make generated"
+
+
+def test_generated_files_are_in_step(spec_path, tmp_path):
+    # The proofs of every spec have their own test: what is compared here is what they proved.
+    built = build(spec_path, tmp_path)
+    for file in built.files:
+        kept = GENERATED / file.name
+        assert kept.exists(), f"{kept.name} is missing: run `{COMMAND}`"
+        new, old = file.read_text(encoding="utf-8"), kept.read_text(encoding="utf-8")
+        if new != old:
+            lines = difflib.unified_diff(old.splitlines(), new.splitlines(), str(kept), "built now", lineterm="", n=1)
+            raise AssertionError("\n".join([f"{kept.name} is out of step: run `{COMMAND}`", *list(lines)[:40]]))
+
+
+def test_no_stray_files():
+    expected = {f"{path.stem}{ending}" for path in packaged_specs() for ending in (".py", ".tex")}
+    found = {path.name for path in GENERATED.iterdir() if path.suffix != ".pdf" and path.name != "__pycache__"}
+    assert found <= expected, f"nobody makes {sorted(found - expected)}: take them out"
