@@ -11,6 +11,7 @@ import re
 from functools import partial
 
 from .chain import Contribution, Derivation, Gradient
+from .errors import SpecError
 from .graph import Graph, Stage
 
 
@@ -23,9 +24,13 @@ def displayable(derivation: Derivation) -> Derivation:
     return derivation
 
 
-def formula(record: Derivation | Gradient | Contribution | Stage, graph: Graph) -> str:
-    """The LaTeX that a notebook renders. MathJax has no `bm`."""
+def formula(record: Derivation | Gradient | Contribution | Stage, graph: Graph) -> str | None:
+    """The LaTeX that a notebook renders; None where the cell's notation gives two names one symbol."""
     from .spell_latex import latex_of
 
-    latex = re.sub(r"\\bm(?![A-Za-z])", r"\\boldsymbol", latex_of(record, graph))
+    try:
+        latex = latex_of(record, graph)
+    except SpecError:
+        return None  # the notebook shows the record as text then
+    latex = re.sub(r"\\bm(?![A-Za-z])", r"\\boldsymbol", latex)  # MathJax has no \\bm
     return rf"$\displaystyle {latex}$"

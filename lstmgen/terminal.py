@@ -704,7 +704,7 @@ def list_cells(unicode: bool, width: int = WIDTH) -> str:
     every = [entry for members in groups.values() for entry in members]
     names = max(len(entry.name) for entry in every)
     states = max(len(_states(entry)) for entry in every)
-    counts = max(len(entry.count(unicode)) for entry in every)
+    counts = sorted(len(entry.count(unicode)) for entry in every)[len(every) * 9 // 10]  # a few stick out
     lines = []
     for group, members in groups.items():
         lines += [*([""] if lines else []), bold(_shown(group, unicode))]

@@ -378,6 +378,12 @@ def test_showing_leaves_the_records_as_they_were(peephole):
     assert again == peephole.adjoints["c"] and again._repr_latex_() == peephole.adjoints["c"]._repr_latex_()
 
 
+def test_a_notation_that_collides_is_no_error_in_a_notebook():
+    text = (packaged_specs()[0].parent / "lstm.yaml").read_text(encoding="utf-8")
+    derivation = lstmgen.derive(lstmgen.load(f"{text}\nnotation: {{i: g, f: g}}\n"))
+    assert derivation.stages[0]._repr_latex_() is None
+
+
 def test_a_fork_in_a_notebook_has_the_symbols_of_its_own_cell(peephole, with_loss):
     assert r"\boldsymbol y" in peephole.adjoints["h"]._repr_latex_()  # greff
     assert r"\langle t\rangle" in with_loss.adjoints["c"].forks[0]._repr_latex_()  # ng
