@@ -153,7 +153,7 @@ class Ran:
 
 
 def _masked(text: str) -> str:
-    """Without what differs between machines: figures in float64, and whose is the worst; and without widths."""
+    """Without what differs between machines, figures in float64, and without the width of columns."""
     lines = [re.sub(r"^(\d  [a-z -]+? +passed ).*$", r"\1", line).rstrip() for line in text.splitlines()]
     lines = [re.sub(r"(?<=\S) {2,}", "  ", line) for line in lines]  # columns of a table widen with the cells
     return re.sub(r"\d\.\de[+-]\d\d", "#", "\n".join(lines))
