@@ -17,6 +17,7 @@ from .expressions import (
     ONE, Call, Expression, Negative, Number, Power, Product, Quotient, Size, Sum, Value, children,
     negative, product, total, transform, walk,
 )
+from .graph import is_constant
 from .spell_text import source
 
 
@@ -31,11 +32,11 @@ def derivative(expression: Expression, value: Value) -> Expression:
 
 
 def _atoms(expression: Expression) -> list[Expression]:
-    """What SymPy sees as a symbol: values, sizes, and calls on numbers such as sqrt(H)."""
+    """What SymPy sees as a symbol: values, sizes, and calls or powers of numbers such as sqrt(H)."""
     found: dict[Expression, None] = {}
 
     def visit(node: Expression) -> None:
-        if isinstance(node, (Value, Size, Call)):
+        if isinstance(node, (Value, Size, Call)) or (isinstance(node, Power) and is_constant(node)):
             found.setdefault(node)
         else:
             for child in children(node):

@@ -24,8 +24,8 @@ from .names import did_you_mean
 
 DEEPEST = 60  # nested operators and calls in one expression
 LONGEST = 4000  # characters in one expression
-LARGEST_EXPONENT = 1000  # of a decimal number, as in 1e-300
-MOST_DIGITS = 60
+LARGEST_EXPONENT = 300  # of a decimal number, as in 1e-300
+MOST_DIGITS = 40
 LARGEST_POWER = 100  # of a literal exponent, as in a ** 3
 
 _NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)

@@ -171,7 +171,8 @@ def _matvec(expression: MatVec, known: Mapping[str, Shape]) -> Shape:
 
 
 def _told(expression: Expression, shape: Shape) -> str:
-    return f"{source(expression)} is {describe(shape)}"
+    name = expression.name if isinstance(expression, Value) else source(expression)
+    return f"{name} is {describe(shape)}"
 
 
 # ---------------------------------------------------------------- one rule per operation

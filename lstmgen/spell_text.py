@@ -15,10 +15,9 @@ COMPARISON, SUM, NEGATIVE, PRODUCT, POWER, ATOM = range(6)
 
 def decimal(value: Fraction) -> str:
     """The shortest way to write an exact number: an integer, a decimal, or a quotient."""
+    if abs(value) >= 10**15:
+        return repr(float(value)) if abs(value) < 10**308 else "1e999"  # what IEEE arithmetic makes of it
     if value.denominator == 1:
-        digits = str(abs(value.numerator))
-        if len(digits) > 15:
-            return repr(float(value))
         return str(value.numerator)
     rest = value.denominator
     for prime in (2, 5):
