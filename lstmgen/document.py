@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -30,15 +30,33 @@ from .resources import TEMPLATES
 from .shapes import SCALAR, Dim, Shape, shape_of
 from .spell_latex import ONES, Printer, broken, escape, marked_term, width
 
-if TYPE_CHECKING:
-    from .figures import Verdict
-
 # One colour for each of the first forks, dark enough to be read on white and on paper.
 COLOURS = ("C4481A", "1C6E8C", "7A3E9D", "3F7D20", "A3264F", "2F4FA8", "8A6100", "00766C")
 
 TEXT_WIDTH = 438.0  # points between the margins
 TAG_WIDTH = 34.0
 CONTINUED = 20.0  # how far a line is indented that goes on from the one above
+
+
+
+class Figure(Protocol):
+    proof: int  # 0 to 4
+    bound: float
+
+
+class Proofs(Protocol):
+    """What the document says of the proofs: on what they were run, and how often; no measured figure."""
+
+    figures: Iterable[Figure]
+    forks: int
+    entries: int
+    module_entries: int
+    sizes: Mapping[str, int]
+    module_sizes: Mapping[str, int]
+    steps: int
+    module_steps: int
+    batch: int
+    untaken: tuple[str, ...]
 
 
 # ---------------------------------------------------------------- the data that the template lays out
@@ -129,13 +147,13 @@ class Document:
     colours: tuple[tuple[int, str], ...]  # number and RGB of each fork colour
 
 
-def render_document(plan: Plan, notation: Notation, proofs: Verdict | None, module_name: str) -> str:
+def render_document(plan: Plan, notation: Notation, proofs: Proofs | None, module_name: str) -> str:
     """The document of a cell. `proofs` is None where nothing was proved."""
     document = make_document(plan, notation, proofs, module_name)
     return _environment().get_template("derivation.tex.jinja").render(document=document)
 
 
-def make_document(plan: Plan, notation: Notation, proofs: Verdict | None, module_name: str) -> Document:
+def make_document(plan: Plan, notation: Notation, proofs: Proofs | None, module_name: str) -> Document:
     """What the document says."""
     return _Writer(plan, notation, proofs, module_name).document()
 
@@ -153,7 +171,7 @@ def _environment() -> Environment:
 # ---------------------------------------------------------------- English
 
 
-_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_WORDS = "no one two three four five six seven eight nine ten eleven twelve".split()
 
 
 def count(number: int, thing: str, things: str | None = None) -> str:
@@ -187,7 +205,7 @@ def _code(name: str) -> str:
 class _Writer:
     plan: Plan
     notation: Notation
-    proofs: Verdict | None
+    proofs: Proofs | None
     module_name: str
     printed: list[str] = field(default_factory=list)  # every formula so far: what the notation explains
 
@@ -204,9 +222,9 @@ class _Writer:
 
     def document(self) -> Document:
         body = [
-            self._forward_section(), self._rule_section(), self._derivatives_section(), self._backward_section(),
-            self._boundary_section(), self._inputs_section(), self._parameters_section(), self._still_section(),
-            self._stacked_section(),
+            self._forward_section(), self._rule_section(), self._derivatives_section(),
+            self._backward_section(), self._boundary_section(), self._inputs_section(),
+            self._parameters_section(), self._still_section(), self._stacked_section(),
         ]
         sections = [section for section in body if section is not None]
         sections.insert(0, self._notation_section(sections))  # explains what the others use
@@ -220,10 +238,13 @@ class _Writer:
     # ------------------------------------------------------------------ symbols
 
     def _value_colour(self, leaf: Expression) -> str | None:
-        return str(self.colours[leaf.name]) if isinstance(leaf, Value) and leaf.name in self.colours else None
+        return self._colour(leaf.name) if isinstance(leaf, Value) else None
 
     def _adjoint_colour(self, leaf: Expression) -> str | None:
-        return str(self.colours[leaf.name]) if isinstance(leaf, Adjoint) and leaf.name in self.colours else None
+        return self._colour(leaf.name) if isinstance(leaf, Adjoint) else None
+
+    def _colour(self, name: str) -> str | None:
+        return str(self.colours[name]) if name in self.colours else None
 
     def _is_still(self, name: str) -> bool:
         return name in self.graph.static
@@ -273,8 +294,9 @@ class _Writer:
 
     def _terms(self, gradient: Gradient, printer: Printer) -> list[tuple[str, str]]:
         if gradient.value == self.graph.loss:
-            total = r"\mathcal L" + (r"=\sum_t" if self.spec.loss_at == "every" else "=") + printer(Value(gradient.value))
-            return [("1", rf"\by{{${total}$}}")]
+            at_the_end = Printer(self.notation, self.notation.steps)(Value(gradient.value))
+            total = rf"\sum_t{printer(Value(gradient.value))}" if self.spec.loss_at == "every" else at_the_end
+            return [("1", rf"\by{{$\mathcal L={total}$}}")]
         if not gradient.forks:
             zero = r"\bm 0" if gradient.shape else "0"
             return [(zero, r"\by{nothing that it reaches counts}")]
@@ -326,10 +348,12 @@ class _Writer:
         graph = self.graph
         inputs = listed([self._sized(name) for name in graph.inputs]) if graph.inputs else "no input"
         outputs = self._values(graph.outputs)
-        said = [rf"At each step $t=1,\dots,{self.notation.steps}$ the cell reads {inputs} and gives {outputs}."]
+        said = [rf"At each step $t=1,\dots,{self.notation.steps}$ the cell reads {inputs} and gives "
+                f"{outputs}."]
         read_back = [name for name in graph.states if any(reader.lag for reader in graph.readers(name))]
         if read_back:
-            said.append(f"From one step to the next it carries {listed([self._sized(name) for name in graph.states])}.")
+            said.append("From one step to the next it carries "
+                        f"{listed([self._sized(name) for name in graph.states])}.")
         else:
             said.append("It carries nothing from one step to the next that any later step reads.")
         if graph.loss is not None:
@@ -338,8 +362,8 @@ class _Writer:
                      else rf"the last step, $t={self.notation.steps}$, alone")
             said.append(rf"Its loss $\mathcal L$ is {step_loss}, taken at {where}.")
         said.append(
-            f"One step consists of {count(len(graph.stages), 'stage')}. What follows derives, stage by stage, the "
-            r"gradient of a scalar loss $\mathcal L$ with respect to "
+            f"One step consists of {count(len(graph.stages), 'stage')}. What follows derives, stage by "
+            r"stage, the gradient of a scalar loss $\mathcal L$ with respect to "
             f"{listed(self._differentiated())}.")
         return said
 
@@ -358,20 +382,20 @@ class _Writer:
 
     def _what_forks(self) -> list[str]:
         if not self.forks:
-            return ["Every value that a step computes is read in one place, so that every adjoint below has a single "
-                    "term; only parameters" + (" and inputs" if self.graph.inputs else "")
-                    + " are shared."]
+            return ["Every value that a step computes gets its gradient from one place, so that every "
+                    "adjoint of the backward pass has a single term."]
         named = [f"{self._value(gradient.value)} ({count(len(gradient.forks), 'branch', 'branches')})"
                  for gradient in self.forks]
         is_one = len(self.forks) == 1
-        said = [f"{sentence(count(len(self.forks), 'value'))} {'is' if is_one else 'are'} needed in more than one "
-                f"place: {listed(named)}."]
-        said.append(r"At such a \emph{fork} the gradients that come back along the branches add up, and a term that is "
-                    "forgotten there is the usual mistake of a derivation by hand.")
+        said = [f"{sentence(count(len(self.forks), 'value'))} {'is' if is_one else 'are'} needed in more "
+                f"than one place: {listed(named)}."]
+        said.append(r"At such a \emph{fork} the gradients that come back along the branches add up, and a "
+                    "term that is forgotten there is the usual mistake of a derivation by hand.")
         if len(self.forks) <= len(COLOURS):
-            said.append("The fork keeps its colour throughout." if is_one else "Each fork keeps its colour throughout.")
+            said.append(f"{'The' if is_one else 'Each'} fork keeps its colour throughout.")
         else:
-            said.append(f"The first {_WORDS[len(COLOURS)]} of them, states before others, have a colour each.")
+            said.append(f"The first {_WORDS[len(COLOURS)]} of them, states before others, have a colour "
+                        "each.")
         return said
 
     # ------------------------------------------------------------------ notation
@@ -380,9 +404,10 @@ class _Writer:
         blocks: list[Block] = [Prose(text) for text in self._conventions()]
         blocks.append(self._symbol_table())
         blocks.append(Prose(
-            "In the module arrays have the step in front, then the batch of $B$ sequences, then what the table says: "
-            f"{self._array_example()}. A vector is a row there and a column here. Equations are those of a single "
-            "sequence; over a batch, gradients of parameters add up."))
+            "In the module arrays have the step in front, then the batch of $B$ sequences, then what the "
+            f"table says: {self._array_example()}. "
+            f"{'A vector is a row there and a column here. ' if self._has_arrays() else ''}Equations are "
+            "those of a single sequence; over a batch, gradients of parameters add up."))
         return Section("Notation and shapes", "notation", tuple(blocks))
 
     def _array_example(self) -> str:
@@ -392,7 +417,7 @@ class _Writer:
 
     def _conventions(self) -> list[str]:
         used = " ".join(self.printed)
-        bold = any(self.notation.is_bold(name) for name in self.notation.symbols)
+        bold = self._has_arrays()
         said = []
         if bold:
             said.append("Vectors and matrices are bold, scalars are not; vectors are columns.")
@@ -412,31 +437,36 @@ class _Writer:
             said.append(f"What a function is applied to, the pre-activation of a value, has a {accent}: "
                         f"{self._value(pre)} is a function of {self._value(pre + '_pre')}.")
         said += self._unnamed()
-        gradient = [r"The gradient of the loss at a value, its \emph{adjoint}, has the value's shape and a $\delta$ in "
-                    rf"front: {self._adjoint(self._shown())} is the total derivative of $\mathcal L$ with respect to "
-                    f"{self._value(self._shown())}, along every path."]
+        gradient = [rf"The gradient of the loss at a value, its \emph{{adjoint}}, has the value's shape and "
+                    rf"a $\delta$ in front: {self._adjoint(self._shown())} is the total derivative of "
+                    rf"$\mathcal L$ with respect to {self._value(self._shown())}, along every path."]
         if self.graph.loss is None:
             outside = listed([_math(self.plain(Outside(name))) for name in self.graph.outputs])
             given = "dy" if len(self.graph.outputs) == 1 else "the fields of dy"
-            gradient.append(f"What reaches an output from outside at step $t$, from a loss or from another layer, is "
-                            f"{outside}; in the module, {_code(given) if given == 'dy' else given}.")
+            gradient.append("What reaches an output from outside at step $t$, from a loss or from another "
+                            f"layer, is {outside}; in the module, "
+                            f"{_code(given) if given == 'dy' else given}.")
         return [" ".join(said), " ".join(gradient)]
+
+    def _has_arrays(self) -> bool:
+        return any(self.notation.is_bold(name) for name in self.notation.symbols)
 
     def _shown(self) -> str:
         """A value to give an example with: a fork, else an output."""
         return self.forks[0].value if self.forks else self.graph.outputs[0]
 
     def _unnamed(self) -> list[str]:
-        numbered = [name for name, symbol in self.notation.symbols.items()
-                    if self.graph.stage(name) and self.graph.stage(name).owner != name and not name.endswith("_pre")]
+        numbered = [stage.name for stage in self.graph.stages if stage.name in self.notation.symbols
+                    and stage.owner != stage.name and not stage.name.endswith("_pre")]
         said = []
         if self.notation.definitions:
             example = self._value(next(iter(self.notation.definitions)))
-            said.append(f"A value without a name of its own is written out wherever it is read, as {example}.")
+            said.append("A value without a name of its own is written out wherever it is read, as "
+                        f"{example}.")
         if numbered:
             owner = self.graph.stage(numbered[0]).owner
-            said.append(f"A number in parentheses marks an intermediate result: {self._value(numbered[0])} is one on "
-                        f"the way to {self._value(owner)}.")
+            said.append(f"A number in parentheses marks an intermediate result: {self._value(numbered[0])} "
+                        f"is one on the way to {self._value(owner)}.")
         return said
 
     def _symbol_table(self) -> Table:
@@ -446,14 +476,19 @@ class _Writer:
             for name in names:
                 by_shape.setdefault(self.graph.shapes[name], []).append(name)
             for position, (shape, group) in enumerate(by_shape.items()):
-                items = r",\quad ".join(rf"\mbox{{${self.plain(Value(name))}$~{_code(name)}}}" for name in group)
-                rows.append((role if not position else "", _math(self._shape(shape)) if shape else "scalar", items))
-        sizes = listed([f"${self.notation.size(symbol)}$ is {_code(keyword)}" for symbol, keyword in self.graph.dims]) \
+                items = [rf"\mbox{{${self.plain(Value(name))}$~{_code(name)}}}" for name in group]
+                told = _math(self._shape(shape)) if shape else "scalar"
+                rows.append((role if not position else "", told, r",\quad ".join(items)))
+        sizes = listed([f"${self.notation.size(symbol)}$ is "
+                        f"{_code(keyword)}" for symbol, keyword in self.graph.dims]) \
             if self.graph.dims else ""
-        caption = "All values, each with its symbol here and its name in the module." + (f" {sizes}." if sizes else "")
+        caption = "All values, each with its symbol here and its name in the module."
+        if sizes:
+            caption += f" {sizes}."
         first = max(6.2 * len(role) for role, _, _ in rows)
         second = max(width(shape) for _, shape, _ in rows)
-        columns = rf"@{{}}l l >{{\raggedright\arraybackslash}}p{{{TEXT_WIDTH - first - max(second, 34) - 30:.0f}pt}}@{{}}"
+        rest = TEXT_WIDTH - first - max(second, 34.0) - 30.0
+        columns = rf"@{{}}l l >{{\raggedright\arraybackslash}}p{{{rest:.0f}pt}}@{{}}"
         return Table(caption, columns, ("", "Shape", "Values"), tuple(rows))
 
     def _roles(self) -> list[tuple[str, list[str]]]:
@@ -477,7 +512,8 @@ class _Writer:
         order = ("Each equation reads only values that stand above it"
                  + (", or values of step $t-1$." if self._reads_back() else "."))
         blocks: list[Block] = [Prose(
-            order + " Beside it stands where its value is read; more than one reader makes it a fork. The numbers are "
+            order + " Beside it stands where its value is read; more than one reader makes it a fork. The "
+                    "numbers are "
             "those in the module's comments.")]
         still = [stage for stage in graph.stages if self._is_still(stage.name)]
         last = [stage for stage in graph.stages if self.plan.phases[stage.name] == LAST]
@@ -488,7 +524,8 @@ class _Writer:
         if steps:
             blocks.append(self._stages_display(steps))
         if last:
-            blocks += [Prose(rf"At the last step alone, $t={self.notation.steps}$:"), self._stages_display(last)]
+            blocks += [Prose(r"At the last step alone, "
+                             rf"$t={self.notation.steps}$:"), self._stages_display(last)]
         blocks.append(Prose(" ".join(self._starts())))
         return Section("Forward pass", "forward", tuple(blocks))
 
@@ -522,34 +559,40 @@ class _Writer:
         said = []
         zero = [state for state, start in self.graph.initial if start == ZERO]
         learned = [(state, start.name) for state, start in self.graph.initial if isinstance(start, Value)]
-        numbers = [(state, start) for state, start in self.graph.initial if isinstance(start, Number) and start != ZERO]
+        numbers = [(state, start) for state, start in self.graph.initial
+                   if isinstance(start, Number) and start != ZERO]
         at_zero = Printer(self.notation, "0", self._value_colour)
         if zero:
             names = listed([_math(at_zero(Value(state))) for state in zero])
-            said.append(f"Where the caller gives no initial state, {names} {'are' if len(zero) > 1 else 'is'} zero.")
+            said.append(f"Where the caller gives no initial state, {names} "
+                        f"{'are' if len(zero) > 1 else 'is'} zero.")
         for state, start in numbers:
-            said.append(f"Where the caller gives none, {_math(at_zero(Value(state)) + '=' + self.plain(start))} in "
+            said.append("Where the caller gives none, "
+                        f"{_math(at_zero(Value(state)) + '=' + self.plain(start))} in "
                         "every entry." if self.graph.shapes[state] else
-                        f"Where the caller gives none, {_math(at_zero(Value(state)) + '=' + self.plain(start))}.")
+                        "Where the caller gives none, "
+                        f"{_math(at_zero(Value(state)) + '=' + self.plain(start))}.")
         for state, parameter in learned:
-            said.append(f"The state {self._value(state)} starts from the parameter {_code(parameter)}, which is "
-                        "learned, unless the caller gives another start.")
+            said.append(f"The state {self._value(state)} starts from the parameter {_code(parameter)}, "
+                        "which is learned, unless the caller gives another start.")
         return said
 
     # ------------------------------------------------------------------ the rule at a fork
 
     def _rule_section(self) -> Section:
         blocks: list[Block] = [
-            Prose(r"Let $\bm v$ be read by stages $\bm r_1,\dots,\bm r_K$. A small change of $\bm v$ reaches the loss "
-                  "through each of them, and to first order the effects add up:"),
-            Formula(r"\delta\bm v=\sum_{k=1}^{K}\Bigl(\frac{\partial^{+}\bm r_k}{\partial\bm v}\Bigr)^{\mathsf T}"
+            Prose(r"Let $\bm v$ be read by stages $\bm r_1,\dots,\bm r_K$. A small change of $\bm v$ "
+                  "reaches the loss through each of them, and to first order the effects add up:"),
+            Formula(r"\delta\bm v=\sum_{k=1}^{K}\Bigl(\frac{\partial^{+}\bm r_k}{\partial\bm "
+                    r"v}\Bigr)^{\mathsf T}"
                     r"\delta\bm r_k ."),
-            Prose(r"Two kinds of derivative stand in this line. Each $\delta\bm r_k$ is \emph{total}: it holds every "
-                  r"path from $\bm r_k$ to the loss. Each $\partial^{+}\bm r_k/\partial\bm v$ is \emph{immediate}: it "
-                  "differentiates the one equation of the reader and holds its other arguments still, even those that "
-                  r"depend on $\bm v$ themselves. Nothing is lost by that, for such an argument is a reader of $\bm v$ "
-                  "as well, or depends on one, and its share arrives there. To use a total derivative in both places "
-                  "would count paths twice; to use an immediate one in both would lose some."),
+            Prose(r"Two kinds of derivative stand in this line. Each $\delta\bm r_k$ is \emph{total}: it "
+                  r"holds every path from $\bm r_k$ to the loss. Each $\partial^{+}\bm r_k/\partial\bm v$ "
+                  r"is \emph{immediate}: it differentiates the one equation of the reader and holds its "
+                  r"other arguments still, even those that depend on $\bm v$ themselves. Nothing is lost by "
+                  r"that, for such an argument is a reader of $\bm v$ as well, or depends on one, and its "
+                  "share arrives there. To use a total derivative in both places would count paths twice; "
+                  "to use an immediate one in both would lose some."),
         ]
         example = self._example()
         if example is not None:
@@ -559,11 +602,13 @@ class _Writer:
 
     def _transposes(self) -> str:
         if not any(fork.kind in (OUTER, TRANSPOSED) for fork in self.derivation.contributions()):
-            return "For entry-by-entry formulas the immediate derivative is diagonal, and the transpose does nothing."
-        return (r"For $\bm r=\bm W\bm v$ the entry $v_k$ is multiplied by $W_{jk}$ on its way into $r_j$, for every "
-                r"$j$. So it gets back $\sum_j W_{jk}\,\delta r_j$, which is row $k$ of $\bm W^{\mathsf T}\delta\bm r$; "
-                r"and $W_{jk}$ gets $\delta r_j\,v_k$, which makes the matrix $\delta\bm r\,\bm v^{\mathsf T}$. No "
-                "inverse occurs: a gradient is handed back along the way that the value came, it is not solved for.")
+            return ("For entry-by-entry formulas the immediate derivative is diagonal, and the transpose "
+                    "does nothing.")
+        return (r"For $\bm r=\bm W\bm v$ the entry $v_k$ is multiplied by $W_{jk}$ on its way into $r_j$, "
+                r"for every $j$. So it gets back $\sum_j W_{jk}\,\delta r_j$, which is row $k$ of $\bm "
+                r"W^{\mathsf T}\delta\bm r$; and $W_{jk}$ gets $\delta r_j\,v_k$, which makes the matrix "
+                r"$\delta\bm r\,\bm v^{\mathsf T}$. No inverse occurs: a gradient is handed back along the "
+                "way that the value came, it is not solved for.")
 
     def _example(self) -> Remark | None:
         """A reader of this cell that meets a value directly and by a detour."""
@@ -578,10 +623,10 @@ class _Writer:
         others = [_math(self.plain(_later(argument, fork.lag, self.graph.static))) for argument in held]
         ways = listed([_math(self.plain(Value(way.reader, way.lag))) for way in by_way])
         text = (f"The stage {_math(reader)} reads {_math(value)}, and it reads {listed(others)}, which "
-                f"{'depends' if len(others) == 1 else 'depend'} on {_math(value)} too. Its immediate derivative "
-                rf"knows nothing of that: $\displaystyle {derivative}={diagonal}$. What {_math(value)} does to "
-                f"{listed(others)} leaves it by other branches of the same fork, into {ways}, and is counted "
-                f"there: see {self._number(fork.target)}.")
+                f"{'depends' if len(others) == 1 else 'depend'} on {_math(value)} too. Its immediate "
+                rf"derivative knows nothing of that: $\displaystyle {derivative}={diagonal}$. What "
+                f"{_math(value)} does to {listed(others)} leaves it by other branches of the same fork, "
+                f"into {ways}, and is counted there: see {self._number(fork.target)}.")
         return Remark("In this cell.", text, f"fork{self.colours[fork.target]}"
                       if fork.target in self.colours else "ink")
 
@@ -633,11 +678,13 @@ class _Writer:
         rows = _rule_rows([_rules(call, self.graph) for call in calls])
         blocks: list[Block] = []
         if rows:
-            blocks.append(Prose("Each function is differentiated once, here; where its own value $y$ makes the "
-                                "derivative shorter, it is written in $y$, which the forward pass has computed."))
+            blocks.append(Prose("Each function is differentiated once, here; where its own value $y$ makes "
+                                "the derivative shorter, it is written in $y$, which the forward pass has "
+                                "computed."))
             blocks.append(Table("The functions of this cell and what goes back through them.",
                                 r"@{}>{$\displaystyle}l<{$}@{\hspace{2.5em}}>{$\displaystyle}l<{$}@{}",
-                                (r"\text{Value}", r"\text{Derivative, or what is sent back}"), tuple(rows), "5pt"))
+                                (r"\text{Value}", r"\text{Derivative, or what is sent "
+                                                  r"back}"), tuple(rows), "5pt"))
         said = self._kinks(calls)
         if said:
             blocks.append(Prose(" ".join(said)))
@@ -662,9 +709,11 @@ class _Writer:
         if notes:
             said.append(f"Where a derivative does not exist, one is chosen: {'; '.join(notes)}.")
         if any(call.function == functions.WHERE for call in calls):
-            said.append("A choice hands its gradient to the branch that was taken, and nothing to the comparison.")
+            said.append("A choice hands its gradient to the branch that was taken, and nothing to the "
+                        "comparison.")
         if any(call.function == "stop_gradient" for call in calls):
-            said.append(r"Through $\operatorname{stop}$ nothing goes back: its argument is held still by definition.")
+            said.append(r"Through $\operatorname{stop}$ nothing goes back: its argument is held still by "
+                        "definition.")
         return said
 
     # ------------------------------------------------------------------ backward
@@ -674,32 +723,37 @@ class _Writer:
         run: list[Gradient] = []
         for gradient in self.moving:
             if len(gradient.forks) > 1:
-                blocks += self._single_terms(run, before=gradient)
+                blocks += self._single_terms(run)
                 run = []
                 blocks += self._fork_blocks(gradient)
             else:
                 run.append(gradient)
-        blocks += self._single_terms(run, before=None)
+        blocks += self._single_terms(run)
         return Section("Backward pass", "backward", tuple(blocks))
 
     def _order_told(self) -> str:
         later = any(fork.lag for gradient in self.moving for fork in gradient.forks)
         steps = self.notation.steps
-        walk_ = (rf"The step $t$ runs from ${steps}$ down to $1$; adjoints of step ${steps}+1$ are zero. " if later else
-                 "No step reads what an earlier one computed, so the steps can be taken in any order. ")
-        return walk_ + ("An adjoint is complete when all its readers have sent their share. The equations stand in the "
-                        "order in which that happens, and each uses only what stands above it"
-                        + (rf", or belongs to step $t+1$." if later else "."))
+        direction = "No step reads what an earlier one computed: the steps can be taken in any order. "
+        if later:
+            direction = (rf"The step $t$ runs from ${steps}$ down to $1$; adjoints of step ${steps}+1$ are "
+                         "zero. ")
+        return direction + ("An adjoint is complete when all its readers have sent their share. The equations "
+                        "stand in the order in which that happens, and each uses only what stands above it"
+                        + (r", or belongs to step $t+1$." if later else "."))
 
-    def _single_terms(self, run: list[Gradient], before: Gradient | None) -> list[Block]:
+    def _single_terms(self, run: list[Gradient]) -> list[Block]:
         if not run:
             return []
-        if len(run) == 1:
-            lead = f"{self._value(run[0].value)} has one reader, and its adjoint one term:"
-            if run[0].value == self.graph.loss:
-                lead = "The recursion begins at the loss:"
+        most = "one place" if all(gradient.forks for gradient in run) else "at most one place"
+        if run[0].value == self.graph.loss:
+            lead = "The recursion begins at the loss:"
+            if len(run) > 1:
+                lead = "The recursion begins at the loss; what follows gets its gradient from one place:"
+        elif len(run) == 1:
+            lead = f"{self._value(run[0].value)} gets its gradient from {most}:"
         else:
-            lead = "These values have one reader each, and their adjoints one term:"
+            lead = f"Each of these values gets its gradient from {most}:"
         return [Prose(sentence(lead)), self._display([self._gradient_equation(gradient) for gradient in run])]
 
     def _fork_blocks(self, gradient: Gradient) -> list[Block]:
@@ -724,11 +778,14 @@ class _Writer:
                          f"{'ends' if len(within) == 1 else 'end'} in the same step, in "
                          f"{self._readers(within)}")
         if later:
-            parts.append(f"{count(len(later), 'branch', 'branches')} {'leads' if len(later) == 1 else 'lead'} into step "
-                         f"$t+1$, to {self._readers(later)}")
+            parts.append(f"{count(len(later), 'branch', 'branches')} "
+                         f"{'leads' if len(later) == 1 else 'lead'} into step $t+1$, to "
+                         f"{self._readers(later)}")
         told = f"Of {self._value(name)}, {listed(parts)}."
-        waiting = list(dict.fromkeys(fork.reader for fork in within if fork.reader in self.plan.gradient_numbers
-                                     and any(isinstance(node, Adjoint) for node in walk(fork.term))))
+        waiting = list(dict.fromkeys(
+            fork.reader for fork in within
+            if fork.reader in self.plan.gradient_numbers
+            and any(isinstance(node, Adjoint) for node in walk(fork.term))))
         if waiting:
             known = listed([f"{self._adjoint(reader)} {self._number(reader)}" for reader in waiting])
             told += f" So {self._adjoint(name)} has to wait for {known}."
@@ -746,12 +803,14 @@ class _Writer:
         carried = {state: self.derivation.adjoints[state] for state in states}
         blocks: list[Block] = [Heading("The last step", "The last step")]
         fields = listed([_code(f"dstate.{state}") for state in states])
+        at_the_end = Printer(self.notation, steps, self._adjoint_colour)
+        final = listed([_math(at_the_end(Adjoint(state))) for state in states])
+        plural = "" if one else "s"
         blocks.append(Prose(
-            rf"Step ${steps}+1$ does not exist. Where its terms stood, a gradient may come in from outside for the "
-            f"final state{'s' * (not one)} (zero, if the caller gives none; in the module {fields}); it is added to "
-            f"{listed([_math(Printer(self.notation, steps, self._adjoint_colour)(Adjoint(state))) for state in states])}. "
-            "With it, a long sequence can be cut into pieces: the gradient at one piece's initial "
-            f"state{'s' * (not one)} is what the piece before it takes here."))
+            rf"Step ${steps}+1$ does not exist. Where its terms stood, a gradient may come in from outside for "
+            f"the final state{plural} (zero, if the caller gives none; in the module {fields}); it is "
+            f"added to {final}. With it, a long sequence can be cut into pieces: the gradient at one piece's "
+            f"initial state{plural} is what the piece before it takes here."))
         if self.graph.loss is not None:
             blocks.append(Prose(self._loss_told()))
         blocks.append(Heading("The first step", "The first step"))
@@ -760,24 +819,27 @@ class _Writer:
         for state, gradient in carried.items():
             rest = Gradient(state, gradient.shape, gradient.through_time())
             equations.append((at_zero(Adjoint(state)) + "={}", self._terms(rest, at_zero), None))
-        told = ("An initial state is read by step 1 alone: its gradient has the branches through time and no others. "
-                if one else "Initial states are read by step 1 alone: their gradients have the branches through time "
+        told = ("An initial state is read by step 1 alone: its gradient has the branches through time and "
+                "no others. "
+                if one else "Initial states are read by step 1 alone: their gradients have the branches "
+                            "through time "
                 "and no others. ")
         blocks.append(Prose(told + f"In the module {'it is' if one else 'they are'} {_code('grads.state')}."))
         blocks.append(self._display(equations))
         for state, start in self.graph.initial:
             if isinstance(start, Value):
                 blocks.append(Prose(
-                    f"Where {_math(at_zero(Value(state)))} is the learned {_code(start.name)}, this is what the "
-                    "parameter gets, added up over the batch; where the caller gave a start, the parameter gets "
-                    "nothing by this way."))
+                    f"Where {_math(at_zero(Value(state)))} is the learned {_code(start.name)}, this is what "
+                    "the parameter gets, added up over the batch; where the caller gave a start, the "
+                    "parameter gets nothing by this way."))
         return Section("The first and the last step", "boundary", tuple(blocks))
 
     def _loss_told(self) -> str:
         step_loss = self._value(self.graph.loss)
         if self.spec.loss_at == "last":
-            return (rf"The loss is taken at the last step alone. A term with the bracket $[t={self.notation.steps}]$ "
-                    "exists there and is zero at all other steps, which hear of the loss through time only.")
+            return ("The loss is taken at the last step alone. A term with the bracket "
+                    f"$[t={self.notation.steps}]$ exists there and is zero at all other steps, which hear "
+                    "of the loss through time only.")
         return (f"Every step has a loss {step_loss} of its own, and their sum is $\\mathcal L$; so "
                 f"{self._adjoint(self.graph.loss)} is 1 at every step.")
 
@@ -794,7 +856,8 @@ class _Writer:
             + listed([_code(f"grads.{name}") for name in self.graph.inputs]) + ".")]
         if self.graph.targets:
             blocks[0] = Prose(blocks[0].text + " Targets are given, and get no gradient.")
-        blocks.append(self._display([self._gradient_equation(gradient) for gradient in self.derivation.inputs]))
+        gradients = [self._gradient_equation(gradient) for gradient in self.derivation.inputs]
+        blocks.append(self._display(gradients))
         return Section("Input" if one else "Inputs", "inputs", tuple(blocks))
 
     def _parameters_section(self) -> Section | None:
@@ -803,8 +866,8 @@ class _Writer:
             return None
         steps = self.notation.steps
         shared = any(fork.over_time for gradient in gradients for fork in gradient.forks)
-        told = (rf"A parameter is the same at all ${steps}$ steps: it is a fork with a branch into each of them, and its "
-                "gradient a sum over time. " if shared else "")
+        told = (f"A parameter is the same at all ${steps}$ steps: it is a fork with a branch into each of "
+                "them, and its gradient a sum over time. " if shared else "")
         told += "Over a batch the gradients of its members are added."
         blocks = [Prose(told), self._display([self._gradient_equation(gradient) for gradient in gradients])]
         return Section("Parameters", "parameters", tuple(blocks))
@@ -817,8 +880,8 @@ class _Writer:
             Prose(f"{self._values([gradient.value for gradient in still])} "
                   f"{'are' if len(still) > 1 else 'is'} made of parameters alone. "
                   f"{'They are' if len(still) > 1 else 'It is'} computed once, before the first step, and "
-                  f"{'hear' if len(still) > 1 else 'hears'} from all steps: the sums below come first, then the "
-                  "parameters that they are made of."),
+                  f"{'hear' if len(still) > 1 else 'hears'} from all steps: the sums below come first, then "
+                  "the parameters that they are made of."),
             self._display([self._gradient_equation(gradient) for gradient in still]),
         ]
         return Section("What stands still", "still", tuple(blocks))
@@ -826,19 +889,20 @@ class _Writer:
     # ------------------------------------------------------------------ the stacked form
 
     def _stacked_section(self) -> Section | None:
-        stacks = [(stack, block.phase) for block in self.plan.blocks for stack in block.stacks if len(stack.factors) > 1]
+        stacks = [stack for block in self.plan.blocks for stack in block.stacks if len(stack.factors) > 1]
         if not stacks:
             return None
         blocks: list[Block] = [Prose(
-            "Several stages multiply the same vector. Written under each other, their matrices are one matrix, and "
-            "their products one product; the module stores and computes them so, and hands out the parts under their "
-            "own names.")]
-        for stack, _ in stacks:
+            "Several stages multiply the same vector. Written under each other, their matrices are one "
+            "matrix, and their products one product; the module stores and computes them so, and hands out "
+            "the parts under their own names.")]
+        for stack in stacks:
             blocks += self._stack_blocks(stack)
         blocks.append(Prose(
-            "Nothing new is derived by this. A column of adjoints times a row gives all the gradients of the parts, "
-            "under each other; and the transpose of the tall matrix, a wide one, adds up what the parts send back to "
-            "the vector that they share: solving for the parts one by one and adding up is the same."))
+            "Nothing new is derived by this. A column of adjoints times a row gives all the gradients of "
+            "the parts, under each other; and the transpose of the tall matrix, a wide one, adds up what "
+            "the parts send back to the vector that they share: solving for the parts one by one and "
+            "adding up is the same."))
         return Section("The stacked form", "stacked", tuple(blocks))
 
     def _stack_blocks(self, stack: Stack) -> list[Block]:
@@ -865,31 +929,34 @@ class _Writer:
 
     def _row_vector(self, vector: Value) -> str:
         text = self.plain(vector)
-        raised = self.notation.has_superscript(vector.name, "t") if vector.name in self.notation.symbols else True
+        named = vector.name in self.notation.symbols
+        raised = not named or self.notation.has_superscript(vector.name, "t")
         return rf"({text})^{{\mathsf T}}" if raised else rf"{text}^{{\mathsf T}}"
 
     # ------------------------------------------------------------------ the module, the proofs
 
     def _module_section(self) -> Section:
         return Section("The module", "module", (
-            Prose(rf"This is \texttt{{{escape(self.module_name)}.py}}, which was made from the same derivation. Numbers "
-                  "in its comments are those of the equations above."),
+            Prose(rf"This is \texttt{{{escape(self.module_name)}.py}}, which was made from the same "
+                  "derivation. Numbers in its comments are those of the equations above."),
             Listing(f"{self.module_name}.py"),
         ))
 
     def _proofs_section(self) -> Section:
         digest = hashlib.sha256(self.spec.source.encode("utf-8")).hexdigest()
         pieces = r"\allowbreak ".join(digest[at : at + 8] for at in range(0, len(digest), 8))
-        source = Prose(rf"The specification that all this was derived from has the SHA-256 \texttt{{{pieces}}}.")
+        source = Prose("The specification that all this was derived from has the SHA-256 "
+                       rf"\texttt{{{pieces}}}.")
         if self.proofs is None:
             return Section("What was proved", "proofs", (
-                Prose(r"\textbf{Nothing was verified.} The derivation and the module were written without running "
-                      "the proofs."), source))
+                Prose(r"\textbf{Nothing was verified.} The derivation and the module were written without "
+                      "running the proofs."), source))
         blocks: list[Block] = [
-            Prose("The equations and the module were checked before they were written, by code that shares nothing "
-                  r"with the derivation. An error is $\max|a-b|/\max|b|$ of an array."),
+            Prose("The equations and the module were checked before they were written, by code that shares "
+                  r"nothing with the derivation. An error is $\max|a-b|/\max|b|$ of an array."),
             Table("The proofs, what they were run on, and their bounds.",
-                  r"@{}l >{\raggedright\arraybackslash}p{.60\linewidth} l@{}", ("Proof", "What was compared", "Bound"),
+                  r"@{}l >{\raggedright\arraybackslash}p{.60\linewidth} l@{}", ("Proof", "What was "
+                                                                                         "compared", "Bound"),
                   self._proof_rows(self.proofs)),
         ]
         if self.proofs.untaken:
@@ -897,17 +964,19 @@ class _Writer:
                                 + listed([_code(name) for name in self.proofs.untaken]) + "."))
         return Section("What was proved", "proofs", (*blocks, source))
 
-    def _proof_rows(self, proofs: Verdict) -> tuple[tuple[str, ...], ...]:
-        module = (f"$T={proofs.module_steps}$, $B={proofs.batch}$, {self._sizes(proofs.module_sizes)}".rstrip(", "))
+    def _proof_rows(self, proofs: Proofs) -> tuple[tuple[str, ...], ...]:
+        module = (f"$T={proofs.module_steps}$, $B={proofs.batch}$, "
+                  f"{self._sizes(proofs.module_sizes)}".rstrip(", "))
         tiny = f"$T={proofs.steps}$, {self._sizes(proofs.sizes)}".rstrip(", ")
         told = (
             f"the module's forward pass with a direct reading of the specification's text; {module}",
-            f"{proofs.module_entries} derivatives of the module with complex steps of its forward pass; {module}, "
-            "non-zero initial states, random weights on every output and final state",
-            f"{proofs.entries} derivatives by the equations above with central differences of the specification's "
-            f"text, in 90-digit arithmetic; {tiny}",
+            f"{proofs.module_entries} derivatives of the module with complex steps of its forward pass; "
+            f"{module}, non-zero initial states, random weights on every output and final state",
+            f"{proofs.entries} derivatives by the equations above with central differences of the "
+            f"specification's text, in 90-digit arithmetic; {tiny}",
             f"one pass over all steps with two that hand on the state and its gradient; {module}",
-            f"each of the {proofs.forks} branches of all forks taken out in turn: some gradient has to change",
+            f"each of the {proofs.forks} branches of all forks taken out in turn: some gradient has to "
+            "change",
         )
         rows = []
         for proof, (name, what) in enumerate(zip(_PROOFS, told)):
@@ -928,15 +997,18 @@ _SIGNS_EXPLAINED = (
     (r"\bm 1^{\mathsf T}", rf"So ${ONES}^{{\mathsf T}}\bm a$ is the sum of a vector's entries."),
     (r"; ", r"Semicolons in brackets put vectors under each other."),
     (r"_{[", r"By $(\bm a)_{[j:k]}$ the entries $j+1$ to $k$ of $\bm a$ are meant."),
-    (r"\operatorname{part}_", r"Of $n$ equal parts of $\bm a$, counted from 0, $\operatorname{part}_{k/n}(\bm a)$ is "
-                              "number $k$; its transpose puts a vector in that place, among zeros."),
-    (r"\operatorname{repeat}", r"$\operatorname{repeat}(\bm a,n)$ has every entry $n$ times in a row; its transpose "
-                               "adds up every $n$ neighbours."),
-    (r"\operatorname{cumsum}", r"$\operatorname{cumsum}$ adds up from the first entry on, its transpose from the last."),
-    (r"\operatorname{LN}", r"Layer normalisation is $\operatorname{LN}(\bm a)=\operatorname{rstd}(\bm a)\,(\bm a-"
-                           r"\operatorname{mean}(\bm a)\,\bm 1)$, with $\operatorname{rstd}(\bm a)=1/\sqrt{\operatorname"
-                           r"{var}(\bm a)+10^{-5}}$, the variance being the mean of the squared deviations, and another "
-                           r"number in place of $10^{-5}$ where $\operatorname{LN}$ carries one."),
+    (r"\operatorname{part}_", r"Of $n$ equal parts of $\bm a$, counted from 0, "
+                              r"$\operatorname{part}_{k/n}(\bm a)$ is number $k$; its transpose puts a "
+                              "vector in that place, among zeros."),
+    (r"\operatorname{repeat}", r"$\operatorname{repeat}(\bm a,n)$ has every entry $n$ times in a row; its "
+                               "transpose adds up every $n$ neighbours."),
+    (r"\operatorname{cumsum}", r"$\operatorname{cumsum}$ adds up from the first entry on, its transpose "
+                               "from the last."),
+    (r"\operatorname{LN}", r"Layer normalisation is $\operatorname{LN}(\bm a)=\operatorname{rstd}(\bm "
+                           r"a)\,(\bm a-\operatorname{mean}(\bm a)\,\bm 1)$, with $\operatorname{rstd}(\bm "
+                           r"a)=1/\sqrt{\operatorname{var}(\bm a)+10^{-5}}$, the variance being the mean of "
+                           "the squared deviations, and another number in place of $10^{-5}$ where "
+                           r"$\operatorname{LN}$ carries one."),
     (r"\odot 2", "On a matrix, an exponent with $\\odot$ is the power of each entry."),
 )
 
@@ -1055,6 +1127,7 @@ def _operation_rule(entry: functions.Operation, call: Call, graph: Graph) -> Rul
                 return last if node.name == "n" and last is not None else given.get(node.name)
             return None
 
-        sent.append(rf"\delta {printer.notation.value(name)}={printer.marked(transform(parse_rule(rule), put_in))}")
+        share = printer.marked(transform(parse_rule(rule), put_in))
+        sent.append(rf"\delta {printer.notation.value(name)}={share}")
     return f"{printer.notation.value('y')}={printer(Call(call.function, generic))}", sent
 

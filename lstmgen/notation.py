@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from .errors import Mistakes, Place
-from .expressions import Adjoint, Call, Expression, Outside, Product, Value, transform, values
+from .expressions import Adjoint, Call, Expression, Negative, Outside, Product, Sum, Value, transform, values
 from .graph import Graph, Stage
 from .names import did_you_mean
 from .shapes import SCALAR, Shape, shape_of
@@ -163,24 +163,25 @@ class _SymbolReader:
 
     def _group(self) -> list[str]:
         if not self._accept("{"):
-            return [self._index(self._take())]
+            return [self._index(self._take(), in_braces=False)]
         parts = []
         while self._next() not in ("}", ""):
             token = self._take()
             if token != ",":
-                parts.append(self._index(token))
+                parts.append(self._index(token, in_braces=True))
         if not self._accept("}"):
             raise BadSymbol(f"'{self.text}' does not close what it opens")
         if not parts:
             raise BadSymbol(f"'{self.text}' has an empty script")
         return parts
 
-    def _index(self, token: str) -> str:
+    def _index(self, token: str, in_braces: bool) -> str:
+        """One index. Two letters are two indices; xi, nu, mu and pi are so in braces only."""
         if token == "*":
             return r"\star"
         if not token.isalnum():
             raise BadSymbol(f"'{token}' is no index" if token else f"'{self.text}' ends too early")
-        if token.isalpha() and len(token) == 2 and token not in GREEK:
+        if token.isalpha() and len(token) == 2 and (in_braces or token not in GREEK):
             return token
         return _part(token, self.known)
 
@@ -373,7 +374,7 @@ def _symbols(graph: Graph, style: Style, chosen: Mapping[str, Symbol]) -> tuple[
         if stage.name == f"{stage.owner}_pre":
             owner = symbols[stage.owner]
             symbols[stage.name] = replace(owner, accents=(*owner.accents, style.accent))
-        elif _is_written_out(stage, symbols):
+        elif _is_written_out(stage, symbols) or _is_short_matrix(stage, {**symbols, **definitions}, graph):
             definitions[stage.name] = stage.expression
         else:
             count = re.search(r"_([0-9]+)\Z", stage.name)
@@ -398,6 +399,15 @@ def _is_written_out(stage: Stage, symbols: Mapping[str, Symbol]) -> bool:
                 isinstance(argument, Value) or not values(argument) for argument in arguments)
         case Product(factors=(Value(name=left), Value(name=right))):
             return left in symbols and right in symbols
+    return False
+
+
+def _is_short_matrix(stage: Stage, known: Collection[str], graph: Graph) -> bool:
+    """W - transpose(W) is read more easily than the letter of a vector that it would get."""
+    match stage.expression:
+        case Sum(terms=(left, right)) if len(stage.shape) == 2 and len(graph.shapes[stage.owner]) < 2:
+            parts = [part.operand if isinstance(part, Negative) else part for part in (left, right)]
+            return all(isinstance(part, Value) and part.name in known for part in parts)
     return False
 
 
@@ -428,16 +438,18 @@ def _mapped(pairs: tuple[tuple[str, str], ...], graph: Graph, mistakes: Mistakes
 
 def _refuse_collisions(notation: Notation, chosen: Mapping[str, Symbol], mistakes: Mistakes) -> None:
     graph = notation.graph
-    seen = {notation.size(symbol): f"the size {symbol}" for symbol, _ in graph.dims}
-    seen |= _SIGNS
+    seen = {notation.size(symbol): (f"the size {symbol}", "") for symbol, _ in graph.dims}
+    seen |= {sign: (meaning, "") for sign, meaning in _SIGNS.items()}
     for name, symbol in notation.symbols.items():
         look = symbol.spell(False, None if name in graph.static else "t", notation.time)
         if look not in seen:
-            seen[look] = _told(name)
+            seen[look] = (_told(name), name)
         elif name in chosen or look not in _SIGNS:
-            place = _place_in_mapping(graph, name) if name in chosen else _place_of(graph, name)
-            mistakes.add(place, f"{_told(name)} and {seen[look]} would look alike in the document, as {look}",
-                         f"give one of them another symbol: 'notation: {{{name.removesuffix('_pre')}: ...}}'")
+            meaning, other = seen[look]
+            blamed = name if name in chosen or other not in chosen else other
+            place = _place_in_mapping(graph, blamed) if blamed in chosen else _place_of(graph, blamed)
+            mistakes.add(place, f"{_told(name)} and {meaning} would look alike in the document, as {look}",
+                         f"give {_told(blamed)} another symbol, as in 'notation: {{NAME: SYMBOL}}'")
 
 
 def _told(name: str) -> str:

@@ -99,7 +99,7 @@ class Printer:
             case Product(factors=factors):
                 return self._product(factors, depth)
             case Quotient(numerator=numerator, denominator=denominator):
-                return rf"\frac{{{self(numerator)}}}{{{self(denominator)}}}", ATOM
+                return self._quotient(numerator, denominator)
             case Power(base=base, exponent=exponent):
                 return self._power(base, exponent, depth), ATOM
             case MatVec(matrix=matrix, vector=vector):
@@ -189,6 +189,16 @@ class Printer:
                 case _:
                     (scalars if self.notation.shape(factor) == SCALAR else arrays).append(factor)
         return sorted(scalars, key=lambda scalar: not isinstance(scalar, Number)), arrays
+
+    def _quotient(self, numerator: Expression, denominator: Expression) -> tuple[str, int]:
+        """A fraction, its sign before it, and a half in it as a two below."""
+        minus, body = _sign(numerator)
+        factors = _flat((body,))
+        if isinstance(factors[0], Number) and abs(factors[0].value) == _HALF.value:
+            minus ^= factors[0].value < 0
+            body, denominator = product(ONE, *factors[1:]), product(number(2), denominator)
+        fraction = rf"\frac{{{self(body)}}}{{{self(denominator)}}}"
+        return ("-" + fraction, NEGATIVE) if minus else (fraction, ATOM)
 
     def _power(self, base: Expression, exponent: Expression, depth: int) -> str:
         raised = self(exponent)
@@ -350,13 +360,13 @@ def _beside(left: str, right: str, space: bool = False) -> str:
     if space and left[-1:].isdigit() and right[:1].isdigit():
         return rf"{left}\cdot {right}"
     if space or right.startswith(("(", r"\bigl(", r"\Bigl(", r"\delta", r"\fork", r"\Delta", r"\tanh")):
-        return _applied(left + r"\,", right)
+        return rf"{left}\,{right}"
     return left + right if right.startswith("\\") or not left[-1:].isalpha() else f"{left} {right}"
 
 
 def _applied(command: str, argument: str) -> str:
     """A command and what follows it, kept apart where TeX would read on."""
-    return command + argument if not argument[:1].isalpha() or command == r"\," else f"{command} {argument}"
+    return command + argument if not argument[:1].isalpha() else f"{command} {argument}"
 
 
 def _raised(text: str, script: str) -> str:
@@ -580,9 +590,13 @@ def _escaped(cluster: str, opening: bool) -> str:
     if letter in _LATIN or (letter.isascii() and letter.isalpha()):
         if all(mark in _ACCENTS for mark in marks):
             return _accented(letter, marks)
-    greek = _greek(letter)
-    if greek is not None and all(mark in _GREEK_ACCENTS for mark in marks):
-        return greek if not marks else rf"$\{_GREEK_ACCENTS[marks[0]]}{{{greek.strip('$')}}}$"
+    same = _GREEK_SAME_AS_LATIN.get(letter)
+    if same is not None and all(mark in _ACCENTS for mark in marks):
+        return _accented(same, marks)
+    name = _greek(letter)
+    if name is not None and all(mark in _GREEK_ACCENTS for mark in marks):
+        spelled = rf"\{_GREEK_ACCENTS[marks[0]]}\{name}" if marks else rf"\{name}"
+        return rf"\greek{{{spelled}}}{{{ord(letter):04X}}}"  # the sign, and the letter in bookmarks
     return "".join(f"[U+{ord(char):04X}]" for char in cluster)
 
 
@@ -596,19 +610,15 @@ def _accented(letter: str, marks: list[str]) -> str:
 
 
 def _greek(letter: str) -> str | None:
-    if letter in _GREEK_SAME_AS_LATIN:
-        return _GREEK_SAME_AS_LATIN[letter]
+    """The name of a Greek letter that TeX has a sign for."""
     name = _GREEK_NAMES.get(letter)
     if name is None:
-        full = unicodedata.name(letter, "")
-        match = re.fullmatch(r"GREEK (SMALL|CAPITAL) LETTER ([A-Z]+)", full)
+        match = re.fullmatch(r"GREEK (SMALL|CAPITAL) LETTER ([A-Z]+)", unicodedata.name(letter, ""))
         if match is None:
             return None
         name = match[2].lower() if match[1] == "SMALL" else match[2].capitalize()
         name = {"lamda": "lambda", "Lamda": "Lambda"}.get(name, name)
-    if name not in _GREEK_COMMANDS:
-        return None
-    return rf"\greek{{{name}}}"
+    return name if name in _GREEK_COMMANDS else None
 
 
 _GREEK_COMMANDS = GREEK | {"varsigma", "vartheta", "varpi", "varrho"}

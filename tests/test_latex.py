@@ -1,0 +1,1149 @@
+"""What the document displays is read back from the `.tex` and evaluated against the derivation.
+
+The reader below knows LaTeX and the symbols of one document, and nothing of expressions: it computes
+while it reads, so a sign, an index or an operand that the printer loses gives another number.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import textwrap
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import lstmgen.spell_latex as spell_latex
+from lstmgen import spec as specs
+from lstmgen.chain import START, Contribution, Gradient, derive
+from lstmgen.document import render_document
+from lstmgen.errors import SpecError
+from lstmgen.expressions import Adjoint, MatVec, Outside, Product, Value
+from lstmgen.graph import build_graph
+from lstmgen.interpret import Floats, evaluate
+from lstmgen.notation import BadSymbol, Notation, make_notation, read_name, read_symbol
+from lstmgen.plan import LAST, Plan, make_plan
+from lstmgen.spell_latex import Printer, escape, latex_of
+from lstmgen.tex import compile_pdf, overfull_boxes
+
+with_tex = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex: `make tex` installs it")
+
+NOTATIONS = ("greff", "ng", "hats", "colah", "graves")
+
+# ---------------------------------------------------------------- cells beside those of specs/
+
+EVERY_FUNCTION = r"""
+name: every_function
+inputs: {x: D, u: []}
+state: {h: 2*H, s: [], m: H}
+parameters:
+  {W: [2*H, D + 2*H], V: [H, D], b: [2*H], zeta: [], c_0: [H], y_0: []}
+equations:
+  z: W @ concat(x, h[t-1]) + b
+  a1: sigmoid(part(z, 0, 2)) + tanh(part(z, 1, 2))
+  a2: relu(a1) + leaky_relu(a1 - 0.3) * elu(a1)
+  a3: softplus(a2) - softsign(a2) / (1 + exp(a1))
+  a4: gelu(a3) + silu(a1) + log(1 + square(a3)) + logsigmoid(a2)
+  a5: sqrt(1 + a4 ** 2) * rsqrt(2 + a4 ** 2) + abs(a4) - sin(a3) * cos(a2)
+  a6: hard_sigmoid(a5) + hard_tanh(a4) + identity(a1)
+  a7: max(a6, a5) - min(a4, a5) + clip(a6, -0.5, 0.5) + where(a6 < a5, a4, a5 * u)
+  a8: softmax(a7) * sum(a6) + mean(a5) * cumsum(a4)
+  a9: layer_norm(a8, 1e-3) + dot(a7, a8) * m[t-1] + logsumexp(a8)
+  B: outer(a9, a8)
+  a10: transpose(B) @ a9 - (V @ x)
+  a11: a10 + stop_gradient(a9) * floor(a1) * sign(a2) + mod(a3, 2)
+  m: 0.5 * a11 + m[t-1] / (1 + m[t-1] ** 2)
+  s: 0.5 * s[t-1] + tanh(mean(m)) * zeta + max(s[t-1], 0.2) * u
+  h: repeat(tanh(a11), 2) * (1 - s) + where(s > 0.5, h[t-1], 0.1 * h[t-1])
+output: [h, s]
+initial: {m: c_0, s: y_0}
+"""
+
+MATRIX_STATE = r"""
+name: matrix_state
+dims: {D: input_size, K: key_size, H: hidden_size}
+state: {C: [H, K], n: K}
+parameters: {W_q: [K, D], W_k: [K, D], W_v: [H, D], w_i: [D], w_f: [D], b_v: [H], A: [K, K], G: [H, K]}
+equations:
+  q: W_q @ x
+  k: (A - transpose(A)) @ (W_k @ x) / sqrt(K)
+  v: W_v @ x + b_v
+  i: exp(min(dot(w_i, x), 1))
+  f: sigmoid(dot(w_f, x))
+  C: f * C[t-1] + i * outer(v, k) + 0.1 * G * C[t-1] ** 2
+  n: f * n[t-1] + i * k
+  g: layer_norm(C @ q) + sum(softmax(C)) * mean(C) - cumsum(C) @ q
+  h: g / max(abs(dot(n, q)), 1)
+output: h
+"""
+
+LOSS_AT_LAST = r"""
+name: loss_at_last
+state: {h: H}
+parameters: {W_h: [H, D], R_h: [H, H], b_h: [H], V: [H, H], c: [H], k: []}
+equations:
+  h: tanh((R_h - transpose(R_h)) @ h[t-1] + W_h @ x + b_h)
+  y: V @ h + softmax(c)
+output: y
+targets: {target: H}
+loss: 0.5 * sum((target - y) ** 2) + k ** 2 * sum(abs(h))
+loss_at: last
+"""
+
+SCALARS = r"""
+name: scalars
+dims: {}
+inputs: {x: []}
+state: {h: []}
+parameters: {w: [], r: [], delta: [], sigma: []}
+equations:
+  h: tanh(w * x + r * h[t-1] - delta / (1 + sigma ** 2) ** 0.5)
+output: h
+"""
+
+NO_FORK = r"""
+name: no_fork
+state: {h: H}
+parameters: {W: [H, D], b: H}
+equations:
+  h: relu(W @ x + b)
+output: h
+"""
+
+PEEPHOLE = """
+name: peephole
+cell: lstm
+peepholes: true
+"""
+
+RECURRENT_GATES = """
+name: recurrent_gates
+cell: lstm
+peepholes: true
+gate_recurrence: true
+projection: true
+loss: squared_error
+"""
+
+WIDE = (
+    "name: wide\nstate: {h: H}\nparameters: {W: [H, D], R: [H, H]}\nequations:\n"
+    + "".join(
+        f"  a{k}: tanh({'W @ x + R @ h[t-1]' if k == 0 else f'a{k - 1} * a{k // 2} - 0.5 * h[t-1]'})\n"
+        for k in range(30)
+    )
+    + "  h: "
+    + " + ".join(f"a{k}" for k in range(30))
+    + "\noutput: h\n"
+)
+
+CELLS = {
+    "every_function": EVERY_FUNCTION,
+    "matrix_state": MATRIX_STATE,
+    "loss_at_last": LOSS_AT_LAST,
+    "scalars": SCALARS,
+    "no_fork": NO_FORK,
+    "peephole": PEEPHOLE,
+    "recurrent_gates": RECURRENT_GATES,
+    "wide": WIDE,
+}
+
+
+def plan_of(text: str) -> Plan:
+    return make_plan(derive(build_graph(specs.load(text))))
+
+
+def document(plan: Plan, notation: Notation) -> str:
+    return render_document(plan, notation, None, plan.graph.spec.name)
+
+
+# ---------------------------------------------------------------- the document, taken apart
+
+
+@dataclass
+class Term:
+    text: str  # one branch of a fork, or the whole of a stage
+    note: str  # what stands beside it
+
+
+@dataclass
+class Equation:
+    number: int | None
+    left: str
+    terms: list[Term] = field(default_factory=list)
+
+
+_ROW = re.compile(
+    r"  (?P<left>.*?)&(?P<right>.*)&&(?P<note>.*?)(?:\\tag\{(?P<tag>\d+)\}\\label\{eq:\d+\})?(?:\\\\)?$"
+)
+
+
+def equations(tex: str) -> list[Equation]:
+    """Every displayed equation, its lines put together again."""
+    found: list[Equation] = []
+    for display in re.findall(r"\\begin\{alignat\*\}\{2\}\n(.*?)\\end\{alignat\*\}", tex, re.DOTALL):
+        for line in display.splitlines():
+            row = _ROW.match(line)
+            if not row:
+                assert not line.strip(), line
+                continue
+            left, note = row["left"].removesuffix("={}"), row["note"]
+            if row["tag"] or left:
+                found.append(Equation(int(row["tag"]) if row["tag"] else None, left))
+            right = row["right"].removeprefix(r"\goeson ")
+            if note:
+                found[-1].terms.append(Term(right, note))
+            else:
+                found[-1].terms[-1].text += right
+    return found
+
+
+# ---------------------------------------------------------------- numbers for every name
+
+
+@dataclass(frozen=True)
+class Point:
+    """A value for every leaf that can stand in an equation, no two shapes the same."""
+
+    plan: Plan
+    sizes: dict[str, int]
+    values: dict
+
+    def of(self, expression) -> np.ndarray:
+        return evaluate(expression, self.values, Floats(), self.sizes)
+
+
+def random_point(plan: Plan, notation: Notation, seed: int = 0) -> Point:
+    graph, random = plan.graph, np.random.default_rng(seed)
+    sizes = {symbol: size for (symbol, _), size in zip(graph.dims, (4, 6, 8, 10, 12))}
+    point = Point(plan, sizes, {})
+
+    def draw(name):
+        shape = [dim.value(sizes) for dim in graph.shapes[name]]
+        return random.uniform(0.3, 1.2, shape) * random.choice([-1, 1, 1], shape)
+
+    for name in filter(None, graph.shapes):
+        still = name in graph.static
+        for leaf in (Value, Adjoint, Outside):
+            once = draw(name)
+            for lag in (-2, -1, 0, 1):
+                point.values[leaf(name, lag)] = once if still else draw(name)
+    for stage in graph.stages:  # what is written out is read as what it is made of
+        if stage.name in notation.definitions:
+            for lag in (-1, 0, 1):
+                point.values[Value(stage.name, lag)] = point.of(_shifted(stage.expression, lag, graph.static))
+    return point
+
+
+def _shifted(expression, lag, static):
+    from lstmgen.expressions import transform
+
+    return transform(
+        expression,
+        lambda node: (
+            Value(node.name, node.lag + lag) if isinstance(node, Value) and node.name not in static else None
+        ),
+    )
+
+
+def symbols(plan: Plan, notation: Notation, point: Point, now: str = "t") -> dict[str, np.ndarray]:
+    """What each symbol of the document stands for."""
+    printer, table = Printer(notation, now), {}
+    lags = (0, 1) if now == "0" else (-1, 0, 1)
+    for leaf, value in point.values.items():
+        if leaf.lag not in lags or (leaf.lag and leaf.name in plan.graph.static):
+            continue
+        if isinstance(leaf, Value) and leaf.name in notation.definitions:
+            continue
+        text = printer(leaf)
+        assert text not in table, f"two values look like {text}"
+        table[text] = value
+    for symbol, _ in plan.graph.dims:
+        table[notation.size(symbol)] = np.array(float(point.sizes[symbol]))
+    return table
+
+
+# ---------------------------------------------------------------- the reader
+
+
+def _sigmoid(a):
+    return 1 / (1 + np.exp(-a))
+
+
+def _normalised(a, eps=1e-5):
+    return (a - a.mean(-1, keepdims=True)) * _inverse_std(a, eps)[..., None]
+
+
+def _inverse_std(a, eps=1e-5):
+    return 1 / np.sqrt(a.var(-1) + eps)
+
+
+def _softmax(a):
+    return np.exp(a) / np.exp(a).sum(-1, keepdims=True)
+
+
+def _place(a, k, n):
+    parts = [np.zeros_like(a)] * n
+    parts[k] = a
+    return np.concatenate(parts, -1)
+
+
+NAMED = {
+    r"\sigma": _sigmoid,
+    r"\max": np.maximum,
+    r"\min": np.minimum,
+    "clip": np.clip,
+    "sign": np.sign,
+    "relu": lambda a: np.where(a > 0, a, 0),
+    "lrelu": lambda a: np.where(a > 0, a, 0.01 * a),
+    "elu": lambda a: np.where(a > 0, a, np.exp(a) - 1),
+    "softplus": lambda a: np.log(1 + np.exp(a)),
+    "softsign": lambda a: a / (1 + abs(a)),
+    "rsqrt": lambda a: 1 / np.sqrt(a),
+    "softmax": _softmax,
+    "mean": lambda a: a.mean(-1),
+    "lse": lambda a: np.log(np.exp(a).sum(-1)),
+    "cumsum": lambda a: a.cumsum(-1),
+    "stop": lambda a: a,
+    "LN": _normalised,
+    "rstd": _inverse_std,
+    "repeat": lambda a, n: np.repeat(a, int(n), -1),
+}
+BARE = {r"\tanh": np.tanh, r"\sin": np.sin, r"\cos": np.cos, r"\exp": np.exp, r"\log": np.log}
+RELATIONS = {"<": np.less, r"\le": np.less_equal, ">": np.greater, r"\ge": np.greater_equal, "=": np.equal}
+DELIMITERS = {"(": ")", r"\bigl(": r"\bigr)", r"\Bigl(": r"\Bigr)"}
+
+
+class Row:
+    """A transposed vector: it makes an outer product with what stands before it."""
+
+    def __init__(self, value):
+        self.value = value
+
+
+ONES = object()
+
+
+class Reader:
+    """Reads a formula and computes it."""
+
+    def __init__(self, text: str, table: dict[str, np.ndarray]):
+        self.text = re.sub(r"\\fork\{\d+\}", "", text).replace(r"\goeson", "")
+        self.table = sorted(table.items(), key=lambda item: -len(item[0]))
+        self.at = 0
+
+    def read(self) -> np.ndarray:
+        value = self.sum()
+        self.space()
+        assert self.at == len(self.text), f"stopped before {self.text[self.at :]!r} in {self.text!r}"
+        return np.asarray(value)
+
+    # ---- characters
+
+    def space(self):
+        while True:
+            for blank in (" ", r"\,", "{}", r"\displaystyle", r"\textstyle"):
+                if self.text.startswith(blank, self.at):
+                    self.at += len(blank)
+                    break
+            else:
+                return
+
+    def sees(self, *tokens: str) -> str | None:
+        self.space()
+        for token in tokens:
+            if self.text.startswith(token, self.at):
+                after = self.text[self.at + len(token) : self.at + len(token) + 1]
+                if not (token[-1].isalpha() and after.isalpha()):
+                    return token
+        return None
+
+    def accept(self, *tokens: str) -> str | None:
+        token = self.sees(*tokens)
+        if token:
+            self.at += len(token)
+        return token
+
+    def expect(self, token: str):
+        assert self.accept(token), f"{token!r} expected at {self.text[self.at :]!r}"
+
+    def braces(self) -> str:
+        """The raw text of a script: one token, or a group."""
+        if self.text[self.at] != "{":
+            match = re.match(r"\\[A-Za-z]+|.", self.text[self.at :])
+            self.at += match.end()
+            return match[0]
+        start, depth = self.at, 0
+        while True:
+            depth += {"{": 1, "}": -1}.get(self.text[self.at], 0)
+            self.at += 1
+            if depth == 0:
+                return self.text[start + 1 : self.at - 1]
+
+    def inner(self, text: str) -> np.ndarray:
+        return Reader(text, dict(self.table)).read()
+
+    # ---- grammar
+
+    def sum(self):
+        if self.accept(r"\begin{cases}"):
+            return self.cases()
+        value = -self.product() if self.accept("-") else self.product()
+        while sign := self.accept("+", "-"):
+            term = self.product()
+            value = self.meet(value, term, np.add if sign == "+" else np.subtract)
+        return value
+
+    def product(self):
+        value = self.juxtaposed()
+        while self.accept(r"\odot"):
+            value = self.meet(value, self.juxtaposed(), np.multiply)
+        return value
+
+    def meet(self, left, right, operation):
+        """Entry by entry: arrays of one shape, or a number for all entries."""
+        left, right = np.asarray(left), np.asarray(right)
+        if left.ndim and right.ndim and 1 not in (left.shape[-1], right.shape[-1]):
+            assert left.shape == right.shape, f"{left.shape} meets {right.shape} in {self.text!r}"
+        return operation(left, right)
+
+    def juxtaposed(self):
+        factors = [self.factor()]
+        while not self.ends():
+            self.accept(r"\cdot")
+            factors.append(self.factor())
+        return self.combined(factors)
+
+    def ends(self) -> bool:
+        self.space()
+        ahead = self.text[self.at :]
+        closing = (
+            r"\odot",
+            r"\bigr",
+            r"\Bigr",
+            r"\rangle",
+            r"\rvert",
+            r"\rfloor",
+            r"\le",
+            r"\ge",
+            r"\end",
+            r"\\",
+            r"\text",
+            r"\big|",
+        )
+        return not ahead or ahead[0] in "+-)]},;<>=&" or self.sees(*closing) is not None
+
+    def combined(self, factors: list):
+        """What stands side by side: scalars, a matrix and its vector, a column and a row, sums of entries."""
+        value = None
+        for position, factor in enumerate(factors):
+            if (
+                isinstance(factor, Row)
+                and factor.value is ONES
+                and position + 1 < len(factors)
+                and value is None
+            ):
+                rest = self.combined(factors[position + 1 :])
+                return rest.sum(-1)
+            if value is None:
+                value = factor
+            elif np.ndim(value) == 0 and not isinstance(value, Row) and isinstance(factor, Row):
+                rest = [Row(ONES)] if factor.value is ONES else [factor]
+                return value * self.combined([*rest, *factors[position + 1 :]])
+            elif isinstance(factor, Row):
+                width = np.ones(1) if factor.value is ONES else factor.value
+                value = np.asarray(value)[:, None] * width[None, :]
+            elif factor is ONES:
+                value = value.sum(-1) if np.ndim(value) == 2 else np.asarray(value)
+            elif np.ndim(value) == 0 or np.ndim(factor) == 0:
+                value = value * factor
+            else:
+                assert np.ndim(value) == 2 and np.ndim(factor) == 1, (
+                    f"{np.shape(value)} beside {np.shape(factor)}"
+                )
+                value = value @ factor
+        return np.ones(()) if value is ONES else value
+
+    def factor(self):
+        value = self.primary()
+        while True:
+            if self.accept("^{\\mathsf T}"):
+                value = Row(value) if value is ONES or np.ndim(value) == 1 else value.T
+            elif self.accept("^"):
+                raised = self.braces()
+                if np.ndim(value) == 2:
+                    assert raised.startswith(r"\odot"), "a power of a matrix"
+                value = value ** self.inner(raised.removeprefix(r"\odot"))
+            elif self.sees("_{["):
+                self.at += 1
+                low, high = self.braces().strip("[]").split(":")
+                value = value[..., int(self.inner(low)) : int(self.inner(high))]
+            else:
+                return value
+
+    def primary(self):
+        self.space()
+        if self.accept(r"\bm 1"):
+            return ONES
+        if number := re.compile(r"\d+(\.\d+)?").match(self.text, self.at):
+            self.at = number.end()
+            return np.array(float(number[0]))
+        if opening := self.accept(*DELIMITERS):
+            value = self.sum()
+            self.expect(DELIMITERS[opening])
+            return value
+        if self.accept(r"\frac", r"\tfrac"):
+            above, below = self.inner(self.braces()), self.inner(self.braces())
+            return self.meet(above, below, np.divide)
+        if self.accept(r"\sqrt"):
+            return np.sqrt(self.inner(self.braces()))
+        for opening, closing, function in ((r"\lvert", r"\rvert", abs), (r"\lfloor", r"\rfloor", np.floor)):
+            if self.accept(opening):
+                value = function(self.sum())
+                self.expect(closing)
+                return value
+        if self.accept(r"\langle"):
+            left = self.sum()
+            self.expect(",")
+            right = self.sum()
+            self.expect(r"\rangle")
+            return (left * right).sum(-1)
+        if name := self.accept(*BARE):
+            return self.bare(BARE[name])
+        for text, value in self.table:
+            if self.text.startswith(text, self.at) and self.text[self.at + len(text) :][:1] != "_":
+                self.at += len(text)
+                return value
+        if name := self.accept(r"\operatorname{", *(name for name in NAMED if name.startswith("\\"))):
+            return self.called(name)
+        if self.accept("{"):
+            value = self.sum()
+            self.expect("}")
+            return value
+        self.expect("[")
+        return self.bracket()
+
+    def bare(self, function):
+        """A function whose argument may stand without parentheses."""
+        raised = self.inner(self.braces()) if self.accept("^") else 1.0
+        self.space()
+        return function(self.primary() if self.sees(r"\sigma", *DELIMITERS) else self.factor()) ** raised
+
+    def called(self, name: str):
+        """A function with its arguments in parentheses."""
+        if name == r"\operatorname{":
+            end = self.text.index("}", self.at)
+            name, self.at = self.text[self.at : end], end + 1
+        transposed = bool(self.accept("^{\\mathsf T}"))
+        mark = self.braces() if self.accept("_") else ""
+        opening = self.accept(*DELIMITERS)
+        assert opening, f"{name} without parentheses"
+        arguments = [self.sum()]
+        while self.accept(","):
+            arguments.append(self.sum())
+        self.expect(DELIMITERS[opening])
+        (first, *_) = arguments
+        if name == "part":
+            k, n = map(int, mark.split("/"))
+            return _place(first, k, n) if transposed else np.split(first, n, -1)[k]
+        if name == "repeat" and transposed:
+            return first.reshape(*first.shape[:-1], -1, int(mark)).sum(-1)
+        if name == "cumsum" and transposed:
+            return first[..., ::-1].cumsum(-1)[..., ::-1]
+        if name in ("LN", "rstd") and mark:
+            return NAMED[name](first, float(self.inner(mark)))
+        return NAMED[name](*arguments)
+
+    def bracket(self):
+        """A relation, which is 1 where it holds, or vectors put together."""
+        parts = [self.sum()]
+        if relation := self.accept(*RELATIONS):
+            holds = RELATIONS[relation](*np.broadcast_arrays(parts[0], self.sum()))
+            self.expect("]")
+            return holds.astype(float)
+        while self.accept(";", ","):
+            parts.append(self.sum())
+        self.expect("]")
+        return np.concatenate(parts, -1)
+
+    def cases(self):
+        chosen = self.sum()
+        self.expect(r"&\text{where }")
+        left = self.sum()
+        relation = self.accept(*RELATIONS)
+        holds = RELATIONS[relation](left, self.sum())
+        self.expect(r"\\")
+        other = self.sum()
+        self.expect(r"&\text{elsewhere}\end{cases}")
+        return np.where(holds, chosen, other)
+
+
+# ---------------------------------------------------------------- what is displayed is what was derived
+
+
+def same(found, expected) -> bool:
+    found, expected = np.asarray(found, float), np.asarray(expected, float)
+    if found.ndim > expected.ndim:
+        return False
+    return np.allclose(
+        np.broadcast_to(found, expected.shape), expected, rtol=1e-10, atol=1e-12, equal_nan=True
+    )
+
+
+def disagreements(tex: str, plan: Plan, notation: Notation, point: Point, table: dict) -> list[str]:
+    """Everything displayed that is not what the derivation says."""
+    forward = {plan.numbers[stage.name]: stage for stage in plan.graph.stages}
+    backward = {
+        plan.gradient_numbers[gradient.value]: gradient for gradient in plan.derivation.adjoints.values()
+    }
+    numbered = [equation for equation in equations(tex) if equation.number is not None]
+    wrong = []
+    if sorted(equation.number for equation in numbered) != sorted([*forward, *backward]):
+        wrong.append("equations are missing")
+    for equation in numbered:
+        try:
+            if equation.number in forward:
+                stage = forward[equation.number]
+                wrong += _stage_disagreements(equation, stage, notation, point, table)
+            else:
+                gradient = backward[equation.number]
+                wrong += _gradient_disagreements(equation, gradient, plan, notation, point, table)
+        except (AssertionError, ValueError) as error:
+            wrong.append(f"({equation.number}) cannot be read: {error}")
+    return wrong
+
+
+def _stage_disagreements(equation, stage, notation, point, table) -> list[str]:
+    (term,) = equation.terms
+    if stage.name in notation.definitions:
+        fine = not equation.left
+    else:
+        fine = np.array_equal(Reader(equation.left, table).read(), point.values[Value(stage.name)])
+    if not fine:
+        return [f"({equation.number}) is not an equation for {stage.name}: {equation.left}"]
+    if not same(Reader(term.text, table).read(), point.of(stage.expression)):
+        return [f"({equation.number}) {stage.name}: {term.text}"]
+    return []
+
+
+def _gradient_disagreements(equation, gradient: Gradient, plan, notation, point, table) -> list[str]:
+    if not np.array_equal(Reader(equation.left, table).read(), point.values[Adjoint(gradient.value)]):
+        return [
+            f"({equation.number}) is not an equation for the adjoint of {gradient.value}: {equation.left}"
+        ]
+    if not gradient.forks:
+        expected = "1" if gradient.value == plan.graph.loss else (r"\bm 0" if gradient.shape else "0")
+        return [] if equation.terms[0].text == expected else [f"({equation.number}) {equation.terms[0].text}"]
+    if len(equation.terms) != len(gradient.forks):
+        return [
+            f"({equation.number}) has {len(equation.terms)} terms, the fork {len(gradient.forks)} branches"
+        ]
+    found = []
+    for term, fork in zip(equation.terms, gradient.forks):
+        if not _term_is(term, fork, plan, notation, point, table):
+            found.append(f"({equation.number}) {gradient.value} through {fork.reader}: {term.text}")
+    return found
+
+
+def _term_is(term: Term, fork: Contribution, plan, notation, point, table) -> bool:
+    text = re.sub(r"^\{\}\+", "", term.text)
+    if fork.kind == START:
+        return text.endswith(r"\big|_{t=0}") and same(
+            Reader(text.removesuffix(r"\big|_{t=0}"), table).read(), point.of(fork.term)
+        )
+    over_time = rf"\textstyle\sum_{{t=1}}^{{{notation.steps}}}\displaystyle "
+    at_last = rf"[t={notation.steps}]\,"
+    if (over_time in text) != fork.over_time:
+        return False
+    text = text.replace(over_time, "")
+    ends_there = plan.phases.get(fork.reader) == LAST and plan.phases.get(fork.target) != LAST
+    if (at_last in text) != ends_there:
+        return False
+    return same(Reader(text.replace(at_last, ""), table).read(), point.of(fork.term))
+
+
+@pytest.fixture(autouse=True)
+def roots_of_random_numbers():
+    """Points are drawn without regard to where log and sqrt are defined: nan is read back as nan."""
+    with np.errstate(all="ignore"):
+        yield
+
+
+def check(text: str, choice: str | None) -> list[str]:
+    plan = plan_of(text)
+    notation = make_notation(plan.graph, choice)
+    tex, wrong = document(plan, notation), []
+    for seed in (0, 1):
+        point = random_point(plan, notation, seed)
+        wrong += disagreements(tex, plan, notation, point, symbols(plan, notation, point))
+    return wrong
+
+
+def test_specs_display_what_was_derived(spec_path):
+    assert check(spec_path.read_text(encoding="utf-8"), None) == []
+
+
+@pytest.mark.parametrize("choice", NOTATIONS)
+@pytest.mark.parametrize("name", CELLS)
+def test_every_equation_says_what_was_derived_in_every_notation(name, choice):
+    assert check(CELLS[name], choice) == []
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_initial_states_get_the_branches_through_time(name):
+    plan = plan_of(CELLS[name])
+    notation = make_notation(plan.graph)
+    point = random_point(plan, notation)
+    table = symbols(plan, notation, point, "0")
+    found = [equation for equation in equations(document(plan, notation)) if equation.number is None]
+    assert len(found) == len(plan.graph.states)
+    for state, equation in zip(plan.graph.states, found):
+        gradient = plan.derivation.adjoints[state]
+        assert np.array_equal(Reader(equation.left, table).read(), point.values[Adjoint(state)])
+        branches = gradient.through_time()
+        for term, fork in zip(equation.terms, branches):
+            assert same(Reader(re.sub(r"^\{\}\+", "", term.text), table).read(), point.of(fork.term)), term
+        assert len(equation.terms) == max(len(branches), 1)
+
+
+@pytest.mark.parametrize("name", ["peephole", "recurrent_gates"])
+def test_the_reader_named_beside_a_term_is_its_reader(name):
+    plan = plan_of(CELLS[name])
+    notation = make_notation(plan.graph)
+    gradients = {plan.gradient_numbers[gradient.value]: gradient for gradient in plan.derivation.stages}
+    for equation in equations(document(plan, notation)):
+        gradient = gradients.get(equation.number)
+        for term, fork in zip(equation.terms, gradient.forks if gradient else ()):
+            if fork.kind == "output":
+                assert term.note == r"\by{from outside}"
+                continue
+            symbol = Printer(notation)(Value(fork.reader, fork.lag))
+            assert f"${symbol}$" in term.note and f"eq:{plan.numbers[fork.reader]}}}" in term.note
+            assert ("step $t+1$" in term.note) == (fork.lag == 1)
+
+
+# ---------------------------------------------------------------- a fault in the printer is noticed
+
+
+def _lost_minus(monkeypatch):
+    monkeypatch.setattr(spell_latex, "_sign", lambda term: (False, getattr(term, "operand", term)))
+
+
+def _lost_time(monkeypatch):
+    monkeypatch.setattr(Printer, "step", lambda self, lag: self.now)
+
+
+def _swapped_matrix(monkeypatch):
+    original = Printer._spell
+
+    def swapped(self, expression, depth):
+        match expression:
+            case MatVec(matrix=Value(name=name) as matrix, vector=vector) if name == "R_f":
+                expression = MatVec(Value("R_i"), vector)
+                del matrix
+        return original(self, expression, depth)
+
+    monkeypatch.setattr(Printer, "_spell", swapped)
+
+
+def _dropped_factor(monkeypatch):
+    original = Printer._product
+
+    def dropped(self, factors, depth):
+        return original(self, factors[:2], depth)
+
+    monkeypatch.setattr(Printer, "_product", dropped)
+
+
+def _lost_transpose(monkeypatch):
+    monkeypatch.setattr(
+        Printer, "_transposed", lambda self, expression, depth: self._spell(expression, depth)[0]
+    )
+
+
+def _swapped_outer(monkeypatch):
+    original = Printer._call
+
+    def swapped(self, call, depth):
+        if call.function == "outer":
+            call = type(call)("outer", call.arguments[::-1])
+        return original(self, call, depth)
+
+    monkeypatch.setattr(Printer, "_call", swapped)
+
+
+def _juxtaposed_arrays(monkeypatch):
+    monkeypatch.setattr(spell_latex, "ODOT", r"\,")
+
+
+def _lost_parentheses(monkeypatch):
+    monkeypatch.setattr(spell_latex, "_parenthesised", lambda text: text)
+
+
+FAULTS = [
+    _lost_minus,
+    _lost_time,
+    _swapped_matrix,
+    _dropped_factor,
+    _lost_transpose,
+    _swapped_outer,
+    _juxtaposed_arrays,
+    _lost_parentheses,
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__.strip("_"))
+def test_a_fault_in_the_printer_is_noticed(monkeypatch, fault):
+    plan = plan_of(PEEPHOLE)
+    notation = make_notation(plan.graph)
+    point = random_point(plan, notation)
+    table = symbols(plan, notation, point)  # before the fault: a reader knows the symbols rightly
+    assert disagreements(document(plan, notation), plan, notation, point, table) == []
+    fault(monkeypatch)
+    assert disagreements(document(plan, notation), plan, notation, point, table)
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        (r"\fork{2}{\delta\bm c_{t+1}}\odot\bm f_{t+1}", r"\fork{2}{\delta\bm c_{t+1}}\odot\bm f_t"),
+        (r"\delta\bm o_t\odot\bm o_t\odot(\bm 1-\bm o_t)", r"\delta\bm o_t\odot\bm o_t\odot(\bm 1+\bm o_t)"),
+        (r"{}+\delta\bar{\bm f}_{t+1}\odot\bm p_f", r"{}+\delta\bar{\bm f}_{t+1}\odot\bm p_i"),
+        (r"\odot(\bm 1-\tanh^{2}\bm c_t)", r"\odot(\bm 1-\tanh\bm c_t)"),
+        (r"\textstyle\sum_{t=1}^{T}\displaystyle \delta\bar{\bm o}_t&", r"\delta\bar{\bm o}_t&"),
+    ],
+)
+def test_a_wrong_line_in_the_tex_is_noticed(old, new):
+    plan = plan_of(PEEPHOLE)
+    notation = make_notation(plan.graph)
+    point = random_point(plan, notation)
+    tex = document(plan, notation)
+    assert tex.count(old) >= 1, [line for line in tex.splitlines() if r"\tag" in line]
+    assert disagreements(tex.replace(old, new, 1), plan, notation, point, symbols(plan, notation, point))
+
+
+# ---------------------------------------------------------------- symbols
+
+
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("W_i", r"\bm W_i"),
+        ("R_if", r"\bm R_{if}"),
+        ("W_proj", r"\bm W_{\mathrm{proj}}"),
+        ("c_tilde", r"\tilde{\bm c}"),
+        ("Gamma_f", r"\bm\Gamma_f"),
+        ("zeta", r"\bm\zeta"),
+        ("h1", r"\bm h_1"),
+        ("gate", r"\mathbf{gate}"),
+        ("W_alpha", r"\bm W_\alpha"),
+        ("h_t", r"\bm h_{\mathrm{t}}"),
+        ("W_1_i", r"\bm W_{1,i}"),
+        ("f_hat_old", r"\hat{\bm f}_{\mathrm{old}}"),
+        ("a10", r"\bm a_{10}"),
+    ],
+)
+def test_a_name_is_read_as_people_write_it(name, expected):
+    symbol = read_name(name, {"i", "f"})
+    found = symbol.spell(bold=True)
+    assert found == expected.replace(r"_\alpha", r"_{\alpha}")
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("c", "c"),
+        ("Gamma_u", r"\Gamma_u"),
+        ("c tilde", r"\tilde{c}"),
+        ("tilde c", r"\tilde{c}"),
+        ("c_tilde", r"\tilde{c}"),
+        ("hat(f)", r"\hat{f}"),
+        ("W_{xi}", r"W_{xi}"),
+        ("W_{x,i}", r"W_{x,i}"),
+        ("theta^{(}", None),
+        ("a^2_i", "a^2_i"),
+        ("bar hat a", r"\bar{\hat{a}}"),
+        ("y^*", r"y^{\star}"),
+        ("W_xi", r"W_{\xi}"),
+        ("alpha_in", r"\alpha_{in}"),
+        ("alpha_out", r"\alpha_{\mathrm{out}}"),
+        (r"\input{x}", None),
+        ("foo", None),
+        ("", None),
+        ("a_", None),
+        ("a_{", None),
+        ("$a$", None),
+        ("a b", None),
+        ("a^^5c", None),
+        ("a_{}", None),
+        ("hat", None),
+        ("a%", None),
+        ("1", None),
+    ],
+)
+def test_symbols_of_a_mapping(text, expected):
+    if expected is None:
+        with pytest.raises(BadSymbol):
+            read_symbol(text)
+    else:
+        assert read_symbol(text).spell(bold=False) == expected
+
+
+@given(st.text(alphabet=st.sampled_from("abW_^{}()\\$%#&~ *,1\n"), max_size=12))
+def test_no_symbol_of_a_mapping_is_a_command(text):
+    try:
+        spelled = read_symbol(text).spell(bold=True)
+    except BadSymbol:
+        return
+    assert re.fullmatch(r"(\\(bm|bar|hat|tilde|star|mathrm|mathbf|[a-zA-Z]+)|[A-Za-z0-9{},^_ ])*", spelled)
+    assert spelled.count("{") == spelled.count("}")
+
+
+LSTM_SYMBOLS = {
+    "greff": [r"\bm z_t", r"\bm y_t", r"\bar{\bm i}_t", r"\bm W_i", r"\bm R_i", r"\bm p_i", r"\bm b_i"],
+    "ng": [
+        r"\tilde{\bm c}^{\langle t\rangle}",
+        r"\bm a^{\langle t-1\rangle}",
+        r"\bm\Gamma^{\langle "
+        r"t\rangle}_u",
+        r"\bm\Gamma^{\langle t\rangle}_f",
+        r"\bm\Gamma^{\langle "
+        r"t\rangle}_o",
+        r"\bm W_{ua}",
+        r"\bm W_{ux}",
+    ],
+    "colah": [r"\tilde{\bm C}_t", r"\bm C_t", r"\bm h_t", r"\bm i_t", r"\bm b_C"],
+    "hats": [r"\hat{\bm a}^t", r"\hat{\bm f}^t", r"\bm h^{t-1}", r"\bm U_a", r"\bm W_a"],
+    "graves": [r"\bm W_{xi}", r"\bm W_{hi}", r"\bm w_{ci}", r"\bm W_{xc}", r"\bm b_c", r"\bm h_t"],
+}
+
+
+@pytest.mark.parametrize("choice", NOTATIONS)
+def test_the_notations_of_the_literature(choice):
+    plan = plan_of(PEEPHOLE)
+    tex = document(plan, make_notation(plan.graph, choice))
+    for symbol in LSTM_SYMBOLS[choice]:
+        assert symbol in tex
+
+
+def test_a_notation_leaves_a_gru_its_letters():
+    plan = plan_of("name: g\ncell: gru\n")
+    for choice in NOTATIONS:
+        symbols_ = make_notation(plan.graph, choice).symbols
+        assert [symbols_[name].base for name in ("h", "z", "r", "n")] == ["h", "z", "r", "n"]
+
+
+def test_a_letter_that_the_cell_uses_otherwise_stays_with_it():
+    plan = plan_of("""
+name: taken
+state: {h: H, c: H}
+parameters: {W: [H, D], V: [H, H]}
+equations:
+  i: sigmoid(W @ x + h[t-1])
+  f: 1 - i
+  c: f * c[t-1] + i * tanh(W @ x)
+  h: tanh(c)
+  y: V @ h
+output: y
+""")
+    symbols_ = make_notation(plan.graph, "greff").symbols
+    assert (symbols_["h"].base, symbols_["y"].base) == ("h", "y")
+
+
+MAPPED = """
+name: mapped
+notation: {notation}
+state: {{h: H}}
+parameters: {{W: [H, D], R: [H, H]}}
+equations:
+  h: tanh(W @ x + R @ h[t-1])
+output: h
+"""
+
+
+def mapped(notation: str):
+    return make_notation(build_graph(specs.load(MAPPED.format(notation=notation))))
+
+
+def test_a_mapping_changes_symbols():
+    found = mapped("{h: 'y hat', W: Theta_in}")
+    assert found.value("h") == r"\hat{\bm y}_t" and found.value("W") == r"\bm\Theta_{in}"
+    assert found.value("h_pre") == r"\bar{\hat{\bm y}}_t"
+
+
+@pytest.mark.parametrize(
+    "notation, column, message",
+    [
+        ("{h: x}", 15, "'x' and 'h' would look alike|'h' and 'x' would look alike"),
+        ("{W: R}", 15, "'R' and 'W' would look alike|'W' and 'R' would look alike"),
+        ("{R: H}", 15, "'R' and the size H would look alike"),
+        ("{h: hx}", 15, "'hx' is neither one letter nor a Greek letter's name"),
+        (r"{h: '\\input{a}'}", 15, "cannot stand in a symbol"),
+        ("{q: y}", 12, "there is no 'q'"),
+    ],
+)
+def test_mistakes_in_a_mapping_are_told_with_their_place(notation, column, message):
+    with pytest.raises(SpecError, match=message) as caught:
+        mapped(notation)
+    assert (caught.value.line, caught.value.column) == (3, column)
+
+
+def test_two_names_that_look_alike_are_a_mistake():
+    text = (
+        MAPPED.format(notation="greff")
+        .replace("R: [H, H]", "R: [H, H], h_bar: [H]")
+        .replace("+ R @ h[t-1]", "+ R @ h[t-1] + h_bar")
+    )
+    graph = build_graph(specs.load(text))
+    make_notation(graph)  # the parameter carries no time
+    text = (
+        MAPPED.format(notation="greff")
+        .replace("output: h", "  h_bar: h + x0\noutput: h_bar")
+        .replace("R: [H, H]", "R: [H, H], x0: [H]")
+    )
+    with pytest.raises(
+        SpecError, match="the pre-activation of 'h' and 'h_bar' would look alike|'h_bar' and the pre-act"
+    ):
+        make_notation(build_graph(specs.load(text)))
+
+
+# ---------------------------------------------------------------- plain text
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("plain text, 100", "plain text, 100"),
+        ("\\", r"\textbackslash{}"),
+        ("{}", r"\{\}"),
+        ("$&#%_", r"\$\&\#\%\_"),
+        ("^^5c", r"\textasciicircum{}\textasciicircum{}5c"),
+        ("~<>|", r"\textasciitilde{}\textless{}\textgreater{}\textbar{}"),
+        ('say "so"', r"say \textquotedblleft{}so\textquotedblright{}"),
+        ("`a'", r"\textquoteleft{}a\textquoteright{}"),
+        ("a\nb\tc\rd", "a b c d"),
+        ("a--b", "a-{}-b"),
+        ("é", r"\'{e}"),
+        ("Å", r"\r{A}"),
+        ("ï", r"\"{\i}"),
+        ("Gülçehre", r"G\"{u}l\c{c}ehre"),
+        ("ß", r"\ss{}"),
+        ("Łukasz", r"\L{}ukasz"),
+        ("ą", r"\ogonek{a}"),
+        ("λ", r"\greek{\lambda}{03BB}"),
+        ("Ω", r"\greek{\Omega}{03A9}"),
+        ("Α", "A"),
+        ("ς", r"\greek{\varsigma}{03C2}"),
+        ("ΐ", r"\greek{\ddot\iota}{03B9}"),
+        ("Ά", r"\'{A}"),
+        ("字", "[U+5B57]"),
+        ("\u0007", "[U+0007]"),
+        ("–", "[U+2013]"),
+        ("\U0001f600", "[U+1F600]"),
+        ("\u202e", "[U+202E]"),
+        ("\u0301", "[U+0301]"),
+        ("ế", "\\'{\\^{e}}"),
+    ],
+)
+def test_plain_text_is_escaped(text, expected):
+    assert escape(text) == expected
+
+
+_HARMLESS = re.compile(
+    r"""(?: [A-Za-z0-9 .,:;!?()\[\]*+/=@-] | \\[{}$&\#%_] | \{\}
+      | \\text(?:backslash|asciicircum|asciitilde|less|greater|bar)\{\}
+      | \\textquote(?:left|right|dblleft|dblright)\{\}
+      | \\(?:ss|ae|AE|oe|OE|o|O|l|L|i|j)\{\}
+      | \\greek\{(?:\\(?:acute|ddot|grave))?\\[A-Za-z]+\}\{[0-9A-F]{4}\}
+      | \\(?:[`'^~=."]|u|r|H|v|d|c|b|ogonek)\{ | \} | \\[ij] )*""",
+    re.VERBOSE,
+)
+
+
+@given(st.text(max_size=40))
+def test_nothing_of_a_text_stays_a_command(text):
+    escaped = escape(text)
+    assert _HARMLESS.fullmatch(escaped), escaped
+    assert (
+        escaped.isascii()
+        and "^^" not in escaped
+        and "\n" not in escaped
+        and "%" not in escaped.replace(r"\%", "")
+    )
+
+
+HOSTILE = textwrap.dedent(r"""
+    name: hostile
+    title: "\\end{document} \\input{/etc/passwd} ^^5cinput $x$ % & # _ { } ~ \"q\" `q' λ é 字"
+    description: "^^M \\immediate\\write18{ls} 100% <a|b> \\csname x\\endcsname Čapek, Łódź, Trần, ΐ -- ---"
+    references: ["\\catcode`\\_=0", "a & b \\\\ c", "ąęįų"]
+    cell: rnn
+""")
+
+
+@with_tex
+def test_a_hostile_text_is_printed_and_nothing_else():
+    plan = plan_of(HOSTILE)
+    tex = document(plan, make_notation(plan.graph))
+    compiled = compile_pdf(tex, {})
+    assert not overfull_boxes(compiled.log)
+    assert "root:x" not in compiled.log and warnings(compiled.log) == []
+
+
+# ---------------------------------------------------------------- the document stays in its margins
+
+
+def warnings(log: str) -> list[str]:
+    """What TeX complains of, fonts apart."""
+    found = re.findall(r"^(?!.*Font).*(?:Warning|warning).*$", log, re.MULTILINE)
+    return [line for line in found if "infwarerr" not in line]
+
+
+def compiles(plan: Plan, notation: Notation) -> None:
+    compiled = compile_pdf(document(plan, notation), {f"{plan.graph.spec.name}.py": "x = 'y'  # `z`\n"})
+    assert [box for box in overfull_boxes(compiled.log) if box.points > 1] == []
+    assert warnings(compiled.log) == []
+
+
+@with_tex
+def test_specs_compile_within_their_margins(spec_path):
+    plan = plan_of(spec_path.read_text(encoding="utf-8"))
+    compiles(plan, make_notation(plan.graph))
+
+
+@with_tex
+@pytest.mark.parametrize("name", CELLS)
+def test_cells_compile_within_their_margins(name):
+    plan = plan_of(CELLS[name])
+    compiles(plan, make_notation(plan.graph, NOTATIONS[sorted(CELLS).index(name) % len(NOTATIONS)]))
+
+
+def test_a_document_is_ascii_and_always_the_same():
+    plan = plan_of(EVERY_FUNCTION)
+    notation = make_notation(plan.graph)
+    tex = document(plan, notation)
+    assert tex.isascii() and tex.endswith("\\end{document}\n")
+    assert tex == document(plan_of(EVERY_FUNCTION), make_notation(plan.graph))
+
+
+def test_the_document_says_when_nothing_was_verified():
+    plan = plan_of(PEEPHOLE)
+    assert "Nothing was verified" in document(plan, make_notation(plan.graph))
+
+
+def test_records_as_latex():
+    derivation = derive(build_graph(specs.load(PEEPHOLE)))
+    graph = derivation.graph
+    gradient = derivation.adjoints["c"]
+    assert latex_of(graph.stage("i"), graph) == r"\bm i_t=\sigma(\bar{\bm i}_t)"
+    assert latex_of(gradient.forks[-1], graph) == r"\delta\bm c_{t+1}\odot\bm f_{t+1}"
+    assert latex_of(gradient, graph).count("\\\\") == len(gradient.forks) - 1
+    assert r"\delta\bm W_i" in latex_of(derivation)
+
+
+def test_only_products_of_arrays_carry_a_sign():
+    plan = plan_of(SCALARS)
+    printer = Printer(make_notation(plan.graph))
+    assert printer(Product((Value("w"), Value("x")))) == "w\\,x_t"
