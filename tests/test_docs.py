@@ -84,10 +84,8 @@ def made_limits() -> str:
         "characters of an axis of a shape": fields.MAX_AXIS,
         "a literal size, a factor of a size, `n` of `repeat` and `part`": shapes.LARGEST_SIZE,
         "a literal exponent, as in `a ** 3`": language.LARGEST_POWER,
-        "digits of a number in an expression": language.MOST_DIGITS,
-        "power of ten of a number in an expression": language.LARGEST_EXPONENT,
-        "digits of any other number, such as a constant": yamltext.MAX_DIGITS,
-        "power of ten of any other number": yamltext.MAX_EXPONENT,
+        "digits of a number": min(language.MOST_DIGITS, yamltext.MAX_DIGITS),
+        "power of ten of a number, up or down": min(language.LARGEST_EXPONENT, yamltext.MAX_EXPONENT),
     }
     return _table("| limit | at most |", *(f"| {what} | {most} |" for what, most in limits.items()))
 
