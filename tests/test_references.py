@@ -151,7 +151,7 @@ def test_a_gru_whose_z_means_the_opposite_is_noticed():
 
 
 def test_a_wrong_gradient_alone_is_noticed():
-    """The forward pass agrees, and one gradient lacks what came through one step."""
+    """The forward pass agrees, and one gradient is off by a millionth."""
     reference = recorded("peephole_lstm.torchrecurrent")
     found = ours(reference)
     found["d_parameters"]["p_i"] = found["d_parameters"]["p_i"] - 1e-6

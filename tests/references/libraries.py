@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.func import functional_call
 
-from .oracle import oracle
+from .oracle import SIZES, axes, oracle
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
@@ -167,6 +167,23 @@ def rnn(p, x, s):
     return torch_rnn(p, x, s, "tanh")
 
 
+ELMAN = "W_h: H D | R_h: H H | b_h: H | V: O H | b_y: O"
+
+
+@oracle("elman_tanh", "torch.nn.RNN, tanh, and torch.nn.Linear", ELMAN, outputs="y: O")
+def elman_tanh(p, x, s):
+    """Two biases, of which the sum counts; the read-out is a layer of its own."""
+    outputs, end = torch_rnn(p, x, s, "tanh")
+    return {"y": torch.nn.functional.linear(outputs["h"], p.V, p.b_y)}, end
+
+
+@oracle("elman_relu", "torch.nn.RNN, relu, and torch.nn.Linear", ELMAN, outputs="y: O")
+def elman_relu(p, x, s):
+    """Two biases, of which the sum counts; the read-out is a layer of its own."""
+    outputs, end = torch_rnn(p, x, s, "relu")
+    return {"y": torch.nn.functional.linear(outputs["h"], p.V, p.b_y)}, end
+
+
 # ---------------------------------------------------------------- torchrecurrent
 
 
@@ -264,6 +281,420 @@ def nfg_lstm(p, x, s):
 def nog_lstm(p, x, s):
     """As peephole_lstm; the missing gate is there, its weights 0 and its bias 40, so that it is 1."""
     return peephole(p, x.x, s.h, s.c, "o")
+
+
+def laid_out(unit: torch.nn.Module, p, layout: dict[str, str]) -> dict[str, torch.Tensor]:
+    """The arrays of a cell of torchrecurrent: ours on top of each other, by name; what is untold is zero."""
+    weights = {}
+    for name, like in unit.named_parameters():
+        zero = torch.zeros(unit.hidden_size, dtype=torch.float64)
+        held = [
+            zero if ours == "0" else torch.atleast_1d(getattr(p, ours))
+            for ours in layout.get(name, "").split()
+        ]
+        weights[name] = torch.cat(held).reshape(like.shape) if held else torch.zeros_like(like)
+    return weights
+
+
+def gated(
+    cell: str,
+    name: str,
+    parameters: str,
+    convention: str,
+    *,
+    states: str = "h: H",
+    outputs: str = "h: H",
+    inputs: str = "x: D",
+    own: str = "",
+    options: dict | None = None,
+    extra: dict | None = None,
+    **layout: str,
+):
+    """Registers a cell of torchrecurrent whose arrays are ours on top of each other.
+
+    layout: its arrays, each by ours in its order, 0 for zeros; own: the output that it returns beside its
+    states; options: its own; extra: the oracle's.
+    """
+
+    def compute(p, x, s):
+        import torchrecurrent
+
+        start = tuple(getattr(s, state) for state in axes(states))
+        width = next(iter(s.__dict__.values())).shape[-1]
+        unit = getattr(torchrecurrent, f"{name}Cell")(
+            x.x.shape[-1], width, dtype=torch.float64, **options or {}
+        )
+        weights = laid_out(unit, p, layout)
+        state, rows = start if len(start) > 1 else start[0], []
+        for x_t in x.x:
+            found = functional_call(unit, weights, (x_t, state))
+            result, state = found if own else (None, found)
+            told = dict(zip(axes(states), state if isinstance(state, tuple) else (state,)))
+            rows.append({**told, own: result} if own else told)
+        return {key: torch.stack([row[key] for row in rows]) for key in rows[0]}, rows[-1]
+
+    outputs = f"{own}: H" if own else outputs
+    fields = {
+        "states": states,
+        "outputs": outputs,
+        "inputs": inputs,
+        "convention": convention,
+        **(extra or {}),
+    }
+    torchrecurrent(cell, name, parameters, **fields)(compute)
+
+
+gated(
+    "original_lstm",
+    "OriginalLSTM",
+    "W_z W_i W_o: H D | R_z R_i R_o: H H | b_z b_i b_o: H",
+    "rows i z o; both squashing functions are tanh; no forget gate",
+    states=HC,
+    weight_ih="W_i W_z W_o",
+    weight_hh="R_i R_z R_o",
+    bias_ih="b_i b_z b_o",
+)
+gated(
+    "residual_lstm",
+    "ResLSTM",
+    f"{LSTM} | {BIASES} | {PEEPHOLES} | W_proj: H H | W_res: H D",
+    "rows i f z o, peepholes i f o; the output gate stands outside of the sum",
+    states=HC,
+    weight_ih="W_i W_f W_z W_o",
+    weight_hh="R_i R_f R_z R_o",
+    weight_ph="p_i p_f p_o",
+    weight_proj="W_proj",
+    weight_res="W_res",
+    bias_ih="b_i b_f b_z b_o",
+)
+gated(
+    "multiplicative_lstm",
+    "MultiplicativeLSTM",
+    "W_m: M D | R_m: M H | W_i W_f W_z W_o: H D | R_i R_f R_z R_o: H M | b_i b_f b_z b_o: H",
+    "rows of weight_ih m i f z o, of weight_mh i f z o; no bias in the factors of m; M is H",
+    states=HC,
+    extra={"sizes": {**SIZES, "M": SIZES["H"]}, "equal_sizes": 1},
+    weight_ih="W_m W_i W_f W_z W_o",
+    weight_hh="R_m",
+    weight_mh="R_i R_f R_z R_o",
+    bias_mh="b_i b_f b_z b_o",
+)
+gated(
+    "mc_lstm",
+    "MCLSTM",
+    "W_i W_f W_z W_o W_m: H D | R_i R_f R_z R_o R_m: H H | b_i b_f b_z b_o b_m: H",
+    "rows f i o m z; the control v goes back, the output h does not",
+    states="v: H | c: H",
+    own="h",
+    weight_ih="W_f W_i W_o W_m W_z",
+    weight_hh="R_f R_i R_o R_m R_z",
+    bias_ih="b_f b_i b_o b_m b_z",
+)
+gated(
+    "mgu",
+    "MGU",
+    "W_f W_n: H D | R_f R_n: H H | b_f b_n: H",
+    "rows f n; f weighs the candidate",
+    weight_ih="W_f W_n",
+    weight_hh="R_f R_n",
+    bias_ih="b_f b_n",
+)
+gated(
+    "mut1",
+    "MUT1",
+    "W_z W_r W_n: H D | R_r R_n: H H | b_z b_r b_n: H",
+    "rows of weight_ih z r n, of weight_hh r n; z weighs the candidate; a matrix before the paper's bare x",
+    weight_ih="W_z W_r W_n",
+    weight_hh="R_r R_n",
+    bias_ih="b_z b_r 0",
+    bias_hh="0 b_n",
+)
+for number in (2, 3):
+    gated(
+        f"mut{number}",
+        f"MUT{number}",
+        "W_z W_r W_n: H D | R_z R_r R_n: H H | b_z b_r b_n: H",
+        "rows z r n; z weighs the candidate; a matrix before the x that the paper has bare",
+        weight_ih="W_z W_r W_n",
+        weight_hh="R_z R_r R_n",
+        bias_ih="b_z b_r b_n",
+    )
+gated(
+    "ugrnn",
+    "UGRNN",
+    "W_n W_g: H D | R_n R_g: H H | b_n b_g: H",
+    "rows n g; g weighs the old state",
+    weight_ih="W_n W_g",
+    weight_hh="R_n R_g",
+    bias_ih="b_n b_g",
+)
+gated(
+    "ligru",
+    "LiGRU",
+    "W_z W_n: H D | R_z R_n: H H | b_z b_n: H",
+    "rows z n; z weighs the old state; without batch normalisation",
+    weight_ih="W_z W_n",
+    weight_hh="R_z R_n",
+    bias_ih="b_z b_n",
+)
+gated(
+    "ran",
+    "RAN",
+    "W_z W_i W_f: H D | R_i R_f: H H | b_i b_f: H",
+    "rows of weight_ih z i f, of weight_hh i f; h = tanh(c)",
+    states=HC,
+    weight_ih="W_z W_i W_f",
+    weight_hh="R_i R_f",
+    bias_ih="b_i b_f",
+)
+gated(
+    "minimal_rnn",
+    "MinimalRNN",
+    "W_z: H D | b_z: H | R_u V_u: H H | b_u: H",
+    "weight_mm meets the mapped input; u weighs the old state",
+    weight_ih="W_z",
+    weight_hh="R_u",
+    weight_mm="V_u",
+    bias_ih="b_z",
+    bias_hh="b_u",
+)
+gated(
+    "cfn",
+    "CFN",
+    "W_k W_e W_n: H D | R_k R_e: H H | b_k b_e: H",
+    "rows of weight_ih k e n, of weight_hh k e; the candidate without bias",
+    weight_ih="W_k W_e W_n",
+    weight_hh="R_k R_e",
+    bias_hh="b_k b_e",
+)
+gated(
+    "fastrnn",
+    "FastRNN",
+    "W_n: H D | R_n: H H | b_n: H | alpha beta:",
+    "sigmoids of the scalars alpha and beta weigh candidate and old state",
+    weight_ih="W_n",
+    weight_hh="R_n",
+    bias_ih="b_n",
+    alpha="alpha",
+    beta="beta",
+)
+gated(
+    "fastgrnn",
+    "FastGRNN",
+    "W: H D | R: H H | b_z b_n: H | zeta nu:",
+    "gate and candidate share W and R; nonlinearity, which is the gate's, is sigmoid; z weighs the old state",
+    options={"nonlinearity": "sigmoid"},
+    weight_ih="W",
+    weight_hh="R",
+    bias_ih="b_z b_n",
+    zeta="zeta",
+    nu="nu",
+)
+gated(
+    "brc",
+    "BR",
+    "W_a W_c W_n: H D | r_a r_c: H | b_a b_c: H",
+    "rows of weight_ih a c n; weight_hh diagonal, a c; c weighs the old state; the candidate without bias",
+    weight_ih="W_a W_c W_n",
+    weight_hh="r_a r_c",
+    bias_hh="b_a b_c",
+)
+gated(
+    "nbrc",
+    "NBR",
+    "W_a W_c W_n: H D | R_a R_c: H H | b_a b_c: H",
+    "rows of weight_ih a c n, of weight_hh a c; c weighs the old state; the candidate without bias",
+    weight_ih="W_a W_c W_n",
+    weight_hh="R_a R_c",
+    bias_hh="b_a b_c",
+)
+gated(
+    "atr",
+    "ATR",
+    "W: H D | R: H H | b b_r: H",
+    "bias_ih goes into p, bias_hh, b_r here, into q",
+    weight_ih="W",
+    weight_hh="R",
+    bias_ih="b",
+    bias_hh="b_r",
+)
+gated(
+    "star",
+    "STAR",
+    "W_z W_k: H D | R_k: H H | b_z b_k: H",
+    "rows of weight_ih z k; k weighs the candidate",
+    weight_ih="W_z W_k",
+    weight_hh="R_k",
+    bias_ih="b_z b_k",
+)
+gated(
+    "sgrn",
+    "SGRN",
+    "W: H D | R: H H | b b_f: H",
+    "i = 1 - f; the input's product, with bias_ih, is the candidate; bias_hh, b_f here, is the gate's alone",
+    weight_ih="W",
+    weight_hh="R",
+    bias_ih="b",
+    bias_hh="b_f",
+)
+gated(
+    "sgu",
+    "SGU",
+    "W_g W_z: H D | R_g R_z: H H | a_g b_g b_z: H",
+    "rows g z; bias_ih of g, a_g here, is multiplied by the state, bias_hh is not; gate_nonlinearity sigmoid",
+    options={"gate_nonlinearity": "sigmoid"},
+    weight_ih="W_g W_z",
+    weight_hh="R_g R_z",
+    bias_ih="a_g 0",
+    bias_hh="b_g b_z",
+)
+gated(
+    "light_ru",
+    "LightRU",
+    "W_n W_f: H D | R_f: H H | b_n b_f: H",
+    "rows of weight_ih n f; f weighs the candidate",
+    weight_ih="W_n W_f",
+    weight_hh="R_f",
+    bias_ih="b_n b_f",
+)
+gated(
+    "miru",
+    "MiRU1",
+    "W_r W_n: H D | R_r R_n: H H | b_r b_n: H",
+    "rows r n; update_coefficient 0.5 weighs the old state",
+    weight_ih="W_r W_n",
+    weight_hh="R_r R_n",
+    bias_ih="b_r b_n",
+)
+gated(
+    "indrnn",
+    "IndRNN",
+    "W_h: H D | r_h b_h: H",
+    "vector_u, r_h here, meets the old state entry by entry; nonlinearity relu, where the default is tanh",
+    options={"nonlinearity": "relu"},
+    weight_ih="W_h",
+    vector_u="r_h",
+    bias_ih="b_h",
+)
+gated(
+    "antisymmetric_rnn",
+    "AntisymmetricRNN",
+    "W_h: H D | R: H H | b_h: H",
+    "weight_hh - its transpose - gamma times the identity; epsilon 0.1, gamma 0.01",
+    options={"epsilon": 0.1, "gamma": 0.01},
+    weight_ih="W_h",
+    weight_hh="R",
+    bias_ih="b_h",
+)
+gated(
+    "gated_antisymmetric_rnn",
+    "GatedAntisymmetricRNN",
+    "W_h W_z: H D | R: H H | b_h b_z: H",
+    "rows of weight_ih z h; one antisymmetric matrix for both; epsilon 0.1, gamma 0.01",
+    options={"epsilon": 0.1, "gamma": 0.01},
+    weight_ih="W_z W_h",
+    weight_hh="R",
+    bias_ih="b_z b_h",
+)
+gated(
+    "cornn",
+    "coRNN",
+    "W: H D | R_y R_z: H H | b: H",
+    "h is the position y, c the velocity z, which moves first; dt 0.05, gamma 1, epsilon 1",
+    states="y: H | z: H",
+    outputs="y: H",
+    options={"dt": 0.05, "gamma": 1.0, "epsilon": 1.0},
+    weight_ih="W",
+    weight_hh="R_y",
+    weight_ch="R_z",
+    bias_ih="b",
+)
+gated(
+    "unicornn",
+    "UnICORNN",
+    "W: H D | w b k: H",
+    "h is y, c is z; weight_hh is w and weight_ch k, both entry by entry; dt 0.1, alpha 1",
+    states="y: H | z: H",
+    outputs="y: H",
+    options={"dt": 0.1, "alpha": 1.0},
+    weight_ih="W",
+    weight_hh="w",
+    weight_ch="k",
+    bias_ih="b",
+)
+gated(
+    "intersection_rnn",
+    "IntersectionRNN",
+    "W_n W_u W_g W_k R_n R_u R_g R_k: H H | b_n b_u b_g b_k: H",
+    "rows u n k g: relu towards the output, tanh towards the state, the output's gate, the state's",
+    own="y",
+    inputs="x: H",
+    weight_ih="W_u W_n W_k W_g",
+    weight_hh="R_u R_n R_k R_g",
+    bias_ih="b_u b_n b_k b_g",
+)
+gated(
+    "t_rnn",
+    "TRNN",
+    "W_z W_f: H D | b_z b_f: H",
+    "rows z f; f weighs the old state",
+    weight_ih="W_z W_f",
+    bias_ih="b_z b_f",
+)
+gated(
+    "t_gru",
+    "TGRU",
+    "W_z W_f W_o V_z V_f V_o: H D | b_z b_f b_o: H",
+    "rows z f o; weight_hh, V here, meets the last input, which is carried",
+    states="h: H | u: D",
+    weight_ih="W_z W_f W_o",
+    weight_hh="V_z V_f V_o",
+    bias_ih="b_z b_f b_o",
+)
+gated(
+    "t_lstm",
+    "TLSTM",
+    "W_z W_f W_o V_z V_f V_o: H D | b_z b_f b_o: H",
+    "rows z f o; weight_hh, V here, meets the last input, which is carried",
+    states="c: H | u: D",
+    own="h",
+    weight_ih="W_z W_f W_o",
+    weight_hh="V_z V_f V_o",
+    bias_ih="b_z b_f b_o",
+)
+
+
+@torchrecurrent("janet", "JANET", "W_s W_n: H D | R_s R_n: H H | b_s b_n: H")
+def janet(p, x, s):
+    """Rows s n; beta is 1; it carries h and c, which are one."""
+    from torchrecurrent import JANETCell
+
+    unit = JANETCell(x.x.shape[-1], s.h.shape[-1], dtype=torch.float64)
+    layout = {"weight_ih": "W_s W_n", "weight_hh": "R_s R_n", "bias_ih": "b_s b_n"}
+    weights = {**laid_out(unit, p, layout), "beta": torch.tensor(1.0)}
+    state, rows = (s.h, s.h), []
+    for x_t in x.x:
+        state = functional_call(unit, weights, (x_t, state))
+        rows.append(state[0])
+    return {"h": torch.stack(rows)}, {"h": rows[-1]}
+
+
+@torchrecurrent(
+    "tau_gru",
+    "tauGRU",
+    "W_u W_z W_g W_a: H D | R_u R_z R_g R_a: H H | b_u b_z b_g b_a: H",
+    states="h h_1 h_2: H",
+)
+def tau_gru(p, x, s):
+    """Rows u z g a; delayed_state is the state of three steps ago, which h_2 holds; g weighs what is new."""
+    from torchrecurrent import tauGRUCell
+
+    unit = tauGRUCell(x.x.shape[-1], s.h.shape[-1], dtype=torch.float64)
+    layout = {"weight_ih": "W_u W_z W_g W_a", "weight_hh": "R_u R_z R_g R_a", "bias_ih": "b_u b_z b_g b_a"}
+    weights, past = laid_out(unit, p, layout), [s.h_2, s.h_1, s.h]
+    for x_t in x.x:
+        past.append(functional_call(unit, weights, (x_t, past[-1], past[-3])))
+    return {"h": torch.stack(past[3:])}, {"h": past[-1], "h_1": past[-2], "h_2": past[-3]}
 
 
 # ---------------------------------------------------------------- ONNX Runtime

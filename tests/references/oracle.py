@@ -19,7 +19,7 @@ from types import SimpleNamespace
 import numpy as np
 
 # All different, so that no transposition and no mistaken axis goes unseen; P < H, as PyTorch asks.
-SIZES = {"T": 6, "B": 3, "D": 2, "H": 5, "P": 4}
+SIZES = {"T": 6, "B": 3, "D": 2, "H": 5, "P": 4, "O": 4, "M": 4, "K": 7, "S": 7}
 
 # relative to the largest entry of each array
 BOUNDS = {"float64": 1e-10, "float32": 2e-6}
@@ -175,6 +175,7 @@ def consult(asked: Oracle, seed: int | None = None, **sizes: int) -> Reference:
     }
     outputs, end = asked.compute(*(SimpleNamespace(**leaves[group]) for group in leaves))
     end = {name: end[name] for name in asked.states}
+    outputs = {name: outputs[name] for name in asked.outputs or ("loss",)}
     computed = {"outputs": outputs, "end": end}
     if asked.gradients:
         total = sum((outputs[name] * torch.tensor(weight)).sum() for name, weight in drawn["weights"].items())

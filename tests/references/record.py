@@ -37,6 +37,9 @@ def main(cells: list[str]) -> int:
     for each in oracle.ORACLES:
         if cells and each.cell not in cells:
             continue
+        if not (HERE.parent.parent / "specs" / f"{each.cell}.yaml").exists():
+            print(f"{each.cell:<28} {each.source}: there is no such spec, left out")
+            continue
         if find_spec(each.package) is None:
             print(f"{each.cell:<28} {each.source}: {each.package} is not installed, left as it was")
             continue
