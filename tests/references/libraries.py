@@ -46,9 +46,6 @@ def torch_lstm(W, R, x, h, c, b=None, W_proj=None):
     return y, h[0], c[0]
 
 
-IFZO = "its gates in the order i f z o, where z is called g"
-
-
 @oracle("lstm", "torch.nn.LSTM", f"{LSTM} | {BIASES}", states=HC)
 @oracle("np_lstm", "torch.nn.LSTM", f"{LSTM} | {BIASES}", states=HC)
 def lstm(p, x, s):
@@ -187,10 +184,8 @@ def elman_relu(p, x, s):
 # ---------------------------------------------------------------- torchrecurrent
 
 
-def cells(cell: type, x, state, weights: dict, **options):
-    """A cell of torchrecurrent over a sequence: its output at each step, and its last state."""
-    first = state[0] if isinstance(state, tuple) else state
-    unit = cell(x.shape[-1], first.shape[-1], dtype=torch.float64, **options)
+def unroll(unit: torch.nn.Module, x, state, weights: dict):
+    """What a cell returns at each step of a sequence, where that is the new state."""
     found = []
     for x_t in x:
         state = functional_call(unit, weights, (x_t, state))
@@ -215,8 +210,10 @@ def peephole(p, x, h, c, missing=""):
     from torchrecurrent import PeepholeLSTMCell
 
     size, width = h.shape[-1], x.shape[-1]
-    zero = {key: torch.zeros(size, *last) for key, last in {"W": (width,), "R": (size,), "p": ()}.items()}
-    zero = {key: {gate: value.double() for gate in missing} for key, value in zero.items()}
+    shapes = {"W": (size, width), "R": (size, size), "p": (size,)}
+    zero = {
+        key: dict.fromkeys(missing, torch.zeros(shape, dtype=torch.float64)) for key, shape in shapes.items()
+    }
     open_ = dict.fromkeys(missing, torch.full((size,), 40.0, dtype=torch.float64))
     b = two(gates(p, "ifzo", "b_{}", open_))
     weights = {
@@ -226,8 +223,7 @@ def peephole(p, x, h, c, missing=""):
         "bias_ih": b[0],
         "bias_hh": b[1],
     }
-    whole, end = over_time(cells(PeepholeLSTMCell, x, (h, c), weights), "h", "c")
-    return {"h": whole["h"]}, end
+    return over_time(unroll(PeepholeLSTMCell(width, size, dtype=torch.float64), x, (h, c), weights), "h", "c")
 
 
 PEEPHOLES = "p_i p_f p_o: H"
@@ -672,11 +668,7 @@ def janet(p, x, s):
     unit = JANETCell(x.x.shape[-1], s.h.shape[-1], dtype=torch.float64)
     layout = {"weight_ih": "W_s W_n", "weight_hh": "R_s R_n", "bias_ih": "b_s b_n"}
     weights = {**laid_out(unit, p, layout), "beta": torch.tensor(1.0)}
-    state, rows = (s.h, s.h), []
-    for x_t in x.x:
-        state = functional_call(unit, weights, (x_t, state))
-        rows.append(state[0])
-    return {"h": torch.stack(rows)}, {"h": rows[-1]}
+    return over_time(unroll(unit, x.x, (s.h, s.h), weights), "h", "c")
 
 
 @torchrecurrent(
