@@ -738,9 +738,10 @@ class _Writer:
         if later:
             direction = (rf"The step $t$ runs from ${steps}$ down to $1$; adjoints of step ${steps}+1$ are "
                          "zero. ")
-        return direction + ("An adjoint is complete when all its readers have sent their share. The equations "
-                        "stand in the order in which that happens, and each uses only what stands above it"
-                        + (r", or belongs to step $t+1$." if later else "."))
+        return direction + ("An adjoint is complete when all its readers have sent their share. The "
+                            "equations stand in the order in which that happens, and each uses only what "
+                            "stands above it"
+                            + (r", or belongs to step $t+1$." if later else "."))
 
     def _single_terms(self, run: list[Gradient]) -> list[Block]:
         if not run:
@@ -807,8 +808,8 @@ class _Writer:
         final = listed([_math(at_the_end(Adjoint(state))) for state in states])
         plural = "" if one else "s"
         blocks.append(Prose(
-            rf"Step ${steps}+1$ does not exist. Where its terms stood, a gradient may come in from outside for "
-            f"the final state{plural} (zero, if the caller gives none; in the module {fields}); it is "
+            rf"Step ${steps}+1$ does not exist. Where its terms stood, a gradient may come in from outside "
+            f"for the final state{plural} (zero, if the caller gives none; in the module {fields}); it is "
             f"added to {final}. With it, a long sequence can be cut into pieces: the gradient at one piece's "
             f"initial state{plural} is what the piece before it takes here."))
         if self.graph.loss is not None:

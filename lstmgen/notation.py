@@ -367,21 +367,46 @@ def _symbols(graph: Graph, style: Style, chosen: Mapping[str, Symbol]) -> tuple[
         if symbol.base in _SIGNS and not symbol.sub and graph.shapes[name] == SCALAR:
             symbols[name] = replace(symbol, base=symbol.base[1:])  # delta, in letters
     symbols.update(chosen)
-    definitions = {}
+    definitions: dict[str, Expression] = {}
+    seen: set[Expression] = set()
     for stage in graph.stages:
         if stage.name in symbols:
             continue
         if stage.name == f"{stage.owner}_pre":
             owner = symbols[stage.owner]
             symbols[stage.name] = replace(owner, accents=(*owner.accents, style.accent))
-        elif _is_written_out(stage, symbols) or _is_short_matrix(stage, {**symbols, **definitions}, graph):
+            continue
+        short = _is_written_out(stage, symbols) or _is_short_matrix(stage, {**symbols, **definitions}, graph)
+        undated = _undated(stage.expression, graph.static)
+        if short and undated not in seen:
+            seen.add(undated)
             definitions[stage.name] = stage.expression
         else:
-            count = re.search(r"_([0-9]+)\Z", stage.name)
-            owner = symbols[stage.owner]
-            mark = f"({count[1]})" if count else rf"(\mathrm{{{stage.name.replace('_', '')}}})"
-            symbols[stage.name] = replace(owner, sup=(*owner.sup, mark))
+            symbols[stage.name] = _numbered(stage, symbols)
     return symbols, definitions
+
+
+def _undated(expression: Expression, static: Collection[str]) -> Expression:
+    """The expression as its latest value is read in the current step.
+
+    tanh(c[t-1]) of the next step is tanh(c) of this one, and their gradients are not the same: of two
+    such stages one is written out and the other gets a symbol.
+    """
+    lags = [value.lag for value in values(expression) if value.name not in static]
+    return moved(expression, -max(lags, default=0), static)
+
+
+def _numbered(stage: Stage, symbols: Mapping[str, Symbol]) -> Symbol:
+    """The symbol of the equation that a stage comes from, with a number: the module's where it has one."""
+    owner = symbols[stage.owner]
+    taken = set(symbols.values())
+    count = re.search(r"_([0-9]+)\Z", stage.name)
+    numbers = [int(count[1])] if count else []
+    for number in (*numbers, *range(1, len(taken) + 2)):
+        symbol = replace(owner, sup=(*owner.sup, f"({number})"))
+        if symbol not in taken:
+            return symbol
+    raise AssertionError("one of more numbers than symbols is free")
 
 
 def _named(graph: Graph) -> list[str]:

@@ -26,8 +26,9 @@ from lstmgen.graph import build_graph
 from lstmgen.interpret import Floats, evaluate
 from lstmgen.notation import BadSymbol, Notation, make_notation, read_name, read_symbol
 from lstmgen.plan import LAST, Plan, make_plan
+from lstmgen.resources import packaged_specs
 from lstmgen.spell_latex import Printer, escape, latex_of
-from lstmgen.tex import compile_pdf, overfull_boxes
+from lstmgen.tex import TexFailed, compile_pdf, overfull_boxes
 
 with_tex = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex: `make tex` installs it")
 
@@ -93,6 +94,16 @@ loss: 0.5 * sum((target - y) ** 2) + k ** 2 * sum(abs(h))
 loss_at: last
 """
 
+SAME_CALL_TWICE = r"""
+name: same_call_twice
+state: {h: H, c: H}
+parameters: {W: [H, D], p: [H]}
+equations:
+  c: W @ x + p * tanh(c[t-1]) * h[t-1]
+  h: tanh(c) - tanh(h[t-1]) * c[t-1] + tanh(h[t-1]) ** 2
+output: h
+"""
+
 SCALARS = r"""
 name: scalars
 dims: {}
@@ -143,6 +154,7 @@ CELLS = {
     "every_function": EVERY_FUNCTION,
     "matrix_state": MATRIX_STATE,
     "loss_at_last": LOSS_AT_LAST,
+    "same_call_twice": SAME_CALL_TWICE,
     "scalars": SCALARS,
     "no_fork": NO_FORK,
     "peephole": PEEPHOLE,
@@ -1101,23 +1113,56 @@ def warnings(log: str) -> list[str]:
     return [line for line in found if "infwarerr" not in line]
 
 
-def compiles(plan: Plan, notation: Notation) -> None:
-    compiled = compile_pdf(document(plan, notation), {f"{plan.graph.spec.name}.py": "x = 'y'  # `z`\n"})
-    assert [box for box in overfull_boxes(compiled.log) if box.points > 1] == []
-    assert warnings(compiled.log) == []
+def compiled_log(plan: Plan, notation: Notation) -> str:
+    return compile_pdf(document(plan, notation), {f"{plan.graph.spec.name}.py": "x = 'y'  # `z`\n"}).log
+
+
+def stays_within_its_margins(log: str) -> None:
+    assert [box for box in overfull_boxes(log) if box.points > 1] == []
+    assert warnings(log) == []
+
+
+@pytest.fixture(scope="module")
+def logs_of_specs() -> dict[str, str]:
+    """What TeX says of each spec's document. All of them are set in one run: TeX takes longest to begin."""
+    parts = []
+    for path in packaged_specs():
+        plan = plan_of(path.read_text(encoding="utf-8"))
+        before, body = document(plan, make_notation(plan.graph)).split("\\begin{document}")
+        colours = re.findall(r"^\\definecolor\{fork.*$", before, re.MULTILINE)
+        preamble = before
+        parts += [rf"\typeout{{=== {path.stem}}}", *colours, body.replace("\\end{document}", r"\clearpage")]
+    quiet = r"\renewcommand{\label}[1]{}\renewcommand{\eqref}[1]{(10)}"  # labels repeat; test below
+    tex = "\n".join([preamble, r"\begin{document}", quiet, *parts, r"\typeout{=== end}\end{document}"])
+    try:
+        log = compile_pdf(tex, {}).log
+    except TexFailed as failure:
+        log = failure.log
+    return dict(re.findall(r"^=== (\w+)\n(.*?)(?=^===|\Z)", log, re.MULTILINE | re.DOTALL))
 
 
 @with_tex
-def test_specs_compile_within_their_margins(spec_path):
+def test_specs_compile_within_their_margins(spec_path, logs_of_specs):
+    assert spec_path.stem in logs_of_specs, "TeX did not come so far"
+    log = logs_of_specs[spec_path.stem]
+    assert not re.search(r"^!.*", log, re.MULTILINE), log
+    assert [box for box in overfull_boxes(log) if box.points > 1] == []
+
+
+def test_every_reference_of_a_spec_has_its_label(spec_path):
     plan = plan_of(spec_path.read_text(encoding="utf-8"))
-    compiles(plan, make_notation(plan.graph))
+    tex = document(plan, make_notation(plan.graph))
+    labels = re.findall(r"\\label\{(.*?)\}", tex)
+    assert len(labels) == len(set(labels))
+    assert set(re.findall(r"\\(?:eq)?ref\{(.*?)\}", tex)) <= set(labels)
 
 
 @with_tex
 @pytest.mark.parametrize("name", CELLS)
 def test_cells_compile_within_their_margins(name):
     plan = plan_of(CELLS[name])
-    compiles(plan, make_notation(plan.graph, NOTATIONS[sorted(CELLS).index(name) % len(NOTATIONS)]))
+    notation = make_notation(plan.graph, NOTATIONS[sorted(CELLS).index(name) % len(NOTATIONS)])
+    stays_within_its_margins(compiled_log(plan, notation))
 
 
 def test_a_document_is_ascii_and_always_the_same():
