@@ -531,3 +531,21 @@ def lem(p, x, s):
     l = sigmoid(s.y @ p.R_l.T + x @ p.W_l.T + p.b_l)
     z = (1 - k) * s.z + k * tanh(s.y @ p.R_z.T + x @ p.W_z.T + p.b_z)
     return {"y": (1 - l) * s.y + l * tanh(z @ p.R_y.T + x @ p.W_y.T + p.b_y), "z": z}
+
+
+@paper(
+    "lmu",
+    "Voelker et al. 2019, equations 1, 2, 6 and 7",
+    "e_x: D | e_h: H | e_m ones: M | W_x: H D | W_h: H H | W_m: H M",
+    states="h: H | m: M",
+    ranges={"ones": (1.0, 1.0)},
+)
+def lmu(p, x, s):
+    """theta 100, Euler steps of 1; A and B as matrices; h reads the new memory; ones is not read."""
+    order = s.m.shape[-1]
+    i, j = torch.meshgrid(torch.arange(order), torch.arange(order), indexing="ij")
+    A = (2 * i + 1) * torch.where(i < j, -1.0, (-1.0) ** (i - j + 1)).double()
+    B = ((2 * i[:, 0] + 1) * (-1.0) ** i[:, 0]).double()
+    u = x @ p.e_x + s.h @ p.e_h + s.m @ p.e_m
+    m = s.m + (s.m @ A.T + u[:, None] * B) / 100
+    return {"h": tanh(x @ p.W_x.T + s.h @ p.W_h.T + m @ p.W_m.T), "m": m}
