@@ -70,7 +70,7 @@ demo: venv tex  ## a peephole LSTM: module, derivation, PDF; then a character mo
 # The tests run even where ruff finds something, so that one run tells all.
 test: venv tex  ## all tests
 	@$(BIN)/ruff check --quiet --output-format concise .; style=$$?; \
-	$(BIN)/python -m pytest -q && exit $$style
+	$(BIN)/python -m pytest -q -n auto && exit $$style
 
 generated: venv  ## rebuilds generated/ from specs/
 	@$(BUILD) specs/*.yaml -o generated --force

@@ -81,7 +81,7 @@ class Verdict:
             if worst is None:
                 continue
             told.append(f"{proof}  {name:<14}  {worst.told()}  (worst of {len(figures)})")
-            more = [figure for figure in figures if every or not (figure.passed or figure is worst)]
+            more = [figure for figure in figures if figure is not worst and (every or not figure.passed)]
             told += [f"{'':<17}  {figure.told()}" for figure in more]
         return [*told, *self.counts()]
 

@@ -60,6 +60,7 @@ class _Module:
         self._named_helpers: dict[object, str] = {}
         self.taken = set(self.graph.shapes) | {symbol for symbol, _ in self.graph.dims} | RESERVED
         self.taken |= {f"d_{name}" for name in self.graph.shapes}
+        self.taken |= {stack.name for block in plan.blocks for stack in (*block.stacks, *block.biases)}
         self.T, self.B = self.fresh("T"), self.fresh("B")
         self.previous = {state: self.fresh(f"{state}_prev") for state in self.graph.states}
         self.now = {name: self.fresh(f"{name}_t") for name in self.graph.inputs}

@@ -5,7 +5,7 @@
     derive        Graph       -> Derivation   chain.py, calculus.py, functions.py
     make_plan     Derivation  -> Plan         plan.py
     module_source Plan        -> NAME.py      numpy_module.py, spell_numpy.py, templates/numpy
-    verify        all of it   -> Verdict      verify.py, interpret.py
+    verify        all of it   -> Verdict      proofs.py, interpret.py
     render_document Plan      -> NAME.tex     document.py, spell_latex.py, templates/latex
     compile_pdf   NAME.tex    -> NAME.pdf     tex.py
 
@@ -16,6 +16,7 @@ written whole, and only if the proofs hold.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from errno import ENOENT
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -23,12 +24,13 @@ from typing import TYPE_CHECKING
 from . import spec as _spec
 from .cell import CellSpec
 from .graph import Graph, build_graph
+from .names import IDENTIFIER
 from .resources import find_spec
 
 if TYPE_CHECKING:
     from .chain import Derivation
     from .plan import Plan
-    from .verify import Verdict
+    from .proofs import Verdict
 
 
 class VerificationFailed(Exception):
@@ -54,10 +56,11 @@ class Built:
 
 def load(path_or_text: str | Path) -> CellSpec:
     """The cell that a file, a packaged spec's name, or a text states; a `SpecError` where it states none."""
-    if isinstance(path_or_text, str) and "\n" not in path_or_text and not Path(path_or_text).exists():
+    if isinstance(path_or_text, str) and IDENTIFIER.match(path_or_text) and not Path(path_or_text).exists():
         packaged = find_spec(path_or_text)
-        if packaged is not None:
-            return _spec.load(packaged)
+        if packaged is None:
+            raise FileNotFoundError(ENOENT, "no such file, and no packaged spec of that name", path_or_text)
+        return _spec.load(packaged)
     return _spec.load(path_or_text)
 
 
@@ -124,7 +127,7 @@ def _plan(source: str | Path | CellSpec) -> Plan:
 def _prove(plan: Plan) -> tuple[str, Verdict]:
     """The module's text and what the proofs say of it."""
     from .numpy_module import module_source
-    from .verify import verify as run_proofs
+    from .proofs import verify as run_proofs
 
     text = module_source(plan, verified=True)
     module = execute(text, plan.graph.spec.name)

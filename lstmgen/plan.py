@@ -183,7 +183,8 @@ def _blocks(derivation: Derivation, phases: Mapping[str, str]) -> tuple[Block, .
     # A stage whose adjoint nobody computes (nothing reaches it, or it is one number everywhere) would
     # leave its part of the block's array empty.
     computed = {fork.reader for fork in derivation.contributions() if fork.upstream == Adjoint(fork.reader)}
-    groups: dict[tuple[Value, str], list[Factor]] = {}
+    # Sizes are read off the stored shapes: under each other lie only rows counted by the same symbol.
+    groups: dict[tuple[Value, str, tuple[str, ...]], list[Factor]] = {}
     for stage in graph.stages:
         phase = phases[stage.name]
         if phase == STILL or stage.name not in computed:
@@ -195,7 +196,8 @@ def _blocks(derivation: Derivation, phases: Mapping[str, str]) -> tuple[Block, .
                 continue
             if isinstance(term.matrix, Value) and term.matrix.name in once:
                 met.add(vector)
-                groups.setdefault((vector, phase), []).append(Factor(stage.name, term.matrix.name))
+                symbols = tuple(symbol for symbol, _ in stage.shape[0].terms)
+                groups.setdefault((vector, phase, symbols), []).append(Factor(stage.name, term.matrix.name))
     biases = _biases(graph, once)
     names = _StackNames(graph)
     blocks = []
@@ -244,12 +246,12 @@ def _connected(groups: Iterable[tuple[str, ...]]) -> list[list[str]]:
 _MOST_PERMUTED = 7  # stages of a block whose every order is tried: 5040 of them
 
 
-def _block(stages: list[str], groups: Mapping[tuple[Value, str], list[Factor]],
+def _block(stages: list[str], groups: Mapping[tuple[Value, str, tuple[str, ...]], list[Factor]],
            biases: Mapping[str, str], names: _StackNames) -> Block:
     order = _order([[factor.stage for factor in factors] for factors in groups.values()], stages)
     position = {stage: index for index, stage in enumerate(order)}
     stacks = []
-    for (vector, phase), factors in groups.items():
+    for (vector, phase, _), factors in groups.items():
         ranked = sorted(factors, key=lambda factor: position[factor.stage])
         runs = [ranked] if _adjacent([position[f.stage] for f in ranked]) else [[factor] for factor in ranked]
         for run in runs:

@@ -266,10 +266,7 @@ def workplace(folder: Path) -> Iterator[None]:
 
 
 @documents
-def test_what_a_document_shows_is_so(path, tmp_path, request):
-    if path.name == "python.md":
-        hidden = "lstmgen.verify is the file verify.py once that is imported, and no function"
-        request.applymarker(pytest.mark.xfail(reason=hidden, strict=False))
+def test_what_a_document_shows_is_so(path, tmp_path):
     with workplace(tmp_path):
         for ran in Runner().blocks(path.read_text(encoding="utf-8")):
             assert ran.agrees, (

@@ -26,7 +26,7 @@ from lstmgen.plan import make_plan
 from lstmgen.points import choose_sizes
 from lstmgen.prove_derivation import DerivationProofs
 from lstmgen.spec import read
-from lstmgen.verify import complex_step, high_precision, knock_out, meaning, splitting, verify
+from lstmgen.proofs import complex_step, high_precision, knock_out, meaning, splitting, verify
 
 PEEPHOLES = "name: peepholes\ncell: lstm\npeepholes: true\n"
 
