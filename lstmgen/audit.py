@@ -9,7 +9,7 @@ claim says.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from itertools import combinations
@@ -38,7 +38,7 @@ from .expressions import (
 from .graph import Graph
 from .interpret import Digits, Mismatch
 from .points import choose_sizes
-from .scene import NotFinite, Scene, Setting, View, forks_via
+from .scene import NotFinite, Scene, Setting, View, named_stages
 from .shapes import Shape, ShapeMismatch, describe
 from .slips import slips
 from .spelling import Spelling
@@ -58,6 +58,9 @@ HOLDS, GIVEN, WRONG = "holds", "holds given", "wrong"
 MISSING, EXTRA, OFF, SHAPE, OTHER = "missing", "extra", "off", "shape", "other"
 
 POINTS = 2
+MANY_POINTS = 24  # where a cell makes choices
+UNFIT = (ShapeMismatch, Mismatch, ValueError, TypeError, LookupError)  # what ill-fitting shapes raise
+CHOICES = {"where", "max", "min", "clip", "relu", "leaky_relu", "elu", "abs", "sign", "floor"}
 CLOSE = 1e-9  # in float64: beyond it the claim is looked at in 90 digits
 EXACT = "1e-40"  # there
 SAME = 1e-8  # of two arrays that are compared while an explanation is searched
@@ -95,7 +98,7 @@ class Judgement:
     findings: tuple[Finding, ...] = ()
     correct: str = ""  # the equation as it should be, in the source's names
     correct_expression: Expression | None = field(default=None, repr=False)
-    said_expression: Expression | None = field(default=None, repr=False)
+    correct_subject: Expression | None = field(default=None, repr=False)  # its left side, where it was moved
     example: Example | None = None
 
     @property
@@ -137,24 +140,42 @@ class Judge:
         self.derivation = derivation or derive(graph)
         self.sizes = choose_sizes(graph, 2)
         self._scenes: dict[tuple, Scene | None] = {}
+        self._exact: dict[tuple, Scene] = {}
 
     # ------------------------------------------------------------------ scenes
 
-    def scene(self, steps: int, zero_states=False, zero: tuple[str, ...] = (), digits=False, small=False):
+    def scene(self, steps: int, zero_states=False, zero: tuple[str, ...] = (), small=False):
         """A scene of this kind; None where none is finite."""
-        key = steps, zero_states, zero, digits, small
+        key = steps, zero_states, zero, small
         if key not in self._scenes:
             sizes = {symbol: 1 for symbol, _ in self.graph.dims} if small else self.sizes
-            setting = Setting(
-                steps, 1 if digits or small else POINTS, sizes, zero_states, zero, places=2 if small else None
-            )
+            points = 1 if small else MANY_POINTS if self.chooses else POINTS
+            wide = self.chooses and not small
+            setting = Setting(steps, points, sizes, zero_states, zero, places=2 if small else None, wide=wide)
             try:
-                self._scenes[key] = Scene(self.derivation, setting, Digits() if digits else None)
+                self._scenes[key] = Scene(self.derivation, setting)
             except (NotFinite, Mismatch, ValueError):
                 if not (zero or zero_states or small):
                     raise
                 self._scenes[key] = None
         return self._scenes[key]
+
+    def exact(self, scene: Scene, point: int) -> Scene:
+        """One point of a scene, in 90 digits."""
+        key = id(scene), point
+        if key not in self._exact:
+            setting = replace(scene.setting, keep=point, redraws=scene.redraws)
+            self._exact[key] = Scene(self.derivation, setting, Digits())
+        return self._exact[key]
+
+    @cached_property
+    def chooses(self) -> bool:
+        """Whether the cell takes one branch or another: then points have to take both."""
+        return any(
+            isinstance(node, Call) and node.function in CHOICES
+            for stage in self.graph.stages
+            for node in walk(stage.expression)
+        )
 
     @cached_property
     def peepholes(self) -> tuple[str, ...]:
@@ -223,7 +244,7 @@ class _Case:
             true_shape, said_shape = self.view.shape(self.subject), self.view.shape(self.said)
         except ShapeMismatch as mismatch:
             return self._mismatched(mismatch.message)
-        except (Mismatch, ValueError, TypeError) as problem:
+        except UNFIT as problem:
             return self._mismatched(str(problem))
         if not self._meets(true_shape, said_shape):
             return self._mismatched(
@@ -232,10 +253,8 @@ class _Case:
         if self._holds(self.scene) or self._holds_exactly():
             undefined = self._where_undefined(self.scene)
             if undefined:
-                return Judgement(
-                    self.claim, GIVEN, "only where the right side is a number", said_expression=self.said
-                )
-            return Judgement(self.claim, HOLDS, said_expression=self.said)
+                return Judgement(self.claim, GIVEN, "that the right side is a number")
+            return Judgement(self.claim, HOLDS)
         given = next(self._conditions(), None)
         if given:
             findings, correct = self._explained(within_sum=not given.startswith("zero"))
@@ -266,20 +285,22 @@ class _Case:
         finite = np.isfinite(said)
         if not finite.any() or not np.isfinite(true).all():
             return False
-        return _close(np.where(finite, said, true), true, CLOSE)
+        return _close(np.where(finite, said, true), true, CLOSE, 1e-6 * scene.largest)
 
     def _where_undefined(self, scene: Scene) -> bool:
         return not np.isfinite(self._pair(scene)[1]).all()
 
-    def _holds_exactly(self, steps: Sequence[int] | None = None, **kind) -> bool:
-        """In 90 digits, before anything is called wrong."""
-        scene = self.judge.scene(self.steps, digits=True, **kind)
-        if scene is None:
-            return False
-        true, said = self._pair(scene, scene.view(steps) if steps is not None else None)
+    def _holds_exactly(self) -> bool:
+        """In 90 digits, at the point where float64 is furthest off, before anything is called wrong."""
+        true, said = self._pair(self.scene)
+        off = np.abs(np.where(np.isfinite(said), said - true, 0)).reshape(len(true), -1).max(axis=1, initial=0)
+        size = np.maximum(np.abs(true).reshape(len(true), -1).max(axis=1, initial=0), 1e-300)
+        scene = self.judge.exact(self.scene, int(np.argmax(off / size)) % self.scene.points)
+        true, said = self._pair(scene)
         bound = scene.math.number(EXACT)
         pairs = [(a, b) for a, b in zip(true.flat, said.flat) if scene.math.context.isfinite(b)]
-        scale = max((abs(a) for a, _ in pairs), default=0) + max((abs(b) for _, b in pairs), default=0)
+        scale = max((max(abs(a), abs(b)) for a, b in pairs), default=0)
+        scale = scale + scene.math.number("1e-30") * scene.largest
         return bool(pairs) and all(abs(a - b) <= bound * scale for a, b in pairs)
 
     # ------------------------------------------------------------------ conditions
@@ -330,23 +351,21 @@ class _Case:
         gradient = self.judge.derivation.adjoints.get(self.subject.name)
         if gradient is None or len(gradient.forks) < 2:
             return ""
-        said = self._pair(self.scene)[1]
-        for reader, told in self._readers(gradient):
-            forks = forks_via(self.judge.derivation, Adjoint(self.subject.name), reader)
-            if 0 < len(forks) < len(gradient.forks):
+        truth, said = Truth(self.judge.derivation), self._pair(self.scene)[1]
+        terms = truth.terms(self.subject.name)
+        readers = [
+            (Value(_claims.STEP, 0), "within the step"),
+            (Value(_claims.STEP, 1), "into the next step"),
+        ]
+        named = dict.fromkeys(reader for reader in map(truth.reader_of, terms) if reader is not None)
+        readers += [(reader, f"through {self.spelling(reader)}") for reader in named]
+        for reader, told in readers:
+            chosen = [term for term in terms if truth.goes_through(term, reader)]
+            if 0 < len(chosen) < len(terms):
                 share = self.view.evaluate(Call(VIA, (Adjoint(self.subject.name), reader)))
                 if np.any(share) and _close(said, share, CLOSE):
                     return told
         return ""
-
-    def _readers(self, gradient) -> Iterator[tuple[Value, str]]:
-        yield Value(_claims.STEP, 0), "within the step"
-        yield Value(_claims.STEP, 1), "into the next step"
-        for fork in gradient.forks:
-            stage = self.graph.stage(fork.reader)
-            if stage is not None and fork.kind != OUTPUT:
-                reader = Value(stage.owner, fork.lag)
-                yield reader, f"through {self.spelling(reader)}"
 
     def _is_immediate(self) -> bool:
         direct = Call(PARTIAL, self.subject.arguments)
@@ -368,15 +387,18 @@ class _Case:
         self, verdict: str, given: str, explained: tuple[list[Finding], Expression | None]
     ) -> Judgement:
         findings, correct = explained
-        equation = f"{self.claim.name} = {self.spelling(correct)}" if correct is not None else ""
-        if correct is not None and self._was_moved():
-            equation = f"{self.spelling(self.subject)} = {self.spelling(correct)}"
+        moved = self.subject != self.claim.subject
+        left = self.spelling(self.subject) if moved else self.claim.name
         return Judgement(
-            self.claim, verdict, given, tuple(findings), equation, correct, self.said, self._example()
+            self.claim,
+            verdict,
+            given,
+            tuple(findings),
+            f"{left} = {self.spelling(correct)}" if correct is not None else "",
+            correct,
+            self.subject if moved else None,
+            self._example(),
         )
-
-    def _was_moved(self) -> bool:
-        return self.subject != self.claim.subject
 
     def _mismatched(self, message: str) -> Judgement:
         finding = Finding(SHAPE, f"the shapes do not meet: {message}")
@@ -389,12 +411,12 @@ class _Case:
                 ):
                     nearest = Finding(OFF, sentence)
                     break
-            except (ShapeMismatch, Mismatch, ValueError, TypeError):
+            except UNFIT:
                 continue
         findings = [nearest, finding] if nearest else [finding]
         correct = self._correct()
         equation = f"{self.claim.name} = {self.spelling(correct)}" if correct is not None else ""
-        return Judgement(self.claim, WRONG, "", tuple(findings), equation, correct, self.said)
+        return Judgement(self.claim, WRONG, "", tuple(findings), equation, correct)
 
     def _truth(self) -> tuple[Truth, tuple[Term, ...]] | None:
         """The terms of what the claim is about; None where it has none."""
@@ -413,8 +435,8 @@ class _Case:
                 truth = Truth(
                     self.judge.derivation, [call for call in joined_in(self.said) if call != subject]
                 )
-                forks = forks_via(self.judge.derivation, target, reader)
-                return truth, tuple(part for fork in forks for part in truth.of_fork(fork))
+                terms = truth.terms(target.name)
+                return truth, tuple(term for term in terms if truth.goes_through(term, reader))
             case Call(function="partial", arguments=(above, below)):
                 return self._local(truth, above, below)
             case Value(name=name, lag=0) if self.graph.stage(name) is not None:
@@ -425,9 +447,8 @@ class _Case:
 
     def _local(self, truth: Truth, above: Value, below: Value):
         """A local derivative: the branches to one value, for a unit gradient."""
-        reader = Value(above.name, above.lag)
-        forks = forks_via(self.judge.derivation, Adjoint(below.name, below.lag), reader)
-        terms = [part for fork in forks for part in truth.of_fork(fork)]
+        reader = Value(above.name, above.lag - below.lag)
+        terms = [term for term in truth.terms(below.name) if truth.goes_through(term, reader)]
         top = Adjoint(above.name, above.lag - below.lag)
         for _ in range(6):
             opened = []
@@ -487,6 +508,9 @@ class _Case:
             return [self._unexplained()], None
         truth, terms = found
         levels = opened_as_claimed(truth, terms, mentioned_in(self.said))
+        other = self._other_derivative()
+        if other is not None:
+            return [other], self._correct()
         explanation = Explainer(self, truth, levels).best()
         if explanation is None:
             return [self._unexplained()], self._correct()
@@ -494,6 +518,41 @@ class _Case:
         if isinstance(self.subject, Call) and self.subject.function == SUM_T and not self.by_number:
             return findings, self._correct()
         return findings, whole(level)
+
+    def _other_derivative(self) -> Finding | None:
+        """A derivative in the claim, partial(A, B) or via(A, B), of which one name is another's."""
+        for form in dict.fromkeys(
+            node
+            for node in walk(self.said)
+            if isinstance(node, Call) and node.function in (PARTIAL, TOTAL, VIA)
+        ):
+            for position, named in enumerate(form.arguments):
+                for name in self.graph.shapes:
+                    if not isinstance(named, Value) or name not in self._named or name == named.name:
+                        continue
+                    arguments = list(form.arguments)
+                    arguments[position] = Value(name, named.lag)
+                    meant = Call(form.function, tuple(arguments))
+                    altered = transform(
+                        self.said, lambda node, form=form, meant=meant: meant if node == form else None
+                    )
+                    if self._is_true(altered):
+                        told = f"{self.spelling(meant)} belongs there, not {self.spelling(form)}"
+                        return Finding(OFF, told, self.spelling(meant))
+        return None
+
+    @property
+    def _named(self) -> frozenset[str]:
+        return named_stages(self.graph)
+
+    def _is_true(self, said: Expression) -> bool:
+        try:
+            case = _Case(self.judge, Claim(self.claim.name, self.claim.place, self.subject, "", said))
+            return case._meets(case.view.shape(case.subject), case.view.shape(said)) and case._holds(
+                case.scene
+            )
+        except UNFIT:
+            return False
 
     def _unexplained(self) -> Finding:
         return Finding(OTHER, "the two sides differ, and no single usual mistake explains how")
@@ -505,7 +564,7 @@ class _Case:
                 case = _Case(self.judge, Claim(self.claim.name, self.claim.place, subject, "", said))
                 try:
                     fits = case._meets(case.view.shape(case.subject), case.view.shape(case.said))
-                except ShapeMismatch:
+                except UNFIT:
                     return None
                 return case if fits and not case._holds(case.scene) else None
         return None
@@ -522,7 +581,7 @@ class _Case:
             for step in steps:
                 try:
                     true, said = self._pair(scene, scene.view((step,)))
-                except (Mismatch, ValueError, ShapeMismatch, TypeError):
+                except UNFIT:
                     break
                 off = np.abs(np.where(np.isfinite(said), said, np.inf) - true)
                 if off.size and off.max() > 1e-4 * max(1e-3, np.abs(true).max()):
@@ -604,7 +663,7 @@ class Explainer:
     def _array(self, term: Term) -> np.ndarray | None:
         try:
             return self._spread(term.value(self.view))
-        except (Mismatch, ValueError, ShapeMismatch, TypeError, LookupError):
+        except UNFIT:
             return None
 
     def _spread(self, array: np.ndarray) -> np.ndarray:
@@ -620,7 +679,7 @@ class Explainer:
     def _altered(self, term: Term, expression: Expression) -> np.ndarray | None:
         try:
             self.view.shape(expression)
-        except (ShapeMismatch, TypeError, KeyError, ValueError):
+        except UNFIT:
             return None
         alone = tuple(limit for limit in term.limits if limit[1])
         return self._array(Term(expression, term.forks, alone))
@@ -731,7 +790,7 @@ class Explainer:
         for expression in said:
             try:
                 values_.append(self._spread(self.view.evaluate(expression)))
-            except (Mismatch, ValueError, ShapeMismatch, TypeError, LookupError):
+            except UNFIT:
                 return None
         rest = [index for index in range(len(level)) if np.any(arrays[index])]
         open_: list[int] = []
@@ -809,25 +868,26 @@ class Explainer:
         """Who reads the value along a term: c[t+1]."""
         if not term.forks:
             return ""
-        fork = term.reader
-        stage = self.truth.graph.stage(fork.reader)
-        if fork.kind == OUTPUT or stage is None:
+        reader = self.truth.reader_of(term)
+        if term.reader.kind == OUTPUT:
             return "the output"
-        if stage.owner == self.truth.graph.loss:
+        if reader is None:
             return "the loss"
         step = self._step(term)
-        return self.spelling(Value(stage.owner, fork.lag if step is None else ABSOLUTE + step))
+        return self.spelling(Value(reader.name, reader.lag if step is None else ABSOLUTE + step))
 
 
 # ---------------------------------------------------------------- helpers
 
 
-def _close(said: np.ndarray, true: np.ndarray, bound: float) -> bool:
-    """Row by row: a small gradient is not lost beside a large one."""
+def _close(said: np.ndarray, true: np.ndarray, bound: float, floor: float = 0.0) -> bool:
+    """Row by row: a small gradient is not lost beside a large one. `floor` is what counts as rounding."""
     rows = len(true)
     difference = np.abs(said - true).reshape(rows, -1).max(axis=1, initial=0)
     sizes = np.maximum(np.abs(true), np.abs(said)).reshape(rows, -1).max(axis=1, initial=0)
-    return bool(np.all(difference <= bound * np.maximum(sizes, 1e-4 * sizes.max(initial=0))))
+    return bool(
+        np.all(difference <= bound * np.maximum(np.maximum(sizes, 1e-4 * sizes.max(initial=0)), floor))
+    )
 
 
 def _largest(array: np.ndarray) -> float:

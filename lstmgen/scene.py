@@ -7,8 +7,9 @@ claim reads of step T+1 is then there. What it reads from before the first step 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -23,9 +24,11 @@ from .expressions import (
     Value,
     children,
     rebuild,
+    transform,
 )
+from .graph import Graph
 from .interpret import Floats, evaluate
-from .points import DRAWS, reach_after
+from .points import DRAWS, WIDENED, reach_after
 from .shapes import SCALAR, Shape, ShapeMismatch, shape_of
 
 
@@ -44,6 +47,31 @@ class Setting:
     zero: tuple[str, ...] = ()  # parameters that are zero
     seed: int = 0
     places: int | None = None  # decimal places of what is drawn; None: all of them
+    keep: int | None = None  # of all points, only this one
+    redraws: int = 0  # draws that are known not to be finite
+    wide: bool = False  # every other point further away, where choices are made otherwise
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What is done to one branch of a fork: cut everywhere, at a step, or replaced."""
+
+    instead: Expression | None = None
+    cut: str = ""  # "", "always", "first" (step), "not first", "last", "not last"
+
+    def keeps(self, step: int, steps: int) -> bool:
+        match self.cut:
+            case "always":
+                return False
+            case "first":
+                return step > 1
+            case "not first":
+                return step <= 1
+            case "last":
+                return step < steps
+            case "not last":
+                return step >= steps
+        return True
 
 
 class Scene:
@@ -52,13 +80,16 @@ class Scene:
     def __init__(self, derivation: Derivation, setting: Setting, arithmetic: Floats | None = None):
         self.derivation, self.graph, self.setting = derivation, derivation.graph, setting
         self.math = arithmetic or Floats()
-        self.sizes, self.steps, self.points = setting.sizes, setting.steps, setting.points
+        self.sizes, self.steps = setting.sizes, setting.steps
+        self.points = setting.points if setting.keep is None else 1
         self.random = np.random.default_rng(setting.seed)
         self.adjoint_of = derivation.adjoints
         spec = self.graph.spec
         last_alone = spec.loss_at == "last" and self.graph.loss is not None
         self.loss_stages = derivation.loss_stages | ({self.graph.loss} if self.graph.loss else set())
         self.last_alone = self.loss_stages if last_alone else frozenset()
+        self.final: dict[str, np.ndarray] = {}  # the gradient that arrives at the last state
+        self.edits: Mapping[int, Edit] = {}  # branches that are cut or altered, by id
         self._draw_until_finite()
         self._phantoms: dict[tuple[str, int], np.ndarray] = {}
         self._backward()
@@ -68,6 +99,9 @@ class Scene:
     def _draw_until_finite(self) -> None:
         for draw in range(DRAWS):
             self._draw(reach_after(draw * 5 // 2, 0))
+            self.redraws = draw
+            if draw < self.setting.redraws:
+                continue
             with np.errstate(all="ignore"):
                 self._forward()
             arrays = [*self.fixed.values()]
@@ -85,10 +119,17 @@ class Scene:
     def _number(self, name: str, reach: float) -> np.ndarray:
         ranges = {item.name: (float(item.low), float(item.high)) for item in self.graph.spec.ranges}
         low, high = ranges.get(name, (-reach, reach))
-        drawn = self.random.uniform(low, high, (self.points, *self._shape(name)))
+        drawn = self.random.uniform(low, high, (self.setting.points, *self._shape(name)))
+        if self.setting.wide and name not in ranges:
+            drawn[1::2] *= WIDENED
+        return self._taken(drawn)
+
+    def _taken(self, drawn: np.ndarray) -> np.ndarray:
+        """What was drawn, of the points and in the digits that are asked for."""
         if self.setting.places is not None:
             drawn = np.round(drawn, self.setting.places)
-        return self.math.array(drawn)
+        keep = self.setting.keep
+        return self.math.array(drawn if keep is None else drawn[keep : keep + 1])
 
     def _draw(self, reach: float) -> None:
         graph, setting = self.graph, self.setting
@@ -109,11 +150,9 @@ class Scene:
         self.weights = {}
         for step in range(1, self.steps + 1):
             for output in graph.outputs if graph.loss is None else ():
-                shape = (self.points, *self._shape(output))
-                weight = self.random.uniform(0.5, 1.5, shape) * self.random.choice([-1.0, 1.0], shape)
-                if setting.places is not None:
-                    weight = np.round(weight, setting.places)
-                self.weights[output, step] = self.math.array(weight)
+                shape = (self.setting.points, *self._shape(output))
+                sign = self.random.choice([-1.0, 1.0], shape)
+                self.weights[output, step] = self._taken(self.random.uniform(0.5, 1.5, shape) * sign)
 
     def _forward(self) -> None:
         graph = self.graph
@@ -151,8 +190,16 @@ class Scene:
             for gradient in (*still, *derivation.parameters):
                 self.adjoints[gradient.value, step] = self._sum(gradient, step)
 
+    @cached_property
+    def largest(self):
+        """The largest entry of any gradient or value: beside it rounding is measured."""
+        arrays = [*self.adjoints.values(), *self.fixed.values()]
+        return max((max(map(abs, array.flat), default=0) for array in arrays), default=1)
+
     def _sum(self, gradient: Gradient, step: int) -> np.ndarray:
         whole = self._zeros(gradient.value)
+        if step == self.steps and gradient.value in self.final:
+            whole = whole + self.final[gradient.value]
         view = self.view((step,))
         for fork in gradient.forks:
             term = self.contribution(fork, view)
@@ -192,8 +239,8 @@ class Scene:
         """What was never computed is any number."""
         if (name, step) not in self._phantoms:
             random = np.random.default_rng([abs(step), len(name), *name.encode()])
-            drawn = random.uniform(-1, 1, (self.points, *self._shape(name)))
-            self._phantoms[name, step] = self.math.array(drawn)
+            drawn = random.uniform(-1, 1, (self.setting.points, *self._shape(name)))
+            self._phantoms[name, step] = self._taken(drawn)
         return self._phantoms[name, step]
 
     def happens(self, fork: Contribution, step: int) -> bool:
@@ -207,8 +254,16 @@ class Scene:
 
     def contribution(self, fork: Contribution, view: View) -> np.ndarray:
         """What one branch sends back to a value, seen from the steps of a view."""
-        term = view.spread(view.evaluate(fork.term), self._shape(fork.target))
-        return view.only(term, [self.happens(fork, step) for step in view.steps])
+        edit = self.edits.get(id(fork))
+        kept = [self.happens(fork, step) for step in view.steps]
+        expression = fork.term
+        if edit is not None:
+            expression = edit.instead or expression
+            kept = [keep and edit.keeps(step, self.steps) for keep, step in zip(kept, view.steps)]
+        if not any(kept):
+            return np.concatenate([self._zeros(fork.target)] * len(view.steps))
+        term = view.spread(view.evaluate(expression), self._shape(fork.target))
+        return view.only(term, kept)
 
     def total(self, name: str) -> np.ndarray:
         """The gradient of what stands still, summed over the steps."""
@@ -346,13 +401,16 @@ class View(Mapping):
         return shape, np.concatenate([whole] * len(self.steps))
 
     def _via(self, target: Adjoint, reader: Value) -> tuple[Shape, np.ndarray]:
-        forks = forks_via(self.scene.derivation, target, reader)
-        there = self.scene.view([step_of(target.lag, step) for step in self.steps])
-        whole = self.scene._zeros(target.name)
-        whole = np.concatenate([whole] * len(self.steps))
-        for fork in forks:
-            whole = whole + self.scene.contribution(fork, there)
-        return self.scene.graph.shapes[target.name], whole
+        scene = self.scene
+        there = scene.view([step_of(target.lag, step) for step in self.steps])
+        whole = np.concatenate([scene._zeros(target.name)] * len(self.steps))
+        for fork, share in forks_via(scene.derivation, target, reader):
+            if share is None:
+                whole = whole + scene.contribution(fork, there)
+            else:
+                term = there.spread(there.evaluate(share), scene._shape(target.name))
+                whole = whole + there.only(term, [scene.happens(fork, step) for step in there.steps])
+        return scene.graph.shapes[target.name], whole
 
     def _derivative(self, call: Call, above: Value, below: Value) -> tuple[Shape, np.ndarray]:
         shapes = self.scene.graph.shapes
@@ -371,23 +429,44 @@ class View(Mapping):
         return shape, array
 
 
-def forks_via(derivation: Derivation, target: Adjoint, reader: Value) -> tuple[Contribution, ...]:
-    """The branches of a fork that go through one equation, or into one step."""
-    gradient = derivation.adjoints.get(target.name)
-    if gradient is None:
-        return ()
-    if reader.name == STEP:
-        return tuple(fork for fork in gradient.forks if fork.lag == reader.lag)
-    lag = reader.lag - target.lag
-    graph = derivation.graph
-    return tuple(
-        fork
-        for fork in gradient.forks
-        if fork.lag == lag
-        and graph.stage(fork.reader) is not None
-        and fork.kind not in (OUTPUT, START)
-        and reader.name in (fork.reader, graph.stage(fork.reader).owner)
+def named_stages(graph: Graph) -> frozenset[str]:
+    """The stages that a text can name: equations, and the arguments of their calls."""
+    return frozenset(
+        stage.name
+        for stage in graph.stages
+        if stage.owner != graph.loss and stage.name in (stage.owner, f"{stage.owner}_pre")
     )
+
+
+def forks_via(
+    derivation: Derivation, target: Adjoint, reader: Value
+) -> Iterator[tuple[Contribution, Expression | None]]:
+    """The branches of a fork that go through one equation, or into one step.
+
+    A branch may lead to a stage without a name that several equations read: then only a share of it goes
+    through the one, and an expression says which.
+    """
+    gradient, graph = derivation.adjoints.get(target.name), derivation.graph
+    named = named_stages(graph)
+    ahead = reader.lag if reader.name == STEP else reader.lag - target.lag
+    for fork in gradient.forks if gradient else ():
+        stage = graph.stage(fork.reader)
+        if reader.name == STEP:
+            if fork.lag == ahead and fork.kind != START:
+                yield fork, None
+        elif stage is None or fork.kind in (OUTPUT, START):
+            continue
+        elif fork.reader in named:
+            if fork.lag == ahead and reader.name in (fork.reader, stage.owner):
+                yield fork, None
+        elif 0 <= ahead - fork.lag <= 1 and fork.reader != graph.loss:
+            yield fork, _share(fork, Value(reader.name, ahead))
+
+
+def _share(fork: Contribution, reader: Value) -> Expression:
+    through = Adjoint(fork.reader, fork.lag)
+    share = Call(VIA, (through, reader))
+    return transform(fork.term, lambda node: share if node == through else None)
 
 
 def _is_diagonal(array: np.ndarray) -> bool:
@@ -449,7 +528,11 @@ class Jacobian:
         if not self.immediate:
             return True
         stage, top = self.scene.graph.stage(name), self.scene.graph.stage(above)
-        return stage is not None and stage.owner == top.owner and stage.owner != name
+        if stage is None or name == above:
+            return False
+        return name not in named_stages(self.scene.graph) or (
+            stage.owner == top.name and stage.name != top.name
+        )
 
     def _through(self, reader: str, above: str) -> bool:
         return reader == above or self._passes(reader, above)

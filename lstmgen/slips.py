@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from .chain import later
+from .claims import FORMS
 from .expressions import (
     ONE,
     Adjoint,
@@ -71,7 +72,8 @@ class _Maker:
             node for node in walk(self.term) if isinstance(node, (Value, Adjoint, Outside))
         )
         for leaf in leaves:
-            yield from self._of_leaf(leaf)
+            if leaf.name in self.graph.shapes and not leaf.name.startswith("#"):
+                yield from self._of_leaf(leaf)
 
     # ------------------------------------------------------------------ nodes
 
@@ -80,6 +82,7 @@ class _Maker:
             case Product(factors=factors):
                 yield from self._dropped(factors, put)
                 yield from self._wrong_derivative(factors, put)
+                yield from self._divided(factors, put)
             case Power(base=base, exponent=Number(value=value)) if value == 2:
                 yield Slip(
                     1,
@@ -129,6 +132,14 @@ class _Maker:
                 yield Slip(
                     2, "pre", put(argument), f"{self.spell(argument)} stands where {self.spell(node)} belongs"
                 )
+            case Call(function="where", arguments=(_, chosen, other)):
+                for branch in _branches(chosen, other):
+                    yield Slip(
+                        1.5,
+                        "straight",
+                        put(branch),
+                        f"the gradient passes as if there were no choice, straight through: {self.spell(node)}",
+                    )
             case Call(function="sum", arguments=(argument,)):
                 yield Slip(
                     3, "sum", put(argument), f"the sum over the entries is missing: {self.spell(node)}"
@@ -164,6 +175,12 @@ class _Maker:
                     f"the factors {self.spell(pair[0])} and {self.spell(pair[1])} are missing",
                 )
 
+    def _divided(self, factors: tuple[Expression, ...], put: Put) -> Iterator[Slip]:
+        for position, factor in enumerate(factors):
+            rest = product(*factors[:position], *factors[position + 1 :])
+            altered = put(Quotient(rest, factor))
+            yield Slip(2.5, "quotient", altered, f"{self.spell(factor)} multiplies, it does not divide")
+
     def _names_factor(self, factor: Expression) -> tuple[float, str]:
         if has_gradient(factor):
             return 1, "upstream"
@@ -195,6 +212,13 @@ class _Maker:
             value = pair[0] if isinstance(pair[0], (Value, Call)) else pair[1]
             rest = [factor for position, factor in enumerate(factors) if position not in (first, second)]
             tanh = Sum((ONE, Negative(Power(value, _TWO))))
+            for itself in (Call("sigmoid", (value,)), value):
+                yield Slip(
+                    1.8,
+                    "activation",
+                    put(product(*rest, itself)),
+                    f"the sigmoid itself stands in place of its derivative, {self.spell(Product(pair))}",
+                )
             yield Slip(
                 2,
                 "activation",
@@ -326,6 +350,18 @@ class _Maker:
                 yield Slip(rank, "gradient", altered, sentence)
 
 
+def _branches(chosen: Expression, other: Expression) -> Iterator[Expression]:
+    """What may be chosen and is not zero, inside nested choices as well."""
+    for branch in (chosen, other):
+        match branch:
+            case Number():
+                continue
+            case Call(function="where", arguments=(_, inner, outer)):
+                yield from _branches(inner, outer)
+            case _:
+                yield branch
+
+
 def _one_minus_square(expression: Expression) -> Expression | None:
     """v of 1 - v ** 2: the derivative of tanh."""
     match expression:
@@ -339,7 +375,7 @@ def _one_minus_square(expression: Expression) -> Expression | None:
 def _sites(expression: Expression) -> Iterator[tuple[Expression, Put]]:
     """Every node, with what puts another one in its place."""
     yield expression, lambda new: new
-    parts = children(expression)
+    parts = () if isinstance(expression, Call) and expression.function in FORMS else children(expression)
     for position, part in enumerate(parts):
         for node, put in _sites(part):
 

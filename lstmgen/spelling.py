@@ -27,6 +27,7 @@ class Spelling:
         text = source(self.renamed(expression))
         text = _CALL.sub(lambda match: _FORMS[match[1]] + "(", text)
         text = _NUMBERED.sub(lambda match: f"[{int(match[1]) - ABSOLUTE}]", text)
+        text = re.sub(r"\bt\[t\+1\]", "t+1", text)
         return re.sub(r"\bdy_#", "dy", text)
 
     def renamed(self, expression: Expression) -> Expression:

@@ -13,7 +13,7 @@ from itertools import product as combinations
 import numpy as np
 
 from .chain import OUTPUT, START, Contribution, Derivation, later
-from .claims import ABSOLUTE, VIA, known_names, step_of
+from .claims import ABSOLUTE, STEP, VIA, known_names, step_of
 from .expressions import (
     Adjoint,
     Call,
@@ -33,7 +33,7 @@ from .expressions import (
     transform,
     walk,
 )
-from .scene import View, forks_via
+from .scene import View, named_stages
 
 MOST_TERMS = 48
 _LINEAR = {
@@ -91,34 +91,65 @@ class Truth:
         """`joined` are the via(...) of a claim: their branches stay together as one term."""
         self.derivation, self.graph, self.joined = derivation, derivation.graph, tuple(joined)
         graph = derivation.graph
-        self.named = set(known_names(graph)) | {
-            stage.name for stage in graph.stages if stage.name == f"{stage.owner}_pre"
-        }
+        self.named = {*known_names(graph), *named_stages(graph)}
         loss = derivation.loss_stages | ({graph.loss} if graph.loss else set())
         self.last_alone = loss if graph.spec.loss_at == "last" and graph.loss else frozenset()
-        self._terms: dict[str, tuple[Term, ...]] = {}
+        self._terms: dict[tuple[str, int], tuple[Term, ...]] = {}
 
-    def terms(self, name: str) -> tuple[Term, ...]:
-        """The gradient at a value, at step t."""
-        if name not in self._terms:
-            alone, joined = self._sorted(Adjoint(name))
-            found = [part for fork in alone for part in self.of_fork(fork)]
-            self._terms[name] = tuple(found + [Term(call, forks) for call, forks in joined])
-        return self._terms[name]
+    def terms(self, name: str, lag: int = 0) -> tuple[Term, ...]:
+        """The gradient at a value, at step t or `lag` steps later."""
+        if (name, lag) not in self._terms:
+            gradient = self.derivation.adjoints.get(name)
+            found = [
+                self.later(part, lag)
+                for fork in (gradient.forks if gradient else ())
+                if fork.kind != START
+                for part in self.of_fork(fork)
+            ]
+            for call in self.joined:
+                target, reader = call.arguments
+                if target.name == name and target.lag == lag:
+                    through = [term for term in found if self.goes_through(term, reader, lag)]
+                    if through:
+                        kept = [term for term in found if term not in through]
+                        found = [*kept, Term(call, through[0].forks, through[0].limits)]
+            self._terms[name, lag] = tuple(found)
+        return self._terms[name, lag]
 
-    def _sorted(self, leaf: Adjoint):
-        """The branches of a fork: those that are told alone, and those that the claim takes together."""
-        gradient = self.derivation.adjoints.get(leaf.name)
-        alone = [fork for fork in gradient.forks if fork.kind != START] if gradient else []
-        joined = []
-        for call in self.joined:
-            target, reader = call.arguments
-            if target.name == leaf.name and step_of(target.lag, 0) == step_of(leaf.lag, 0):
-                forks = tuple(fork for fork in forks_via(self.derivation, target, reader) if fork in alone)
-                if forks:
-                    alone = [fork for fork in alone if fork not in forks]
-                    joined.append((call, forks))
-        return alone, joined
+    def goes_through(self, term: Term, reader: Value, lag: int = 0) -> bool:
+        """Whether a term comes through this reader, as via(...) names them."""
+        if not term.forks:
+            return False
+        if reader.name == STEP:
+            return term.forks[0].lag == reader.lag
+        ahead = lag
+        for fork in term.forks:
+            ahead += fork.lag
+            if fork.kind == OUTPUT:
+                return False
+            if fork.reader in self.named:
+                owner = self.graph.stage(fork.reader).owner
+                return ahead == reader.lag and reader.name in (fork.reader, owner)
+        return False
+
+    def reader_of(self, term: Term) -> Value | None:
+        """The equation that reads the value along a term; None where there is none."""
+        ahead = 0
+        for fork in term.forks:
+            ahead += fork.lag
+            stage = self.graph.stage(fork.reader)
+            if fork.kind == OUTPUT or stage is None:
+                return None
+            if fork.reader in self.named:
+                return Value(stage.owner, ahead)
+        return None
+
+    def later(self, term: Term, lag: int) -> Term:
+        """The term as it is `lag` steps later."""
+        if not lag:
+            return term
+        limits = tuple((each + lag, alone) for each, alone in term.limits)
+        return replace(term, expression=self._moved(term.expression, lag), limits=limits)
 
     def of_fork(self, fork: Contribution) -> list[Term]:
         """The terms of one branch: stages without a name are written out."""
@@ -155,16 +186,12 @@ class Truth:
         return [part for each in self._opened(term, leaf) for part in self._written_out(each)]
 
     def _opened(self, term: Term, leaf: Adjoint) -> list[Term]:
-        alone, joined = self._sorted(leaf)
         found = []
-        for fork in alone:
-            inner = self._moved(self.inlined(fork.term), leaf.lag)
-            limits = () if fork.kind == OUTPUT else ((fork.lag + leaf.lag, fork.reader in self.last_alone),)
-            expression = transform(term.expression, lambda node, inner=inner: inner if node == leaf else None)
-            found.append(Term(expression, (*term.forks, fork), (*term.limits, *limits)))
-        for call, forks in joined:
-            expression = transform(term.expression, lambda node, call=call: call if node == leaf else None)
-            found.append(Term(expression, (*term.forks, *forks), term.limits))
+        for inner in self.terms(leaf.name, leaf.lag):
+            expression = transform(
+                term.expression, lambda node, inner=inner: inner.expression if node == leaf else None
+            )
+            found.append(Term(expression, (*term.forks, *inner.forks), (*term.limits, *inner.limits)))
         return found
 
     def _moved(self, expression: Expression, lag: int) -> Expression:
@@ -245,6 +272,7 @@ def opened_as_claimed(
     Those that the claim mentions stay as they are.
     """
     levels = [tuple(terms)]
+    first = _first_step(mentioned, truth.joined)
     for _ in range(7):
         following: list[Term] = []
         changed = False
@@ -253,7 +281,7 @@ def opened_as_claimed(
                 (
                     leaf
                     for leaf in gradients_of(term.expression)
-                    if isinstance(leaf, Adjoint) and leaf not in mentioned and _is_opened(leaf, term)
+                    if isinstance(leaf, Adjoint) and leaf not in mentioned and (leaf.lag <= first or leaf.lag > ABSOLUTE // 2)
                 ),
                 None,
             )
@@ -266,8 +294,10 @@ def opened_as_claimed(
     return levels
 
 
-def _is_opened(leaf: Adjoint, term: Term) -> bool:
-    return leaf.lag == 0 or leaf.lag > ABSOLUTE // 2
+def _first_step(mentioned: Collection[Expression], joined: Collection[Call]) -> int:
+    """How far ahead everything lies that a claim mentions."""
+    leaves = [*mentioned, *(call.arguments[0] for call in joined)]
+    return max(0, min((leaf.lag for leaf in leaves if leaf.lag <= ABSOLUTE // 2), default=0))
 
 
 def mentioned_in(expression: Expression) -> set[Expression]:
