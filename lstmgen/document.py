@@ -281,6 +281,8 @@ class _Writer:
             for marked, note in terms:
                 for position, line in enumerate(broken(marked, limit, limit - CONTINUED)):
                     right = rf"\goeson {line}" if position else line
+                    if right.startswith("-"):
+                        right = "{-}" + right[1:]  # a sign, not a difference
                     rows.append(Row(head, right, "" if position else note, tag))
                     head, tag = "", None
         self.printed += [row.left + row.right for row in rows]
@@ -295,7 +297,9 @@ class _Writer:
     def _terms(self, gradient: Gradient, printer: Printer) -> list[tuple[str, str]]:
         if gradient.value == self.graph.loss:
             at_the_end = Printer(self.notation, self.notation.steps)(Value(gradient.value))
-            total = rf"\sum_t{printer(Value(gradient.value))}" if self.spec.loss_at == "every" else at_the_end
+            total = at_the_end
+            if self.spec.loss_at == "every":
+                total = rf"\textstyle\sum_t{printer(Value(gradient.value))}"
             return [("1", rf"\by{{$\mathcal L={total}$}}")]
         if not gradient.forks:
             zero = r"\bm 0" if gradient.shape else "0"
@@ -622,10 +626,11 @@ class _Writer:
         diagonal = rf"\operatorname{{diag}}({local})" if self.graph.shapes[fork.target] else local
         others = [_math(self.plain(_later(argument, fork.lag, self.graph.static))) for argument in held]
         ways = listed([_math(self.plain(Value(way.reader, way.lag))) for way in by_way])
+        branches = "another branch" if len(by_way) == 1 else "other branches"
         text = (f"The stage {_math(reader)} reads {_math(value)}, and it reads {listed(others)}, which "
                 f"{'depends' if len(others) == 1 else 'depend'} on {_math(value)} too. Its immediate "
                 rf"derivative knows nothing of that: $\displaystyle {derivative}={diagonal}$. What "
-                f"{_math(value)} does to {listed(others)} leaves it by other branches of the same fork, "
+                f"{_math(value)} does to {listed(others)} leaves it by {branches} of the same fork, "
                 f"into {ways}, and is counted there: see {self._number(fork.target)}.")
         return Remark("In this cell.", text, f"fork{self.colours[fork.target]}"
                       if fork.target in self.colours else "ink")
@@ -649,7 +654,7 @@ class _Writer:
                 held = [value for value in values(stage.expression)
                         if value != Value(gradient.value, -fork.lag)
                         and self._reaches(gradient.value, value.name, fork.lag + value.lag)]
-                if held and width(self.plain(fork.local)) < 200:
+                if held and not isinstance(fork.local, Number) and width(self.plain(fork.local)) < 200:
                     ways = [other for other in gradient.forks if other is not fork and any(
                         self._leads_to(other, Value(value.name, value.lag + fork.lag)) for value in held)]
                     if ways:
@@ -827,12 +832,13 @@ class _Writer:
                 "and no others. ")
         blocks.append(Prose(told + f"In the module {'it is' if one else 'they are'} {_code('grads.state')}."))
         blocks.append(self._display(equations))
-        for state, start in self.graph.initial:
-            if isinstance(start, Value):
-                blocks.append(Prose(
-                    f"Where {_math(at_zero(Value(state)))} is the learned {_code(start.name)}, this is what "
-                    "the parameter gets, added up over the batch; where the caller gave a start, the "
-                    "parameter gets nothing by this way."))
+        learned = [(state, start.name) for state, start in self.graph.initial if isinstance(start, Value)]
+        if learned:
+            pairs = listed([f"{_math(at_zero(Value(state)))} is the learned {_code(name)}"
+                            for state, name in learned])
+            blocks.append(Prose(
+                f"Where {pairs}, this is what the parameter gets, added up over the batch; where the caller "
+                "gave a start, the parameter gets nothing by this way."))
         return Section("The first and the last step", "boundary", tuple(blocks))
 
     def _loss_told(self) -> str:

@@ -250,9 +250,12 @@ def _styled(style: Style, graph: Graph, known: Mapping[str, Symbol]) -> dict[str
         output = graph.outputs[0]
         base = renamed.get(output, known[output])
         renamed["target"] = replace(base, sup=(*base.sup, r"\star"))
-    # A letter that the cell has given to something else stays with it.
-    kept = {symbol for name, symbol in known.items() if name not in renamed}
-    return {name: symbol for name, symbol in renamed.items() if symbol not in kept}
+    while True:  # a letter that the cell has given to something else stays with it
+        taken = [renamed.get(name, symbol) for name, symbol in known.items()]
+        free = {name: symbol for name, symbol in renamed.items() if taken.count(symbol) == 1}
+        if len(free) == len(renamed):
+            return renamed
+        renamed = free
 
 
 def _is_lstm(graph: Graph) -> bool:
@@ -416,8 +419,10 @@ def _named(graph: Graph) -> list[str]:
 
 
 def _is_written_out(stage: Stage, symbols: Mapping[str, Symbol]) -> bool:
-    """A call on one value that has a symbol, or a product of two such values, is its own best symbol."""
+    """A call on one value that has a symbol, a product of two, or [x; h] is its own best symbol."""
     match stage.expression:
+        case Call(function="concat", arguments=arguments):
+            return all(isinstance(argument, Value) and argument.name in symbols for argument in arguments)
         case Call(arguments=arguments):
             read = values(stage.expression)
             return len(read) == 1 and read[0].name in symbols and all(

@@ -135,7 +135,8 @@ class Printer:
     def _gradient(self, sign: str, name: str, lag: int) -> str:
         definition = self.notation.definition(name, lag)
         if definition is not None:
-            return f"{sign}[{plain(self._spell(definition, 0)[0])}]"
+            text = plain(self._spell(definition, 0)[0])
+            return sign + text if text.startswith("[") else f"{sign}[{text}]"
         symbol = self.notation.value(name, self.step(lag))
         return sign + symbol if symbol.startswith("\\") else f"{sign} {symbol}"
 

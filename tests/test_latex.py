@@ -10,6 +10,7 @@ import re
 import shutil
 import textwrap
 from dataclasses import dataclass, field
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -342,7 +343,7 @@ class Reader:
     """Reads a formula and computes it."""
 
     def __init__(self, text: str, table: dict[str, np.ndarray]):
-        self.text = re.sub(r"\\fork\{\d+\}", "", text).replace(r"\goeson", "")
+        self.text = re.sub(r"\\fork\{\d+\}", "", text).replace(r"\goeson", "").replace("{-}", "-")
         self.table = sorted(table.items(), key=lambda item: -len(item[0]))
         self.at = 0
 
@@ -1135,7 +1136,8 @@ def logs_of_specs() -> dict[str, str]:
     quiet = r"\renewcommand{\label}[1]{}\renewcommand{\eqref}[1]{(10)}"  # labels repeat; test below
     tex = "\n".join([preamble, r"\begin{document}", quiet, *parts, r"\typeout{=== end}\end{document}"])
     try:
-        log = compile_pdf(tex, {}).log
+        with mock.patch("lstmgen.tex._MOST_PASSES", 1):
+            log = compile_pdf(tex, {}, seconds=600).log
     except TexFailed as failure:
         log = failure.log
     return dict(re.findall(r"^=== (\w+)\n(.*?)(?=^===|\Z)", log, re.MULTILINE | re.DOTALL))
