@@ -35,6 +35,7 @@ COLOURS = ("C4481A", "1C6E8C", "7A3E9D", "3F7D20", "A3264F", "2F4FA8", "8A6100",
 
 TEXT_WIDTH = 438.0  # points between the margins
 TAG_WIDTH = 34.0
+LONGEST_READER = 64.0  # points of a reader's symbol in a note; beyond that its number has to do
 CONTINUED = 20.0  # how far a line is indented that goes on from the one above
 
 
@@ -263,7 +264,10 @@ class _Writer:
         return rf"\eqref{{eq:{self.plan.gradient_numbers[name]}}}"
 
     def _shape(self, shape: Shape) -> str:
-        return r"\times ".join(self._dim(dim) for dim in shape) or "1"
+        dims = [self._dim(dim) for dim in shape]
+        if len(dims) > 1:
+            dims = [f"({dim})" if "+" in dim else dim for dim in dims]
+        return r"\times ".join(dims) or "1"
 
     def _dim(self, dim: Dim) -> str:
         return self.plain(dim.expression())
@@ -324,7 +328,8 @@ class _Writer:
         if fork.kind == START:
             return r"\by{as the initial state}"
         reader = _math(Printer(self.notation, printer.now)(Value(fork.reader, fork.lag)))
-        reader += rf" \eqref{{eq:{self.plan.numbers[fork.reader]}}}"
+        number = rf"\eqref{{eq:{self.plan.numbers[fork.reader]}}}"
+        reader = number if width(reader) > LONGEST_READER else f"{reader} {number}"
         if fork.over_time:
             when = "the last step" if self._at_the_end_alone(fork) else "every step"
         elif self._is_still(fork.reader):
@@ -837,8 +842,8 @@ class _Writer:
             pairs = listed([f"{_math(at_zero(Value(state)))} is the learned {_code(name)}"
                             for state, name in learned])
             blocks.append(Prose(
-                f"Where {pairs}, this is what the parameter gets, added up over the batch; where the caller "
-                "gave a start, the parameter gets nothing by this way."))
+                f"Where {pairs}, this is what {'the parameter' if len(learned) == 1 else 'each parameter'} "
+                "gets, added up over the batch; where the caller gave a start, it gets nothing by this way."))
         return Section("The first and the last step", "boundary", tuple(blocks))
 
     def _loss_told(self) -> str:
@@ -922,7 +927,7 @@ class _Writer:
         height = Dim()
         for factor in stack.factors:
             height += graph.shapes[factor.parameter][0]
-        shape = rf"${self._dim(height)}\times {self._dim(graph.shapes[stack.factors[0].parameter][1])}$"
+        shape = _math(self._shape((height, graph.shapes[stack.factors[0].parameter][1])))
         lead = (f"For {_math(vector)} it is \\texttt{{{name}}} in the module, of shape {shape}:")
         matrix = _column(matrices)
         steps = self.notation.steps
@@ -937,7 +942,7 @@ class _Writer:
     def _row_vector(self, vector: Value) -> str:
         text = self.plain(vector)
         named = vector.name in self.notation.symbols
-        raised = not named or self.notation.has_superscript(vector.name, "t")
+        raised = not text.startswith("[") and (not named or self.notation.has_superscript(vector.name, "t"))
         return rf"({text})^{{\mathsf T}}" if raised else rf"{text}^{{\mathsf T}}"
 
     # ------------------------------------------------------------------ the module, the proofs

@@ -166,7 +166,8 @@ class Printer:
         head = ""
         for scalar in scalars:
             spelled = HALF if scalar == _HALF else self._inside(scalar, APPLIED, depth)
-            head = _beside(head, spelled, space=True) if head else spelled
+            near = isinstance(scalar, Size) and head.isdigit()  # 4H
+            head = _beside(head, spelled, space=not near) if head else spelled
         body = ""
         for array in arrays:
             spelled = self._inside(array, BARE, depth)
@@ -234,7 +235,7 @@ class Printer:
     def _transposed(self, expression: Expression, depth: int) -> str:
         text = self._spell(expression, depth)[0]
         named = isinstance(expression, Value) and expression.name in self.notation.symbols
-        if not named or self._is_raised(expression):
+        if (not named and not text.startswith("[")) or self._is_raised(expression):
             text = _parenthesised(self._spell(expression, depth + 1)[0])
         return _raised(text, TRANSPOSE)
 
