@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from .expressions import (
-    Call, Compare, Expression, MatVec, Negative, Product, Quotient, Sum, Value, product, values, walk,
+    ONE, Call, Compare, Expression, MatVec, Negative, Product, Quotient, Sum, Value, product, values, walk,
 )
 from .functions import WHERE
 from .graph import Graph, Stage
@@ -28,11 +28,9 @@ SOURCE, AFFINE, CALL, OPERATOR, SINK = "source", "affine", "call", "operator", "
 LOSS = r"\mathcal L"
 INK = "ink"  # the colour of forks for which there is none
 
-MILLIMETRES = 0.32  # of a point of `width`, which is generous and of 11 pt, in the drawing's 10 pt
 PITCH = 2.2  # between two wires that enter a box
-TEXT_HEIGHT = 3.6
 CIRCLE = 4.6
-MOST_OPERATORS = 5  # of one stage; beyond, it is a box with its symbol
+MOST_OPERATORS = 7  # of one stage; beyond, it is a box with its symbol
 WIDEST_LABEL = 15.0  # of what a box does, before it gets its symbol instead
 
 
@@ -47,6 +45,7 @@ class Node:
     height: float
     caption: str = ""  # the symbol of the value that leaves, written on its wire
     caption_width: float = 0.0
+    caption_height: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -165,7 +164,7 @@ class _Drafter:
         for value in sorted(read, key=lambda value: [*declared, value.name].index(value.name)):
             label = self.printer(value)
             name = _wire_name(value)
-            self._add(Node(name, SOURCE, label, label_width(label) + 1.0, TEXT_HEIGHT + 0.6))
+            self._add(Node(name, SOURCE, label, label_width(label) + 0.8, label_height(label)))
             self._wire(name, name, value.name, badge=not value.lag)
 
     def _sinks(self) -> None:
@@ -183,7 +182,7 @@ class _Drafter:
 
     def _sink(self, name: str, label: str, value: str) -> None:
         if value in self.wires:
-            self._add(Node(name, SINK, label, label_width(label) + 1.0, TEXT_HEIGHT + 0.6))
+            self._add(Node(name, SINK, label, label_width(label) + 0.8, label_height(label)))
             self._read(value, name)
 
     # ------------------------------------------------------------------ stages
@@ -228,6 +227,7 @@ class _Drafter:
     def _attempt(self, stage: Stage, draw) -> str | None:
         """What `draw` adds, if it is not too big; else nothing is added."""
         before = dict(self.nodes), dict(self.wires), dict(self.edges)
+        self.drawn: dict[Expression, str] = {}
         try:
             wire = draw()
             if len(self.nodes) - len(before[0]) > MOST_OPERATORS:
@@ -239,18 +239,19 @@ class _Drafter:
 
     def _box(self, stage: Stage, kind: str, label: str, reads: tuple[Value, ...]) -> None:
         least = 10.5 if kind == AFFINE else 7.6
-        self._add(Node(stage.name, kind, label, max(least, label_width(label) + 2.4), 5.6,
-                       *self._caption(stage, kind == AFFINE)))
+        size = max(least, label_width(label) + 2.0), max(5.6, label_height(label) + 1.0)
+        self._add(Node(stage.name, kind, label, *size, *self._caption(stage, kind == AFFINE)))
         self._wire(stage.name, stage.name, stage.name)
         for value in reads:
             if value.name not in self.graph.static:
                 self._read(_wire_name(value), stage.name)
 
-    def _caption(self, stage: Stage, is_in_box: bool = False) -> tuple[str, float]:
+    def _caption(self, stage: Stage, is_in_box: bool = False) -> tuple[str, float, float]:
+        """What stands on the wire that leaves, its width and its height."""
         if is_in_box or self._is_seen(stage.name) or stage.name not in self.notation.symbols:
-            return "", 0.0
+            return "", 0.0, 0.0
         caption = self.printer(Value(stage.name))
-        return caption, label_width(caption) + 0.8
+        return caption, label_width(caption), label_height(caption)
 
     def _is_seen(self, name: str) -> bool:
         """Whether its symbol stands at the right margin."""
@@ -263,16 +264,22 @@ class _Drafter:
 
     def _algebra(self, stage: Stage, expression: Expression, wire: str = "") -> str:
         """Draw the operators of an expression. The wire that its value leaves on; `wire` if one is given."""
+        if expression not in self.drawn or wire:
+            self.drawn[expression] = self._new_algebra(stage, expression, wire)
+        return self.drawn[expression]
+
+    def _new_algebra(self, stage: Stage, expression: Expression, wire: str) -> str:
         moving = self._moving(expression)
         if isinstance(expression, Value) and not wire:
             return _wire_name(expression)
         if isinstance(expression, Value):
-            return self._operator(stage, "=", moving, (_wire_name(expression),), wire)
+            return self._operator(stage, "=", (_wire_name(expression),), wire)
         if isinstance(expression, Negative) and isinstance(expression.operand, Value):
-            return self._operator(stage, "-", moving, (_wire_name(expression.operand),), wire)
+            return self._operator(stage, "-", (_wire_name(expression.operand),), wire)
         if len(moving) == 1:
-            label = self._hole(expression, moving[0])
-            return self._operator(stage, label, moving, (_wire_name(moving[0]),), wire)
+            is_inverse = expression == Quotient(ONE, moving[0])
+            label = r"1/\cdot" if is_inverse else self._hole(expression, moving[0])
+            return self._operator(stage, label, (_wire_name(moving[0]),), wire)
         match expression:
             case Sum(terms=parts):
                 sign = "+"
@@ -281,7 +288,7 @@ class _Drafter:
             case Quotient(numerator=numerator, denominator=denominator):
                 return self._quotient(stage, numerator, denominator, wire)
             case Negative(operand=operand):
-                return self._operator(stage, "-", moving, (self._algebra(stage, operand),), wire)
+                return self._operator(stage, "-", (self._algebra(stage, operand),), wire)
             case _:
                 raise _TooBig
         still = [part for part in parts if not self._moving(part)]
@@ -291,34 +298,30 @@ class _Drafter:
         if still:
             rest = self.printer(product(*still) if isinstance(expression, Product) else Sum(tuple(still)))
             sign = rf"{{}}{sign} {rest}"
-        return self._operator(stage, sign, moving, tuple(reads), wire)
+        return self._operator(stage, sign, tuple(reads), wire)
 
     def _quotient(self, stage: Stage, numerator: Expression, denominator: Expression, wire: str) -> str:
         if not self._moving(denominator):
             label = rf"{{}}/{self.printer(denominator)}"
             if not isinstance(denominator, Value):
                 raise _TooBig
-            return self._operator(stage, label, (), (self._algebra(stage, numerator),), wire)
-        below = self._algebra(stage, denominator)
-        inverse = self._operator(stage, r"1/\cdot", self._moving(denominator), (below,), "" if self._moving(
-            numerator) else wire)
+            return self._operator(stage, label, (self._algebra(stage, numerator),), wire)
+        inverse = Quotient(ONE, denominator)
+        if numerator == ONE:
+            return self._operator(stage, r"1/\cdot", (self._algebra(stage, denominator),), wire)
         if not self._moving(numerator):
-            if numerator != product():
-                raise _TooBig
-            return inverse
-        above = self._algebra(stage, numerator)
-        array = self.notation.shape(Quotient(numerator, denominator)) != SCALAR
-        if above == inverse:
             raise _TooBig
-        return self._operator(stage, r"\odot" if array else r"\cdot", (), (above, inverse), wire)
+        reads = self._algebra(stage, numerator), self._algebra(stage, inverse)
+        array = self.notation.shape(Quotient(numerator, denominator)) != SCALAR
+        return self._operator(stage, r"\odot" if array else r"\cdot", reads, wire)
 
-    def _operator(self, stage: Stage, label: str, moving, reads: tuple[str, ...], wire: str) -> str:
+    def _operator(self, stage: Stage, label: str, reads: tuple[str, ...], wire: str) -> str:
         name = wire or self._free(stage.name)
         is_circle = label in ("+", "-", "=", r"\odot", r"\cdot") and len(reads) <= 3
         if not is_circle and label_width(label) > WIDEST_LABEL:
             raise _TooBig
-        sizes = (CIRCLE, CIRCLE) if is_circle else (max(7.0, label_width(label) + 2.4), 5.2)
-        caption = self._caption(stage) if wire else ("", 0.0)
+        sizes = (CIRCLE, CIRCLE) if is_circle else (max(7.0, label_width(label) + 2.0), 5.2)
+        caption = self._caption(stage) if wire else ("", 0.0, 0.0)
         self._add(Node(name, OPERATOR if is_circle else CALL, label, *sizes, *caption))
         self._wire(name, name, stage.name if wire else "")
         for read in reads:
@@ -329,7 +332,8 @@ class _Drafter:
         """The expression with a dot in place of the one value that it reads."""
         symbols = {**self.notation.symbols, value.name: _Hole("")}
         definitions = {name: body for name, body in self.notation.definitions.items() if name != value.name}
-        return Printer(replace(self.notation, symbols=symbols, definitions=definitions))(expression)
+        label = Printer(replace(self.notation, symbols=symbols, definitions=definitions))(expression)
+        return "=" if label == r"\cdot" else label
 
     def _free(self, owner: str) -> str:
         names = (f"{owner} {count}" for count in itertools.count(1))
@@ -412,5 +416,16 @@ def _wire_name(value: Value) -> str:
 
 
 def label_width(label: str) -> float:
-    """About how wide a formula is, in millimetres."""
-    return width(label) * MILLIMETRES
+    """About how wide a formula is, in millimetres; rather too wide than too narrow."""
+    return width(label) * 0.352 + 0.4
+
+
+def label_height(label: str) -> float:
+    """About how high a formula is, with what hangs below its line."""
+    accents = sum(label.count(rf"\{accent}") for accent in ("bar", "hat", "tilde"))
+    height = 3.7 + 0.5 * min(accents, 2)
+    if "^" in label:
+        height = max(height, 4.6 if "_" in label else 4.2)
+    if "^" in label and ("_{" in label or (r"\langle" in label and "_" in label)):
+        height = 5.5
+    return height

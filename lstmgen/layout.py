@@ -26,8 +26,8 @@ from .simplex import Spring, solve
 
 Point = tuple[float, float]
 
-NODE_GAP, WIRE_GAP, MIXED_GAP = 2.6, 2.0, 1.9  # between two nodes, two wires, a wire and a node, in a column
-CAPTION_HEIGHT = 4.0  # of a symbol that stands on a wire, above the wire
+NODE_GAP, WIRE_GAP, MIXED_GAP = 2.6, PITCH, 1.9  # between two nodes, two wires, a wire and a node
+ABOVE_WIRE = 0.7  # from a wire to the symbol on it
 DROP = 2.4  # the least way from a wire above or below an operator into it
 TRACK, BADGE_TRACK = 1.7, 2.7  # between two tracks, and beside one that carries a badge
 BEFORE, AFTER = 1.9, 2.7  # from a column to the first track, from the last one to the next column
@@ -36,7 +36,7 @@ STRAIGHT = 4.2  # a channel in which nothing turns
 CLEAR = 1.0  # wires nearer than that lie on one another
 BADGE = 1.5  # radius
 FRAME = 2.4  # from what is drawn to the frame
-SEARCH = 5200  # how much work the search for orders may take: a number of steps, not a time
+SEARCH = 2400  # how much work the search for orders may take: a number of steps, not a time
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,14 @@ class Box:
     @property
     def bottom(self) -> float:
         return self.y + self.node.height / 2
+
+    @property
+    def caption_left(self) -> float:
+        return self.right + 0.5
+
+    @property
+    def caption_top(self) -> float:
+        return self.y - ABOVE_WIRE - self.node.caption_height
 
 
 @dataclass(frozen=True)
@@ -108,7 +116,7 @@ class Cut:
 
 
 def place(drawing: Drawing, wire_gap: float = WIRE_GAP) -> Layout:
-    """Coordinates for a drawing, the same ones every time. Wires side by side are `wire_gap` apart."""
+    """Coordinates for a drawing, the same ones every time. Values that pass a column are `wire_gap` apart."""
     ranked = _Ranks(drawing)
     best = None
     for order in _orders(ranked):
@@ -213,7 +221,7 @@ _Neighbours = dict[_Item, list[_Item]]
 def _orders(ranked: _Ranks) -> list[_Order]:
     """The best few orders found, each with as few crossings as any."""
     size = sum(len(column) for column in ranked.columns)
-    starts = max(3, min(24, SEARCH // (size * 6 + 1)))
+    starts = max(4, min(32, SEARCH // (size + 1)))
     found: dict[tuple, tuple[int, int, int, _Order]] = {}
     for start in range(starts):
         order = [column[:] for column in ranked.columns]
@@ -225,7 +233,7 @@ def _orders(ranked: _Ranks) -> list[_Order]:
         signature = tuple(tuple(column) for column in order)
         found.setdefault(signature, (crossings, bends, start, order))
     ranked_orders = sorted(found.values(), key=lambda entry: entry[:3])
-    most = 6 if size < 60 else 3 if size < 140 else 1
+    most = 12 if size < 80 else 5 if size < 150 else 2
     fewest = ranked_orders[0][0]
     return [order for crossings, _, _, order in ranked_orders[:most] if crossings <= fewest + 3]
 
@@ -433,7 +441,7 @@ class _Heights:
 
     def _extents(self, node: Node) -> tuple[float, float]:
         half = node.height / 2
-        return max(half, CAPTION_HEIGHT if node.caption else 0.0), half
+        return max(half, node.caption_height + ABOVE_WIRE if node.caption else 0.0), half
 
     def _distances(self) -> list[Spring]:
         """Neighbours in a column keep apart."""
@@ -450,7 +458,7 @@ class _Heights:
         if upper[4]:  # an operator and the wire that enters it from above or from below
             return DROP + CIRCLE_HALF
         gap = NODE_GAP if upper[3] and lower[3] else MIXED_GAP if upper[3] or lower[3] else self.wire_gap
-        return upper[2] + gap + lower[1]
+        return max(upper[2] + gap + lower[1], self.wire_gap)
 
     def _lengths(self) -> Iterator[Spring]:
         """Upright pieces of wires cost what they are long, more so for those that should be straight."""
@@ -493,7 +501,10 @@ class _Heights:
             return 300
         if len(self.ranked.readers[item.key]) == 1:
             return 30
-        return 20 if len(reached) == 1 and target.is_node else 3 if target.is_node else 10
+        if not target.is_node:
+            return 10
+        is_state = self.ranked.nodes[target.key].kind == SINK and target.key.endswith(" leaves")
+        return 20 if len(reached) == 1 else 6 if is_state else 3
 
 
 CIRCLE_HALF = 2.3
@@ -543,19 +554,31 @@ class _Router:
                 x = self._channel(rank, x)
         self.width = x
 
-    def cost(self) -> tuple[float, ...]:
+    def cost(self) -> float:
         """What makes a layout worse."""
         upright = sum(abs(a[1] - b[1]) for pieces in self.segments.values() for a, b in pieces)
         heights = [*self.places.centre.values(), *self.places.port.values()]
         spread = max(heights) - min(heights)
-        return 7 * self.crossings + 20 * self.doglegs + 0.12 * upright + 0.5 * spread + 0.3 * self.width,
+        return (7 * self.crossings + 20 * self.doglegs + 15 * self._bends() + 0.12 * upright + 0.5 * spread
+                + 0.3 * self.width)
+
+    def _bends(self) -> int:
+        """How often a state that could run straight through does not."""
+        found = 0
+        for edge in self.ranked.drawing.edges:
+            if edge.heavy:
+                start = self.places.centre[_Item(self.ranked.wires[edge.wire].producer, self.ranked.rank[
+                    self.ranked.wires[edge.wire].producer], True)]
+                found += abs(self.places.port[edge.wire, edge.reader] - start) > 0.01
+        return found
 
     # ------------------------------------------------------------------ columns
 
     def _column(self, rank: int, x: float) -> float:
         nodes = [self.ranked.nodes[item.key] for item in self.order[rank] if item.is_node]
         half = max((node.width / 2 for node in nodes), default=0.0)
-        right = max((node.width / 2 + node.caption_width for node in nodes), default=0.0)
+        right = max((node.width / 2 + node.caption_width + (0.5 if node.caption else 0.0) for node in nodes),
+                    default=0.0)
         end = x + half + right
         for item in self.order[rank]:
             if item.is_node:
@@ -687,7 +710,7 @@ class _Router:
             dots += [Mark(wire, *point) for point in found.branchings]
         heights = [point[1] for path in paths for point in path.points]
         heights += [y for box in self.boxes.values() for y in (box.top, box.bottom)]
-        heights += [box.y - CAPTION_HEIGHT for box in self.boxes.values() if box.node.caption]
+        heights += [box.caption_top for box in self.boxes.values() if box.node.caption]
         heights += [mark.y + way for mark in self.badges for way in (-BADGE, BADGE)]
         up = FRAME - min(heights, default=0.0)
         badged = {(mark.wire.name, *_rounded((mark.x, mark.y))) for mark in self.badges}
@@ -706,6 +729,32 @@ class _Router:
             cuts=tuple(Cut(_near(cut.x), tuple(Mark(mark.wire, _near(mark.x), _near(mark.y + up))
                                                for mark in cut.wires)) for cut in self.cuts),
         )
+
+
+def without_gaps(layout: Layout, most: float = 4.0) -> Layout:
+    """The same layout with no level band higher than `most` in which there is nothing but upright wires."""
+    bands = [(box.top, box.bottom) for box in layout.boxes]
+    bands += [(box.caption_top, box.y) for box in layout.boxes if box.node.caption]
+    bands += [(mark.y - BADGE, mark.y + BADGE) for mark in layout.badges]
+    bands += [(b[1], b[1]) for path in layout.paths for a, b in pairwise(path.points) if a[1] == b[1]]
+    saved, reached, steps = 0.0, 0.0, []
+    for top, bottom in sorted(bands):
+        if top - reached > most:
+            saved += top - reached - most
+            steps.append((top, saved))
+        reached = max(reached, bottom)
+
+    def up(y: float) -> float:
+        return _near(y - max((saved for top, saved in steps if top <= y), default=0.0))
+
+    return replace(
+        layout,
+        boxes=tuple(replace(box, y=up(box.y)) for box in layout.boxes),
+        paths=tuple(replace(path, points=tuple((x, up(y)) for x, y in path.points)) for path in layout.paths),
+        dots=tuple(replace(dot, y=up(dot.y)) for dot in layout.dots),
+        badges=tuple(replace(mark, y=up(mark.y)) for mark in layout.badges),
+        height=up(layout.height),
+    )
 
 
 def _near(value: float) -> float:

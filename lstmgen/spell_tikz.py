@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 
-from .drawing import AFFINE, CALL, LOSS, OPERATOR, SINK, SOURCE, Fork, Node, forks, label_width, make_drawing
+from .drawing import (
+    AFFINE, CALL, LOSS, OPERATOR, SINK, SOURCE, Fork, Node, forks, label_height, label_width, make_drawing,
+)
 from .expressions import ONE, Adjoint, Expression, Outside, Value
 from .graph import Graph
-from .layout import FRAME, Box, Cut, Layout, Mark, Path, place
+from .layout import ABOVE_WIRE, FRAME, Box, Cut, Layout, Mark, Path, place, without_gaps
 from .notation import Notation
 from .spell_latex import Printer
 
@@ -44,11 +46,12 @@ PREAMBLE = r"""
 """.lstrip()
 
 TEXT_WIDTH, PAGE_HEIGHT = 154.0, 235.0  # of the document's page, in millimetres
-SMALLEST = 0.72  # a drawing may be scaled down to that, and 10 pt become 7.2 pt
+SMALLEST = 0.7  # a drawing may be scaled down to that, and 10 pt become 7 pt
 
-CONTINUED = 3.6  # height of a symbol where a row ends
+STUB = 1.4  # how far a wire goes on there
 
-UPRIGHT, LANDSCAPE, SPLIT = "upright", "landscape", "split"
+UPRIGHT, LANDSCAPE, SPLIT, TOO_LARGE = "upright", "landscape", "split", "too large"
+MOST_STAGES = 250  # of a cell that is drawn; three of them fill a row
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class Figure:
     tikz: str
     width_mm: float
     height_mm: float
-    fit: str  # upright: as wide as the text; landscape: on a page of its own; split: too wide for that
+    fit: str  # upright: as wide as the text; landscape: on a page of its own; split: too wide; too large
     scale: float  # what it has to be scaled by for that, at most 1
     legend: tuple[LegendEntry, ...]
     parts: tuple[Figure, ...] = ()  # where it is not upright, the same drawing in rows that are
@@ -81,13 +84,19 @@ class Figure:
 
 
 def draw_step(graph: Graph, notation: Notation, colours: Mapping[str, str]) -> Figure:
-    """One step of a cell as a graph. `colours` maps forks to colours' names; its order numbers the badges."""
+    """One step of a cell as a graph. `colours` maps forks to colours' names; its order numbers the badges.
+
+    A cell of more than `MOST_STAGES` stages is not drawn: its figure is empty, and `fit` says so.
+    """
+    if len(graph.stages) > MOST_STAGES:
+        return Figure("", 0.0, 0.0, TOO_LARGE, 1.0, ())
     drawing = make_drawing(graph, notation, colours)
     legend = tuple(_legend(fork, notation) for fork in forks(graph, colours))
     figure = _figure(place(drawing), legend)
     if figure.fit == UPRIGHT:
         return figure
-    rows = split(place(drawing, wire_gap=CONTINUED + 0.2), TEXT_WIDTH / SMALLEST)
+    apart = max(label_height(wire.symbol) for wire in drawing.wires) + 0.1  # where a row ends, all are named
+    rows = split(place(drawing, apart), TEXT_WIDTH / SMALLEST)
     return replace(figure, parts=tuple(_figure(row, ()) for row in rows))
 
 
@@ -187,7 +196,7 @@ def _box(box: Box) -> list[str]:
         size = f"minimum size={_number(node.width)}mm"
     lines = [rf"\node[{_STYLES[node.kind]}, {size}] at {_point(box.x, box.y)} {{${node.label}$}};"]
     if node.caption:
-        at = _point(box.right + 0.5, box.y - 0.7)
+        at = _point(box.caption_left, box.y - ABOVE_WIRE)
         lines.append(rf"\node[cell text, anchor=south west] at {at} {{${node.caption}$}};")
     return lines
 
@@ -209,9 +218,17 @@ def split(layout: Layout, most: float) -> tuple[Layout, ...]:
 
     What goes from one row to the next has its symbol at both ends; a value without one has a letter.
     """
-    rows = max(1, math.ceil((layout.width + 20.0) / most))
-    cuts = _chosen_cuts(layout, rows)
-    letters = {}
+    fewest = max(1, math.ceil(layout.width / most))
+    rows: tuple[Layout, ...] = ()
+    for count in range(fewest, fewest + 4):
+        rows = _rows(layout, _chosen_cuts(layout, count))
+        if all(row.width <= most for row in rows):
+            break
+    return rows
+
+
+def _rows(layout: Layout, cuts: list[Cut]) -> tuple[Layout, ...]:
+    letters: dict[str, str] = {}
     for cut in cuts:
         for mark in cut.wires:
             if not mark.wire.symbol:
@@ -235,39 +252,40 @@ def _chosen_cuts(layout: Layout, rows: int) -> list[Cut]:
 def _row(layout: Layout, left: Cut | None, right: Cut | None, letters: Mapping[str, str]) -> Layout:
     """What stands between two cuts, with the values that come from the left and go on to the right."""
     low, high = left.x if left else 0.0, right.x if right else layout.width
-    coming = _continued(left, SOURCE, letters) if left else ()
-    going = _continued(right, SINK, letters) if right else ()
-    margin, rest = (max((box.node.width + 1.0 for box in side), default=0.0) for side in (coming, going))
+    coming = _continued(left, SOURCE, letters, low - STUB) if left else ()
+    going = _continued(right, SINK, letters, high + STUB) if right else ()
+    margin, rest = (max((box.node.width + STUB for box in side), default=0.0) for side in (coming, going))
     boxes = (*(box for box in layout.boxes if low < box.x < high), *coming, *going)
     paths = [piece for path in layout.paths for piece in _clipped(path, low, high)]
     heights = [y for path in paths for _, y in path.points]
-    heights += [y for box in boxes for y in (box.top - (4.0 if box.node.caption else 0.0), box.bottom)]
+    heights += [y for box in boxes for y in (min(box.top, box.caption_top), box.bottom)]
     x, y = margin - low, FRAME - min(heights)
     shift = partial(_moved, x=x, y=y)
-    return Layout(
+    return without_gaps(Layout(
         boxes=tuple(map(shift, boxes)),
         paths=tuple(replace(path, points=tuple((a + x, b + y) for a, b in path.points)) for path in paths),
         dots=tuple(shift(mark) for mark in layout.dots if low < mark.x < high),
         badges=tuple(shift(mark) for mark in layout.badges if low < mark.x < high),
         width=high - low + margin + rest,
         height=max(heights) + y + FRAME,
-        frame=(margin if left else layout.frame[0], (high if right else layout.frame[1]) + x),
+        frame=(margin - STUB if left else layout.frame[0], (high + STUB if right else layout.frame[1]) + x),
         cuts=(),
-    )
+    ))
 
 
 def _moved(item: Box | Mark, x: float, y: float) -> Box | Mark:
     return replace(item, x=item.x + x, y=item.y + y)
 
 
-def _continued(cut: Cut, kind: str, letters: Mapping[str, str]) -> tuple[Box, ...]:
-    """The symbols of the values that cross a cut, beside it."""
+def _continued(cut: Cut, kind: str, letters: Mapping[str, str], edge: float) -> tuple[Box, ...]:
+    """The symbols of the values that cross a cut, beside the edge of the row."""
     boxes = []
     for mark in cut.wires:
         label = mark.wire.symbol or letters[mark.wire.name]
-        width = label_width(label) + 1.0
-        x = mark.x - width / 2 - 0.5 if kind == SOURCE else mark.x + width / 2 + 0.5
-        boxes.append(Box(Node(f"{mark.wire.name} {kind}", kind, label, width, CONTINUED), x, mark.y))
+        width = label_width(label) + 0.8
+        x = edge - width / 2 if kind == SOURCE else edge + width / 2
+        node = Node(f"{mark.wire.name} {kind}", kind, label, width, label_height(label))
+        boxes.append(Box(node, x, mark.y))
     return tuple(boxes)
 
 
@@ -281,7 +299,12 @@ def _clipped(path: Path, low: float, high: float) -> Iterator[Path]:
     if len(points) > 1:
         ordered = _in_order(path, points)
         ends = path.ends and path.points[-1] in ordered
-        yield replace(path, points=tuple(ordered), ends=ends or ordered[-1][0] == high != path.points[-1][0])
+        goes_on = ordered[-1][0] == high != path.points[-1][0]
+        if goes_on:
+            ordered[-1] = (high + STUB, ordered[-1][1])
+        if ordered[0][0] == low != path.points[0][0]:
+            ordered[0] = (low - STUB, ordered[0][1])
+        yield replace(path, points=tuple(ordered), ends=ends or goes_on)
 
 
 def _in_order(path: Path, points: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -315,6 +338,9 @@ def draw_blocks(graph: Graph, notation: Notation, colours: Mapping[str, str]) ->
     return Figure("\n".join(lines) + "\n", width, height, fit, scale, legend)
 
 
+_Outside = tuple[Value, "Expression | None"]  # what leads to or from a block, and its gradient
+
+
 class _Blocks:
     """The geometry of the three steps."""
 
@@ -329,14 +355,16 @@ class _Blocks:
         self.loss_at_end = ends
         lags = range(self.lag, self.lag + 3)
         labels = [self.printer(Adjoint(name, lag)) for name in graph.states for lag in lags]
-        self.gap = max(14.0, max(map(label_width, labels), default=0.0) + 5.0)
-        beside = max((label_width(self.printer(Adjoint(name, lag))) for name in graph.inputs for lag in lags),
-                     default=0.0) + 7.5
-        outside = max(len(graph.inputs) + len(graph.targets), len(graph.outputs))
-        self.step_width = max(STEP_WIDTH, beside * outside)
+        self.gap = max(14.0, max(map(label_width, labels), default=0.0) + 4.0)
         self.block_height = max(16.0, STATE_PITCH * len(graph.states) + 2.0)
-        self.width = 3 * self.step_width + 4 * self.gap + 8.0
-        self.height = self.block_height + 2 * (OUTSIDE + 5.0)
+        for self.is_stacked in (False, True):  # gradients' symbols beside their wires, or below the values'
+            self.step_width = max(STEP_WIDTH, *(
+                sum(map(sum, map(self._sides, outside))) + 2.0
+                for lag in lags for outside in (self._read(lag), self._seen(lag))))
+            self.width = 3 * self.step_width + 4 * self.gap + 8.0
+            if self.width <= TEXT_WIDTH / 0.8:
+                break
+        self.height = self.block_height + 2 * self._top
 
     def lines(self) -> list[str]:
         lines = [r"\begin{tikzpicture}[cell figure]",
@@ -348,12 +376,45 @@ class _Blocks:
                 lines += self._carried(row, state, gap)
         return [*lines, r"\end{tikzpicture}"]
 
+    def _read(self, lag: int) -> list[_Outside]:
+        """What a step takes from below, and the gradients that it sends there."""
+        inputs = [(Value(name, lag), Adjoint(name, lag)) for name in self.graph.inputs]
+        return inputs + [(Value(name, lag), None) for name in self.graph.targets]
+
+    def _seen(self, lag: int) -> list[_Outside]:
+        """What a step sends upwards, and the gradients that come from there."""
+        if self.graph.loss is None:
+            return [(Value(name, lag), Outside(name, lag)) for name in self.graph.outputs]
+        return [] if self.loss_at_end and lag else [(Value(self.graph.loss, lag), ONE)]
+
+    def _sides(self, outside: _Outside) -> tuple[float, float]:
+        """The room that a wire, its symbol, and its gradient take to the left and to the right."""
+        value, gradient = outside
+        half = max(APART + 1.0, label_width(self.printer(value)) / 2 + 0.8)
+        beside = label_width(self.printer(gradient)) if gradient else 0.0
+        if self.is_stacked:
+            half = max(half, beside / 2 + 0.8)
+            return half, half
+        return half, max(half, APART + 1.9 + beside)
+
+    def _spread(self, left: float, outside: list[_Outside]) -> Iterator[tuple[float, _Outside]]:
+        """Places along the edge of a block: in its middle for one, side by side for several."""
+        rooms = [self._sides(each) for each in outside]
+        free = (self.step_width - sum(map(sum, rooms))) / (len(outside) + 1)
+        if len(outside) == 1:
+            yield left + self.step_width / 2, outside[0]
+            return
+        for (before, after), each in zip(rooms, outside):
+            left += free + before
+            yield left, each
+            left += after
+
     def _left(self, index: int) -> float:
         return self.gap + 4.0 + index * (self.step_width + self.gap)
 
     @property
     def _top(self) -> float:
-        return OUTSIDE + 5.0
+        return OUTSIDE + (10.0 if self.is_stacked else 5.0)
 
     def _block(self, index: int, step: str) -> list[str]:
         left, top, bottom = self._left(index), self._top, self._top + self.block_height
@@ -362,14 +423,9 @@ class _Blocks:
         lines = [rf"\draw[cell frame] {_point(left, top)} rectangle {_point(right, bottom)};",
                  rf"\node[cell text] at {middle} {{step ${step}$}};"]
         lag = self.lag + index
-        read = [(Value(name, lag), Adjoint(name, lag)) for name in self.graph.inputs]
-        read += [(Value(name, lag), None) for name in self.graph.targets]
-        for x, (value, gradient) in zip(_spread(left, self.step_width, len(read)), read):
+        for x, (value, gradient) in self._spread(left, self._read(lag)):
             lines += self._outside(x, bottom, 1, value, gradient)
-        seen = [(Value(name, lag), Outside(name, lag)) for name in self.graph.outputs]
-        if self.graph.loss:
-            seen = [(Value(self.graph.loss, lag), ONE)] if not self.loss_at_end or index == 2 else []
-        for x, (value, gradient) in zip(_spread(left, self.step_width, len(seen)), seen):
+        for x, (value, gradient) in self._spread(left, self._seen(lag)):
             lines += self._outside(x, top, -1, value, gradient)
         return lines
 
@@ -379,10 +435,12 @@ class _Blocks:
         colour = self.colours.get(value.name, "ink")
         lines = [_arrow("cell wire", *[(x - APART, far), (x - APART, y)][::way])]
         if gradient is not None:
-            at = _point(x + APART + 0.9, (y + far) / 2)
+            at = (x, far + way * 7.2) if self.is_stacked else (x + APART + 0.9, (y + far) / 2)
+            anchor = "center" if self.is_stacked else "west"
             lines.append(_arrow(f"cell fork={colour}", *[(x + APART, y), (x + APART, far)][::way]))
             text = self.printer(gradient)
-            lines.append(rf"\node[cell text, text={colour}, anchor=west] at {at} {{${text}$}};")
+            lines.append(
+                rf"\node[cell text, text={colour}, anchor={anchor}] at {_point(*at)} {{${text}$}};")
         lines.append(rf"\node[cell text] at {_point(x, far + way * 2.6)} {{${self.printer(value)}$}};")
         return lines
 
@@ -396,8 +454,9 @@ class _Blocks:
         value, gradient = self.printer(Value(state, lag)), self.printer(Adjoint(state, lag))
         middle = (start + end) / 2
         below, above = _point(middle, y + APART + 0.8), _point(middle, y - APART - 0.8)
-        is_fork = state in self.numbers and gap > 0
-        lines = [] if gap == 3 and self.loss_at_end else [
+        is_last = gap == 3 and self.loss_at_end  # nothing comes back from beyond the last step
+        is_fork = state in self.numbers and gap > 0 and not is_last
+        lines = [] if is_last else [
             _arrow(f"cell fork={colour}", (end, y + APART), (start + (1.5 if is_fork else 0.0), y + APART)),
             rf"\node[cell text, text={colour}, anchor=north] at {below} {{${gradient}$}};",
         ]
@@ -407,7 +466,7 @@ class _Blocks:
         ]
         if is_fork:
             lines.append(_badge_at(colour, self.numbers[state], start, y))
-        if gap == 0 or (gap == 3 and not self.loss_at_end):
+        if gap in (0, 3) and not is_last:
             x = 1.5 if not gap else self.width - 1.5
             lines.append(rf"\node[cell text] at {_point(x, y)} {{$\cdots$}};")
         return lines
@@ -415,8 +474,3 @@ class _Blocks:
 
 def _arrow(style: str, start: tuple[float, float], end: tuple[float, float]) -> str:
     return rf"\draw[{style}, ->] {_point(*start)} -- {_point(*end)};"
-
-
-def _spread(left: float, width: float, count: int) -> list[float]:
-    """Places for so many wires along the edge of a block."""
-    return [left + width * (index + 0.5) / count for index in range(count)]
