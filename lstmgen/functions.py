@@ -129,12 +129,12 @@ POINTWISE = (
               rule=r"\cos'(a)=-\sin(a)"),
     Pointwise(
         "sign", _A, ("0",), lambda m, a: m.select(">", a, 0 * a, 0 * a + 1, m.select("<", a, 0 * a, 0 * a - 1, 0 * a)),
-        "np.sign(np.real({a}))", r"\operatorname{{sign}}({a})",
+        "_sign({a})", r"\operatorname{{sign}}({a})", helper="sign",
         kink=r"the derivative of $\operatorname{sign}$ is taken to be 0 everywhere",
     ),
     Pointwise(
         "floor", _A, ("0",), lambda m, a: m.floor(a),
-        "np.floor(np.real({a}))", r"\lfloor {a}\rfloor",
+        "_floor({a})", r"\lfloor {a}\rfloor", helper="floor",
         kink=r"the derivative of $\lfloor a\rfloor$ is taken to be 0 everywhere",
     ),
     Pointwise(

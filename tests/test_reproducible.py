@@ -66,7 +66,7 @@ def test_renaming_everything_gives_the_same_text_up_to_the_names(spec_path):
     """SymPy orders symbols by name, knows some names, and a set would order by hash: none of it may show."""
     spec = load(spec_path)
     values = {item.name for item in (*spec.inputs, *spec.states, *spec.parameters, *spec.equations, *spec.targets)}
-    taken = {dim.symbol for dim in spec.dims} | {item.name for item in spec.constants} | set(PUBLIC)
+    taken = {dim.symbol for dim in spec.dims} | {item.name for item in (*spec.constants, *spec.functions)} | set(PUBLIC)
     names = renamed(values, taken | {argument for item in spec.functions for argument in item.arguments})
     text = expand(spec)
     head, body = text.split("\n", 1)

@@ -1,3 +1,3 @@
 def _fold(a, n):
     """Sums of n neighbours: what np.repeat(..., n) sends back."""
-    return a.reshape(a.shape[:-1] + (-1, n)).sum(-1)
+    return a.reshape(a.shape[:-1] + (a.shape[-1] // n, n)).sum(-1)
