@@ -333,7 +333,7 @@ class _Drafter:
         symbols = {**self.notation.symbols, value.name: _Hole("")}
         definitions = {name: body for name, body in self.notation.definitions.items() if name != value.name}
         label = Printer(replace(self.notation, symbols=symbols, definitions=definitions))(expression)
-        return "=" if label == r"\cdot" else label
+        return "=" if label == r"\cdot" else label.replace(r"\cdot^", r"(\cdot)^")
 
     def _free(self, owner: str) -> str:
         names = (f"{owner} {count}" for count in itertools.count(1))
@@ -398,7 +398,8 @@ class _Drafter:
 
     def _is_pointwise(self, name: str) -> bool:
         stage = self.graph.stage(name)
-        return self.nodes[name].kind == OPERATOR and (stage is None or not isinstance(stage.expression, Call))
+        is_algebra = stage is None or not isinstance(stage.expression, Call)
+        return is_algebra and self.nodes[name].kind in (OPERATOR, CALL)
 
 
 _LABELS = {

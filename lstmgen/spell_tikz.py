@@ -151,7 +151,7 @@ def _picture(layout: Layout) -> str:
     for box in layout.boxes:
         lines += _box(box)
     lines += [_badge(mark) for mark in layout.badges]
-    return "\n".join([*lines, r"\end{tikzpicture}"]) + "\n"
+    return "\n".join([*lines, r"\end{tikzpicture}"])  # no line after it, which would be a space
 
 
 def _path(path: Path) -> str:
@@ -335,7 +335,7 @@ def draw_blocks(graph: Graph, notation: Notation, colours: Mapping[str, str]) ->
     width, height = blocks.width, blocks.height
     fit, scale = _fit(width, height)
     legend = tuple(_legend(fork, notation) for fork in forks(graph, colours) if fork.name in graph.states)
-    return Figure("\n".join(lines) + "\n", width, height, fit, scale, legend)
+    return Figure("\n".join(lines), width, height, fit, scale, legend)
 
 
 _Outside = tuple[Value, "Expression | None"]  # what leads to or from a block, and its gradient
