@@ -307,7 +307,7 @@ class _Writer:
             return [("1", rf"\by{{$\mathcal L={total}$}}")]
         if not gradient.forks:
             zero = r"\bm 0" if gradient.shape else "0"
-            return [(zero, r"\by{nothing that it reaches counts}")]
+            return [(zero, r"\by{no gradient comes back}")]
         terms = []
         for position, fork in enumerate(gradient.forks):
             text = marked_term(fork, printer, self._at_the_end_alone(fork))
@@ -830,9 +830,9 @@ class _Writer:
         for state, gradient in carried.items():
             rest = Gradient(state, gradient.shape, gradient.through_time())
             equations.append((at_zero(Adjoint(state)) + "={}", self._terms(rest, at_zero), None))
-        told = ("An initial state is read by step 1 alone: its gradient has the branches through time and "
+        told = ("An initial state can be read by step 1 alone: its gradient has the branches through time and "
                 "no others. "
-                if one else "Initial states are read by step 1 alone: their gradients have the branches "
+                if one else "Initial states can be read by step 1 alone: their gradients have the branches "
                             "through time "
                 "and no others. ")
         blocks.append(Prose(told + f"In the module {'it is' if one else 'they are'} {_code('grads.state')}."))
