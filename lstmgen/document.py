@@ -830,11 +830,9 @@ class _Writer:
         for state, gradient in carried.items():
             rest = Gradient(state, gradient.shape, gradient.through_time())
             equations.append((at_zero(Adjoint(state)) + "={}", self._terms(rest, at_zero), None))
-        told = ("Initial states can be read by step 1 alone: their gradients have the branches through time and "
-                "no others. ")
-        if one:
-            told = ("The initial state can be read by step 1 alone: its gradient has the branches through time "
-                    "and no others. ")
+        told = "The initial state can be read by step 1 alone: its gradient has the branches through time. "
+        if not one:
+            told = "Initial states can be read by step 1 alone: they get the branches through time. "
         blocks.append(Prose(told + f"In the module {'it is' if one else 'they are'} {_code('grads.state')}."))
         blocks.append(self._display(equations))
         learned = [(state, start.name) for state, start in self.graph.initial if isinstance(start, Value)]
