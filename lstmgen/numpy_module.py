@@ -19,7 +19,7 @@ from .names import RESERVED
 from .plan import AFTER, BEFORE, LAST, LOOP, STILL, Block, Plan, Stack, block_size
 from .render import render, template_text
 from .shapes import Dim, Shape
-from .spell_numpy import Speller, is_fill
+from .spell_numpy import Spelled, Speller, is_fill
 from .spell_text import ATOM, PRODUCT, SUM, source
 
 WHOLE, EACH, FINAL, SINGLE = "whole", "each", "final", "single"  # all steps, step t, the last step, `step`
@@ -165,7 +165,7 @@ class _Module:
             adjoint(leaf) if isinstance(leaf, Adjoint) else outside(leaf))
 
     def speller(self, mode: str) -> Speller:
-        speller = Speller(self.graph.shapes, self.graph.static, self.name_of(mode))
+        speller = Speller(self.graph.shapes, self.graph.static, self.name_of(mode), all_steps=mode == WHOLE)
         speller.helpers = self.helpers
         return speller
 
@@ -251,8 +251,11 @@ class _Module:
                 if not self._hoisted(stack):
                     continue
                 name = self.bundles[("hoisted", stack)] = self.fresh(f"{stack.name}_{stack.vector.name}")
-                code = f"{name} = {self.name_of(WHOLE)(stack.vector)} @ {stack.name}.T" + self._bias_with(block, stack)
-                lines.append(Line(code, f"for all steps at once: {', '.join(f.stage for f in stack.factors)}"))
+                lines.append(Line(f"{name} = {self._product(stack, WHOLE)}",
+                                  f"for all steps at once: {', '.join(f.stage for f in stack.factors)}"))
+                bias = self._bias_with(block, stack)
+                if bias:
+                    lines.append(Line(f"{name} += {bias.removeprefix(' + ')}"))
         return lines
 
     def _bias_with(self, block: Block, stack: Stack) -> str:
@@ -289,7 +292,8 @@ class _Module:
     def _product(self, stack: Stack, mode: str) -> str:
         if mode == EACH and ("hoisted", stack) in self.bundles:
             return self.bundles[("hoisted", stack)] + "[t]"
-        return f"{self.name_of(mode)(stack.vector)} @ {stack.name}.T"
+        speller = self.speller(mode)
+        return speller.product(speller.spell(stack.vector), f"{stack.name}.T").text
 
     def _products_of(self, stage: Stage, mode: str) -> list[Line]:
         """Stacks whose vector has just been computed."""
@@ -462,7 +466,8 @@ class _Module:
             low, high = self._extent(block, stack)
             extent = f"{_code(low, tight=True)}:{_code(high, tight=True)}"
             index = f"[t, :, {extent}]" if mode == EACH else f"[..., {extent}]"
-        return f"{name}{index} @ {stack.name}"
+        gradient = Spelled(f"{name}{index}", ATOM, 1, True)
+        return self.speller(mode).product(gradient, stack.name).text
 
     def _extent(self, block: Block, stack) -> tuple[Dim, Dim]:
         low = Dim()

@@ -45,8 +45,11 @@ class Spelled:
 class Speller:
     """Spells expressions for one place in the module; `name_of` says what a value is called there."""
 
-    def __init__(self, shapes: Mapping[str, Shape], static: frozenset[str], name_of: Callable[[Leaf], str]):
+    def __init__(
+        self, shapes: Mapping[str, Shape], static: frozenset[str], name_of: Callable[[Leaf], str], all_steps: bool
+    ):
         self.shapes, self.static, self.name_of = shapes, static, name_of
+        self.all_steps = all_steps  # whether what moves has a time axis before the batch's
         self.helpers: set[str] = set()  # names of the helpers that the code calls
 
     def __call__(self, expression: Expression) -> str:
@@ -128,10 +131,17 @@ class Speller:
                 matrix, transposed = self.spell(plain), False
         if not matrix.moving:
             right = matrix.inside(ATOM) + ("" if transposed else ".T")
-            return Spelled(f"{vector.inside(PRODUCT)} @ {right}", PRODUCT, 1, vector.moving)
+            return self.product(vector, right)
         if transposed:  # a row times the matrix
             return Spelled(f"({vector.inside(ATOM)}[..., None, :] @ {matrix.inside(POWER)})[..., 0, :]", ATOM, 1, True)
         return Spelled(f"({matrix.inside(PRODUCT)} @ {vector.inside(ATOM)}[..., None])[..., 0]", ATOM, 1, True)
+
+    def product(self, vector: Spelled, matrix: str) -> Spelled:
+        """A vector, as a row, times a matrix that stands still."""
+        if self.all_steps and vector.moving:
+            self.helpers.add("at_once")
+            return Spelled(f"_at_once({vector.text}, {matrix})", ATOM, 1, True)
+        return Spelled(f"{vector.inside(PRODUCT)} @ {matrix}", PRODUCT, 1, vector.moving)
 
     # ------------------------------------------------------------------ calls
 
