@@ -1,7 +1,7 @@
 # `make help` lists the targets. What they need is Python 3.10 or newer, git and make; the rest they fetch.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tex demo test generated check-generated references wheel clean
+.PHONY: help venv tex demo test audit-long generated check-generated references wheel clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -71,6 +71,11 @@ demo: venv tex  ## a peephole LSTM: module, derivation, PDF; then a character mo
 test: venv tex  ## all tests
 	@$(BIN)/ruff check --quiet --output-format concise .; style=$$?; \
 	$(BIN)/python -m pytest -q -n auto && exit $$style
+
+# About an hour on two cores; COUNT claims of each kind for each spec.
+COUNT ?= 60
+audit-long: venv  ## audits thousands of true claims and of mutated ones
+	@PYTHONPATH=. $(BIN)/python tests/rewriting.py $(COUNT)
 
 generated: venv  ## rebuilds generated/ from specs/
 	@$(BUILD) specs/*.yaml -o generated --force

@@ -9,9 +9,9 @@ A function is called as `FUNCTION(params, x, state, dy, dstate)` and answers a d
   where the spec has a loss, the target instead;
 * `dstate`: a dict of the gradients that arrive at the last states.
 
-The answer holds, under the spec's names or with `d_` before them, gradients of parameters, of inputs (T, B, D)
-and of initial states (B, H); and, if one likes, of any other value at every step, (T, B, ...). What is not
-there is not compared.
+The answer holds, under the spec's names or with `d_` before them, gradients of parameters, of inputs
+(T, B, D) and of initial states (B, H); and, if one likes, of any other value at every step, (T, B, ...).
+What is not there is not compared.
 
 What differs is explained by trying: our own gradients with a branch cut or altered, until they are theirs.
 The function is a stranger's code. It runs in a process of its own, with a time limit, and only if asked for.
@@ -58,7 +58,8 @@ def group(name):
     return {key[len(name) + 1:]: given[key] for key in given.files if key.startswith(name + ":")}
 def one(arrays):
     return next(iter(arrays.values())) if len(arrays) == 1 else arrays
-found = getattr(module, function)(group("params"), one(group("x")), group("state"), one(group("dy")), group("dstate"))
+backward = getattr(module, function)
+found = backward(group("params"), one(group("x")), group("state"), one(group("dy")), group("dstate"))
 if hasattr(found, "_asdict"):
     found = found._asdict()
 np.savez(target, **{str(name): np.asarray(array) for name, array in dict(found).items()})
@@ -258,7 +259,10 @@ def _loaded(path: Path) -> dict[str, np.ndarray]:
 
 
 def read_arrays(path: str | Path, graph: Graph) -> tuple[Data, dict[str, np.ndarray], dict[str, int]]:
-    """Data and gradients of an .npz file: parameters and inputs by name, `state.h`, `dy`, `dstate.h`, `d_NAME`."""
+    """Data and gradients of an .npz file.
+
+    Parameters and inputs are by their names; then `state.h`, `dy`, `dstate.h`, and the gradients `d_NAME`.
+    """
     arrays = _loaded(Path(path))
     theirs = {name: array for name, array in arrays.items() if name.startswith("d_")}
 
@@ -489,7 +493,7 @@ class Comparer:
                 straight = Edit(instead=self._straight(fork))
                 yield (
                     (
-                        f"the gradient goes through {self.spelling(Value(fork.reader))} as if it were the identity "
+                        f"the gradient goes through {self.spelling(Value(fork.reader))} unchanged "
                         f"(straight through), on the branch of {self._told(fork)}"
                     ),
                     {id(fork): straight},
@@ -519,14 +523,14 @@ class Comparer:
         static = [fork for fork in forks if fork.over_time]
         for cut, kept in (("not first", "the first step"), ("not last", "the last step")):
             yield (
-                f"the gradients of the parameters hold {kept} alone: they are set, not added up, over the steps "
+                f"the gradients of the parameters hold {kept} alone: they are set, not added up, over steps "
                 "(= for +=)",
                 {id(fork): Edit(cut=cut) for fork in static},
                 "",
             )
             own = [fork for fork in static if fork.target in self.differing]
             yield (
-                f"the gradients of {', '.join(self.differing)} hold {kept} alone: they are set, not added up, "
+                f"the gradients of {', '.join(self.differing)} hold {kept} alone: set, not added up, "
                 "over the steps (= for +=)",
                 {id(fork): Edit(cut=cut) for fork in own},
                 "",
@@ -562,15 +566,15 @@ class Comparer:
         reads_back = [fork for fork in forks if fork.over_time and _reads_before(fork.term)]
         edits = {id(fork): Edit(cut="first") for fork in reads_back}
         yield (
-            "the boundary at the first step: the terms of the parameters that read an initial state are missing",
+            "the boundary at the first step: what the parameters owe to the initial states is missing",
             edits,
             "",
         )
         for state in self.graph.states:
             own = [fork for fork in reads_back if _reads_before(fork.term, state)]
             yield (
-                f"the boundary at the first step: the terms of the parameters that read the initial {state} are "
-                "missing",
+                f"the boundary at the first step: what the parameters owe to the initial {state} "
+                "is missing",
                 {id(fork): Edit(cut="first") for fork in own},
                 "",
             )

@@ -345,6 +345,50 @@ def explain(spec, name) -> None:
         raise Refused(str(error)) from None
 
 
+@main.command(epilog="Example:  lstmgen diff peephole_lstm lstm")
+@click.argument("first", metavar="SPEC")
+@click.argument("second", metavar="SPEC")
+def diff(first, second) -> None:
+    """What one cell's derivative has that the other's has not: stages, forks, terms."""
+    from .comparison import compare, comparison_text
+    from .pipeline import derive, load
+
+    cells = [derive(load(_existing(spec))) for spec in (first, second)]
+    click.echo(comparison_text(compare(*cells), _has_symbols(), _width()))
+
+
+@main.command(epilog="Example:  lstmgen flow lstm gru -o fading.svg")
+@click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
+@click.option("-o", "--out", metavar="FILE", type=click.Path(dir_okay=False), help="Draw it, too: png, svg or pdf.")
+@click.option("--force", is_flag=True, help="Overwrite FILE even if it is no figure of lstmgen's.")
+def flow(specs, out, force) -> None:
+    """How the gradient fades: the norm of a state's derivative over the lag.
+
+    Along the direct path alone and along all paths, beside a simple RNN of the same size.
+    """
+    from .charts import FORMATS, NoPicture
+
+    path = Path(out) if out else None
+    if path and path.suffix[1:].lower() not in FORMATS:
+        raise Refused(f"'{out}' ends in none of .{', .'.join(FORMATS)}: the ending says what is drawn")
+    from .flow import REFERENCE, flow_text, measure, write_figure
+
+    paths = [_existing(spec) for spec in specs]
+    names = _names_of(paths)
+    if REFERENCE not in names:
+        paths.append(_existing(REFERENCE))
+    cells = [measure(spec) for spec in paths]
+    click.echo(flow_text(cells, _has_symbols(), _width()))
+    if path is None:
+        return
+    try:
+        write_figure(path, [fading for _, fading in cells], force)
+    except NoPicture as error:
+        click.echo(f"error: no figure: {error}", err=True)
+        sys.exit(1)
+    click.echo(f"wrote {path}")
+
+
 @main.command(epilog="Example:  lstmgen expand lstm > my_cell.yaml")
 @click.argument("spec")
 def expand(spec) -> None:
@@ -405,3 +449,85 @@ def _width() -> int:
     from shutil import get_terminal_size
 
     return min(max(get_terminal_size((100, 24)).columns, 60), 100)
+
+
+@main.command(epilog="Example:  lstmgen audit audits/notes_hats.yaml")
+@click.argument("claims", metavar="CLAIMS|SPEC")
+@click.option("--module", "target", metavar="FILE.py:FUNCTION",
+              help="Run this backward function of a SPEC's cell. It is a stranger's code.")
+@click.option("--arrays", metavar="FILE.npz", help="Hold these numbers against those of a SPEC's cell.")
+@click.option("--json", "as_json", is_flag=True, help="Everything, for machines.")
+@click.option("--pdf", is_flag=True, help="Write a report, NAME.audit.tex and NAME.audit.pdf.")
+@click.option("-o", "--out", default=".", show_default=True, type=click.Path(file_okay=False),
+              help="Folder of the report.")
+@click.option("--strict", is_flag=True, help="Status 1 for what holds only under a condition, too.")
+@click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(0.1, 3600),
+              help="Time limit of --module.")
+def audit(claims, target, arrays, as_json, pdf, out, strict, seconds) -> None:
+    """Hold a hand-written derivation, or code, or its numbers, against the true gradients.
+
+    CLAIMS is a file of equations. With --module or --arrays it is a SPEC instead. Status 0: nothing is
+    wrong; 1: something is; 2: a file that cannot be read. docs/audit.md says what claims are and how a
+    function is called.
+    """
+    if target or arrays:
+        if pdf or (target and arrays):
+            raise click.UsageError("--module, --arrays and --pdf exclude each other")
+        sys.exit(_audit_code(claims, target, arrays, as_json, seconds))
+    import json
+
+    from .audit import HOLDS, audit_file
+    from .report import as_json as report_json
+    from .report import lines
+
+    audited = audit_file(claims)
+    click.echo(json.dumps(report_json(audited), indent=2) if as_json else "\n".join(lines(audited)))
+    holds = all(each.verdict == HOLDS for each in audited.judgements) if strict else audited.holds
+    status = 0 if holds else 1
+    if pdf:
+        status = max(status, _audit_report(audited, claims, Path(out), quiet=as_json))
+    sys.exit(status)
+
+
+def _audit_code(spec: str, target: str | None, arrays: str | None, as_json: bool, seconds: float) -> int:
+    import json
+
+    from .audit_code import ForeignError, audit_arrays, audit_module, split_target
+    from .graph import build_graph
+    from .spec import load
+
+    graph = build_graph(load(_existing(spec)))
+    try:
+        if target:
+            path, function = split_target(target)
+            click.echo(f"running {function} of {path}, which is not lstmgen's code, in a process of its own "
+                       f"for at most {seconds:g} s", err=True)
+            found = audit_module(graph, path, function, seconds)
+        else:
+            found = audit_arrays(graph, arrays)
+    except ForeignError as error:
+        click.echo(f"error: {error}", err=True)
+        return 2
+    click.echo(json.dumps(found.as_json(), indent=2) if as_json else "\n".join(found.lines()))
+    return 0 if found.holds else 1
+
+
+def _audit_report(audited, claims: str, out: Path, quiet: bool) -> int:
+    """The LaTeX report, and its PDF where there is TeX."""
+    from .files import stamp, write_outputs
+    from .report import latex
+    from .tex import TexError, compile_pdf
+
+    name = f"{Path(claims).stem}.audit"
+    text = stamp(latex(audited), "%")
+    outputs, failure = {f"{name}.tex": text.encode("utf-8")}, ""
+    try:
+        outputs[f"{name}.pdf"] = compile_pdf(text, {}).pdf
+    except TexError as error:
+        failure = str(error)
+    write_outputs(out, outputs, force=False)
+    if not quiet:
+        click.echo(f"wrote {'  '.join(str(out / file) for file in outputs)}")
+    if failure:
+        click.echo(f"error: no PDF: {failure}", err=True)
+    return 1 if failure else 0

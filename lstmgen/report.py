@@ -141,7 +141,6 @@ _FORMS = (SUM_T, VIA, PARTIAL, TOTAL)
 
 _HEAD = r"""\documentclass[11pt,a4paper]{scrartcl}
 \pdftrailerid{}\pdfsuppressptexinfo=-1
-\usepackage[T1]{fontenc}
 \usepackage[a4paper,margin=27mm]{geometry}
 \usepackage{amsmath,amssymb,mathtools,bm,xcolor,graphicx}
 \definecolor{good}{HTML}{2F6B2F}
@@ -155,7 +154,8 @@ _HEAD = r"""\documentclass[11pt,a4paper]{scrartcl}
   \ifdim\wd\linebox>\linewidth\resizebox{\linewidth}{!}{\usebox{\linebox}}\else\usebox{\linebox}\fi}
 \newcommand{\struck}[1]{\sbox{\linebox}{\fitted{#1}}%
   \rlap{\textcolor{bad}{\rule[.55ex]{\wd\linebox}{.7pt}}}\usebox{\linebox}}
-\newcommand{\claim}[2]{\par\addvspace{1.1\baselineskip}\noindent{\bfseries\ttfamily #1}\quad #2\par\nopagebreak}
+\newcommand{\claim}[2]{%
+  \par\addvspace{1.1\baselineskip}\noindent{\bfseries\ttfamily #1}\quad #2\par\nopagebreak}
 \newcommand{\say}[1]{\par\noindent\hspace*{1.2em}\parbox{\dimexpr\linewidth-1.2em}{\small #1}\par}
 \newcommand{\equationline}[1]{\par\nopagebreak\medskip\noindent #1\par\medskip}
 \setlength{\parindent}{0pt}
@@ -221,7 +221,7 @@ def _told(judgement: Judgement, printer: _ClaimPrinter) -> list[str]:
             rf"\equationline{{\fitted{{\textcolor{{good}}{{{_left(judgement, left, printer)}={right}}}}}}}"
         )
     for finding in judgement.findings:
-        parts.append(rf"\say{{{escape(finding.sentence[:1].upper() + finding.sentence[1:])}.}}")
+        parts.append(rf"\say{{{escape(finding.sentence)}.}}")
     if judgement.example is not None:
         parts.append(rf"\say{{\color{{aside}}{escape(example_text(judgement.example))}}}")
     if claim.note:

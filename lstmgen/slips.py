@@ -138,7 +138,7 @@ class _Maker:
                         1.5,
                         "straight",
                         put(branch),
-                        f"the gradient passes as if there were no choice, straight through: {self.spell(node)}",
+                        f"the gradient goes straight through, where it has to choose: {self.spell(node)}",
                     )
             case Call(function="sum", arguments=(argument,)):
                 yield Slip(
@@ -285,7 +285,7 @@ class _Maker:
                 )
 
     def _before_activation(self, leaf: Value) -> Iterator[Slip]:
-        """A value in place of which its pre-activation stands, or to which the activation is applied again."""
+        """A value in place of which its argument stands, or to which the activation is applied again."""
         stage = self.graph.stage(leaf.name)
         match stage.expression if stage else None:
             case Call(function=function, arguments=(Value() as argument,)) if function in ACTIVATIONS:

@@ -281,7 +281,9 @@ def opened_as_claimed(
                 (
                     leaf
                     for leaf in gradients_of(term.expression)
-                    if isinstance(leaf, Adjoint) and leaf not in mentioned and (leaf.lag <= first or leaf.lag > ABSOLUTE // 2)
+                    if isinstance(leaf, Adjoint)
+                    and leaf not in mentioned
+                    and (leaf.lag <= first or leaf.lag > ABSOLUTE // 2)
                 ),
                 None,
             )

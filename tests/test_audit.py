@@ -1,0 +1,404 @@
+"""Audits: verdicts and their explanations, the gallery, code and arrays, the report, what may be claimed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rewriting
+from click.testing import CliRunner
+
+from lstmgen import claims, report
+from lstmgen.audit import GIVEN, HOLDS, WRONG, audit
+from lstmgen.audit_code import STEPS, ForeignError, audit_arrays, audit_module, draw, run_function
+from lstmgen.chain import derive
+from lstmgen.cli import main
+from lstmgen.errors import SpecError
+from lstmgen.expressions import Adjoint, Value
+from lstmgen.graph import build_graph
+from lstmgen.interpret import Floats, Interpreter
+from lstmgen.pipeline import load
+from lstmgen.points import choose_sizes
+from lstmgen.resources import find_spec
+from lstmgen.scene import Scene, Setting
+
+ROOT = Path(__file__).parent.parent
+GALLERY = sorted((ROOT / "audits").glob("*.yaml"))
+
+
+def judged(spec: str, *pairs: tuple[str, str], names: str = "", steps: int = 4):
+    """Judgements of claims that are given as pairs."""
+    lines = [f"spec: {spec}", f"steps: {steps}", *([f"names: {names}"] if names else []), "claims:"]
+    lines += [f"  - {json.dumps(left)}: {json.dumps(right)}" for left, right in pairs]
+    return audit(claims.read("\n".join(lines) + "\n")).judgements
+
+
+@cache
+def audited_file(path: Path):
+    return audit(claims.load(path))
+
+
+def one(spec: str, left: str, right: str, **more):
+    return judged(spec, (left, right), **more)[0]
+
+
+# ---------------------------------------------------------------- the gallery
+
+
+@pytest.mark.parametrize("path", GALLERY, ids=lambda path: path.stem)
+def test_every_claim_of_the_gallery_gets_the_verdict_that_is_due(path):
+    audited = audited_file(path)
+    assert audited.judgements
+    for judgement in audited.judgements:
+        assert judgement.claim.expect is not None
+        assert judgement.verdict == judgement.claim.expect, report.verdict_line(judgement)
+        if judgement.verdict == WRONG:
+            assert judgement.findings and judgement.correct
+
+
+def test_the_gallery_holds_the_known_mistakes():
+    assert len([path for path in GALLERY if path.stem.startswith("known_")]) >= 10
+
+
+def test_the_docs_speak_of_every_audit_of_the_gallery():
+    text = (ROOT / "docs" / "audit.md").read_text(encoding="utf-8")
+    assert [path.name for path in GALLERY if path.name not in text] == []
+
+
+# ---------------------------------------------------------------- verdicts
+
+
+@pytest.mark.parametrize(
+    "left, right",
+    [
+        ("d_c", "d_h * o * (1 - tanh(c) ** 2) + d_c[t+1] * f[t+1]"),
+        ("d_c", "d_h * o * (1 - tanh(c)) * (1 + tanh(c)) + f[t+1] * d_c[t+1]"),
+        ("d_c", "d_h * o * (1 - (2 * sigmoid(2 * c) - 1) ** 2) + d_c[t+1] * (1 - sigmoid(-f_pre[t+1]))"),
+        ("d_i_pre", "d_i * sigmoid(i_pre) * sigmoid(-i_pre)"),
+        ("d_i_pre", "d_c * z * i - d_c * z * i ** 2"),
+        ("d_h", "dy + via(d_h, t+1)"),
+        ("d_h", "dy_h + via(d_h, i[t+1]) + via(d_h, f_pre[t+1]) + via(d_h, z[t+1]) + via(d_h, o[t+1])"),
+        ("d_c[t-1]", "via(d_c[t-1], h[t-1]) + d_c * f"),
+        ("d_W_f", "outer(d_f_pre, x)"),
+        ("d_W_f", "transpose(outer(x, d_f_pre))"),
+        ("sum_t(d_W_f)", "sum_t(outer(d_f_pre, x))"),
+        ("d_W_f", "sum_t(outer(d_f_pre, x))"),
+        ("sum_t(d_b_f)", "d_f_pre[1] + d_f_pre[2] + d_f_pre[T-1] + d_f_pre[T]"),
+        ("sum_t(d_R_f)", "outer(d_f_pre[1], h[0]) + sum_t(outer(d_f_pre, h[t-1]), 2, T)"),
+        ("d_c[0]", "d_c[1] * f[1]"),
+        ("d_c[T]", "d_h[T] * o[T] * (1 - tanh(c[T]) ** 2)"),
+        ("partial(c[t+1], c)", "f[t+1]"),
+        ("partial(c[t+1], c)", "diag(f[t+1])"),
+        ("partial(h, c)", "o * (1 - tanh(c) ** 2)"),
+        ("partial(f_pre, h[t-1])", "R_f"),
+        ("partial(f, h[t-1])", "diag(f * (1 - f)) @ R_f"),
+        ("total(h, f_pre)", "total(h, c) * total(c, f_pre)"),
+        ("d_f_pre", "d_c * total(c, f_pre)"),
+        ("h", "o * tanh(c)"),
+        ("d_x", "transpose(W_i) @ d_i_pre + transpose(W_f) @ d_f_pre + via(d_x, z) + via(d_x, o)"),
+    ],
+)
+def test_what_is_true_holds_however_it_is_written(left, right):
+    judgement = one("lstm", left, right)
+    assert judgement.verdict == HOLDS, judgement.findings
+
+
+@pytest.mark.parametrize(
+    "spec, left, right, given",
+    [
+        ("lstm", "d_c", "d_h * o * (1 - tanh(c) ** 2)", "the last step"),
+        ("lstm", "d_h", "dy", "within the step"),
+        ("lstm", "d_c", "d_c[t+1] * f[t+1]", "the branch into the next step alone"),
+        ("peephole_lstm", "d_c", "d_h * o * (1 - tanh(c) ** 2) + d_c[t+1] * f[t+1]", "no peepholes"),
+        ("peephole_lstm", "d_c", "d_h * o * (1 - tanh(c) ** 2)", "the branch through h alone"),
+        ("lstm", "sum_t(d_R_f)", "sum_t(outer(d_f_pre[t+1], h))", "zero initial states"),
+        ("lstm", "sum_t(d_R_f)", "sum_t(outer(d_f_pre, h[t-1]), 2, T)", "zero initial states"),
+        ("ng_lstm_last", "d_a", "via(d_a, t+1)", "into the next step alone"),
+        ("ng_lstm_last", "d_a", "a - target", "the last step"),
+        ("lstm", "total(c[t+1], c)", "f[t+1]", "the direct path alone"),
+        ("lstm", "partial(f_pre, h[t-1])", "transpose(R_f)", "transposed layout"),
+    ],
+)
+def test_what_is_true_under_a_condition_holds_given_it(spec, left, right, given):
+    judgement = one(spec, left, right)
+    assert judgement.verdict == GIVEN, judgement.findings
+    assert given in judgement.given
+
+
+@pytest.mark.parametrize(
+    "left, right, kind, words",
+    [
+        ("d_c", "d_h * o * (1 - tanh(c) ** 2) + f[t+1]", "off", "upstream gradient is missing"),
+        ("d_c", "d_h * o * (1 - tanh(c)) + d_c[t+1] * f[t+1]", "off", "the square is missing"),
+        ("d_c", "d_h * o * (1 - tanh(c) ** 2) - d_c[t+1] * f[t+1]", "off", "the sign is wrong"),
+        ("d_c", "d_h * o * (1 - tanh(c) ** 2) + d_c[t+1] * f", "off", "the step is wrong: f[t+1]"),
+        ("d_c", "d_h * o * (1 - tanh(c) ** 2) * d_c[t+1] * f[t+1]", "off", "the rule of the fork is a sum"),
+        ("d_f", "d_c * c", "off", "c[t-1] belongs there, not c"),
+        ("d_f_pre", "d_f * f_pre * (1 - f_pre)", "off", "written in its argument f_pre"),
+        ("d_f_pre", "d_f", "off", "the derivative of the sigmoid is missing"),
+        ("d_f_pre", "3 * d_f * f * (1 - f)", "off", "the factor 3"),
+        ("d_z_pre", "d_z * (1 - tanh(z) ** 2)", "off", "tanh is applied twice"),
+        ("d_W_f", "outer(d_f, x)", "off", "the derivative of the activation is missing"),
+        ("d_W_f", "outer(x, d_f_pre)", "off", "transposed"),
+        ("d_W_f", "d_f_pre * x", "off", "outer product"),
+        ("d_R_f", "outer(d_f_pre, h)", "off", "h[t-1] belongs there"),
+        ("d_f", "d_c * c[t-1] + d_h", "extra", "does not belong there"),
+        ("d_x", "W_i @ d_i_pre", "off", ""),
+        ("sum_t(d_b_f)", "d_f_pre[1]", "missing", "the share of step 2 is missing"),
+        ("d_h", "dy + transpose(R_i) @ d_i_pre[t+1] + transpose(R_f) @ d_f_pre[t+1] + R_z @ d_z_pre[t+1]"
+                " + transpose(R_o) @ d_o_pre[t+1]", "off", "the transposition is missing"),
+        ("d_h", "dy + transpose(R_i) @ d_i_pre[t+1] + transpose(R_f) @ d_f_pre[t+1]"
+                " + transpose(R_z) @ d_z_pre[t+1]",
+         "missing", "through o[t+1], in the next step, is missing"),
+    ],
+)
+def test_what_is_wrong_is_explained(left, right, kind, words):
+    judgement = one("lstm", left, right)
+    assert judgement.verdict == WRONG
+    assert any(words in finding.sentence for finding in judgement.findings), judgement.findings
+    if words:
+        assert judgement.findings[0].kind == kind
+        assert words in judgement.findings[0].sentence
+
+
+def test_the_correct_equation_is_in_the_sources_names():
+    names = "{a: h, Gamma_f: f, cell: c}"
+    judgement = one("lstm", "d_cell", "d_a * o * (1 - tanh(cell) ** 2) + Gamma_f[t+1]", names=names)
+    assert judgement.correct == "d_cell = d_a * o * (1 - tanh(cell) ** 2) + d_cell[t+1] * Gamma_f[t+1]"
+    assert one("lstm", "d_Gamma_f_pre", "d_Gamma_f * Gamma_f * (1 - Gamma_f)", names=names).verdict == HOLDS
+
+
+def test_the_example_gives_both_values_and_what_they_come_from():
+    example = one("lstm", "d_f", "d_c * c").example
+    values = dict(example.values)
+    assert example.claimed == pytest.approx(values["d_c"] * values["c"])
+    assert example.true != pytest.approx(example.claimed)
+
+
+def test_a_gradient_that_is_zero_beside_rounding_is_zero():
+    assert one("slstm", "d_m", "0").verdict == HOLDS  # for the output alone, m cancels
+
+
+def test_choices_are_looked_at_from_both_sides():
+    path = ROOT / "audits" / "cells" / "lstm_clipped.yaml"
+    text = f"spec: {path}\nclaims:\n  d_s: d_c\n"
+    assert audit(claims.read(text)).judgements[0].verdict == WRONG
+
+
+def test_a_scene_has_the_true_gradients():
+    graph = build_graph(load("peephole_lstm"))
+    sizes = choose_sizes(graph, 2)
+    scene = Scene(derive(graph), Setting(3, 1, sizes, seed=3))
+    interpreter = Interpreter(graph.spec, sizes, Floats(), leading=1)
+
+    def objective(parameters) -> float:
+        inputs = [{"x": scene.leaf(Value("x"), step)} for step in (1, 2, 3)]
+        run = interpreter.run(parameters, inputs, scene.values[0])
+        return sum(float((scene.weights["h", step + 1] * run.outputs[step]["h"]).sum()) for step in range(3))
+
+    parameters = {name: scene.fixed[name] for name in graph.parameters}
+    for name in ("R_f", "p_i", "b_o"):
+        moved = []
+        for sign in (1, -1):
+            changed = np.array(parameters[name])
+            changed.flat[0] += sign * 1e-6
+            moved.append(objective(parameters | {name: changed}))
+        assert scene.total(name).flat[0] == pytest.approx((moved[0] - moved[1]) / 2e-6, rel=1e-5)
+    assert not scene.leaf(Adjoint("c"), 4).any()
+
+
+# ---------------------------------------------------------------- true claims in every dress, and mutations
+
+
+@pytest.mark.parametrize("name", ["peephole_lstm", "gru", "stacked_lstm", "slstm"])
+def test_no_true_claim_is_called_wrong_and_no_mutation_goes_by(name):
+    said = []
+    found = rewriting.measure(find_spec(name), 2 if name == "slstm" else 6, seed=1, say=said.append)
+    assert found.true and found.mutated
+    assert not found.called_wrong, said
+    assert not found.missed, said
+    assert found.unnamed <= 2, said
+
+
+# ---------------------------------------------------------------- files that cannot be read
+
+
+@pytest.mark.parametrize(
+    "text, place, words",
+    [
+        ("claims:\n  d_c: d_h\n", "1:1", "'spec:' is missing"),
+        ("spec: lstm\n", "1:1", "'claims:' is missing"),
+        ("spec: nowhere\nclaims:\n  d_c: d_h\n", "1:7", "no packaged spec"),
+        ("spec: lstm\nclaims:\n  d_c: d_h * nope\n", "3:14", "there is no 'nope'"),
+        ("spec: lstm\nclaims:\n  d_nope: d_h\n", "3:3", "the spec has no 'nope'"),
+        ("spec: lstm\nclaims:\n  d_c: d_c_pre\n", "3:8", "no single call"),
+        ("spec: lstm\nclaims:\n  d_c: d_h +\n", "3:", "error"),
+        ("spec: lstm\nclaims:\n  d_c: W_f[t-1] @ d_h\n", "3:8", "does not change over time"),
+        ("spec: lstm\nclaims:\n  d_c: d_h[9]\n", "3:11", "there is no step 9"),
+        ("spec: lstm\nclaims:\n  d_c: d_h[t+7]\n", "3:8", "7 steps ahead"),
+        ("spec: lstm\nclaims:\n  d_c + d_h: d_h\n", "3:3", "nothing that can be claimed"),
+        ("spec: lstm\nnames: {d_a: h}\nclaims:\n  d_c: d_h\n", "2:9", "cannot be a name"),
+        ("spec: lstm\nnames: {a: q}\nclaims:\n  d_c: d_h\n", "2:12", "the spec has no 'q'"),
+        ("spec: lstm\nsteps: 99\nclaims:\n  d_c: d_h\n", "2:8", "from 2 to 8"),
+        ("spec: lstm\nclaims:\n  via(d_c, x): d_h\n", "3:3", "the equation that reads"),
+        ("spec: lstm\nclaims: []\n", "2:9", "no claim"),
+        ("spec: lstm\nclaims:\n  d_c: {is: d_h, expect: maybe}\n", "3:26", "one of holds"),
+        ("spec: lstm\nwhat: 1\nclaims:\n  d_c: d_h\n", "2:1", "unknown key"),
+        ("- 1\n", "1:1", "must be a mapping"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said_at_its_place(text, place, words):
+    with pytest.raises(SpecError) as caught:
+        claims.read(text, "c.yaml")
+    assert words in str(caught.value)
+    assert str(caught.value).startswith(f"c.yaml:{place}")
+
+
+# ---------------------------------------------------------------- the command
+
+
+def run(*arguments: str):
+    return CliRunner().invoke(main, ["audit", *arguments])
+
+
+def test_the_status_says_whether_something_is_wrong(tmp_path):
+    good, given, bad, broken = (tmp_path / f"{name}.yaml" for name in ("good", "given", "bad", "broken"))
+    good.write_text("spec: lstm\nclaims:\n  d_o: d_h * tanh(c)\n")
+    given.write_text("spec: lstm\nclaims:\n  d_h: dy\n")
+    bad.write_text("spec: lstm\nclaims:\n  d_o: d_h * c\n")
+    broken.write_text("spec: lstm\nclaims:\n  d_o: d_h *\n")
+    assert run(str(good)).exit_code == 0
+    assert "d_o: holds\n" in run(str(good)).output
+    assert run(str(given)).exit_code == 0
+    assert run(str(given), "--strict").exit_code == 1
+    assert "d_h: holds given t = T" in run(str(given)).output
+    assert run(str(bad)).exit_code == 1
+    assert "d_o: wrong\n" in run(str(bad)).output
+    assert run(str(broken)).exit_code == 2
+    assert run(str(tmp_path / "none.yaml")).exit_code == 2
+
+
+def test_json_is_json(tmp_path):
+    file = tmp_path / "claims.yaml"
+    file.write_text("spec: lstm\nclaims:\n  d_o: d_h * c\n  d_i: d_c * z\n")
+    result = run(str(file), "--json")
+    told = json.loads(result.stdout)
+    assert result.exit_code == 1 and told["holds"] is False
+    assert [claim["verdict"] for claim in told["claims"]] == ["wrong", "holds"]
+    assert told["claims"][0]["findings"][0]["kind"] == "off"
+    assert told["claims"][0]["line"] == 3
+
+
+@pytest.mark.parametrize("path", GALLERY, ids=lambda path: path.stem)
+def test_every_report_is_latex(path):
+    text = report.latex(audited_file(path))
+    assert text.startswith(r"\documentclass") and text.endswith("\\end{document}\n")
+    assert text.isascii()
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no TeX")
+def test_a_report_compiles_and_strikes_the_wrong_line(tmp_path):
+    result = run(str(ROOT / "audits" / "notes_hats.yaml"), "--pdf", "-o", str(tmp_path))
+    assert result.exit_code == 1
+    assert (tmp_path / "notes_hats.audit.pdf").read_bytes().startswith(b"%PDF")
+    assert r"\struck{" in (tmp_path / "notes_hats.audit.tex").read_text()
+
+
+# ---------------------------------------------------------------- code and numbers
+
+RNN = '''
+import numpy as np
+
+def backward(params, x, state, dy, dstate, {arguments}):
+    W, R, b = params["W_h"], params["R_h"], params["b_h"]
+    h, hs = {start}, []
+    hs.append(h)
+    for x_t in x:
+        h = np.tanh(x_t @ W.T + h @ R.T + b)
+        hs.append(h)
+    grads = {{"W_h": 0 * W, "R_h": 0 * R, "b_h": 0 * b, "x": 0 * x}}
+    dh = {final}
+    for t in reversed(range(len(x))):
+        dh = dh + dy[t]
+        da = dh * {derivative}
+        grads["W_h"] {add} da.T @ x[t]
+        grads["R_h"] {add} da.T @ {before}
+        grads["b_h"] {add} da.sum(0)
+        grads["x"][t] = da @ W
+        dh = {back}
+    return grads | {{"h": dh}}
+'''
+RIGHT = {
+    "arguments": "**_", "start": "state['h']", "final": "dstate['h']", "derivative": "(1 - hs[t + 1] ** 2)",
+    "add": "+=", "before": "hs[t]", "back": "da @ R",
+}
+
+
+def foreign(tmp_path: Path, **changed: str) -> Path:
+    file = tmp_path / "theirs.py"
+    file.write_text(RNN.format(**(RIGHT | changed)))
+    return file
+
+
+@pytest.mark.parametrize(
+    "changed, words",
+    [
+        ({"start": "0 * state['h']"}, "initial states are taken to be zero"),
+        ({"final": "0 * dstate['h']"}, "dstate"),
+        ({"derivative": "(1 - hs[t + 1])"}, "the square is missing"),
+        ({"add": "="}, "= for +="),
+        ({"before": "hs[t + 1]"}, "h[t-1] belongs there, not h"),
+        ({"before": "(hs[t] if t else 0 * hs[t])"}, "the boundary at the first step"),
+        ({"back": "0 * da"}, "recurrent branch"),
+        ({"back": "da @ R.T"}, "the transposition is missing"),
+    ],
+)
+def test_a_strangers_mistake_is_found_and_named(tmp_path, changed, words):
+    graph = build_graph(load("rnn"))
+    found = audit_module(graph, foreign(tmp_path, **changed), "backward")
+    assert not found.holds
+    assert words in found.explanation and found.complete, found.lines()
+
+
+def test_right_code_agrees_and_the_command_says_whose_code_it_ran(tmp_path):
+    result = run("rnn", "--module", f"{foreign(tmp_path)}:backward")
+    assert result.exit_code == 0, result.output
+    assert "not lstmgen's code" in result.output
+    result = run("rnn", "--module", f"{foreign(tmp_path, back='0 * da')}:backward", "--json")
+    assert result.exit_code == 1
+    assert "from 2 steps on" in result.output
+
+
+def test_code_that_fails_or_hangs_is_stopped(tmp_path):
+    file = tmp_path / "theirs.py"
+    file.write_text("def hangs(*a):\n    while True: pass\ndef fails(*a):\n    raise ValueError('no')\n")
+    assert run("rnn", "--module", f"{file}:fails").exit_code == 2
+    assert run("rnn", "--module", f"{file}:hangs", "--seconds", "1").exit_code == 2
+    assert run("rnn", "--module", "theirs.py").exit_code == 2
+    assert run("rnn", "--module", f"{tmp_path / 'none.py'}:f").exit_code == 2
+
+
+def test_arrays_are_compared(tmp_path):
+    graph = build_graph(load("rnn"))
+    data = draw(graph, choose_sizes(graph, 2))
+    theirs = run_function(foreign(tmp_path), "backward", graph, data)
+    arrays = dict(data.params) | {"x": data.inputs["x"], "dy": data.dy["h"]}
+    arrays |= {"state.h": data.state["h"], "dstate.h": data.dstate["h"]}
+    arrays |= {f"d_{name}": array for name, array in theirs.items()}
+    np.savez(tmp_path / "right.npz", **arrays)
+    assert audit_arrays(graph, tmp_path / "right.npz").holds
+    arrays["d_x"] = arrays["d_x"] * np.array([1, 2, 1, 1]).reshape(STEPS, 1, 1)
+    np.savez(tmp_path / "wrong.npz", **arrays)
+    found = audit_arrays(graph, tmp_path / "wrong.npz")
+    assert not found.holds
+    assert [each.name for each in found.comparisons if not each.agrees] == ["x"]
+    assert any("at step 2 of 4" in line for line in found.lines())
+    assert run("rnn", "--arrays", str(tmp_path / "wrong.npz")).exit_code == 1
+    del arrays["x"]
+    np.savez(tmp_path / "short.npz", **arrays)
+    with pytest.raises(ForeignError, match="has no 'x'"):
+        audit_arrays(graph, tmp_path / "short.npz")
