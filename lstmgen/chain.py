@@ -206,9 +206,22 @@ def _branches(stage: Stage, upstream: Expression, graph: Graph) -> Iterator[tupl
         return
     for value in values(algebra):
         local = _immediate(algebra, value, stage)
-        if local != ZERO:
+        if local != ZERO and not _cancels(value, local, stage, graph):
             yield value, ELEMENTWISE, local, _reduced(_times(upstream, local, stage.shape, graph.shapes),
                                                       stage.shape, graph.shapes[value.name])
+
+
+def _cancels(value: Value, local: Expression, stage: Stage, graph: Graph) -> bool:
+    """Whether a scalar is added to every entry of what only a softmax or a layer norm reads.
+
+    Both stay the same when all entries move alike, so the entries of the gradient that they send back
+    add up to zero, and a term that is zero is not printed.
+    """
+    if graph.shapes[value.name] != SCALAR or not stage.shape or stage.name in {*graph.states, *graph.outputs}:
+        return False
+    through = [graph.stage(reader.stage).expression for reader in graph.readers(stage.name)]
+    invariant = all(isinstance(each, Call) and each.function in ("softmax", "layer_norm") for each in through)
+    return invariant and bool(through) and len(stage.shape) == 1 and shape_of(local, graph.shapes) == SCALAR
 
 
 def _split(expression: Expression) -> tuple[Expression | None, list[tuple[int, MatVec]]]:

@@ -333,7 +333,7 @@ class _Module:
                     leading = {WHOLE: (self.T, self.B)}.get(mode, (self.B,))
                     return f"np.broadcast_to({spelled.text}, {self._axes(stage.shape, *leading)})"
                 return spelled.text
-            text = spelled.inside(SUM)
+            text = spelled.widened(len(stage.shape)).inside(SUM)  # a scalar is added to every entry
             join = " - " if text.startswith("-") else " + "
             return " + ".join(stacked) + join + text.removeprefix("-")
         return " + ".join(stacked)
