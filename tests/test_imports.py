@@ -15,11 +15,12 @@ PACKAGE = Path(__file__).parent.parent / "lstmgen"
 ORDER = """
     errors expressions spell_text names cell resources files columns tex yamltext fields functions switches
     language spec expand schema shapes graph catalogue calculus chain explanation plan interpret
-    points unrolled paths fading worked comparison charts
-    notation spell_latex simplex drawing layout spell_tikz notebook spell_numpy render numpy_module document
+    points unrolled paths fading worked charts
+    notation spell_latex simplex drawing layout spell_tikz notebook spell_numpy render numpy_module
+    blocks wording pen pages_forward pages_rules pages_backward pages_time pages_end document
     figures prove_derivation prove_module proofs
     claims scene terms spelling slips audit audit_code report
-    starter terminal pipeline flow cli __init__ __main__
+    starter terminal comparison pipeline flow cli __init__ __main__
 """.split()
 
 # The interpreter of the proofs proves something because it shares nothing with what it checks: neither

@@ -1,0 +1,90 @@
+"""What a document is made of: sections of blocks, frozen. The template lays them out and adds nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a display: left-hand side, right-hand side, the note beside it, its number."""
+
+    left: str
+    right: str
+    note: str = ""
+    number: int | None = None
+
+
+@dataclass(frozen=True)
+class Display:
+    rows: tuple[Row, ...]
+    kind: str = "display"
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A displayed formula that carries no number: a rule that holds for every cell."""
+
+    text: str
+    kind: str = "formula"
+
+
+@dataclass(frozen=True)
+class Prose:
+    text: str
+    kind: str = "prose"
+
+
+@dataclass(frozen=True)
+class Heading:
+    text: str
+    bookmark: str  # the same without formulas
+    kind: str = "heading"
+
+
+@dataclass(frozen=True)
+class Remark:
+    """A boxed paragraph with a coloured rule beside it."""
+
+    title: str
+    text: str
+    colour: str
+    kind: str = "remark"
+
+
+@dataclass(frozen=True)
+class Table:
+    caption: str
+    columns: str  # of LaTeX's tabular
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    space: str = ""  # more of it between the rows
+    kind: str = "table"
+
+
+@dataclass(frozen=True)
+class Listing:
+    file: str
+    kind: str = "listing"
+
+
+Block = Display | Formula | Prose | Heading | Remark | Table | Listing
+
+
+@dataclass(frozen=True)
+class Section:
+    title: str
+    label: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """Everything that the template needs."""
+
+    title: str
+    name: str  # of the cell, as TeX text
+    version: str
+    opening: tuple[Block, ...]
+    sections: tuple[Section, ...]
+    colours: tuple[tuple[int, str], ...]  # number and RGB of each fork colour

@@ -1,0 +1,156 @@
+r"""The pen that writes one document: its symbols, its colours, and displays whose lines fit the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from .blocks import Display, Row
+from .chain import OUTPUT, START, Contribution, Gradient
+from .expressions import Adjoint, Expression, Value
+from .notation import Notation
+from .plan import LAST, Plan
+from .shapes import Dim, Shape
+from .spell_latex import Printer, broken, marked_term, width
+from .wording import listed, math_text
+
+# One colour for each of the first forks, dark enough to be read on white and on paper.
+COLOURS = ("C4481A", "1C6E8C", "7A3E9D", "3F7D20", "A3264F", "2F4FA8", "8A6100", "00766C")
+
+TEXT_WIDTH = 438.0  # points between the margins
+TAG_WIDTH = 34.0
+LONGEST_READER = 64.0  # points of a reader's symbol in a note; beyond that its number has to do
+CONTINUED = 20.0  # how far a line is indented that goes on from the one above
+
+
+@dataclass
+class Pen:
+    """What all sections of one document share."""
+
+    plan: Plan
+    notation: Notation
+    printed: list[str] = field(default_factory=list)  # every formula so far: what the notation explains
+
+    def __post_init__(self):
+        self.graph, self.derivation = self.plan.graph, self.plan.derivation
+        self.spec = self.graph.spec
+        self.moving = [gradient for gradient in self.derivation.stages if not self.is_still(gradient.value)]
+        self.forks = [gradient for gradient in self.moving if len(gradient.forks) > 1]
+        ranked = sorted(self.forks, key=lambda gradient: gradient.value not in self.graph.states)
+        self.colours = {gradient.value: index for index, gradient in enumerate(ranked[: len(COLOURS)], 1)}
+        self.forward = Printer(self.notation, colour=self.value_colour)
+        self.backward = Printer(self.notation, colour=self.adjoint_colour)
+        self.plain = Printer(self.notation)
+
+    # ------------------------------------------------------------------ symbols
+
+    def value_colour(self, leaf: Expression) -> str | None:
+        return self.colour(leaf.name) if isinstance(leaf, Value) else None
+
+    def adjoint_colour(self, leaf: Expression) -> str | None:
+        return self.colour(leaf.name) if isinstance(leaf, Adjoint) else None
+
+    def colour(self, name: str) -> str | None:
+        return str(self.colours[name]) if name in self.colours else None
+
+    def is_still(self, name: str) -> bool:
+        return name in self.graph.static
+
+    def value(self, name: str, lag: int = 0) -> str:
+        """A value in running text, in its fork's colour."""
+        return math_text(self.forward(Value(name, lag)))
+
+    def adjoint(self, name: str, lag: int = 0) -> str:
+        return math_text(self.backward(Adjoint(name, lag)))
+
+    def values(self, names: Iterable[str], lag: int = 0) -> str:
+        return listed([self.value(name, lag) for name in names])
+
+    def number(self, name: str) -> str:
+        return rf"\eqref{{eq:{self.plan.gradient_numbers[name]}}}"
+
+    def shape(self, shape: Shape) -> str:
+        dims = [self.dim(dim) for dim in shape]
+        if len(dims) > 1:
+            dims = [f"({dim})" if "+" in dim else dim for dim in dims]
+        return r"\times ".join(dims) or "1"
+
+    def dim(self, dim: Dim) -> str:
+        return self.plain(dim.expression())
+
+    def display(self, equations: list[tuple[str, list[tuple[str, str]], int | None]]) -> Display:
+        """Equations as rows: (left-hand side, [(marked right-hand side, note)], number)."""
+        left_width = max(width(left) for left, _, _ in equations)
+        note_width = max((width(note) for _, terms, _ in equations for _, note in terms), default=0.0)
+        limit = TEXT_WIDTH - TAG_WIDTH - left_width - note_width
+        rows = []
+        for left, terms, number in equations:
+            head, tag = left, number
+            for marked, note in terms:
+                for position, line in enumerate(broken(marked, limit, limit - CONTINUED)):
+                    right = rf"\goeson {line}" if position else line
+                    if right.startswith("-"):
+                        right = "{-}" + right[1:]  # a sign, not a difference
+                    rows.append(Row(head, right, "" if position else note, tag))
+                    head, tag = "", None
+        self.printed += [row.left + row.right for row in rows]
+        return Display(tuple(rows))
+
+    def gradient_equation(self, gradient: Gradient, printer: Printer | None = None):
+        """A gradient as the sum over its fork: a line for each reader, the reader named beside it."""
+        printer = printer or self.backward
+        left = printer(Adjoint(gradient.value)) + "={}"
+        return left, self.terms(gradient, printer), self.plan.gradient_numbers[gradient.value]
+
+    def terms(self, gradient: Gradient, printer: Printer) -> list[tuple[str, str]]:
+        if gradient.value == self.graph.loss:
+            at_the_end = Printer(self.notation, self.notation.steps)(Value(gradient.value))
+            total = at_the_end
+            if self.spec.loss_at == "every":
+                total = rf"\textstyle\sum_t{printer(Value(gradient.value))}"
+            return [("1", rf"\by{{$\mathcal L={total}$}}")]
+        if not gradient.forks:
+            zero = r"\bm 0" if gradient.shape else "0"
+            return [(zero, r"\by{no gradient comes back}")]
+        terms = []
+        for position, fork in enumerate(gradient.forks):
+            text = marked_term(fork, printer, self.at_the_end_alone(fork))
+            if position:
+                text = "{}" + text if text.startswith("-") else "{}+" + text
+            terms.append((text, self.reader_note(fork, printer)))
+        return terms
+
+    def at_the_end_alone(self, fork: Contribution) -> bool:
+        """Whether a branch exists at the last step alone, while what it leads back to exists at every one."""
+        return (self.plan.phases.get(fork.reader) == LAST and self.plan.phases.get(fork.target) != LAST
+                and fork.kind not in (OUTPUT, START))
+
+    def reader_note(self, fork: Contribution, printer: Printer) -> str:
+        """The reader and when it reads."""
+        if fork.kind == OUTPUT:
+            return r"\by{from outside}"
+        if fork.kind == START:
+            return r"\by{as the initial state}"
+        reader = math_text(Printer(self.notation, printer.now)(Value(fork.reader, fork.lag)))
+        number = rf"\eqref{{eq:{self.plan.numbers[fork.reader]}}}"
+        reader = number if width(reader) > LONGEST_READER else f"{reader} {number}"
+        if fork.over_time:
+            when = "the last step" if self.at_the_end_alone(fork) else "every step"
+        elif self.is_still(fork.reader):
+            when = "once"
+        elif self.at_the_end_alone(fork):
+            when = "at the last step"
+        else:
+            when = f"step ${printer.step(fork.lag)}$" if fork.lag else "this step"
+        return rf"\by{{{reader}, {when}}}"
+
+    def sized(self, name: str) -> str:
+        shape = self.graph.shapes[name]
+        told = rf"of size ${self.shape(shape)}$" if shape else "a scalar"
+        return f"{self.value(name)} ({told})"
+
+    def has_arrays(self) -> bool:
+        return any(self.notation.is_bold(name) for name in self.notation.symbols)
+
+    def readers(self, forks: Iterable[Contribution]) -> str:
+        return listed([math_text(self.plain(Value(fork.reader, fork.lag))) for fork in forks])
