@@ -320,8 +320,11 @@ class _Module:
         speller = self.speller(mode)
         terms = stage.expression.terms if isinstance(stage.expression, Sum) else (stage.expression,)
         stacked, rest, bundled = [], [], set()
+        # products first: one of them may bring the bias along
+        pieces = {term: self._stacked_piece(stage, term, mode, bundled)
+                  for term in sorted(terms, key=lambda term: not isinstance(term, MatVec))}
         for term in terms:
-            piece = self._stacked_piece(stage, term, mode, bundled)
+            piece = pieces[term]
             if piece is None:
                 rest.append(term)
             elif piece:

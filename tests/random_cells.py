@@ -65,7 +65,7 @@ class _Cell:
             return self.leaf(shape)
         makers = [self.sum, self.product, self.call, self.quotient, self.choice, self.power, self.clipped]
         if len(shape) == 1:
-            makers += [self.matvec, self.matvec, self.matvec, self.along_axis, self.pieces, self.row_reduction]
+            makers += [self.affine, self.affine, self.matvec, self.along_axis, self.pieces, self.row_reduction]
         elif len(shape) == 2:
             makers += [self.outer, self.turned, self.along_axis]
         else:
@@ -137,6 +137,15 @@ class _Cell:
             name = self.parameter((*shape, *shape))
             return f"(({name} - transpose({name})) @ {self.inside(self.expression(shape, depth))})"
         return f"({self.parameter((*shape, *inner))} @ {self.inside(self.expression(inner, depth))})"
+
+    def affine(self, shape, depth):
+        """W @ x + R @ h + b, with a scalar or a product among the terms now and then."""
+        terms = [self.matvec(shape, depth - 1)[1:-1] for _ in range(1 + self.choose(2))]
+        if self.chance(2):
+            terms.append(self.parameter(shape))
+        if self.chance(2):
+            terms.append(self.expression(self.meeting(shape), depth))
+        return f"({' + '.join(terms)})"
 
     def along_axis(self, shape, depth):
         inner = self.expression(shape, depth)
