@@ -77,8 +77,9 @@ COUNT ?= 60
 audit-long: venv  ## audits thousands of true claims and of mutated ones
 	@PYTHONPATH=. $(BIN)/python tests/rewriting.py $(COUNT)
 
-generated: venv  ## rebuilds generated/ from specs/
+generated: venv  ## rebuilds generated/ and docs/zoo.md from specs/
 	@$(BUILD) specs/*.yaml -o generated --force
+	@$(BIN)/python -m lstmgen.catalogue > docs/zoo.md
 
 check-generated: venv  ## is generated/ what specs/ gives?
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && trap 'exit 1' INT TERM && \

@@ -66,6 +66,18 @@ class Entry:
         return tuple(sorted(found))
 
 
+    @property
+    def beyond(self) -> tuple[str, ...]:
+        """What it needs that the plain LSTM does not."""
+        return tuple(need for need in self.needs if need not in ("@", "sigmoid", "tanh"))
+
+    @property
+    def confirmed(self) -> tuple[str, ...]:
+        """Who confirmed it, in a word each: a library, or `equations` written again by hand."""
+        words = ("equations" if ": the equations" in said else said.split(".")[0].split(",")[0] for said in self.oracles)
+        return tuple(dict.fromkeys(words))
+
+
 def entries() -> tuple[Entry, ...]:
     """All packaged cells, by group in the order of their first names, and by name."""
     oracles = _oracles()

@@ -710,10 +710,13 @@ def list_cells(unicode: bool, width: int = WIDTH) -> str:
         lines += [*([""] if lines else []), bold(_shown(group, unicode))]
         for entry in members:
             columns = f"{_states(entry):<{states}}  {entry.count(unicode):<{counts}}"
-            room = max(width - 6 - names - len(columns), 20)
-            lines.append(f"{INDENT}{coloured(f'{entry.name:<{names}}')}  {grey(columns)}  "
-                         f"{_cropped(_shown(entry.title, unicode), room)}")
-    lines += ["", grey("name, states, number of parameters; build one with: lstmgen build NAME")]
+            by = ", ".join(entry.confirmed)
+            room = width - 8 - names - len(columns) - max(len(by), 14)
+            needs = _cropped(", ".join(entry.beyond), room) if room > 5 else ""
+            told = f"{by:<14}  {grey(needs)}" if needs else by
+            lines.append(f"{INDENT}{coloured(f'{entry.name:<{names}}')}  {grey(columns)}  {told}")
+    lines += ["", grey("name, states, number of parameters, who confirmed it, what it needs beyond @, sigmoid and tanh;"),
+              grey("build one with: lstmgen build NAME")]
     return "\n".join(lines)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
+from lstmgen.catalogue import zoo_markdown
 from lstmgen.pipeline import build
 from lstmgen.resources import packaged_specs
 
@@ -28,3 +29,8 @@ def test_no_stray_files():
     expected = {f"{path.stem}{ending}" for path in packaged_specs() for ending in (".py", ".tex")}
     found = {path.name for path in GENERATED.iterdir() if path.suffix != ".pdf" and path.name != "__pycache__"}
     assert found <= expected, f"nobody makes {sorted(found - expected)}: take them out"
+
+
+def test_the_page_of_cells_is_in_step():
+    page = GENERATED.parent / "docs" / "zoo.md"
+    assert page.read_text(encoding="utf-8") == zoo_markdown(), "docs/zoo.md is out of step: run `make generated`"
