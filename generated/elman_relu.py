@@ -1,0 +1,357 @@
+# Made by lstmgen 0.1.0 from the spec of elman_relu. It is yours: keep it, change it, ship it.
+# lstmgen: sha256:ff8db356590b1144
+"""Elman network with relu: forward and backward pass in NumPy.
+
+Time is the first axis of an array, the batch the second: T steps, B examples.
+Sizes: D = input_size, H = hidden_size, O = output_size. `c[t-1]` is c one step earlier, `d_c` the gradient of the loss at c.
+The numbers of equations are those of elman_relu.tex. One step computes
+
+      (1)  h_pre = W_h @ x + R_h @ h[t-1] + b_h
+      (2)  h     = relu(h_pre)
+      (3)  y     = V @ h + b_y
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class State(NamedTuple):
+    """What one step hands to the next."""
+
+    h: np.ndarray  # (B, H)
+
+
+class Gradients(NamedTuple):
+    """What `backward` returns."""
+
+    params: dict  # under the keys of params, summed over steps and examples
+    x: np.ndarray  # (T, B, D)
+    state: State  # at the initial state
+
+
+class Tape(NamedTuple):
+    """What `backward` needs to know of a forward pass. `y` is yours to read, the rest is its own."""
+
+    y: np.ndarray
+    kept: tuple
+    steps: int
+    batch: int
+    dtype: np.dtype
+
+
+def init_params(input_size, hidden_size, output_size, rng=0, dtype=np.float32):
+    """Parameters to start from, as a dictionary of arrays. `rng` is a seed or a Generator.
+
+    W_h: (H, D)
+    R_h: (H, H)
+    b_h: (H,)
+    V: (O, H)
+    b_y: (O,)
+    """
+    rng = np.random.default_rng(rng)
+    shapes = _shapes(input_size, hidden_size, output_size)
+    params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
+    views = named(params)
+    views["W_h"][...] = _glorot(rng, views["W_h"].shape)
+    views["R_h"][...] = _identity(views["R_h"].shape)
+    views["V"][...] = _glorot(rng, views["V"].shape)
+    return params
+
+
+def named(params):
+    """The parameters, or their gradients, under the names of the spec: views, never copies."""
+    return {
+        "W_h": params["W_h"],
+        "R_h": params["R_h"],
+        "b_h": params["b_h"],
+        "V": params["V"],
+        "b_y": params["b_y"],
+    }
+
+
+def forward(params, x, state=None):
+    """All steps at once: (y, state, tape).
+
+    x: (T, B, D)
+    state: where to start; None is zero
+    y: (T, B, O), y at every step
+    """
+    dtype = _dtype(params, state, x)
+    params, H, D, O = _checked_params(params, dtype)
+    x = _checked("x", x, "(T, B, D)", (None, None, D), dtype)
+    T, B = x.shape[:2]
+    state = _start(params, state, B, H, dtype)
+    W_h = params["W_h"]
+    R_h = params["R_h"]
+    b_h = params["b_h"]
+    V = params["V"]
+    b_y = params["b_y"]
+    W_h_x = _at_once(x, W_h.T)                              # for all steps at once: h_pre
+    W_h_x += b_h
+    h_all = np.empty((T + 1, B, H), dtype)
+    h_all[0] = state.h
+    h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
+    h_pre = np.empty((T, B, H), dtype)
+
+    for t in range(T):
+        h_pre[t] = W_h_x[t] + h_prev[t] @ R_h.T             # (1)
+        h[t] = np.maximum(h_pre[t], 0)                      # (2)
+    y = _at_once(h, V.T) + b_y                              # (3)
+    end = State(h_all[-1].copy())
+    kept = (x, h_pre, h_prev, h)
+    tape = Tape(y, kept, T, B, dtype)
+    return y, end, tape
+
+
+def backward(params, tape, dy=None, dstate=None):
+    """The gradient of sum(dy * y) + sum(dstate * state): `Gradients`.
+
+    dy: what reaches the outputs from outside, in their shapes; None is zero
+    dstate: what reaches the final state from outside; None is zero
+    """
+    T, B, dtype = tape.steps, tape.batch, tape.dtype
+    params, H, D, O = _checked_params(params, dtype)
+    W_h = params["W_h"]
+    R_h = params["R_h"]
+    V = params["V"]
+    x, h_pre, h_prev, h = tape.kept
+    dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, O)", tape.y.shape, dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, H)", ), _start(params, None, B, H, dtype), dtype)
+    d_y = dy                                                # (4) from outside, through the output
+    d_h_V = _at_once(d_y, V)                                # y
+    d_h_pre = np.empty((T, B, H), dtype)
+    d_h_next = dstate.h                                     # from outside, through the final state
+
+    for t in reversed(range(T)):
+        # (5) fork of h: one line per reader
+        d_h = (
+            d_h_next                                        # step t+1: h_pre
+            + d_h_V[t]                                      # y
+        )
+
+        d_h_pre[t] = np.where(h_pre[t] > 0, d_h, 0)         # (6) from h
+        d_h_next = d_h_pre[t] @ R_h                         # (5) to h[t-1], from h_pre
+    d_x = _at_once(d_h_pre, W_h)                            # (7) from h_pre
+    grads = {
+        "W_h": _sum_of_outer(d_h_pre, x),                   # (8) from h_pre
+        "R_h": _sum_of_outer(d_h_pre, h_prev),              # (9) from h_pre
+        "b_h": d_h_pre.sum((0, 1)),                         # (10) from h_pre
+        "V": _sum_of_outer(d_y, h),                         # (11) from y
+        "b_y": d_y.sum((0, 1)),                             # (12) from y
+    }
+    return Gradients(grads, d_x, State(d_h_next))
+
+
+def step(params, x_t, state=None):
+    """One step and no tape: (y_t, state). x_t: (B, D)"""
+    dtype = _dtype(params, state, x_t)
+    params, H, D, O = _checked_params(params, dtype)
+    x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
+    B = x_t.shape[0]
+    h_prev, = _start(params, state, B, H, dtype)
+    W_h = params["W_h"]
+    R_h = params["R_h"]
+    b_h = params["b_h"]
+    V = params["V"]
+    b_y = params["b_y"]
+    h_pre = x_t @ W_h.T + b_h + h_prev @ R_h.T              # (1)
+    h = np.maximum(h_pre, 0)                                # (2)
+    y = h @ V.T + b_y                                       # (3)
+    return y, State(h)
+
+
+def clip_by_norm(grads, threshold):
+    """The parameters' gradients scaled so that their joint norm is at most `threshold`."""
+    norm = np.sqrt(sum(float(np.sum(np.abs(grad) ** 2, dtype=np.float64)) for grad in grads.params.values()))
+    if norm <= threshold:
+        return grads
+    scaled = {name: grad * np.asarray(threshold / norm, np.real(grad).dtype) for name, grad in grads.params.items()}
+    return grads._replace(params=scaled)
+
+
+# ---------------------------------------------------------------- functions
+
+
+def _at_once(a, matrix):
+    """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
+    return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
+
+def _glorot(rng, shape):
+    """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
+    sides = shape or (1,)
+    limit = np.sqrt(6 / (sides[0] + sides[-1]))
+    return rng.uniform(-limit, limit, shape)
+
+def _identity(shape):
+    """Ones on the diagonal."""
+    return np.eye(*shape)
+
+def _sum_of_outer(d, v):
+    """The sum over all steps and examples of the outer products d v^T: one matrix product."""
+    return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+
+# ---------------------------------------------------------------- arguments
+
+
+_AXES = {
+    "W_h": ("H", "D"),
+    "R_h": ("H", "H"),
+    "b_h": ("H",),
+    "V": ("O", "H"),
+    "b_y": ("O",),
+}
+
+
+def _shapes(D, H, O):
+    """The shapes of the stored parameters."""
+    return {
+        "W_h": (H, D),
+        "R_h": (H, H),
+        "b_h": (H,),
+        "V": (O, H),
+        "b_y": (O,),
+    }
+
+
+def _sizes(params):
+    """The sizes that the parameters' shapes tell: H, D, O."""
+    H = params["W_h"].shape[0]
+    D = params["W_h"].shape[1]
+    O = params["V"].shape[0]
+    return (H, D, O)
+
+
+def _dtype(params, state, *arrays):
+    """The type to compute in: the parameters' own, but complex128 if any argument is complex."""
+    if state is not None and (not isinstance(state, (tuple, list)) or len(state) != 1):
+        raise ValueError(f"state is {type(state).__name__}, expected State(h)")
+    if set(params) != set(_AXES):
+        raise ValueError(f"params has the keys {sorted(params)}, expected {sorted(_AXES)}")
+    given = [np.asarray(array) for array in (*params.values(), *arrays, *(state or ()))]
+    dtype = np.result_type(*(array.dtype for array in given[: len(params) or None]))
+    if any(array.dtype.kind == "c" for array in given):
+        dtype = np.dtype(np.complex128)
+    if dtype.kind in "biu":
+        dtype = np.dtype(np.float64)
+    if dtype not in (np.float32, np.float64, np.complex128):
+        raise ValueError(f"params are of type {dtype}, expected float32, float64 or complex128")
+    return dtype
+
+
+def _checked(name, value, told, shape, dtype):
+    """`value` as an array of a type and shape; None in `shape` is any length."""
+    try:
+        array = np.asarray(value)
+        if np.iscomplexobj(array) and dtype.kind != "c":
+            raise ValueError
+        array = array.astype(dtype, copy=False)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is no array of {dtype} numbers, expected {told}") from None
+    fits = array.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, array.shape))
+    if not fits:
+        sizes = ", ".join("any" if size is None else str(size) for size in shape)
+        raise ValueError(f"{name} has shape {array.shape}, expected {told} = ({sizes})")
+    return array
+
+
+def _told(axes):
+    return "(" + ", ".join(axes) + ")"
+
+
+def _checked_params(params, dtype):
+    """The parameters as arrays, and the sizes that their shapes tell."""
+    arrays = {}
+    for name, axes in _AXES.items():
+        array = params[name]
+        if not (isinstance(array, np.ndarray) and array.dtype == dtype and array.ndim == len(axes)):
+            array = _checked(f"params['{name}']", array, _told(axes), (None,) * len(axes), dtype)
+        arrays[name] = array
+    H, D, O = _sizes(arrays)
+    for name, shape in _shapes(D, H, O).items():
+        if arrays[name].shape != shape:
+            _checked(f"params['{name}']", arrays[name], _told(_AXES[name]), shape, dtype)
+    return arrays, H, D, O
+
+
+def _start(params, state, batch, H, dtype):
+    """The initial state: the given one, checked, or where the cell starts."""
+    if state is None:
+        return State(
+            np.zeros((batch, H), dtype),
+        )
+    return State(
+        _checked("state.h", state[0], "(B, H)", (batch, H), dtype),
+    )
+
+
+def _outside(name, given, record, told, like, dtype):
+    """Gradients that come from outside, checked; None is zero, in whole or in part."""
+    given = (None,) * len(like) if given is None else given
+    if len(given) != len(like):
+        raise ValueError(f"{name} has {len(given)} entries, expected {len(like)}: {', '.join(record._fields)}")
+    return record(*(
+        np.zeros(value.shape, dtype) if gradient is None
+        else _checked(f"{name}.{field}", gradient, axes, value.shape, dtype)
+        for field, gradient, axes, value in zip(record._fields, given, told, like)
+    ))
+
+
+# ---------------------------------------------------------------- the module's own check
+
+
+def _self_check():
+    """Gradients against complex-step derivatives of the forward pass; the largest relative error."""
+    rng = np.random.default_rng(0)
+    steps, batch = 4, 3
+    D = 3
+    H = 4
+    O = 5
+    params = {name: np.asarray(rng.uniform(-1, 1, shape)) for name, shape in _shapes(D, H, O).items()}
+    arguments = [
+        rng.uniform(-1, 1, (steps, batch, D)),
+    ]
+    state = State(
+        rng.uniform(-1, 1, (batch, H)),
+    )
+    y, end, tape = forward(params, *arguments, state)
+    dstate = State(*(rng.uniform(-1, 1, value.shape) for value in end))
+    dy = rng.uniform(-1, 1, y.shape)
+    grads = backward(params, tape, dy, dstate)
+
+    def objective(params, arguments, state):
+        y, end, _ = forward(params, *arguments, state)
+        return sum(np.sum(d * v) for d, v in zip((dy, *dstate), (y, *end)))
+
+    def derivative(array, evaluate):
+        found = np.zeros(array.shape)
+        for index in np.ndindex(array.shape):
+            moved = array.astype(np.complex128)
+            moved[index] += 1e-30j
+            found[index] = evaluate(moved).imag / 1e-30
+        return found
+
+    worst = 0.0
+    checks = [(name, grads.params[name], params[name], lambda moved, name=name: objective(
+        {**params, name: moved}, arguments, state)) for name in params]
+    for place, name in enumerate(['x']):
+        checks.append((name, grads[1 + place], arguments[place], lambda moved, place=place: objective(
+            params, [*arguments[:place], moved, *arguments[place + 1:]], state)))
+    for place, name in enumerate(State._fields):
+        checks.append((f"state.{name}", grads.state[place], state[place], lambda moved, place=place: objective(
+            params, arguments, State(*state[:place], moved, *state[place + 1:]))))
+    for name, gradient, array, evaluate in checks:
+        expected = derivative(np.asarray(array), evaluate)
+        scale = np.abs(expected).max(initial=0.0)
+        error = np.abs(gradient - expected).max(initial=0.0) / (scale or 1.0)
+        print(f"  {name:<7} {error:8.1e}")
+        worst = max(worst, error)
+    return worst
+
+
+if __name__ == "__main__":
+    print("elman_relu: backward against complex-step derivatives, relative error")
+    largest = _self_check()
+    print(f"  {'correct' if largest <= 1e-12 else 'WRONG'}: the largest is {largest:.1e}, the bound 1.0e-12")
+    raise SystemExit(0 if largest <= 1e-12 else 1)

@@ -1,0 +1,419 @@
+# Made by lstmgen 0.1.0 from the spec of intersection_rnn. It is yours: keep it, change it, ship it.
+# lstmgen: sha256:6041adf5b3dee4eb
+"""Intersection RNN (+RNN): forward and backward pass in NumPy.
+
+Time is the first axis of an array, the batch the second: T steps, B examples.
+Sizes: H = hidden_size. `c[t-1]` is c one step earlier, `d_c` the gradient of the loss at c.
+The numbers of equations are those of intersection_rnn.tex. One step computes
+
+      (1)  n_pre = W_n @ x + R_n @ h[t-1] + b_n
+      (2)  n     = tanh(n_pre)
+      (3)  u_pre = W_u @ x + R_u @ h[t-1] + b_u
+      (4)  u     = relu(u_pre)
+      (5)  g_pre = W_g @ x + R_g @ h[t-1] + b_g
+      (6)  g     = sigmoid(g_pre)
+      (7)  k_pre = W_k @ x + R_k @ h[t-1] + b_k
+      (8)  k     = sigmoid(k_pre)
+      (9)  h     = g * h[t-1] + (1 - g) * n
+     (10)  y     = k * x + (1 - k) * u
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class State(NamedTuple):
+    """What one step hands to the next."""
+
+    h: np.ndarray  # (B, H)
+
+
+class Gradients(NamedTuple):
+    """What `backward` returns."""
+
+    params: dict  # under the keys of params, summed over steps and examples
+    x: np.ndarray  # (T, B, H)
+    state: State  # at the initial state
+
+
+class Tape(NamedTuple):
+    """What `backward` needs to know of a forward pass. `y` is yours to read, the rest is its own."""
+
+    y: np.ndarray
+    kept: tuple
+    steps: int
+    batch: int
+    dtype: np.dtype
+
+
+def init_params(hidden_size, rng=0, dtype=np.float32):
+    """Parameters to start from, as a dictionary of arrays. `rng` is a seed or a Generator.
+
+    W: (2*H, H)  rows of W_n, W_g
+    W_x: (2*H, H)  rows of W_u, W_k
+    R: (2*H, H)  rows of R_n, R_g
+    R_h: (2*H, H)  rows of R_u, R_k
+    b: (2*H,)  rows of b_n, b_g
+    b_u_pre: (2*H,)  rows of b_u, b_k
+    """
+    rng = np.random.default_rng(rng)
+    shapes = _shapes(hidden_size)
+    params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
+    views = named(params)
+    views["W_n"][...] = _glorot(rng, views["W_n"].shape)
+    views["W_u"][...] = _glorot(rng, views["W_u"].shape)
+    views["W_g"][...] = _glorot(rng, views["W_g"].shape)
+    views["W_k"][...] = _glorot(rng, views["W_k"].shape)
+    views["R_n"][...] = _glorot(rng, views["R_n"].shape)
+    views["R_u"][...] = _glorot(rng, views["R_u"].shape)
+    views["R_g"][...] = _glorot(rng, views["R_g"].shape)
+    views["R_k"][...] = _glorot(rng, views["R_k"].shape)
+    views["b_g"][...] = 1
+    views["b_k"][...] = 1
+    return params
+
+
+def named(params):
+    """The parameters, or their gradients, under the names of the spec: views, never copies."""
+    H, = _sizes(params)
+    return {
+        "W_n": params["W"][0:H],
+        "W_u": params["W_x"][0:H],
+        "W_g": params["W"][H:2*H],
+        "W_k": params["W_x"][H:2*H],
+        "R_n": params["R"][0:H],
+        "R_u": params["R_h"][0:H],
+        "R_g": params["R"][H:2*H],
+        "R_k": params["R_h"][H:2*H],
+        "b_n": params["b"][0:H],
+        "b_u": params["b_u_pre"][0:H],
+        "b_g": params["b"][H:2*H],
+        "b_k": params["b_u_pre"][H:2*H],
+    }
+
+
+def forward(params, x, state=None):
+    """All steps at once: (y, state, tape).
+
+    x: (T, B, H)
+    state: where to start; None is zero
+    y: (T, B, H), y at every step
+    """
+    dtype = _dtype(params, state, x)
+    params, H = _checked_params(params, dtype)
+    x = _checked("x", x, "(T, B, H)", (None, None, H), dtype)
+    T, B = x.shape[:2]
+    state = _start(params, state, B, H, dtype)
+    W = params["W"]
+    W_x = params["W_x"]
+    R = params["R"]
+    R_h = params["R_h"]
+    b = params["b"]
+    b_u_pre = params["b_u_pre"]
+    W_x_ = _at_once(x, W.T)                                 # for all steps at once: n_pre, g_pre
+    W_x_ += b
+    h_all = np.empty((T + 1, B, H), dtype)
+    h_all[0] = state.h
+    h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
+    n, g = np.empty((2, T, B, H), dtype)
+
+    for t in range(T):
+        pre = W_x_[t] + h_prev[t] @ R.T                     # n_pre, g_pre, side by side
+        n_pre = pre[:, 0:H]                                 # (1)
+        n[t] = np.tanh(n_pre)                               # (2)
+        g_pre = pre[:, H:2*H]                               # (5)
+        g[t] = _sigmoid(g_pre)                              # (6)
+        h[t] = g[t] * h_prev[t] + (1 - g[t]) * n[t]         # (9)
+    pre_ = _at_once(x, W_x.T) + _at_once(h_prev, R_h.T) + b_u_pre  # u_pre, k_pre, side by side
+    u_pre = pre_[..., 0:H]                                  # (3)
+    u = np.maximum(u_pre, 0)                                # (4)
+    k_pre = pre_[..., H:2*H]                                # (7)
+    k = _sigmoid(k_pre)                                     # (8)
+    y = k * x + (1 - k) * u                                 # (10)
+    end = State(h_all[-1].copy())
+    kept = (x, n, u_pre, u, g, k, h_prev)
+    tape = Tape(y, kept, T, B, dtype)
+    return y, end, tape
+
+
+def backward(params, tape, dy=None, dstate=None):
+    """The gradient of sum(dy * y) + sum(dstate * state): `Gradients`.
+
+    dy: what reaches the outputs from outside, in their shapes; None is zero
+    dstate: what reaches the final state from outside; None is zero
+    """
+    T, B, dtype = tape.steps, tape.batch, tape.dtype
+    params, H = _checked_params(params, dtype)
+    W = params["W"]
+    W_x = params["W_x"]
+    R = params["R"]
+    R_h = params["R_h"]
+    x, n, u_pre, u, g, k, h_prev = tape.kept
+    dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, H)", ), _start(params, None, B, H, dtype), dtype)
+    d_pre_ = np.empty((T, B, 2 * H), dtype)                 # side by side, as their weights are stacked
+    d_u_pre = d_pre_[..., 0:H]
+    d_k_pre = d_pre_[..., H:2*H]
+    d_y = dy                                                # (11) from outside, through the output
+    d_k = d_y * (x - u)                                     # (13) from y
+    d_k_pre[...] = d_k * k * (1 - k)                        # (14) from k
+    d_u = d_y * (1 - k)                                     # (17) from y
+    d_u_pre[...] = np.where(u_pre > 0, d_u, 0)              # (18) from u
+    d_h_R_h = _at_once(d_pre_, R_h)                         # u_pre, k_pre
+    d_pre = np.empty((T, B, 2 * H), dtype)                  # side by side, as their weights are stacked
+    d_n_pre = d_pre[..., 0:H]
+    d_g_pre = d_pre[..., H:2*H]
+    d_h_next = dstate.h                                     # from outside, through the final state
+
+    for t in reversed(range(T)):
+        d_h = d_h_next                                      # (12) from step t+1: n_pre, u_pre, g_pre, k_pre, h
+        d_g = d_h * (h_prev[t] - n[t])                      # (15) from h
+        d_g_pre[t] = d_g * g[t] * (1 - g[t])                # (16) from g
+        d_n = d_h * (1 - g[t])                              # (19) from h
+        d_n_pre[t] = d_n * (1 - n[t] ** 2)                  # (20) from n
+
+        # (12) to h[t-1]: what step t sends back, one line per reader
+        d_h_next = (
+            d_pre[t] @ R                                    # n_pre, g_pre
+            + d_h_R_h[t]                                    # u_pre, k_pre
+            + d_h * g[t]                                    # h
+        )
+
+    # (21) fork of x: one line per reader
+    d_x = (
+        _at_once(d_pre, W)                                  # n_pre, g_pre
+        + _at_once(d_pre_, W_x)                             # u_pre, k_pre
+        + d_y * k                                           # y
+    )
+    grads = {
+        "W": _sum_of_outer(d_pre, x),                       # (22), (24) from n_pre, g_pre
+        "W_x": _sum_of_outer(d_pre_, x),                    # (23), (25) from u_pre, k_pre
+        "R": _sum_of_outer(d_pre, h_prev),                  # (26), (28) from n_pre, g_pre
+        "R_h": _sum_of_outer(d_pre_, h_prev),               # (27), (29) from u_pre, k_pre
+        "b": d_pre.sum((0, 1)),                             # (30), (32) from n_pre, g_pre
+        "b_u_pre": d_pre_.sum((0, 1)),                      # (31), (33) from u_pre, k_pre
+    }
+    return Gradients(grads, d_x, State(d_h_next))
+
+
+def step(params, x_t, state=None):
+    """One step and no tape: (y_t, state). x_t: (B, H)"""
+    dtype = _dtype(params, state, x_t)
+    params, H = _checked_params(params, dtype)
+    x_t = _checked("x_t", x_t, "(B, H)", (None, H), dtype)
+    B = x_t.shape[0]
+    h_prev, = _start(params, state, B, H, dtype)
+    W = params["W"]
+    W_x = params["W_x"]
+    R = params["R"]
+    R_h = params["R_h"]
+    b = params["b"]
+    b_u_pre = params["b_u_pre"]
+    pre = x_t @ W.T + h_prev @ R.T + b                      # n_pre, g_pre, side by side
+    n_pre = pre[:, 0:H]                                     # (1)
+    n = np.tanh(n_pre)                                      # (2)
+    g_pre = pre[:, H:2*H]                                   # (5)
+    g = _sigmoid(g_pre)                                     # (6)
+    h = g * h_prev + (1 - g) * n                            # (9)
+    pre_ = x_t @ W_x.T + h_prev @ R_h.T + b_u_pre           # u_pre, k_pre, side by side
+    u_pre = pre_[:, 0:H]                                    # (3)
+    u = np.maximum(u_pre, 0)                                # (4)
+    k_pre = pre_[:, H:2*H]                                  # (7)
+    k = _sigmoid(k_pre)                                     # (8)
+    y = k * x_t + (1 - k) * u                               # (10)
+    return y, State(h)
+
+
+def clip_by_norm(grads, threshold):
+    """The parameters' gradients scaled so that their joint norm is at most `threshold`."""
+    norm = np.sqrt(sum(float(np.sum(np.abs(grad) ** 2, dtype=np.float64)) for grad in grads.params.values()))
+    if norm <= threshold:
+        return grads
+    scaled = {name: grad * np.asarray(threshold / norm, np.real(grad).dtype) for name, grad in grads.params.items()}
+    return grads._replace(params=scaled)
+
+
+# ---------------------------------------------------------------- functions
+
+
+def _at_once(a, matrix):
+    """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
+    return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
+
+def _glorot(rng, shape):
+    """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
+    sides = shape or (1,)
+    limit = np.sqrt(6 / (sides[0] + sides[-1]))
+    return rng.uniform(-limit, limit, shape)
+
+def _sigmoid(a):
+    """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
+    return 0.5 * np.tanh(0.5 * a) + 0.5
+
+def _sum_of_outer(d, v):
+    """The sum over all steps and examples of the outer products d v^T: one matrix product."""
+    return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+
+# ---------------------------------------------------------------- arguments
+
+
+_AXES = {
+    "W": ("2*H", "H"),
+    "W_x": ("2*H", "H"),
+    "R": ("2*H", "H"),
+    "R_h": ("2*H", "H"),
+    "b": ("2*H",),
+    "b_u_pre": ("2*H",),
+}
+
+
+def _shapes(H):
+    """The shapes of the stored parameters."""
+    return {
+        "W": (2 * H, H),
+        "W_x": (2 * H, H),
+        "R": (2 * H, H),
+        "R_h": (2 * H, H),
+        "b": (2 * H,),
+        "b_u_pre": (2 * H,),
+    }
+
+
+def _sizes(params):
+    """The sizes that the parameters' shapes tell: H."""
+    H = params["W"].shape[1]
+    return (H,)
+
+
+def _dtype(params, state, *arrays):
+    """The type to compute in: the parameters' own, but complex128 if any argument is complex."""
+    if state is not None and (not isinstance(state, (tuple, list)) or len(state) != 1):
+        raise ValueError(f"state is {type(state).__name__}, expected State(h)")
+    if set(params) != set(_AXES):
+        raise ValueError(f"params has the keys {sorted(params)}, expected {sorted(_AXES)}")
+    given = [np.asarray(array) for array in (*params.values(), *arrays, *(state or ()))]
+    dtype = np.result_type(*(array.dtype for array in given[: len(params) or None]))
+    if any(array.dtype.kind == "c" for array in given):
+        dtype = np.dtype(np.complex128)
+    if dtype.kind in "biu":
+        dtype = np.dtype(np.float64)
+    if dtype not in (np.float32, np.float64, np.complex128):
+        raise ValueError(f"params are of type {dtype}, expected float32, float64 or complex128")
+    return dtype
+
+
+def _checked(name, value, told, shape, dtype):
+    """`value` as an array of a type and shape; None in `shape` is any length."""
+    try:
+        array = np.asarray(value)
+        if np.iscomplexobj(array) and dtype.kind != "c":
+            raise ValueError
+        array = array.astype(dtype, copy=False)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is no array of {dtype} numbers, expected {told}") from None
+    fits = array.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, array.shape))
+    if not fits:
+        sizes = ", ".join("any" if size is None else str(size) for size in shape)
+        raise ValueError(f"{name} has shape {array.shape}, expected {told} = ({sizes})")
+    return array
+
+
+def _told(axes):
+    return "(" + ", ".join(axes) + ")"
+
+
+def _checked_params(params, dtype):
+    """The parameters as arrays, and the sizes that their shapes tell."""
+    arrays = {}
+    for name, axes in _AXES.items():
+        array = params[name]
+        if not (isinstance(array, np.ndarray) and array.dtype == dtype and array.ndim == len(axes)):
+            array = _checked(f"params['{name}']", array, _told(axes), (None,) * len(axes), dtype)
+        arrays[name] = array
+    H, = _sizes(arrays)
+    for name, shape in _shapes(H).items():
+        if arrays[name].shape != shape:
+            _checked(f"params['{name}']", arrays[name], _told(_AXES[name]), shape, dtype)
+    return arrays, H
+
+
+def _start(params, state, batch, H, dtype):
+    """The initial state: the given one, checked, or where the cell starts."""
+    if state is None:
+        return State(
+            np.zeros((batch, H), dtype),
+        )
+    return State(
+        _checked("state.h", state[0], "(B, H)", (batch, H), dtype),
+    )
+
+
+def _outside(name, given, record, told, like, dtype):
+    """Gradients that come from outside, checked; None is zero, in whole or in part."""
+    given = (None,) * len(like) if given is None else given
+    if len(given) != len(like):
+        raise ValueError(f"{name} has {len(given)} entries, expected {len(like)}: {', '.join(record._fields)}")
+    return record(*(
+        np.zeros(value.shape, dtype) if gradient is None
+        else _checked(f"{name}.{field}", gradient, axes, value.shape, dtype)
+        for field, gradient, axes, value in zip(record._fields, given, told, like)
+    ))
+
+
+# ---------------------------------------------------------------- the module's own check
+
+
+def _self_check():
+    """Gradients against complex-step derivatives of the forward pass; the largest relative error."""
+    rng = np.random.default_rng(0)
+    steps, batch = 4, 3
+    H = 3
+    params = {name: np.asarray(rng.uniform(-1, 1, shape)) for name, shape in _shapes(H).items()}
+    arguments = [
+        rng.uniform(-1, 1, (steps, batch, H)),
+    ]
+    state = State(
+        rng.uniform(-1, 1, (batch, H)),
+    )
+    y, end, tape = forward(params, *arguments, state)
+    dstate = State(*(rng.uniform(-1, 1, value.shape) for value in end))
+    dy = rng.uniform(-1, 1, y.shape)
+    grads = backward(params, tape, dy, dstate)
+
+    def objective(params, arguments, state):
+        y, end, _ = forward(params, *arguments, state)
+        return sum(np.sum(d * v) for d, v in zip((dy, *dstate), (y, *end)))
+
+    def derivative(array, evaluate):
+        found = np.zeros(array.shape)
+        for index in np.ndindex(array.shape):
+            moved = array.astype(np.complex128)
+            moved[index] += 1e-30j
+            found[index] = evaluate(moved).imag / 1e-30
+        return found
+
+    worst = 0.0
+    checks = [(name, grads.params[name], params[name], lambda moved, name=name: objective(
+        {**params, name: moved}, arguments, state)) for name in params]
+    for place, name in enumerate(['x']):
+        checks.append((name, grads[1 + place], arguments[place], lambda moved, place=place: objective(
+            params, [*arguments[:place], moved, *arguments[place + 1:]], state)))
+    for place, name in enumerate(State._fields):
+        checks.append((f"state.{name}", grads.state[place], state[place], lambda moved, place=place: objective(
+            params, arguments, State(*state[:place], moved, *state[place + 1:]))))
+    for name, gradient, array, evaluate in checks:
+        expected = derivative(np.asarray(array), evaluate)
+        scale = np.abs(expected).max(initial=0.0)
+        error = np.abs(gradient - expected).max(initial=0.0) / (scale or 1.0)
+        print(f"  {name:<7} {error:8.1e}")
+        worst = max(worst, error)
+    return worst
+
+
+if __name__ == "__main__":
+    print("intersection_rnn: backward against complex-step derivatives, relative error")
+    largest = _self_check()
+    print(f"  {'correct' if largest <= 1e-12 else 'WRONG'}: the largest is {largest:.1e}, the bound 1.0e-12")
+    raise SystemExit(0 if largest <= 1e-12 else 1)

@@ -1,0 +1,480 @@
+# Made by lstmgen 0.1.0 from the spec of layer_norm_lstm. It is yours: keep it, change it, ship it.
+# lstmgen: sha256:2d5da8549c4c72fe
+"""Layer norm LSTM: forward and backward pass in NumPy.
+
+Time is the first axis of an array, the batch the second: T steps, B examples.
+Sizes: D = input_size, H = hidden_size. `c[t-1]` is c one step earlier, `d_c` the gradient of the loss at c.
+The numbers of equations are those of layer_norm_lstm.tex. One step computes
+
+      (1)  a_1          = W @ x
+      (2)  a_2          = layer_norm(a_1)
+      (3)  a_3          = R @ h[t-1]
+      (4)  a_4          = layer_norm(a_3)
+      (5)  a            = g_x * a_2 + g_h * a_4 + b
+      (6)  i_pre        = part(a, 0, 4)
+      (7)  i            = sigmoid(i_pre)
+      (8)  f_pre        = part(a, 1, 4)
+      (9)  f            = sigmoid(f_pre)
+     (10)  o_pre        = part(a, 2, 4)
+     (11)  o            = sigmoid(o_pre)
+     (12)  z_pre        = part(a, 3, 4)
+     (13)  z            = tanh(z_pre)
+     (14)  c            = z * i + c[t-1] * f
+     (15)  layer_norm_c = layer_norm(c)
+     (16)  h_1          = g_c * layer_norm_c + b_c
+     (17)  h_2          = tanh(h_1)
+     (18)  h            = o * h_2
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class State(NamedTuple):
+    """What one step hands to the next."""
+
+    h: np.ndarray  # (B, H)
+    c: np.ndarray  # (B, H)
+
+
+class Gradients(NamedTuple):
+    """What `backward` returns."""
+
+    params: dict  # under the keys of params, summed over steps and examples
+    x: np.ndarray  # (T, B, D)
+    state: State  # at the initial state
+
+
+class Tape(NamedTuple):
+    """What `backward` needs to know of a forward pass. `y` is yours to read, the rest is its own."""
+
+    y: np.ndarray
+    kept: tuple
+    steps: int
+    batch: int
+    dtype: np.dtype
+
+
+def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
+    """Parameters to start from, as a dictionary of arrays. `rng` is a seed or a Generator.
+
+    W: (4*H, D)
+    R: (4*H, H)
+    g_x: (4*H,)
+    g_h: (4*H,)
+    b: (4*H,)
+    g_c: (H,)
+    b_c: (H,)
+    """
+    rng = np.random.default_rng(rng)
+    shapes = _shapes(input_size, hidden_size)
+    params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
+    views = named(params)
+    views["W"][...] = _glorot(rng, views["W"].shape)
+    views["R"][...] = _glorot(rng, views["R"].shape)
+    views["g_x"][...] = 1
+    views["g_h"][...] = 1
+    views["g_c"][...] = 1
+    return params
+
+
+def named(params):
+    """The parameters, or their gradients, under the names of the spec: views, never copies."""
+    return {
+        "W": params["W"],
+        "R": params["R"],
+        "g_x": params["g_x"],
+        "g_h": params["g_h"],
+        "b": params["b"],
+        "g_c": params["g_c"],
+        "b_c": params["b_c"],
+    }
+
+
+def forward(params, x, state=None):
+    """All steps at once: (y, state, tape).
+
+    x: (T, B, D)
+    state: where to start; None is zero
+    y: (T, B, H), h at every step
+    """
+    dtype = _dtype(params, state, x)
+    params, D, H = _checked_params(params, dtype)
+    x = _checked("x", x, "(T, B, D)", (None, None, D), dtype)
+    T, B = x.shape[:2]
+    state = _start(params, state, B, H, dtype)
+    W = params["W"]
+    R = params["R"]
+    g_x = params["g_x"]
+    g_h = params["g_h"]
+    b = params["b"]
+    g_c = params["g_c"]
+    b_c = params["b_c"]
+    a_1 = _at_once(x, W.T)                                  # (1)
+    a_2 = _layer_norm(a_1, 1e-5)                            # (2)
+    h_all = np.empty((T + 1, B, H), dtype)
+    h_all[0] = state.h
+    h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
+    c_all = np.empty((T + 1, B, H), dtype)
+    c_all[0] = state.c
+    c_prev, c = c_all[:-1], c_all[1:]                       # c_prev[t] is c one step earlier
+    a_3, a_4 = np.empty((2, T, B, 4 * H), dtype)
+    i, f, o, z, layer_norm_c, h_2 = np.empty((6, T, B, H), dtype)
+
+    for t in range(T):
+        a_3[t] = h_prev[t] @ R.T                            # (3)
+        a_4[t] = _layer_norm(a_3[t], 1e-5)                  # (4)
+        a = g_x * a_2[t] + g_h * a_4[t] + b                 # (5)
+        i_pre = _part(a, 0, 4)                              # (6)
+        i[t] = _sigmoid(i_pre)                              # (7)
+        f_pre = _part(a, 1, 4)                              # (8)
+        f[t] = _sigmoid(f_pre)                              # (9)
+        o_pre = _part(a, 2, 4)                              # (10)
+        o[t] = _sigmoid(o_pre)                              # (11)
+        z_pre = _part(a, 3, 4)                              # (12)
+        z[t] = np.tanh(z_pre)                               # (13)
+        c[t] = z[t] * i[t] + c_prev[t] * f[t]               # (14)
+        layer_norm_c[t] = _layer_norm(c[t], 1e-5)           # (15)
+        h_1 = g_c * layer_norm_c[t] + b_c                   # (16)
+        h_2[t] = np.tanh(h_1)                               # (17)
+        h[t] = o[t] * h_2[t]                                # (18)
+    end = State(h_all[-1].copy(), c_all[-1].copy())
+    kept = (x, a_1, a_2, a_3, a_4, i, f, o, z, c_prev, c, layer_norm_c, h_2, h_prev)
+    tape = Tape(h, kept, T, B, dtype)
+    return h, end, tape
+
+
+def backward(params, tape, dy=None, dstate=None):
+    """The gradient of sum(dy * y) + sum(dstate * state): `Gradients`.
+
+    dy: what reaches the outputs from outside, in their shapes; None is zero
+    dstate: what reaches the final state from outside; None is zero
+    """
+    T, B, dtype = tape.steps, tape.batch, tape.dtype
+    params, D, H = _checked_params(params, dtype)
+    W = params["W"]
+    R = params["R"]
+    g_x = params["g_x"]
+    g_h = params["g_h"]
+    g_c = params["g_c"]
+    x, a_1, a_2, a_3, a_4, i, f, o, z, c_prev, c, layer_norm_c, h_2, h_prev = tape.kept
+    dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, H)", ), _start(params, None, B, H, dtype), dtype)
+    d_a_3 = np.empty((T, B, 4 * H), dtype)
+    d_h_1 = np.empty((T, B, H), dtype)
+    d_a = np.empty((T, B, 4 * H), dtype)
+    d_h_next = dstate.h                                     # from outside, through the final state
+    d_c_next = dstate.c                                     # from outside, through the final state
+
+    for t in reversed(range(T)):
+        # (19) fork of h: one line per reader
+        d_h = (
+            d_h_next                                        # step t+1: a_3
+            + dy[t]                                         # from outside, through the output
+        )
+
+        d_h_2 = d_h * o[t]                                  # (20) from h
+        d_h_1[t] = d_h_2 * (1 - h_2[t] ** 2)                # (21) from h_2
+        d_layer_norm_c = d_h_1[t] * g_c                     # (22) from h_1
+
+        # (23) fork of c: one line per reader
+        d_c = (
+            d_c_next                                        # step t+1: c
+            # layer_norm_c
+            + _inverse_std(c[t], 1e-05)[..., None] * (d_layer_norm_c - d_layer_norm_c.mean(-1)[..., None] - layer_norm_c[t] * (d_layer_norm_c * layer_norm_c[t]).mean(-1)[..., None])
+        )
+
+        d_z = d_c * i[t]                                    # (24) from c
+        d_z_pre = d_z * (1 - z[t] ** 2)                     # (25) from z
+        d_o = d_h * h_2[t]                                  # (26) from h
+        d_o_pre = d_o * o[t] * (1 - o[t])                   # (27) from o
+        d_f = d_c * c_prev[t]                               # (28) from c
+        d_f_pre = d_f * f[t] * (1 - f[t])                   # (29) from f
+        d_i = d_c * z[t]                                    # (30) from c
+        d_i_pre = d_i * i[t] * (1 - i[t])                   # (31) from i
+
+        # (32) fork of a: one line per reader
+        d_a[t] = np.concatenate([
+            d_i_pre,                                        # i_pre
+            d_f_pre,                                        # f_pre
+            d_o_pre,                                        # o_pre
+            d_z_pre,                                        # z_pre
+        ], axis=-1)
+        d_a_4 = d_a[t] * g_h                                # (33) from a
+        # (34) from a_4
+        d_a_3[t] = _inverse_std(a_3[t], 1e-05)[..., None] * (d_a_4 - d_a_4.mean(-1)[..., None] - a_4[t] * (d_a_4 * a_4[t]).mean(-1)[..., None])
+        d_h_next = d_a_3[t] @ R                             # (19) to h[t-1], from a_3
+        d_c_next = d_c * f[t]                               # (23) to c[t-1], from c
+    d_a_2 = d_a * g_x                                       # (35) from a
+    # (36) from a_2
+    d_a_1 = _inverse_std(a_1, 1e-05)[..., None] * (d_a_2 - d_a_2.mean(-1)[..., None] - a_2 * (d_a_2 * a_2).mean(-1)[..., None])
+    d_x = _at_once(d_a_1, W)                                # (37) from a_1
+    grads = {
+        "W": _sum_of_outer(d_a_1, x),                       # (38) from a_1
+        "R": _sum_of_outer(d_a_3, h_prev),                  # (39) from a_3
+        "g_x": (d_a * a_2).sum((0, 1)),                     # (40) from a
+        "g_h": (d_a * a_4).sum((0, 1)),                     # (41) from a
+        "b": d_a.sum((0, 1)),                               # (42) from a
+        "g_c": (d_h_1 * layer_norm_c).sum((0, 1)),          # (43) from h_1
+        "b_c": d_h_1.sum((0, 1)),                           # (44) from h_1
+    }
+    return Gradients(grads, d_x, State(d_h_next, d_c_next))
+
+
+def step(params, x_t, state=None):
+    """One step and no tape: (y_t, state). x_t: (B, D)"""
+    dtype = _dtype(params, state, x_t)
+    params, D, H = _checked_params(params, dtype)
+    x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
+    B = x_t.shape[0]
+    h_prev, c_prev = _start(params, state, B, H, dtype)
+    W = params["W"]
+    R = params["R"]
+    g_x = params["g_x"]
+    g_h = params["g_h"]
+    b = params["b"]
+    g_c = params["g_c"]
+    b_c = params["b_c"]
+    a_1 = x_t @ W.T                                         # (1)
+    a_2 = _layer_norm(a_1, 1e-5)                            # (2)
+    a_3 = h_prev @ R.T                                      # (3)
+    a_4 = _layer_norm(a_3, 1e-5)                            # (4)
+    a = g_x * a_2 + g_h * a_4 + b                           # (5)
+    i_pre = _part(a, 0, 4)                                  # (6)
+    i = _sigmoid(i_pre)                                     # (7)
+    f_pre = _part(a, 1, 4)                                  # (8)
+    f = _sigmoid(f_pre)                                     # (9)
+    o_pre = _part(a, 2, 4)                                  # (10)
+    o = _sigmoid(o_pre)                                     # (11)
+    z_pre = _part(a, 3, 4)                                  # (12)
+    z = np.tanh(z_pre)                                      # (13)
+    c = z * i + c_prev * f                                  # (14)
+    layer_norm_c = _layer_norm(c, 1e-5)                     # (15)
+    h_1 = g_c * layer_norm_c + b_c                          # (16)
+    h_2 = np.tanh(h_1)                                      # (17)
+    h = o * h_2                                             # (18)
+    return h, State(h, c)
+
+
+def clip_by_norm(grads, threshold):
+    """The parameters' gradients scaled so that their joint norm is at most `threshold`."""
+    norm = np.sqrt(sum(float(np.sum(np.abs(grad) ** 2, dtype=np.float64)) for grad in grads.params.values()))
+    if norm <= threshold:
+        return grads
+    scaled = {name: grad * np.asarray(threshold / norm, np.real(grad).dtype) for name, grad in grads.params.items()}
+    return grads._replace(params=scaled)
+
+
+# ---------------------------------------------------------------- functions
+
+
+def _at_once(a, matrix):
+    """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
+    return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
+
+def _glorot(rng, shape):
+    """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
+    sides = shape or (1,)
+    limit = np.sqrt(6 / (sides[0] + sides[-1]))
+    return rng.uniform(-limit, limit, shape)
+
+def _inverse_std(a, eps):
+    """1 / sqrt(variance + eps) over the last axis."""
+    centred = a - a.mean(-1, keepdims=True)
+    return 1 / np.sqrt((centred * centred).mean(-1) + eps)
+
+def _layer_norm(a, eps):
+    """(a - mean) / sqrt(variance + eps) over the last axis."""
+    centred = a - a.mean(-1, keepdims=True)
+    return centred / np.sqrt((centred * centred).mean(-1, keepdims=True) + eps)
+
+def _part(a, k, n):
+    """The k-th of n equal parts of the last axis."""
+    size = a.shape[-1] // n
+    return a[..., k * size:(k + 1) * size]
+
+def _place(a, k, n):
+    """`a` as the k-th of n equal parts, zeros elsewhere."""
+    size = a.shape[-1]
+    placed = np.zeros(a.shape[:-1] + (n * size,), a.dtype)
+    placed[..., k * size:(k + 1) * size] = a
+    return placed
+
+def _sigmoid(a):
+    """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
+    return 0.5 * np.tanh(0.5 * a) + 0.5
+
+def _sum_of_outer(d, v):
+    """The sum over all steps and examples of the outer products d v^T: one matrix product."""
+    return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+
+# ---------------------------------------------------------------- arguments
+
+
+_AXES = {
+    "W": ("4*H", "D"),
+    "R": ("4*H", "H"),
+    "g_x": ("4*H",),
+    "g_h": ("4*H",),
+    "b": ("4*H",),
+    "g_c": ("H",),
+    "b_c": ("H",),
+}
+
+
+def _shapes(D, H):
+    """The shapes of the stored parameters."""
+    return {
+        "W": (4 * H, D),
+        "R": (4 * H, H),
+        "g_x": (4 * H,),
+        "g_h": (4 * H,),
+        "b": (4 * H,),
+        "g_c": (H,),
+        "b_c": (H,),
+    }
+
+
+def _sizes(params):
+    """The sizes that the parameters' shapes tell: D, H."""
+    D = params["W"].shape[1]
+    H = params["R"].shape[1]
+    return (D, H)
+
+
+def _dtype(params, state, *arrays):
+    """The type to compute in: the parameters' own, but complex128 if any argument is complex."""
+    if state is not None and (not isinstance(state, (tuple, list)) or len(state) != 2):
+        raise ValueError(f"state is {type(state).__name__}, expected State(h, c)")
+    if set(params) != set(_AXES):
+        raise ValueError(f"params has the keys {sorted(params)}, expected {sorted(_AXES)}")
+    given = [np.asarray(array) for array in (*params.values(), *arrays, *(state or ()))]
+    dtype = np.result_type(*(array.dtype for array in given[: len(params) or None]))
+    if any(array.dtype.kind == "c" for array in given):
+        dtype = np.dtype(np.complex128)
+    if dtype.kind in "biu":
+        dtype = np.dtype(np.float64)
+    if dtype not in (np.float32, np.float64, np.complex128):
+        raise ValueError(f"params are of type {dtype}, expected float32, float64 or complex128")
+    return dtype
+
+
+def _checked(name, value, told, shape, dtype):
+    """`value` as an array of a type and shape; None in `shape` is any length."""
+    try:
+        array = np.asarray(value)
+        if np.iscomplexobj(array) and dtype.kind != "c":
+            raise ValueError
+        array = array.astype(dtype, copy=False)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is no array of {dtype} numbers, expected {told}") from None
+    fits = array.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, array.shape))
+    if not fits:
+        sizes = ", ".join("any" if size is None else str(size) for size in shape)
+        raise ValueError(f"{name} has shape {array.shape}, expected {told} = ({sizes})")
+    return array
+
+
+def _told(axes):
+    return "(" + ", ".join(axes) + ")"
+
+
+def _checked_params(params, dtype):
+    """The parameters as arrays, and the sizes that their shapes tell."""
+    arrays = {}
+    for name, axes in _AXES.items():
+        array = params[name]
+        if not (isinstance(array, np.ndarray) and array.dtype == dtype and array.ndim == len(axes)):
+            array = _checked(f"params['{name}']", array, _told(axes), (None,) * len(axes), dtype)
+        arrays[name] = array
+    D, H = _sizes(arrays)
+    for name, shape in _shapes(D, H).items():
+        if arrays[name].shape != shape:
+            _checked(f"params['{name}']", arrays[name], _told(_AXES[name]), shape, dtype)
+    return arrays, D, H
+
+
+def _start(params, state, batch, H, dtype):
+    """The initial state: the given one, checked, or where the cell starts."""
+    if state is None:
+        return State(
+            np.zeros((batch, H), dtype),
+            np.zeros((batch, H), dtype),
+        )
+    return State(
+        _checked("state.h", state[0], "(B, H)", (batch, H), dtype),
+        _checked("state.c", state[1], "(B, H)", (batch, H), dtype),
+    )
+
+
+def _outside(name, given, record, told, like, dtype):
+    """Gradients that come from outside, checked; None is zero, in whole or in part."""
+    given = (None,) * len(like) if given is None else given
+    if len(given) != len(like):
+        raise ValueError(f"{name} has {len(given)} entries, expected {len(like)}: {', '.join(record._fields)}")
+    return record(*(
+        np.zeros(value.shape, dtype) if gradient is None
+        else _checked(f"{name}.{field}", gradient, axes, value.shape, dtype)
+        for field, gradient, axes, value in zip(record._fields, given, told, like)
+    ))
+
+
+# ---------------------------------------------------------------- the module's own check
+
+
+def _self_check():
+    """Gradients against complex-step derivatives of the forward pass; the largest relative error."""
+    rng = np.random.default_rng(0)
+    steps, batch = 4, 3
+    D = 5
+    H = 6
+    params = {name: np.asarray(rng.uniform(-1, 1, shape)) for name, shape in _shapes(D, H).items()}
+    arguments = [
+        rng.uniform(-1, 1, (steps, batch, D)),
+    ]
+    state = State(
+        rng.uniform(-1, 1, (batch, H)),
+        rng.uniform(-1, 1, (batch, H)),
+    )
+    y, end, tape = forward(params, *arguments, state)
+    dstate = State(*(rng.uniform(-1, 1, value.shape) for value in end))
+    dy = rng.uniform(-1, 1, y.shape)
+    grads = backward(params, tape, dy, dstate)
+
+    def objective(params, arguments, state):
+        y, end, _ = forward(params, *arguments, state)
+        return sum(np.sum(d * v) for d, v in zip((dy, *dstate), (y, *end)))
+
+    def derivative(array, evaluate):
+        found = np.zeros(array.shape)
+        for index in np.ndindex(array.shape):
+            moved = array.astype(np.complex128)
+            moved[index] += 1e-30j
+            found[index] = evaluate(moved).imag / 1e-30
+        return found
+
+    worst = 0.0
+    checks = [(name, grads.params[name], params[name], lambda moved, name=name: objective(
+        {**params, name: moved}, arguments, state)) for name in params]
+    for place, name in enumerate(['x']):
+        checks.append((name, grads[1 + place], arguments[place], lambda moved, place=place: objective(
+            params, [*arguments[:place], moved, *arguments[place + 1:]], state)))
+    for place, name in enumerate(State._fields):
+        checks.append((f"state.{name}", grads.state[place], state[place], lambda moved, place=place: objective(
+            params, arguments, State(*state[:place], moved, *state[place + 1:]))))
+    for name, gradient, array, evaluate in checks:
+        expected = derivative(np.asarray(array), evaluate)
+        scale = np.abs(expected).max(initial=0.0)
+        error = np.abs(gradient - expected).max(initial=0.0) / (scale or 1.0)
+        print(f"  {name:<7} {error:8.1e}")
+        worst = max(worst, error)
+    return worst
+
+
+if __name__ == "__main__":
+    print("layer_norm_lstm: backward against complex-step derivatives, relative error")
+    largest = _self_check()
+    print(f"  {'correct' if largest <= 1e-12 else 'WRONG'}: the largest is {largest:.1e}, the bound 1.0e-12")
+    raise SystemExit(0 if largest <= 1e-12 else 1)

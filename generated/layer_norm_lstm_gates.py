@@ -1,0 +1,544 @@
+# Made by lstmgen 0.1.0 from the spec of layer_norm_lstm_gates. It is yours: keep it, change it, ship it.
+# lstmgen: sha256:43d658c39615c0a1
+"""Layer norm LSTM, each gate by itself: forward and backward pass in NumPy.
+
+Time is the first axis of an array, the batch the second: T steps, B examples.
+Sizes: D = input_size, H = hidden_size. `c[t-1]` is c one step earlier, `d_c` the gradient of the loss at c.
+The numbers of equations are those of layer_norm_lstm_gates.tex. One step computes
+
+      (1)  i_1    = W_i @ x + R_i @ h[t-1]
+      (2)  i_2    = layer_norm(i_1)
+      (3)  i_pre  = g_i * i_2 + b_i
+      (4)  i      = sigmoid(i_pre)
+      (5)  f_1    = W_f @ x + R_f @ h[t-1]
+      (6)  f_2    = layer_norm(f_1)
+      (7)  f_pre  = g_f * f_2 + b_f
+      (8)  f      = sigmoid(f_pre)
+      (9)  z_1    = W_z @ x + R_z @ h[t-1]
+     (10)  z_2    = layer_norm(z_1)
+     (11)  z_pre  = g_z * z_2 + b_z
+     (12)  z      = tanh(z_pre)
+     (13)  o_1    = W_o @ x + R_o @ h[t-1]
+     (14)  o_2    = layer_norm(o_1)
+     (15)  o_pre  = g_o * o_2 + b_o
+     (16)  o      = sigmoid(o_pre)
+     (17)  c_1    = z * i + c[t-1] * f
+     (18)  c_2    = layer_norm(c_1)
+     (19)  c      = g_c * c_2 + b_c
+     (20)  tanh_c = tanh(c)
+     (21)  h      = o * tanh_c
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class State(NamedTuple):
+    """What one step hands to the next."""
+
+    h: np.ndarray  # (B, H)
+    c: np.ndarray  # (B, H)
+
+
+class Gradients(NamedTuple):
+    """What `backward` returns."""
+
+    params: dict  # under the keys of params, summed over steps and examples
+    x: np.ndarray  # (T, B, D)
+    state: State  # at the initial state
+
+
+class Tape(NamedTuple):
+    """What `backward` needs to know of a forward pass. `y` is yours to read, the rest is its own."""
+
+    y: np.ndarray
+    kept: tuple
+    steps: int
+    batch: int
+    dtype: np.dtype
+
+
+def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
+    """Parameters to start from, as a dictionary of arrays. `rng` is a seed or a Generator.
+
+    W: (4*H, D)  rows of W_i, W_f, W_z, W_o
+    R: (4*H, H)  rows of R_i, R_f, R_z, R_o
+    g_i: (H,)
+    g_f: (H,)
+    g_z: (H,)
+    g_o: (H,)
+    g_c: (H,)
+    b_i: (H,)
+    b_f: (H,)
+    b_z: (H,)
+    b_o: (H,)
+    b_c: (H,)
+    """
+    rng = np.random.default_rng(rng)
+    shapes = _shapes(input_size, hidden_size)
+    params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
+    views = named(params)
+    views["W_i"][...] = _glorot(rng, views["W_i"].shape)
+    views["W_f"][...] = _glorot(rng, views["W_f"].shape)
+    views["W_z"][...] = _glorot(rng, views["W_z"].shape)
+    views["W_o"][...] = _glorot(rng, views["W_o"].shape)
+    views["R_i"][...] = _glorot(rng, views["R_i"].shape)
+    views["R_f"][...] = _glorot(rng, views["R_f"].shape)
+    views["R_z"][...] = _glorot(rng, views["R_z"].shape)
+    views["R_o"][...] = _glorot(rng, views["R_o"].shape)
+    views["g_i"][...] = 1
+    views["g_f"][...] = 1
+    views["g_z"][...] = 1
+    views["g_o"][...] = 1
+    views["g_c"][...] = 1
+    return params
+
+
+def named(params):
+    """The parameters, or their gradients, under the names of the spec: views, never copies."""
+    D, H = _sizes(params)
+    return {
+        "W_i": params["W"][0:H],
+        "W_f": params["W"][H:2*H],
+        "W_z": params["W"][2*H:3*H],
+        "W_o": params["W"][3*H:4*H],
+        "R_i": params["R"][0:H],
+        "R_f": params["R"][H:2*H],
+        "R_z": params["R"][2*H:3*H],
+        "R_o": params["R"][3*H:4*H],
+        "g_i": params["g_i"],
+        "g_f": params["g_f"],
+        "g_z": params["g_z"],
+        "g_o": params["g_o"],
+        "g_c": params["g_c"],
+        "b_i": params["b_i"],
+        "b_f": params["b_f"],
+        "b_z": params["b_z"],
+        "b_o": params["b_o"],
+        "b_c": params["b_c"],
+    }
+
+
+def forward(params, x, state=None):
+    """All steps at once: (y, state, tape).
+
+    x: (T, B, D)
+    state: where to start; None is zero
+    y: (T, B, H), h at every step
+    """
+    dtype = _dtype(params, state, x)
+    params, D, H = _checked_params(params, dtype)
+    x = _checked("x", x, "(T, B, D)", (None, None, D), dtype)
+    T, B = x.shape[:2]
+    state = _start(params, state, B, H, dtype)
+    W = params["W"]
+    R = params["R"]
+    g_i = params["g_i"]
+    g_f = params["g_f"]
+    g_z = params["g_z"]
+    g_o = params["g_o"]
+    g_c = params["g_c"]
+    b_i = params["b_i"]
+    b_f = params["b_f"]
+    b_z = params["b_z"]
+    b_o = params["b_o"]
+    b_c = params["b_c"]
+    W_x = _at_once(x, W.T)                                  # for all steps at once: i_1, f_1, z_1, o_1
+    h_all = np.empty((T + 1, B, H), dtype)
+    h_all[0] = state.h
+    h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
+    c_all = np.empty((T + 1, B, H), dtype)
+    c_all[0] = state.c
+    c_prev, c = c_all[:-1], c_all[1:]                       # c_prev[t] is c one step earlier
+    (
+        i_1, i_2, i, f_1, f_2, f, z_1, z_2, z, o_1, o_2, o, c_1, c_2, tanh_c,
+    ) = np.empty((15, T, B, H), dtype)
+
+    for t in range(T):
+        pre = W_x[t] + h_prev[t] @ R.T                      # i_1, f_1, z_1, o_1, side by side
+        i_1[t] = pre[:, 0:H]                                # (1)
+        i_2[t] = _layer_norm(i_1[t], 1e-5)                  # (2)
+        i_pre = g_i * i_2[t] + b_i                          # (3)
+        i[t] = _sigmoid(i_pre)                              # (4)
+        f_1[t] = pre[:, H:2*H]                              # (5)
+        f_2[t] = _layer_norm(f_1[t], 1e-5)                  # (6)
+        f_pre = g_f * f_2[t] + b_f                          # (7)
+        f[t] = _sigmoid(f_pre)                              # (8)
+        z_1[t] = pre[:, 2*H:3*H]                            # (9)
+        z_2[t] = _layer_norm(z_1[t], 1e-5)                  # (10)
+        z_pre = g_z * z_2[t] + b_z                          # (11)
+        z[t] = np.tanh(z_pre)                               # (12)
+        o_1[t] = pre[:, 3*H:4*H]                            # (13)
+        o_2[t] = _layer_norm(o_1[t], 1e-5)                  # (14)
+        o_pre = g_o * o_2[t] + b_o                          # (15)
+        o[t] = _sigmoid(o_pre)                              # (16)
+        c_1[t] = z[t] * i[t] + c_prev[t] * f[t]             # (17)
+        c_2[t] = _layer_norm(c_1[t], 1e-5)                  # (18)
+        c[t] = g_c * c_2[t] + b_c                           # (19)
+        tanh_c[t] = np.tanh(c[t])                           # (20)
+        h[t] = o[t] * tanh_c[t]                             # (21)
+    end = State(h_all[-1].copy(), c_all[-1].copy())
+    kept = (
+        x, i_1, i_2, i, f_1, f_2, f, z_1, z_2, z, o_1, o_2, o, c_1, c_2, c_prev, tanh_c,
+        h_prev,
+    )
+    tape = Tape(h, kept, T, B, dtype)
+    return h, end, tape
+
+
+def backward(params, tape, dy=None, dstate=None):
+    """The gradient of sum(dy * y) + sum(dstate * state): `Gradients`.
+
+    dy: what reaches the outputs from outside, in their shapes; None is zero
+    dstate: what reaches the final state from outside; None is zero
+    """
+    T, B, dtype = tape.steps, tape.batch, tape.dtype
+    params, D, H = _checked_params(params, dtype)
+    W = params["W"]
+    R = params["R"]
+    g_i = params["g_i"]
+    g_f = params["g_f"]
+    g_z = params["g_z"]
+    g_o = params["g_o"]
+    g_c = params["g_c"]
+    (
+        x, i_1, i_2, i, f_1, f_2, f, z_1, z_2, z, o_1, o_2, o, c_1, c_2, c_prev, tanh_c,
+        h_prev,
+    ) = tape.kept
+    dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, H)", ), _start(params, None, B, H, dtype), dtype)
+    d_pre = np.empty((T, B, 4 * H), dtype)                  # side by side, as their weights are stacked
+    d_i_1 = d_pre[..., 0:H]
+    d_f_1 = d_pre[..., H:2*H]
+    d_z_1 = d_pre[..., 2*H:3*H]
+    d_o_1 = d_pre[..., 3*H:4*H]
+    d_c = np.empty((T, B, H), dtype)
+    d_o_pre = np.empty((T, B, H), dtype)
+    d_z_pre = np.empty((T, B, H), dtype)
+    d_f_pre = np.empty((T, B, H), dtype)
+    d_i_pre = np.empty((T, B, H), dtype)
+    d_h_next = dstate.h                                     # from outside, through the final state
+    d_c_next = dstate.c                                     # from outside, through the final state
+
+    for t in reversed(range(T)):
+        # (22) fork of h: one line per reader
+        d_h = (
+            d_h_next                                        # step t+1: i_1, f_1, z_1, o_1
+            + dy[t]                                         # from outside, through the output
+        )
+
+        d_tanh_c = d_h * o[t]                               # (23) from h
+
+        # (24) fork of c: one line per reader
+        d_c[t] = (
+            d_c_next                                        # step t+1: c_1
+            + d_tanh_c * (1 - tanh_c[t] ** 2)               # tanh_c
+        )
+
+        d_c_2 = d_c[t] * g_c                                # (25) from c
+        # (26) from c_2
+        d_c_1 = _inverse_std(c_1[t], 1e-05)[..., None] * (d_c_2 - d_c_2.mean(-1)[..., None] - c_2[t] * (d_c_2 * c_2[t]).mean(-1)[..., None])
+        d_o = d_h * tanh_c[t]                               # (27) from h
+        d_o_pre[t] = d_o * o[t] * (1 - o[t])                # (28) from o
+        d_o_2 = d_o_pre[t] * g_o                            # (29) from o_pre
+        # (30) from o_2
+        d_o_1[t] = _inverse_std(o_1[t], 1e-05)[..., None] * (d_o_2 - d_o_2.mean(-1)[..., None] - o_2[t] * (d_o_2 * o_2[t]).mean(-1)[..., None])
+        d_z = d_c_1 * i[t]                                  # (31) from c_1
+        d_z_pre[t] = d_z * (1 - z[t] ** 2)                  # (32) from z
+        d_z_2 = d_z_pre[t] * g_z                            # (33) from z_pre
+        # (34) from z_2
+        d_z_1[t] = _inverse_std(z_1[t], 1e-05)[..., None] * (d_z_2 - d_z_2.mean(-1)[..., None] - z_2[t] * (d_z_2 * z_2[t]).mean(-1)[..., None])
+        d_f = d_c_1 * c_prev[t]                             # (35) from c_1
+        d_f_pre[t] = d_f * f[t] * (1 - f[t])                # (36) from f
+        d_f_2 = d_f_pre[t] * g_f                            # (37) from f_pre
+        # (38) from f_2
+        d_f_1[t] = _inverse_std(f_1[t], 1e-05)[..., None] * (d_f_2 - d_f_2.mean(-1)[..., None] - f_2[t] * (d_f_2 * f_2[t]).mean(-1)[..., None])
+        d_i = d_c_1 * z[t]                                  # (39) from c_1
+        d_i_pre[t] = d_i * i[t] * (1 - i[t])                # (40) from i
+        d_i_2 = d_i_pre[t] * g_i                            # (41) from i_pre
+        # (42) from i_2
+        d_i_1[t] = _inverse_std(i_1[t], 1e-05)[..., None] * (d_i_2 - d_i_2.mean(-1)[..., None] - i_2[t] * (d_i_2 * i_2[t]).mean(-1)[..., None])
+        d_h_next = d_pre[t] @ R                             # (22) to h[t-1], from i_1, f_1, z_1, o_1
+        d_c_next = d_c_1 * f[t]                             # (24) to c[t-1], from c_1
+    d_x = _at_once(d_pre, W)                                # (43) from i_1, f_1, z_1, o_1
+    grads = {
+        "W": _sum_of_outer(d_pre, x),                       # (44) to (47) from i_1, f_1, z_1, o_1
+        "R": _sum_of_outer(d_pre, h_prev),                  # (48) to (51) from i_1, f_1, z_1, o_1
+        "g_i": (d_i_pre * i_2).sum((0, 1)),                 # (52) from i_pre
+        "g_f": (d_f_pre * f_2).sum((0, 1)),                 # (53) from f_pre
+        "g_z": (d_z_pre * z_2).sum((0, 1)),                 # (54) from z_pre
+        "g_o": (d_o_pre * o_2).sum((0, 1)),                 # (55) from o_pre
+        "g_c": (d_c * c_2).sum((0, 1)),                     # (56) from c
+        "b_i": d_i_pre.sum((0, 1)),                         # (57) from i_pre
+        "b_f": d_f_pre.sum((0, 1)),                         # (58) from f_pre
+        "b_z": d_z_pre.sum((0, 1)),                         # (59) from z_pre
+        "b_o": d_o_pre.sum((0, 1)),                         # (60) from o_pre
+        "b_c": d_c.sum((0, 1)),                             # (61) from c
+    }
+    return Gradients(grads, d_x, State(d_h_next, d_c_next))
+
+
+def step(params, x_t, state=None):
+    """One step and no tape: (y_t, state). x_t: (B, D)"""
+    dtype = _dtype(params, state, x_t)
+    params, D, H = _checked_params(params, dtype)
+    x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
+    B = x_t.shape[0]
+    h_prev, c_prev = _start(params, state, B, H, dtype)
+    W = params["W"]
+    R = params["R"]
+    g_i = params["g_i"]
+    g_f = params["g_f"]
+    g_z = params["g_z"]
+    g_o = params["g_o"]
+    g_c = params["g_c"]
+    b_i = params["b_i"]
+    b_f = params["b_f"]
+    b_z = params["b_z"]
+    b_o = params["b_o"]
+    b_c = params["b_c"]
+    pre = x_t @ W.T + h_prev @ R.T                          # i_1, f_1, z_1, o_1, side by side
+    i_1 = pre[:, 0:H]                                       # (1)
+    i_2 = _layer_norm(i_1, 1e-5)                            # (2)
+    i_pre = g_i * i_2 + b_i                                 # (3)
+    i = _sigmoid(i_pre)                                     # (4)
+    f_1 = pre[:, H:2*H]                                     # (5)
+    f_2 = _layer_norm(f_1, 1e-5)                            # (6)
+    f_pre = g_f * f_2 + b_f                                 # (7)
+    f = _sigmoid(f_pre)                                     # (8)
+    z_1 = pre[:, 2*H:3*H]                                   # (9)
+    z_2 = _layer_norm(z_1, 1e-5)                            # (10)
+    z_pre = g_z * z_2 + b_z                                 # (11)
+    z = np.tanh(z_pre)                                      # (12)
+    o_1 = pre[:, 3*H:4*H]                                   # (13)
+    o_2 = _layer_norm(o_1, 1e-5)                            # (14)
+    o_pre = g_o * o_2 + b_o                                 # (15)
+    o = _sigmoid(o_pre)                                     # (16)
+    c_1 = z * i + c_prev * f                                # (17)
+    c_2 = _layer_norm(c_1, 1e-5)                            # (18)
+    c = g_c * c_2 + b_c                                     # (19)
+    tanh_c = np.tanh(c)                                     # (20)
+    h = o * tanh_c                                          # (21)
+    return h, State(h, c)
+
+
+def clip_by_norm(grads, threshold):
+    """The parameters' gradients scaled so that their joint norm is at most `threshold`."""
+    norm = np.sqrt(sum(float(np.sum(np.abs(grad) ** 2, dtype=np.float64)) for grad in grads.params.values()))
+    if norm <= threshold:
+        return grads
+    scaled = {name: grad * np.asarray(threshold / norm, np.real(grad).dtype) for name, grad in grads.params.items()}
+    return grads._replace(params=scaled)
+
+
+# ---------------------------------------------------------------- functions
+
+
+def _at_once(a, matrix):
+    """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
+    return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
+
+def _glorot(rng, shape):
+    """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
+    sides = shape or (1,)
+    limit = np.sqrt(6 / (sides[0] + sides[-1]))
+    return rng.uniform(-limit, limit, shape)
+
+def _inverse_std(a, eps):
+    """1 / sqrt(variance + eps) over the last axis."""
+    centred = a - a.mean(-1, keepdims=True)
+    return 1 / np.sqrt((centred * centred).mean(-1) + eps)
+
+def _layer_norm(a, eps):
+    """(a - mean) / sqrt(variance + eps) over the last axis."""
+    centred = a - a.mean(-1, keepdims=True)
+    return centred / np.sqrt((centred * centred).mean(-1, keepdims=True) + eps)
+
+def _sigmoid(a):
+    """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
+    return 0.5 * np.tanh(0.5 * a) + 0.5
+
+def _sum_of_outer(d, v):
+    """The sum over all steps and examples of the outer products d v^T: one matrix product."""
+    return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+
+# ---------------------------------------------------------------- arguments
+
+
+_AXES = {
+    "W": ("4*H", "D"),
+    "R": ("4*H", "H"),
+    "g_i": ("H",),
+    "g_f": ("H",),
+    "g_z": ("H",),
+    "g_o": ("H",),
+    "g_c": ("H",),
+    "b_i": ("H",),
+    "b_f": ("H",),
+    "b_z": ("H",),
+    "b_o": ("H",),
+    "b_c": ("H",),
+}
+
+
+def _shapes(D, H):
+    """The shapes of the stored parameters."""
+    return {
+        "W": (4 * H, D),
+        "R": (4 * H, H),
+        "g_i": (H,),
+        "g_f": (H,),
+        "g_z": (H,),
+        "g_o": (H,),
+        "g_c": (H,),
+        "b_i": (H,),
+        "b_f": (H,),
+        "b_z": (H,),
+        "b_o": (H,),
+        "b_c": (H,),
+    }
+
+
+def _sizes(params):
+    """The sizes that the parameters' shapes tell: D, H."""
+    D = params["W"].shape[1]
+    H = params["R"].shape[1]
+    return (D, H)
+
+
+def _dtype(params, state, *arrays):
+    """The type to compute in: the parameters' own, but complex128 if any argument is complex."""
+    if state is not None and (not isinstance(state, (tuple, list)) or len(state) != 2):
+        raise ValueError(f"state is {type(state).__name__}, expected State(h, c)")
+    if set(params) != set(_AXES):
+        raise ValueError(f"params has the keys {sorted(params)}, expected {sorted(_AXES)}")
+    given = [np.asarray(array) for array in (*params.values(), *arrays, *(state or ()))]
+    dtype = np.result_type(*(array.dtype for array in given[: len(params) or None]))
+    if any(array.dtype.kind == "c" for array in given):
+        dtype = np.dtype(np.complex128)
+    if dtype.kind in "biu":
+        dtype = np.dtype(np.float64)
+    if dtype not in (np.float32, np.float64, np.complex128):
+        raise ValueError(f"params are of type {dtype}, expected float32, float64 or complex128")
+    return dtype
+
+
+def _checked(name, value, told, shape, dtype):
+    """`value` as an array of a type and shape; None in `shape` is any length."""
+    try:
+        array = np.asarray(value)
+        if np.iscomplexobj(array) and dtype.kind != "c":
+            raise ValueError
+        array = array.astype(dtype, copy=False)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is no array of {dtype} numbers, expected {told}") from None
+    fits = array.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, array.shape))
+    if not fits:
+        sizes = ", ".join("any" if size is None else str(size) for size in shape)
+        raise ValueError(f"{name} has shape {array.shape}, expected {told} = ({sizes})")
+    return array
+
+
+def _told(axes):
+    return "(" + ", ".join(axes) + ")"
+
+
+def _checked_params(params, dtype):
+    """The parameters as arrays, and the sizes that their shapes tell."""
+    arrays = {}
+    for name, axes in _AXES.items():
+        array = params[name]
+        if not (isinstance(array, np.ndarray) and array.dtype == dtype and array.ndim == len(axes)):
+            array = _checked(f"params['{name}']", array, _told(axes), (None,) * len(axes), dtype)
+        arrays[name] = array
+    D, H = _sizes(arrays)
+    for name, shape in _shapes(D, H).items():
+        if arrays[name].shape != shape:
+            _checked(f"params['{name}']", arrays[name], _told(_AXES[name]), shape, dtype)
+    return arrays, D, H
+
+
+def _start(params, state, batch, H, dtype):
+    """The initial state: the given one, checked, or where the cell starts."""
+    if state is None:
+        return State(
+            np.zeros((batch, H), dtype),
+            np.zeros((batch, H), dtype),
+        )
+    return State(
+        _checked("state.h", state[0], "(B, H)", (batch, H), dtype),
+        _checked("state.c", state[1], "(B, H)", (batch, H), dtype),
+    )
+
+
+def _outside(name, given, record, told, like, dtype):
+    """Gradients that come from outside, checked; None is zero, in whole or in part."""
+    given = (None,) * len(like) if given is None else given
+    if len(given) != len(like):
+        raise ValueError(f"{name} has {len(given)} entries, expected {len(like)}: {', '.join(record._fields)}")
+    return record(*(
+        np.zeros(value.shape, dtype) if gradient is None
+        else _checked(f"{name}.{field}", gradient, axes, value.shape, dtype)
+        for field, gradient, axes, value in zip(record._fields, given, told, like)
+    ))
+
+
+# ---------------------------------------------------------------- the module's own check
+
+
+def _self_check():
+    """Gradients against complex-step derivatives of the forward pass; the largest relative error."""
+    rng = np.random.default_rng(0)
+    steps, batch = 4, 3
+    D = 5
+    H = 6
+    params = {name: np.asarray(rng.uniform(-1, 1, shape)) for name, shape in _shapes(D, H).items()}
+    arguments = [
+        rng.uniform(-1, 1, (steps, batch, D)),
+    ]
+    state = State(
+        rng.uniform(-1, 1, (batch, H)),
+        rng.uniform(-1, 1, (batch, H)),
+    )
+    y, end, tape = forward(params, *arguments, state)
+    dstate = State(*(rng.uniform(-1, 1, value.shape) for value in end))
+    dy = rng.uniform(-1, 1, y.shape)
+    grads = backward(params, tape, dy, dstate)
+
+    def objective(params, arguments, state):
+        y, end, _ = forward(params, *arguments, state)
+        return sum(np.sum(d * v) for d, v in zip((dy, *dstate), (y, *end)))
+
+    def derivative(array, evaluate):
+        found = np.zeros(array.shape)
+        for index in np.ndindex(array.shape):
+            moved = array.astype(np.complex128)
+            moved[index] += 1e-30j
+            found[index] = evaluate(moved).imag / 1e-30
+        return found
+
+    worst = 0.0
+    checks = [(name, grads.params[name], params[name], lambda moved, name=name: objective(
+        {**params, name: moved}, arguments, state)) for name in params]
+    for place, name in enumerate(['x']):
+        checks.append((name, grads[1 + place], arguments[place], lambda moved, place=place: objective(
+            params, [*arguments[:place], moved, *arguments[place + 1:]], state)))
+    for place, name in enumerate(State._fields):
+        checks.append((f"state.{name}", grads.state[place], state[place], lambda moved, place=place: objective(
+            params, arguments, State(*state[:place], moved, *state[place + 1:]))))
+    for name, gradient, array, evaluate in checks:
+        expected = derivative(np.asarray(array), evaluate)
+        scale = np.abs(expected).max(initial=0.0)
+        error = np.abs(gradient - expected).max(initial=0.0) / (scale or 1.0)
+        print(f"  {name:<7} {error:8.1e}")
+        worst = max(worst, error)
+    return worst
+
+
+if __name__ == "__main__":
+    print("layer_norm_lstm_gates: backward against complex-step derivatives, relative error")
+    largest = _self_check()
+    print(f"  {'correct' if largest <= 1e-12 else 'WRONG'}: the largest is {largest:.1e}, the bound 1.0e-12")
+    raise SystemExit(0 if largest <= 1e-12 else 1)

@@ -1,0 +1,479 @@
+# Made by lstmgen 0.1.0 from the spec of lmu. It is yours: keep it, change it, ship it.
+# lstmgen: sha256:5dd3ce95bae5afcf
+"""Legendre memory unit: forward and backward pass in NumPy.
+
+Time is the first axis of an array, the batch the second: T steps, B examples.
+Sizes: D = input_size, H = hidden_size, M = order. `c[t-1]` is c one step earlier, `d_c` the gradient of the loss at c.
+The numbers of equations are those of lmu.tex. One step computes
+
+      (1)  stop_gradient_ones = stop_gradient(ones)
+      (2)  k_1                = cumsum(stop_gradient_ones)
+      (3)  k                  = k_1 - 1
+      (4)  s_1                = k / 2
+      (5)  s_2                = floor(s_1)
+      (6)  s                  = 1 - 2 * (k - 2 * s_2)
+      (7)  u_1                = dot(e_x, x)
+      (8)  u_2                = dot(e_h, h[t-1])
+      (9)  u_3                = dot(e_m, m[t-1])
+     (10)  u                  = u_1 + u_2 + u_3
+     (11)  cumsum_m_prev      = cumsum(m[t-1])
+     (12)  sum_m_prev         = sum(m[t-1])
+     (13)  s_m_prev           = s * m[t-1]
+     (14)  a_1                = cumsum(s_m_prev)
+     (15)  a                  = cumsum_m_prev - sum_m_prev - s * a_1
+     (16)  m                  = m[t-1] + (2 * k + 1) / 100 * (a + s * u)
+     (17)  h_pre              = W_x @ x + W_h @ h[t-1] + W_m @ m
+     (18)  h                  = tanh(h_pre)
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class State(NamedTuple):
+    """What one step hands to the next."""
+
+    h: np.ndarray  # (B, H)
+    m: np.ndarray  # (B, M)
+
+
+class Gradients(NamedTuple):
+    """What `backward` returns."""
+
+    params: dict  # under the keys of params, summed over steps and examples
+    x: np.ndarray  # (T, B, D)
+    state: State  # at the initial state
+
+
+class Tape(NamedTuple):
+    """What `backward` needs to know of a forward pass. `y` is yours to read, the rest is its own."""
+
+    y: np.ndarray
+    kept: tuple
+    steps: int
+    batch: int
+    dtype: np.dtype
+
+
+def init_params(input_size, hidden_size, order, rng=0, dtype=np.float32):
+    """Parameters to start from, as a dictionary of arrays. `rng` is a seed or a Generator.
+
+    e_x: (D,)
+    e_h: (H,)
+    e_m: (M,)
+    ones: (M,)
+    W_x: (H, D)
+    W_h: (H, H)
+    W_m: (H, M)
+    """
+    rng = np.random.default_rng(rng)
+    shapes = _shapes(input_size, hidden_size, order)
+    params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
+    views = named(params)
+    views["e_x"][...] = _uniform(rng, views["e_x"].shape)
+    views["e_h"][...] = _uniform(rng, views["e_h"].shape)
+    views["ones"][...] = 1
+    views["W_x"][...] = _glorot(rng, views["W_x"].shape)
+    views["W_h"][...] = _glorot(rng, views["W_h"].shape)
+    views["W_m"][...] = _glorot(rng, views["W_m"].shape)
+    return params
+
+
+def named(params):
+    """The parameters, or their gradients, under the names of the spec: views, never copies."""
+    return {
+        "e_x": params["e_x"],
+        "e_h": params["e_h"],
+        "e_m": params["e_m"],
+        "ones": params["ones"],
+        "W_x": params["W_x"],
+        "W_h": params["W_h"],
+        "W_m": params["W_m"],
+    }
+
+
+def forward(params, x, state=None):
+    """All steps at once: (y, state, tape).
+
+    x: (T, B, D)
+    state: where to start; None is zero
+    y: (T, B, H), h at every step
+    """
+    dtype = _dtype(params, state, x)
+    params, D, H, M = _checked_params(params, dtype)
+    x = _checked("x", x, "(T, B, D)", (None, None, D), dtype)
+    T, B = x.shape[:2]
+    state = _start(params, state, B, H, M, dtype)
+    e_x = params["e_x"]
+    e_h = params["e_h"]
+    e_m = params["e_m"]
+    ones = params["ones"]
+    W_x = params["W_x"]
+    W_h = params["W_h"]
+    W_m = params["W_m"]
+    stop_gradient_ones = _stop_gradient(ones)               # (1)
+    k_1 = np.cumsum(stop_gradient_ones, axis=-1)            # (2)
+    k = k_1 - 1                                             # (3)
+    s_1 = k / 2                                             # (4)
+    s_2 = _floor(s_1)                                       # (5)
+    s = 1 - 2 * (k - 2 * s_2)                               # (6)
+    u_1 = (e_x * x).sum(-1)                                 # (7)
+    W_x_x = _at_once(x, W_x.T)                              # for all steps at once: h_pre
+    h_all = np.empty((T + 1, B, H), dtype)
+    h_all[0] = state.h
+    h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
+    m_all = np.empty((T + 1, B, M), dtype)
+    m_all[0] = state.m
+    m_prev, m = m_all[:-1], m_all[1:]                       # m_prev[t] is m one step earlier
+
+    for t in range(T):
+        u_2 = (e_h * h_prev[t]).sum(-1)                     # (8)
+        u_3 = (e_m * m_prev[t]).sum(-1)                     # (9)
+        u = u_1[t] + u_2 + u_3                              # (10)
+        cumsum_m_prev = np.cumsum(m_prev[t], axis=-1)       # (11)
+        sum_m_prev = m_prev[t].sum(-1)                      # (12)
+        s_m_prev = s * m_prev[t]                            # (13)
+        a_1 = np.cumsum(s_m_prev, axis=-1)                  # (14)
+        a = cumsum_m_prev - sum_m_prev[..., None] - s * a_1  # (15)
+        m[t] = m_prev[t] + (2 * k + 1) / 100 * (a + s * u[..., None])  # (16)
+        h_pre = W_x_x[t] + h_prev[t] @ W_h.T + m[t] @ W_m.T  # (17)
+        h[t] = np.tanh(h_pre)                               # (18)
+    end = State(h_all[-1].copy(), m_all[-1].copy())
+    kept = (x, k, s, m_prev, m, h_prev, h)
+    tape = Tape(h, kept, T, B, dtype)
+    return h, end, tape
+
+
+def backward(params, tape, dy=None, dstate=None):
+    """The gradient of sum(dy * y) + sum(dstate * state): `Gradients`.
+
+    dy: what reaches the outputs from outside, in their shapes; None is zero
+    dstate: what reaches the final state from outside; None is zero
+    """
+    T, B, dtype = tape.steps, tape.batch, tape.dtype
+    params, D, H, M = _checked_params(params, dtype)
+    e_x = params["e_x"]
+    e_h = params["e_h"]
+    e_m = params["e_m"]
+    W_x = params["W_x"]
+    W_h = params["W_h"]
+    W_m = params["W_m"]
+    x, k, s, m_prev, m, h_prev, h = tape.kept
+    dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, M)", ), _start(params, None, B, H, M, dtype), dtype)
+    d_h_pre = np.empty((T, B, H), dtype)
+    d_u = np.empty((T, B), dtype)
+    d_u_3 = np.empty((T, B), dtype)
+    d_u_2 = np.empty((T, B), dtype)
+    d_h_next = dstate.h                                     # from outside, through the final state
+    d_m_next = dstate.m                                     # from outside, through the final state
+
+    for t in reversed(range(T)):
+        # (19) fork of h: one line per reader
+        d_h = (
+            d_h_next                                        # step t+1: u_2, h_pre
+            + dy[t]                                         # from outside, through the output
+        )
+
+        d_h_pre[t] = d_h * (1 - h[t] ** 2)                  # (20) from h
+
+        # (21) fork of m: one line per reader
+        d_m = (
+            d_m_next                                        # step t+1: u_3, cumsum_m_prev, sum_m_prev, s_m_prev, m
+            + d_h_pre[t] @ W_m                              # h_pre
+        )
+
+        d_a = d_m * (0.01 + 0.02 * k)                       # (22) from m
+        d_a_1 = -d_a * s                                    # (23) from a
+        d_s_m_prev = _reverse_cumsum(d_a_1)                 # (24) from a_1
+        d_sum_m_prev = (-d_a).sum(-1)                       # (25) from a
+        d_cumsum_m_prev = d_a                               # (26) from a
+        d_u[t] = (d_m * s * (0.01 + 0.02 * k)).sum(-1)      # (27) from m
+        d_u_3[t] = d_u[t]                                   # (28) from u
+        d_u_2[t] = d_u[t]                                   # (29) from u
+
+        # (19) to h[t-1]: what step t sends back, one line per reader
+        d_h_next = (
+            d_u_2[t][..., None] * e_h                       # u_2
+            + d_h_pre[t] @ W_h                              # h_pre
+        )
+
+        # (21) to m[t-1]: what step t sends back, one line per reader
+        d_m_next = (
+            d_u_3[t][..., None] * e_m                       # u_3
+            + _reverse_cumsum(d_cumsum_m_prev)              # cumsum_m_prev
+            + d_sum_m_prev[..., None]                       # sum_m_prev
+            + d_s_m_prev * s                                # s_m_prev
+            + d_m                                           # m
+        )
+
+    d_u_1 = d_u                                             # (30) from u
+
+    # (31) fork of x: one line per reader
+    d_x = (
+        d_u_1[..., None] * e_x                              # u_1
+        + _at_once(d_h_pre, W_x)                            # h_pre
+    )
+    grads = {
+        "e_x": (d_u_1[..., None] * x).sum((0, 1)),          # (32) from u_1
+        "e_h": (d_u_2[..., None] * h_prev).sum((0, 1)),     # (33) from u_2
+        "e_m": (d_u_3[..., None] * m_prev).sum((0, 1)),     # (34) from u_3
+        "ones": np.zeros((M,), dtype),                      # (35)
+        "W_x": _sum_of_outer(d_h_pre, x),                   # (36) from h_pre
+        "W_h": _sum_of_outer(d_h_pre, h_prev),              # (37) from h_pre
+        "W_m": _sum_of_outer(d_h_pre, m),                   # (38) from h_pre
+    }
+    return Gradients(grads, d_x, State(d_h_next, d_m_next))
+
+
+def step(params, x_t, state=None):
+    """One step and no tape: (y_t, state). x_t: (B, D)"""
+    dtype = _dtype(params, state, x_t)
+    params, D, H, M = _checked_params(params, dtype)
+    x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
+    B = x_t.shape[0]
+    h_prev, m_prev = _start(params, state, B, H, M, dtype)
+    e_x = params["e_x"]
+    e_h = params["e_h"]
+    e_m = params["e_m"]
+    ones = params["ones"]
+    W_x = params["W_x"]
+    W_h = params["W_h"]
+    W_m = params["W_m"]
+    stop_gradient_ones = _stop_gradient(ones)               # (1)
+    k_1 = np.cumsum(stop_gradient_ones, axis=-1)            # (2)
+    k = k_1 - 1                                             # (3)
+    s_1 = k / 2                                             # (4)
+    s_2 = _floor(s_1)                                       # (5)
+    s = 1 - 2 * (k - 2 * s_2)                               # (6)
+    u_1 = (e_x * x_t).sum(-1)                               # (7)
+    u_2 = (e_h * h_prev).sum(-1)                            # (8)
+    u_3 = (e_m * m_prev).sum(-1)                            # (9)
+    u = u_1 + u_2 + u_3                                     # (10)
+    cumsum_m_prev = np.cumsum(m_prev, axis=-1)              # (11)
+    sum_m_prev = m_prev.sum(-1)                             # (12)
+    s_m_prev = s * m_prev                                   # (13)
+    a_1 = np.cumsum(s_m_prev, axis=-1)                      # (14)
+    a = cumsum_m_prev - sum_m_prev[..., None] - s * a_1     # (15)
+    m = m_prev + (2 * k + 1) / 100 * (a + s * u[..., None])  # (16)
+    h_pre = x_t @ W_x.T + h_prev @ W_h.T + m @ W_m.T        # (17)
+    h = np.tanh(h_pre)                                      # (18)
+    return h, State(h, m)
+
+
+def clip_by_norm(grads, threshold):
+    """The parameters' gradients scaled so that their joint norm is at most `threshold`."""
+    norm = np.sqrt(sum(float(np.sum(np.abs(grad) ** 2, dtype=np.float64)) for grad in grads.params.values()))
+    if norm <= threshold:
+        return grads
+    scaled = {name: grad * np.asarray(threshold / norm, np.real(grad).dtype) for name, grad in grads.params.items()}
+    return grads._replace(params=scaled)
+
+
+# ---------------------------------------------------------------- functions
+
+
+def _at_once(a, matrix):
+    """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
+    return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
+
+def _floor(a):
+    """The largest integer up to a; of a complex number's real part."""
+    return np.floor(np.real(a)).astype(np.asarray(a).dtype, copy=False)
+
+def _glorot(rng, shape):
+    """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
+    sides = shape or (1,)
+    limit = np.sqrt(6 / (sides[0] + sides[-1]))
+    return rng.uniform(-limit, limit, shape)
+
+def _uniform(rng, shape):
+    """Uniform in +-1 / sqrt(columns)."""
+    limit = 1 / np.sqrt(shape[-1] if shape else 1)
+    return rng.uniform(-limit, limit, shape)
+
+def _reverse_cumsum(a):
+    """Sums from each entry to the last: what np.cumsum sends back."""
+    return np.cumsum(a[..., ::-1], axis=-1)[..., ::-1]
+
+def _stop_gradient(a):
+    """`a`, held still: in complex arithmetic without its imaginary part."""
+    return np.real(a).astype(a.dtype, copy=False)
+
+def _sum_of_outer(d, v):
+    """The sum over all steps and examples of the outer products d v^T: one matrix product."""
+    return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+
+# ---------------------------------------------------------------- arguments
+
+
+_AXES = {
+    "e_x": ("D",),
+    "e_h": ("H",),
+    "e_m": ("M",),
+    "ones": ("M",),
+    "W_x": ("H", "D"),
+    "W_h": ("H", "H"),
+    "W_m": ("H", "M"),
+}
+
+
+def _shapes(D, H, M):
+    """The shapes of the stored parameters."""
+    return {
+        "e_x": (D,),
+        "e_h": (H,),
+        "e_m": (M,),
+        "ones": (M,),
+        "W_x": (H, D),
+        "W_h": (H, H),
+        "W_m": (H, M),
+    }
+
+
+def _sizes(params):
+    """The sizes that the parameters' shapes tell: D, H, M."""
+    D = params["e_x"].shape[0]
+    H = params["e_h"].shape[0]
+    M = params["e_m"].shape[0]
+    return (D, H, M)
+
+
+def _dtype(params, state, *arrays):
+    """The type to compute in: the parameters' own, but complex128 if any argument is complex."""
+    if state is not None and (not isinstance(state, (tuple, list)) or len(state) != 2):
+        raise ValueError(f"state is {type(state).__name__}, expected State(h, m)")
+    if set(params) != set(_AXES):
+        raise ValueError(f"params has the keys {sorted(params)}, expected {sorted(_AXES)}")
+    given = [np.asarray(array) for array in (*params.values(), *arrays, *(state or ()))]
+    dtype = np.result_type(*(array.dtype for array in given[: len(params) or None]))
+    if any(array.dtype.kind == "c" for array in given):
+        dtype = np.dtype(np.complex128)
+    if dtype.kind in "biu":
+        dtype = np.dtype(np.float64)
+    if dtype not in (np.float32, np.float64, np.complex128):
+        raise ValueError(f"params are of type {dtype}, expected float32, float64 or complex128")
+    return dtype
+
+
+def _checked(name, value, told, shape, dtype):
+    """`value` as an array of a type and shape; None in `shape` is any length."""
+    try:
+        array = np.asarray(value)
+        if np.iscomplexobj(array) and dtype.kind != "c":
+            raise ValueError
+        array = array.astype(dtype, copy=False)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is no array of {dtype} numbers, expected {told}") from None
+    fits = array.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, array.shape))
+    if not fits:
+        sizes = ", ".join("any" if size is None else str(size) for size in shape)
+        raise ValueError(f"{name} has shape {array.shape}, expected {told} = ({sizes})")
+    return array
+
+
+def _told(axes):
+    return "(" + ", ".join(axes) + ")"
+
+
+def _checked_params(params, dtype):
+    """The parameters as arrays, and the sizes that their shapes tell."""
+    arrays = {}
+    for name, axes in _AXES.items():
+        array = params[name]
+        if not (isinstance(array, np.ndarray) and array.dtype == dtype and array.ndim == len(axes)):
+            array = _checked(f"params['{name}']", array, _told(axes), (None,) * len(axes), dtype)
+        arrays[name] = array
+    D, H, M = _sizes(arrays)
+    for name, shape in _shapes(D, H, M).items():
+        if arrays[name].shape != shape:
+            _checked(f"params['{name}']", arrays[name], _told(_AXES[name]), shape, dtype)
+    return arrays, D, H, M
+
+
+def _start(params, state, batch, H, M, dtype):
+    """The initial state: the given one, checked, or where the cell starts."""
+    if state is None:
+        return State(
+            np.zeros((batch, H), dtype),
+            np.zeros((batch, M), dtype),
+        )
+    return State(
+        _checked("state.h", state[0], "(B, H)", (batch, H), dtype),
+        _checked("state.m", state[1], "(B, M)", (batch, M), dtype),
+    )
+
+
+def _outside(name, given, record, told, like, dtype):
+    """Gradients that come from outside, checked; None is zero, in whole or in part."""
+    given = (None,) * len(like) if given is None else given
+    if len(given) != len(like):
+        raise ValueError(f"{name} has {len(given)} entries, expected {len(like)}: {', '.join(record._fields)}")
+    return record(*(
+        np.zeros(value.shape, dtype) if gradient is None
+        else _checked(f"{name}.{field}", gradient, axes, value.shape, dtype)
+        for field, gradient, axes, value in zip(record._fields, given, told, like)
+    ))
+
+
+# ---------------------------------------------------------------- the module's own check
+
+
+def _self_check():
+    """Gradients against complex-step derivatives of the forward pass; the largest relative error."""
+    rng = np.random.default_rng(0)
+    steps, batch = 4, 3
+    D = 3
+    H = 4
+    M = 5
+    params = {name: np.asarray(rng.uniform(-1, 1, shape)) for name, shape in _shapes(D, H, M).items()}
+    named(params)["ones"][...] = rng.uniform(1, 1.01, named(params)["ones"].shape)
+    arguments = [
+        rng.uniform(-1, 1, (steps, batch, D)),
+    ]
+    state = State(
+        rng.uniform(-1, 1, (batch, H)),
+        rng.uniform(-1, 1, (batch, M)),
+    )
+    y, end, tape = forward(params, *arguments, state)
+    dstate = State(*(rng.uniform(-1, 1, value.shape) for value in end))
+    dy = rng.uniform(-1, 1, y.shape)
+    grads = backward(params, tape, dy, dstate)
+
+    def objective(params, arguments, state):
+        y, end, _ = forward(params, *arguments, state)
+        return sum(np.sum(d * v) for d, v in zip((dy, *dstate), (y, *end)))
+
+    def derivative(array, evaluate):
+        found = np.zeros(array.shape)
+        for index in np.ndindex(array.shape):
+            moved = array.astype(np.complex128)
+            moved[index] += 1e-30j
+            found[index] = evaluate(moved).imag / 1e-30
+        return found
+
+    worst = 0.0
+    checks = [(name, grads.params[name], params[name], lambda moved, name=name: objective(
+        {**params, name: moved}, arguments, state)) for name in params]
+    for place, name in enumerate(['x']):
+        checks.append((name, grads[1 + place], arguments[place], lambda moved, place=place: objective(
+            params, [*arguments[:place], moved, *arguments[place + 1:]], state)))
+    for place, name in enumerate(State._fields):
+        checks.append((f"state.{name}", grads.state[place], state[place], lambda moved, place=place: objective(
+            params, arguments, State(*state[:place], moved, *state[place + 1:]))))
+    for name, gradient, array, evaluate in checks:
+        expected = derivative(np.asarray(array), evaluate)
+        scale = np.abs(expected).max(initial=0.0)
+        error = np.abs(gradient - expected).max(initial=0.0) / (scale or 1.0)
+        print(f"  {name:<7} {error:8.1e}")
+        worst = max(worst, error)
+    return worst
+
+
+if __name__ == "__main__":
+    print("lmu: backward against complex-step derivatives, relative error")
+    largest = _self_check()
+    print(f"  {'correct' if largest <= 1e-12 else 'WRONG'}: the largest is {largest:.1e}, the bound 1.0e-12")
+    raise SystemExit(0 if largest <= 1e-12 else 1)

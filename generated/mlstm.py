@@ -1,0 +1,583 @@
+# Made by lstmgen 0.1.0 from the spec of mlstm. It is yours: keep it, change it, ship it.
+# lstmgen: sha256:5b8c763ac6722e51
+"""mLSTM: forward and backward pass in NumPy.
+
+Time is the first axis of an array, the batch the second: T steps, B examples.
+Sizes: D = input_size, H = hidden_size, K = key_size. `c[t-1]` is c one step earlier, `d_c` the gradient of the loss at c.
+The numbers of equations are those of mlstm.tex. One step computes
+
+      (1)  q     = W_q @ x + b_q
+      (2)  k_1   = W_k @ x + b_k
+      (3)  k     = k_1 / sqrt(K)
+      (4)  v     = W_v @ x + b_v
+      (5)  a_1   = dot(w_i, x)
+      (6)  a     = a_1 + b_i
+      (7)  l_1   = dot(w_f, x)
+      (8)  l_2   = l_1 + b_f
+      (9)  l_3   = logsigmoid(l_2)
+     (10)  l     = l_3 + m[t-1]
+     (11)  m     = max(l, a)
+     (12)  i_pre = a - m
+     (13)  i     = exp(i_pre)
+     (14)  f_pre = l - m
+     (15)  f     = exp(f_pre)
+     (16)  C_1   = outer(v, k)
+     (17)  C     = f * C[t-1] + i * C_1
+     (18)  n     = f * n[t-1] + i * k
+     (19)  o_pre = W_o @ x + b_o
+     (20)  o     = sigmoid(o_pre)
+     (21)  h_1   = C @ q
+     (22)  h_2   = dot(n, q)
+     (23)  h_3   = abs(h_2)
+     (24)  h_4   = -m
+     (25)  h_5   = exp(h_4)
+     (26)  h_6   = max(h_3, h_5)
+     (27)  h     = o * h_1 / h_6
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class State(NamedTuple):
+    """What one step hands to the next."""
+
+    C: np.ndarray  # (B, H, K)
+    n: np.ndarray  # (B, K)
+    m: np.ndarray  # (B,)
+
+
+class Gradients(NamedTuple):
+    """What `backward` returns."""
+
+    params: dict  # under the keys of params, summed over steps and examples
+    x: np.ndarray  # (T, B, D)
+    state: State  # at the initial state
+
+
+class Tape(NamedTuple):
+    """What `backward` needs to know of a forward pass. `y` is yours to read, the rest is its own."""
+
+    y: np.ndarray
+    kept: tuple
+    steps: int
+    batch: int
+    dtype: np.dtype
+
+
+def init_params(input_size, hidden_size, key_size, rng=0, dtype=np.float32):
+    """Parameters to start from, as a dictionary of arrays. `rng` is a seed or a Generator.
+
+    W: (2*K, D)  rows of W_q, W_k
+    W_x: (2*H, D)  rows of W_v, W_o
+    b: (2*K,)  rows of b_q, b_k
+    b_v_stack: (2*H,)  rows of b_v, b_o
+    w_i: (D,)
+    w_f: (D,)
+    b_i: ()
+    b_f: ()
+    """
+    rng = np.random.default_rng(rng)
+    shapes = _shapes(input_size, hidden_size, key_size)
+    params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
+    views = named(params)
+    views["W_q"][...] = _glorot(rng, views["W_q"].shape)
+    views["W_k"][...] = _glorot(rng, views["W_k"].shape)
+    views["W_v"][...] = _glorot(rng, views["W_v"].shape)
+    views["W_o"][...] = _glorot(rng, views["W_o"].shape)
+    views["w_i"][...] = _uniform(rng, views["w_i"].shape)
+    views["w_f"][...] = _uniform(rng, views["w_f"].shape)
+    return params
+
+
+def named(params):
+    """The parameters, or their gradients, under the names of the spec: views, never copies."""
+    D, K, H = _sizes(params)
+    return {
+        "W_q": params["W"][0:K],
+        "W_k": params["W"][K:2*K],
+        "W_v": params["W_x"][0:H],
+        "W_o": params["W_x"][H:2*H],
+        "b_q": params["b"][0:K],
+        "b_k": params["b"][K:2*K],
+        "b_v": params["b_v_stack"][0:H],
+        "b_o": params["b_v_stack"][H:2*H],
+        "w_i": params["w_i"],
+        "w_f": params["w_f"],
+        "b_i": params["b_i"],
+        "b_f": params["b_f"],
+    }
+
+
+def forward(params, x, state=None):
+    """All steps at once: (y, state, tape).
+
+    x: (T, B, D)
+    state: where to start; None is zero
+    y: (T, B, H), h at every step
+    """
+    dtype = _dtype(params, state, x)
+    params, D, K, H = _checked_params(params, dtype)
+    x = _checked("x", x, "(T, B, D)", (None, None, D), dtype)
+    T, B = x.shape[:2]
+    state = _start(params, state, B, H, K, dtype)
+    W = params["W"]
+    W_x = params["W_x"]
+    b = params["b"]
+    b_v_stack = params["b_v_stack"]
+    w_i = params["w_i"]
+    w_f = params["w_f"]
+    b_i = params["b_i"]
+    b_f = params["b_f"]
+    pre = _at_once(x, W.T) + b                              # q, k_1, side by side
+    pre_ = _at_once(x, W_x.T) + b_v_stack                   # v, o_pre, side by side
+    q = pre[..., 0:K]                                       # (1)
+    k_1 = pre[..., K:2*K]                                   # (2)
+    k = k_1 / float(np.sqrt(K))                             # (3)
+    v = pre_[..., 0:H]                                      # (4)
+    a_1 = (w_i * x).sum(-1)                                 # (5)
+    a = a_1 + b_i                                           # (6)
+    l_1 = (w_f * x).sum(-1)                                 # (7)
+    l_2 = l_1 + b_f                                         # (8)
+    l_3 = -_softplus(-l_2)                                  # (9)
+    C_1 = v[..., :, None] * k[..., None, :]                 # (16)
+    o_pre = pre_[..., H:2*H]                                # (19)
+    o = _sigmoid(o_pre)                                     # (20)
+    C_all = np.empty((T + 1, B, H, K), dtype)
+    C_all[0] = state.C
+    C_prev, C = C_all[:-1], C_all[1:]                       # C_prev[t] is C one step earlier
+    n_all = np.empty((T + 1, B, K), dtype)
+    n_all[0] = state.n
+    n_prev, n = n_all[:-1], n_all[1:]                       # n_prev[t] is n one step earlier
+    m_all = np.empty((T + 1, B), dtype)
+    m_all[0] = state.m
+    m_prev, m = m_all[:-1], m_all[1:]                       # m_prev[t] is m one step earlier
+    l, i, f = np.empty((3, T, B), dtype)
+
+    for t in range(T):
+        l[t] = l_3[t] + m_prev[t]                           # (10)
+        m[t] = np.maximum(l[t], a[t])                       # (11)
+        i_pre = a[t] - m[t]                                 # (12)
+        i[t] = np.exp(i_pre)                                # (13)
+        f_pre = l[t] - m[t]                                 # (14)
+        f[t] = np.exp(f_pre)                                # (15)
+        C[t] = f[t][..., None, None] * C_prev[t] + i[t][..., None, None] * C_1[t]  # (17)
+        n[t] = f[t][..., None] * n_prev[t] + i[t][..., None] * k[t]  # (18)
+    h_1 = (C @ q[..., None])[..., 0]                        # (21)
+    h_2 = (n * q).sum(-1)                                   # (22)
+    h_3 = _abs(h_2)                                         # (23)
+    h_4 = -m                                                # (24)
+    h_5 = np.exp(h_4)                                       # (25)
+    h_6 = np.maximum(h_3, h_5)                              # (26)
+    h = o * h_1 / h_6[..., None]                            # (27)
+    end = State(C_all[-1].copy(), n_all[-1].copy(), m_all[-1].copy())
+    kept = (x, q, k, v, a, l_2, l, i, f, C_1, C_prev, C, n_prev, n, o, h_1, h_2, h_3, h_5, h_6)
+    tape = Tape(h, kept, T, B, dtype)
+    return h, end, tape
+
+
+def backward(params, tape, dy=None, dstate=None):
+    """The gradient of sum(dy * y) + sum(dstate * state): `Gradients`.
+
+    dy: what reaches the outputs from outside, in their shapes; None is zero
+    dstate: what reaches the final state from outside; None is zero
+    """
+    T, B, dtype = tape.steps, tape.batch, tape.dtype
+    params, D, K, H = _checked_params(params, dtype)
+    W = params["W"]
+    W_x = params["W_x"]
+    w_i = params["w_i"]
+    w_f = params["w_f"]
+    x, q, k, v, a, l_2, l, i, f, C_1, C_prev, C, n_prev, n, o, h_1, h_2, h_3, h_5, h_6 = tape.kept
+    dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, H, K)", "(B, K)", "(B,)", ), _start(params, None, B, H, K, dtype), dtype)
+    d_h = dy                                                # (28) from outside, through the output
+    d_h_6 = (-d_h * o * h_1 / (h_6 ** 2)[..., None]).sum(-1)  # (29) from h
+    d_h_5 = np.where(h_5 > h_3, d_h_6, np.where(h_5 < h_3, 0, 0.5 * d_h_6))  # (30) from h_6
+    d_h_4 = d_h_5 * h_5                                     # (31) from h_5
+    d_h_3 = np.where(h_3 > h_5, d_h_6, np.where(h_3 < h_5, 0, 0.5 * d_h_6))  # (32) from h_6
+    d_h_2 = d_h_3 * _sign(h_2)                              # (33) from h_3
+    d_h_1 = d_h * o / h_6[..., None]                        # (34) from h
+    d_n = np.empty((T, B, K), dtype)
+    d_C = np.empty((T, B, H, K), dtype)
+    d_i_pre = np.empty((T, B), dtype)
+    d_m = np.empty((T, B), dtype)
+    d_l = np.empty((T, B), dtype)
+    d_C_next = dstate.C                                     # from outside, through the final state
+    d_n_next = dstate.n                                     # from outside, through the final state
+    d_m_next = dstate.m                                     # from outside, through the final state
+
+    for t in reversed(range(T)):
+        # (37) fork of n: one line per reader
+        d_n[t] = (
+            d_n_next                                        # step t+1: n
+            + d_h_2[t][..., None] * q[t]                    # h_2
+        )
+
+        # (38) fork of C: one line per reader
+        d_C[t] = (
+            d_C_next                                        # step t+1: C
+            + d_h_1[t][..., :, None] * q[t][..., None, :]   # h_1
+        )
+
+        # (40) fork of f: one line per reader
+        d_f = (
+            (d_C[t] * C_prev[t]).sum(-1).sum(-1)            # C
+            + (d_n[t] * n_prev[t]).sum(-1)                  # n
+        )
+
+        d_f_pre = d_f * f[t]                                # (41) from f
+
+        # (42) fork of i: one line per reader
+        d_i = (
+            (d_C[t] * C_1[t]).sum(-1).sum(-1)               # C
+            + (d_n[t] * k[t]).sum(-1)                       # n
+        )
+
+        d_i_pre[t] = d_i * i[t]                             # (43) from i
+
+        # (44) fork of m: one line per reader
+        d_m[t] = (
+            d_m_next                                        # step t+1: l
+            - d_i_pre[t]                                    # i_pre
+            - d_f_pre                                       # f_pre
+            - d_h_4[t]                                      # h_4
+        )
+
+        # (45) fork of l: one line per reader
+        d_l[t] = (
+            np.where(l[t] > a[t], d_m[t], np.where(l[t] < a[t], 0, 0.5 * d_m[t]))  # m
+            + d_f_pre                                       # f_pre
+        )
+
+        d_C_next = d_C[t] * f[t][..., None, None]           # (38) to C[t-1], from C
+        d_n_next = d_n[t] * f[t][..., None]                 # (37) to n[t-1], from n
+        d_m_next = d_l[t]                                   # (44) to m[t-1], from l
+    d_pre = np.empty((T, B, 2 * K), dtype)                  # side by side, as their weights are stacked
+    d_q = d_pre[..., 0:K]
+    d_k_1 = d_pre[..., K:2*K]
+    d_pre_ = np.empty((T, B, 2 * H), dtype)                 # side by side, as their weights are stacked
+    d_v = d_pre_[..., 0:H]
+    d_o_pre = d_pre_[..., H:2*H]
+    d_o = d_h * h_1 / h_6[..., None]                        # (35) from h
+    d_o_pre[...] = d_o * o * (1 - o)                        # (36) from o
+    d_C_1 = d_C * i[..., None, None]                        # (39) from C
+    d_l_3 = d_l                                             # (46) from l
+    d_l_2 = d_l_3 * _sigmoid(-l_2)                          # (47) from l_3
+    d_l_1 = d_l_2                                           # (48) from l_2
+
+    # (49) fork of a: one line per reader
+    d_a = (
+        np.where(a > l, d_m, np.where(a < l, 0, 0.5 * d_m))  # m
+        + d_i_pre                                           # i_pre
+    )
+
+    d_a_1 = d_a                                             # (50) from a
+    d_v[...] = (d_C_1 @ k[..., None])[..., 0]               # (51) from C_1
+
+    # (52) fork of k: one line per reader
+    d_k = (
+        (v[..., None, :] @ d_C_1)[..., 0, :]                # C_1
+        + d_n * i[..., None]                                # n
+    )
+
+    d_k_1[...] = d_k / float(np.sqrt(K))                    # (53) from k
+
+    # (54) fork of q: one line per reader
+    d_q[...] = (
+        (d_h_1[..., None, :] @ C)[..., 0, :]                # h_1
+        + d_h_2[..., None] * n                              # h_2
+    )
+
+    # (55) fork of x: one line per reader
+    d_x = (
+        _at_once(d_pre, W)                                  # q, k_1
+        + _at_once(d_pre_, W_x)                             # v, o_pre
+        + d_a_1[..., None] * w_i                            # a_1
+        + d_l_1[..., None] * w_f                            # l_1
+    )
+    grads = {
+        "W": _sum_of_outer(d_pre, x),                       # (56) to (57) from q, k_1
+        "W_x": _sum_of_outer(d_pre_, x),                    # (58) to (59) from v, o_pre
+        "b": d_pre.sum((0, 1)),                             # (60) to (61) from q, k_1
+        "b_v_stack": d_pre_.sum((0, 1)),                    # (62) to (63) from v, o_pre
+        "w_i": (d_a_1[..., None] * x).sum((0, 1)),          # (64) from a_1
+        "w_f": (d_l_1[..., None] * x).sum((0, 1)),          # (65) from l_1
+        "b_i": np.asarray(d_a.sum()),                       # (66) from a
+        "b_f": np.asarray(d_l_2.sum()),                     # (67) from l_2
+    }
+    return Gradients(grads, d_x, State(d_C_next, d_n_next, d_m_next))
+
+
+def step(params, x_t, state=None):
+    """One step and no tape: (y_t, state). x_t: (B, D)"""
+    dtype = _dtype(params, state, x_t)
+    params, D, K, H = _checked_params(params, dtype)
+    x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
+    B = x_t.shape[0]
+    C_prev, n_prev, m_prev = _start(params, state, B, H, K, dtype)
+    W = params["W"]
+    W_x = params["W_x"]
+    b = params["b"]
+    b_v_stack = params["b_v_stack"]
+    w_i = params["w_i"]
+    w_f = params["w_f"]
+    b_i = params["b_i"]
+    b_f = params["b_f"]
+    pre = x_t @ W.T + b                                     # q, k_1, side by side
+    pre_ = x_t @ W_x.T + b_v_stack                          # v, o_pre, side by side
+    q = pre[:, 0:K]                                         # (1)
+    k_1 = pre[:, K:2*K]                                     # (2)
+    k = k_1 / float(np.sqrt(K))                             # (3)
+    v = pre_[:, 0:H]                                        # (4)
+    a_1 = (w_i * x_t).sum(-1)                               # (5)
+    a = a_1 + b_i                                           # (6)
+    l_1 = (w_f * x_t).sum(-1)                               # (7)
+    l_2 = l_1 + b_f                                         # (8)
+    l_3 = -_softplus(-l_2)                                  # (9)
+    C_1 = v[..., :, None] * k[..., None, :]                 # (16)
+    o_pre = pre_[:, H:2*H]                                  # (19)
+    o = _sigmoid(o_pre)                                     # (20)
+    l = l_3 + m_prev                                        # (10)
+    m = np.maximum(l, a)                                    # (11)
+    i_pre = a - m                                           # (12)
+    i = np.exp(i_pre)                                       # (13)
+    f_pre = l - m                                           # (14)
+    f = np.exp(f_pre)                                       # (15)
+    C = f[..., None, None] * C_prev + i[..., None, None] * C_1  # (17)
+    n = f[..., None] * n_prev + i[..., None] * k            # (18)
+    h_1 = (C @ q[..., None])[..., 0]                        # (21)
+    h_2 = (n * q).sum(-1)                                   # (22)
+    h_3 = _abs(h_2)                                         # (23)
+    h_4 = -m                                                # (24)
+    h_5 = np.exp(h_4)                                       # (25)
+    h_6 = np.maximum(h_3, h_5)                              # (26)
+    h = o * h_1 / h_6[..., None]                            # (27)
+    return h, State(C, n, m)
+
+
+def clip_by_norm(grads, threshold):
+    """The parameters' gradients scaled so that their joint norm is at most `threshold`."""
+    norm = np.sqrt(sum(float(np.sum(np.abs(grad) ** 2, dtype=np.float64)) for grad in grads.params.values()))
+    if norm <= threshold:
+        return grads
+    scaled = {name: grad * np.asarray(threshold / norm, np.real(grad).dtype) for name, grad in grads.params.items()}
+    return grads._replace(params=scaled)
+
+
+# ---------------------------------------------------------------- functions
+
+
+def _abs(a):
+    """|a|, which keeps the imaginary part of a complex step (np.abs drops it)."""
+    return np.where(a < 0, -a, a)
+
+def _at_once(a, matrix):
+    """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
+    return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
+
+def _glorot(rng, shape):
+    """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
+    sides = shape or (1,)
+    limit = np.sqrt(6 / (sides[0] + sides[-1]))
+    return rng.uniform(-limit, limit, shape)
+
+def _uniform(rng, shape):
+    """Uniform in +-1 / sqrt(columns)."""
+    limit = 1 / np.sqrt(shape[-1] if shape else 1)
+    return rng.uniform(-limit, limit, shape)
+
+def _sigmoid(a):
+    """1 / (1 + exp(-a)), accurate to the last digits where it is close to 0: it is divided by or logged."""
+    small = np.exp(-_abs(a))
+    return np.where(a < 0, small, 1) / (1 + small)
+
+def _sign(a):
+    """-1, 0 or 1; of a complex number's real part."""
+    return np.sign(np.real(a)).astype(np.asarray(a).dtype, copy=False)
+
+def _softplus(a):
+    """log(1 + exp(a)) without overflow."""
+    return np.maximum(a, 0) + np.log1p(np.exp(-_abs(a)))
+
+def _sum_of_outer(d, v):
+    """The sum over all steps and examples of the outer products d v^T: one matrix product."""
+    return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+
+# ---------------------------------------------------------------- arguments
+
+
+_AXES = {
+    "W": ("2*K", "D"),
+    "W_x": ("2*H", "D"),
+    "b": ("2*K",),
+    "b_v_stack": ("2*H",),
+    "w_i": ("D",),
+    "w_f": ("D",),
+    "b_i": (),
+    "b_f": (),
+}
+
+
+def _shapes(D, H, K):
+    """The shapes of the stored parameters."""
+    return {
+        "W": (2 * K, D),
+        "W_x": (2 * H, D),
+        "b": (2 * K,),
+        "b_v_stack": (2 * H,),
+        "w_i": (D,),
+        "w_f": (D,),
+        "b_i": (),
+        "b_f": (),
+    }
+
+
+def _sizes(params):
+    """The sizes that the parameters' shapes tell: D, K, H."""
+    D = params["W"].shape[1]
+    K = params["W"].shape[0] // 2
+    H = params["W_x"].shape[0] // 2
+    return (D, K, H)
+
+
+def _dtype(params, state, *arrays):
+    """The type to compute in: the parameters' own, but complex128 if any argument is complex."""
+    if state is not None and (not isinstance(state, (tuple, list)) or len(state) != 3):
+        raise ValueError(f"state is {type(state).__name__}, expected State(C, n, m)")
+    if set(params) != set(_AXES):
+        raise ValueError(f"params has the keys {sorted(params)}, expected {sorted(_AXES)}")
+    given = [np.asarray(array) for array in (*params.values(), *arrays, *(state or ()))]
+    dtype = np.result_type(*(array.dtype for array in given[: len(params) or None]))
+    if any(array.dtype.kind == "c" for array in given):
+        dtype = np.dtype(np.complex128)
+    if dtype.kind in "biu":
+        dtype = np.dtype(np.float64)
+    if dtype not in (np.float32, np.float64, np.complex128):
+        raise ValueError(f"params are of type {dtype}, expected float32, float64 or complex128")
+    return dtype
+
+
+def _checked(name, value, told, shape, dtype):
+    """`value` as an array of a type and shape; None in `shape` is any length."""
+    try:
+        array = np.asarray(value)
+        if np.iscomplexobj(array) and dtype.kind != "c":
+            raise ValueError
+        array = array.astype(dtype, copy=False)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is no array of {dtype} numbers, expected {told}") from None
+    fits = array.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, array.shape))
+    if not fits:
+        sizes = ", ".join("any" if size is None else str(size) for size in shape)
+        raise ValueError(f"{name} has shape {array.shape}, expected {told} = ({sizes})")
+    return array
+
+
+def _told(axes):
+    return "(" + ", ".join(axes) + ")"
+
+
+def _checked_params(params, dtype):
+    """The parameters as arrays, and the sizes that their shapes tell."""
+    arrays = {}
+    for name, axes in _AXES.items():
+        array = params[name]
+        if not (isinstance(array, np.ndarray) and array.dtype == dtype and array.ndim == len(axes)):
+            array = _checked(f"params['{name}']", array, _told(axes), (None,) * len(axes), dtype)
+        arrays[name] = array
+    D, K, H = _sizes(arrays)
+    for name, shape in _shapes(D, H, K).items():
+        if arrays[name].shape != shape:
+            _checked(f"params['{name}']", arrays[name], _told(_AXES[name]), shape, dtype)
+    return arrays, D, K, H
+
+
+def _start(params, state, batch, H, K, dtype):
+    """The initial state: the given one, checked, or where the cell starts."""
+    if state is None:
+        return State(
+            np.zeros((batch, H, K), dtype),
+            np.zeros((batch, K), dtype),
+            np.zeros((batch,), dtype),
+        )
+    return State(
+        _checked("state.C", state[0], "(B, H, K)", (batch, H, K), dtype),
+        _checked("state.n", state[1], "(B, K)", (batch, K), dtype),
+        _checked("state.m", state[2], "(B,)", (batch,), dtype),
+    )
+
+
+def _outside(name, given, record, told, like, dtype):
+    """Gradients that come from outside, checked; None is zero, in whole or in part."""
+    given = (None,) * len(like) if given is None else given
+    if len(given) != len(like):
+        raise ValueError(f"{name} has {len(given)} entries, expected {len(like)}: {', '.join(record._fields)}")
+    return record(*(
+        np.zeros(value.shape, dtype) if gradient is None
+        else _checked(f"{name}.{field}", gradient, axes, value.shape, dtype)
+        for field, gradient, axes, value in zip(record._fields, given, told, like)
+    ))
+
+
+# ---------------------------------------------------------------- the module's own check
+
+
+def _self_check():
+    """Gradients against complex-step derivatives of the forward pass; the largest relative error."""
+    rng = np.random.default_rng(0)
+    steps, batch = 4, 3
+    D = 3
+    H = 4
+    K = 5
+    params = {name: np.asarray(rng.uniform(-1, 1, shape)) for name, shape in _shapes(D, H, K).items()}
+    arguments = [
+        rng.uniform(-1, 1, (steps, batch, D)),
+    ]
+    state = State(
+        rng.uniform(-1, 1, (batch, H, K)),
+        rng.uniform(-1, 1, (batch, K)),
+        rng.uniform(-1, 1, (batch,)),
+    )
+    y, end, tape = forward(params, *arguments, state)
+    dstate = State(*(rng.uniform(-1, 1, value.shape) for value in end))
+    dy = rng.uniform(-1, 1, y.shape)
+    grads = backward(params, tape, dy, dstate)
+
+    def objective(params, arguments, state):
+        y, end, _ = forward(params, *arguments, state)
+        return sum(np.sum(d * v) for d, v in zip((dy, *dstate), (y, *end)))
+
+    def derivative(array, evaluate):
+        found = np.zeros(array.shape)
+        for index in np.ndindex(array.shape):
+            moved = array.astype(np.complex128)
+            moved[index] += 1e-30j
+            found[index] = evaluate(moved).imag / 1e-30
+        return found
+
+    worst = 0.0
+    checks = [(name, grads.params[name], params[name], lambda moved, name=name: objective(
+        {**params, name: moved}, arguments, state)) for name in params]
+    for place, name in enumerate(['x']):
+        checks.append((name, grads[1 + place], arguments[place], lambda moved, place=place: objective(
+            params, [*arguments[:place], moved, *arguments[place + 1:]], state)))
+    for place, name in enumerate(State._fields):
+        checks.append((f"state.{name}", grads.state[place], state[place], lambda moved, place=place: objective(
+            params, arguments, State(*state[:place], moved, *state[place + 1:]))))
+    for name, gradient, array, evaluate in checks:
+        expected = derivative(np.asarray(array), evaluate)
+        scale = np.abs(expected).max(initial=0.0)
+        error = np.abs(gradient - expected).max(initial=0.0) / (scale or 1.0)
+        print(f"  {name:<9} {error:8.1e}")
+        worst = max(worst, error)
+    return worst
+
+
+if __name__ == "__main__":
+    print("mlstm: backward against complex-step derivatives, relative error")
+    largest = _self_check()
+    print(f"  {'correct' if largest <= 1e-12 else 'WRONG'}: the largest is {largest:.1e}, the bound 1.0e-12")
+    raise SystemExit(0 if largest <= 1e-12 else 1)

@@ -1,0 +1,416 @@
+# Made by lstmgen 0.1.0 from the spec of nfg_lstm. It is yours: keep it, change it, ship it.
+# lstmgen: sha256:c6fa5db58f93b19a
+"""LSTM without forget gate (NFG): forward and backward pass in NumPy.
+
+Time is the first axis of an array, the batch the second: T steps, B examples.
+Sizes: D = input_size, H = hidden_size. `c[t-1]` is c one step earlier, `d_c` the gradient of the loss at c.
+The numbers of equations are those of nfg_lstm.tex. One step computes
+
+      (1)  z_pre  = W_z @ x + R_z @ h[t-1] + b_z
+      (2)  z      = tanh(z_pre)
+      (3)  i_pre  = W_i @ x + R_i @ h[t-1] + p_i * c[t-1] + b_i
+      (4)  i      = sigmoid(i_pre)
+      (5)  c      = z * i + c[t-1]
+      (6)  o_pre  = W_o @ x + R_o @ h[t-1] + p_o * c + b_o
+      (7)  o      = sigmoid(o_pre)
+      (8)  tanh_c = tanh(c)
+      (9)  h      = o * tanh_c
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class State(NamedTuple):
+    """What one step hands to the next."""
+
+    h: np.ndarray  # (B, H)
+    c: np.ndarray  # (B, H)
+
+
+class Gradients(NamedTuple):
+    """What `backward` returns."""
+
+    params: dict  # under the keys of params, summed over steps and examples
+    x: np.ndarray  # (T, B, D)
+    state: State  # at the initial state
+
+
+class Tape(NamedTuple):
+    """What `backward` needs to know of a forward pass. `y` is yours to read, the rest is its own."""
+
+    y: np.ndarray
+    kept: tuple
+    steps: int
+    batch: int
+    dtype: np.dtype
+
+
+def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
+    """Parameters to start from, as a dictionary of arrays. `rng` is a seed or a Generator.
+
+    W: (3*H, D)  rows of W_z, W_i, W_o
+    R: (3*H, H)  rows of R_z, R_i, R_o
+    p_i: (H,)
+    p_o: (H,)
+    b: (3*H,)  rows of b_z, b_i, b_o
+    """
+    rng = np.random.default_rng(rng)
+    shapes = _shapes(input_size, hidden_size)
+    params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
+    views = named(params)
+    views["W_z"][...] = _glorot(rng, views["W_z"].shape)
+    views["W_i"][...] = _glorot(rng, views["W_i"].shape)
+    views["W_o"][...] = _glorot(rng, views["W_o"].shape)
+    views["R_z"][...] = _glorot(rng, views["R_z"].shape)
+    views["R_i"][...] = _glorot(rng, views["R_i"].shape)
+    views["R_o"][...] = _glorot(rng, views["R_o"].shape)
+    return params
+
+
+def named(params):
+    """The parameters, or their gradients, under the names of the spec: views, never copies."""
+    D, H = _sizes(params)
+    return {
+        "W_z": params["W"][0:H],
+        "W_i": params["W"][H:2*H],
+        "W_o": params["W"][2*H:3*H],
+        "R_z": params["R"][0:H],
+        "R_i": params["R"][H:2*H],
+        "R_o": params["R"][2*H:3*H],
+        "p_i": params["p_i"],
+        "p_o": params["p_o"],
+        "b_z": params["b"][0:H],
+        "b_i": params["b"][H:2*H],
+        "b_o": params["b"][2*H:3*H],
+    }
+
+
+def forward(params, x, state=None):
+    """All steps at once: (y, state, tape).
+
+    x: (T, B, D)
+    state: where to start; None is zero
+    y: (T, B, H), h at every step
+    """
+    dtype = _dtype(params, state, x)
+    params, D, H = _checked_params(params, dtype)
+    x = _checked("x", x, "(T, B, D)", (None, None, D), dtype)
+    T, B = x.shape[:2]
+    state = _start(params, state, B, H, dtype)
+    W = params["W"]
+    R = params["R"]
+    p_i = params["p_i"]
+    p_o = params["p_o"]
+    b = params["b"]
+    W_x = _at_once(x, W.T)                                  # for all steps at once: z_pre, i_pre, o_pre
+    W_x += b
+    h_all = np.empty((T + 1, B, H), dtype)
+    h_all[0] = state.h
+    h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
+    c_all = np.empty((T + 1, B, H), dtype)
+    c_all[0] = state.c
+    c_prev, c = c_all[:-1], c_all[1:]                       # c_prev[t] is c one step earlier
+    z, i, o, tanh_c = np.empty((4, T, B, H), dtype)
+
+    for t in range(T):
+        pre = W_x[t] + h_prev[t] @ R.T                      # z_pre, i_pre, o_pre, side by side
+        z_pre = pre[:, 0:H]                                 # (1)
+        z[t] = np.tanh(z_pre)                               # (2)
+        i_pre = pre[:, H:2*H] + p_i * c_prev[t]             # (3)
+        i[t] = _sigmoid(i_pre)                              # (4)
+        c[t] = z[t] * i[t] + c_prev[t]                      # (5)
+        o_pre = pre[:, 2*H:3*H] + p_o * c[t]                # (6)
+        o[t] = _sigmoid(o_pre)                              # (7)
+        tanh_c[t] = np.tanh(c[t])                           # (8)
+        h[t] = o[t] * tanh_c[t]                             # (9)
+    end = State(h_all[-1].copy(), c_all[-1].copy())
+    kept = (x, z, i, c_prev, c, o, tanh_c, h_prev)
+    tape = Tape(h, kept, T, B, dtype)
+    return h, end, tape
+
+
+def backward(params, tape, dy=None, dstate=None):
+    """The gradient of sum(dy * y) + sum(dstate * state): `Gradients`.
+
+    dy: what reaches the outputs from outside, in their shapes; None is zero
+    dstate: what reaches the final state from outside; None is zero
+    """
+    T, B, dtype = tape.steps, tape.batch, tape.dtype
+    params, D, H = _checked_params(params, dtype)
+    W = params["W"]
+    R = params["R"]
+    p_i = params["p_i"]
+    p_o = params["p_o"]
+    x, z, i, c_prev, c, o, tanh_c, h_prev = tape.kept
+    dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, H)", ), _start(params, None, B, H, dtype), dtype)
+    d_pre = np.empty((T, B, 3 * H), dtype)                  # side by side, as their weights are stacked
+    d_z_pre = d_pre[..., 0:H]
+    d_i_pre = d_pre[..., H:2*H]
+    d_o_pre = d_pre[..., 2*H:3*H]
+    d_h_next = dstate.h                                     # from outside, through the final state
+    d_c_next = dstate.c                                     # from outside, through the final state
+
+    for t in reversed(range(T)):
+        # (10) fork of h: one line per reader
+        d_h = (
+            d_h_next                                        # step t+1: z_pre, i_pre, o_pre
+            + dy[t]                                         # from outside, through the output
+        )
+
+        d_tanh_c = d_h * o[t]                               # (11) from h
+        d_o = d_h * tanh_c[t]                               # (12) from h
+        d_o_pre[t] = d_o * o[t] * (1 - o[t])                # (13) from o
+
+        # (14) fork of c: one line per reader
+        d_c = (
+            d_c_next                                        # step t+1: i_pre, c
+            + d_o_pre[t] * p_o                              # o_pre
+            + d_tanh_c * (1 - tanh_c[t] ** 2)               # tanh_c
+        )
+
+        d_i = d_c * z[t]                                    # (15) from c
+        d_i_pre[t] = d_i * i[t] * (1 - i[t])                # (16) from i
+        d_z = d_c * i[t]                                    # (17) from c
+        d_z_pre[t] = d_z * (1 - z[t] ** 2)                  # (18) from z
+        d_h_next = d_pre[t] @ R                             # (10) to h[t-1], from z_pre, i_pre, o_pre
+
+        # (14) to c[t-1]: what step t sends back, one line per reader
+        d_c_next = (
+            d_i_pre[t] * p_i                                # i_pre
+            + d_c                                           # c
+        )
+
+    d_x = _at_once(d_pre, W)                                # (19) from z_pre, i_pre, o_pre
+    grads = {
+        "W": _sum_of_outer(d_pre, x),                       # (20) to (22) from z_pre, i_pre, o_pre
+        "R": _sum_of_outer(d_pre, h_prev),                  # (23) to (25) from z_pre, i_pre, o_pre
+        "p_i": (d_i_pre * c_prev).sum((0, 1)),              # (26) from i_pre
+        "p_o": (d_o_pre * c).sum((0, 1)),                   # (27) from o_pre
+        "b": d_pre.sum((0, 1)),                             # (28) to (30) from z_pre, i_pre, o_pre
+    }
+    return Gradients(grads, d_x, State(d_h_next, d_c_next))
+
+
+def step(params, x_t, state=None):
+    """One step and no tape: (y_t, state). x_t: (B, D)"""
+    dtype = _dtype(params, state, x_t)
+    params, D, H = _checked_params(params, dtype)
+    x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
+    B = x_t.shape[0]
+    h_prev, c_prev = _start(params, state, B, H, dtype)
+    W = params["W"]
+    R = params["R"]
+    p_i = params["p_i"]
+    p_o = params["p_o"]
+    b = params["b"]
+    pre = x_t @ W.T + h_prev @ R.T + b                      # z_pre, i_pre, o_pre, side by side
+    z_pre = pre[:, 0:H]                                     # (1)
+    z = np.tanh(z_pre)                                      # (2)
+    i_pre = pre[:, H:2*H] + p_i * c_prev                    # (3)
+    i = _sigmoid(i_pre)                                     # (4)
+    c = z * i + c_prev                                      # (5)
+    o_pre = pre[:, 2*H:3*H] + p_o * c                       # (6)
+    o = _sigmoid(o_pre)                                     # (7)
+    tanh_c = np.tanh(c)                                     # (8)
+    h = o * tanh_c                                          # (9)
+    return h, State(h, c)
+
+
+def clip_by_norm(grads, threshold):
+    """The parameters' gradients scaled so that their joint norm is at most `threshold`."""
+    norm = np.sqrt(sum(float(np.sum(np.abs(grad) ** 2, dtype=np.float64)) for grad in grads.params.values()))
+    if norm <= threshold:
+        return grads
+    scaled = {name: grad * np.asarray(threshold / norm, np.real(grad).dtype) for name, grad in grads.params.items()}
+    return grads._replace(params=scaled)
+
+
+# ---------------------------------------------------------------- functions
+
+
+def _at_once(a, matrix):
+    """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
+    return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
+
+def _glorot(rng, shape):
+    """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
+    sides = shape or (1,)
+    limit = np.sqrt(6 / (sides[0] + sides[-1]))
+    return rng.uniform(-limit, limit, shape)
+
+def _sigmoid(a):
+    """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
+    return 0.5 * np.tanh(0.5 * a) + 0.5
+
+def _sum_of_outer(d, v):
+    """The sum over all steps and examples of the outer products d v^T: one matrix product."""
+    return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+
+# ---------------------------------------------------------------- arguments
+
+
+_AXES = {
+    "W": ("3*H", "D"),
+    "R": ("3*H", "H"),
+    "p_i": ("H",),
+    "p_o": ("H",),
+    "b": ("3*H",),
+}
+
+
+def _shapes(D, H):
+    """The shapes of the stored parameters."""
+    return {
+        "W": (3 * H, D),
+        "R": (3 * H, H),
+        "p_i": (H,),
+        "p_o": (H,),
+        "b": (3 * H,),
+    }
+
+
+def _sizes(params):
+    """The sizes that the parameters' shapes tell: D, H."""
+    D = params["W"].shape[1]
+    H = params["R"].shape[1]
+    return (D, H)
+
+
+def _dtype(params, state, *arrays):
+    """The type to compute in: the parameters' own, but complex128 if any argument is complex."""
+    if state is not None and (not isinstance(state, (tuple, list)) or len(state) != 2):
+        raise ValueError(f"state is {type(state).__name__}, expected State(h, c)")
+    if set(params) != set(_AXES):
+        raise ValueError(f"params has the keys {sorted(params)}, expected {sorted(_AXES)}")
+    given = [np.asarray(array) for array in (*params.values(), *arrays, *(state or ()))]
+    dtype = np.result_type(*(array.dtype for array in given[: len(params) or None]))
+    if any(array.dtype.kind == "c" for array in given):
+        dtype = np.dtype(np.complex128)
+    if dtype.kind in "biu":
+        dtype = np.dtype(np.float64)
+    if dtype not in (np.float32, np.float64, np.complex128):
+        raise ValueError(f"params are of type {dtype}, expected float32, float64 or complex128")
+    return dtype
+
+
+def _checked(name, value, told, shape, dtype):
+    """`value` as an array of a type and shape; None in `shape` is any length."""
+    try:
+        array = np.asarray(value)
+        if np.iscomplexobj(array) and dtype.kind != "c":
+            raise ValueError
+        array = array.astype(dtype, copy=False)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is no array of {dtype} numbers, expected {told}") from None
+    fits = array.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, array.shape))
+    if not fits:
+        sizes = ", ".join("any" if size is None else str(size) for size in shape)
+        raise ValueError(f"{name} has shape {array.shape}, expected {told} = ({sizes})")
+    return array
+
+
+def _told(axes):
+    return "(" + ", ".join(axes) + ")"
+
+
+def _checked_params(params, dtype):
+    """The parameters as arrays, and the sizes that their shapes tell."""
+    arrays = {}
+    for name, axes in _AXES.items():
+        array = params[name]
+        if not (isinstance(array, np.ndarray) and array.dtype == dtype and array.ndim == len(axes)):
+            array = _checked(f"params['{name}']", array, _told(axes), (None,) * len(axes), dtype)
+        arrays[name] = array
+    D, H = _sizes(arrays)
+    for name, shape in _shapes(D, H).items():
+        if arrays[name].shape != shape:
+            _checked(f"params['{name}']", arrays[name], _told(_AXES[name]), shape, dtype)
+    return arrays, D, H
+
+
+def _start(params, state, batch, H, dtype):
+    """The initial state: the given one, checked, or where the cell starts."""
+    if state is None:
+        return State(
+            np.zeros((batch, H), dtype),
+            np.zeros((batch, H), dtype),
+        )
+    return State(
+        _checked("state.h", state[0], "(B, H)", (batch, H), dtype),
+        _checked("state.c", state[1], "(B, H)", (batch, H), dtype),
+    )
+
+
+def _outside(name, given, record, told, like, dtype):
+    """Gradients that come from outside, checked; None is zero, in whole or in part."""
+    given = (None,) * len(like) if given is None else given
+    if len(given) != len(like):
+        raise ValueError(f"{name} has {len(given)} entries, expected {len(like)}: {', '.join(record._fields)}")
+    return record(*(
+        np.zeros(value.shape, dtype) if gradient is None
+        else _checked(f"{name}.{field}", gradient, axes, value.shape, dtype)
+        for field, gradient, axes, value in zip(record._fields, given, told, like)
+    ))
+
+
+# ---------------------------------------------------------------- the module's own check
+
+
+def _self_check():
+    """Gradients against complex-step derivatives of the forward pass; the largest relative error."""
+    rng = np.random.default_rng(0)
+    steps, batch = 4, 3
+    D = 3
+    H = 4
+    params = {name: np.asarray(rng.uniform(-1, 1, shape)) for name, shape in _shapes(D, H).items()}
+    arguments = [
+        rng.uniform(-1, 1, (steps, batch, D)),
+    ]
+    state = State(
+        rng.uniform(-1, 1, (batch, H)),
+        rng.uniform(-1, 1, (batch, H)),
+    )
+    y, end, tape = forward(params, *arguments, state)
+    dstate = State(*(rng.uniform(-1, 1, value.shape) for value in end))
+    dy = rng.uniform(-1, 1, y.shape)
+    grads = backward(params, tape, dy, dstate)
+
+    def objective(params, arguments, state):
+        y, end, _ = forward(params, *arguments, state)
+        return sum(np.sum(d * v) for d, v in zip((dy, *dstate), (y, *end)))
+
+    def derivative(array, evaluate):
+        found = np.zeros(array.shape)
+        for index in np.ndindex(array.shape):
+            moved = array.astype(np.complex128)
+            moved[index] += 1e-30j
+            found[index] = evaluate(moved).imag / 1e-30
+        return found
+
+    worst = 0.0
+    checks = [(name, grads.params[name], params[name], lambda moved, name=name: objective(
+        {**params, name: moved}, arguments, state)) for name in params]
+    for place, name in enumerate(['x']):
+        checks.append((name, grads[1 + place], arguments[place], lambda moved, place=place: objective(
+            params, [*arguments[:place], moved, *arguments[place + 1:]], state)))
+    for place, name in enumerate(State._fields):
+        checks.append((f"state.{name}", grads.state[place], state[place], lambda moved, place=place: objective(
+            params, arguments, State(*state[:place], moved, *state[place + 1:]))))
+    for name, gradient, array, evaluate in checks:
+        expected = derivative(np.asarray(array), evaluate)
+        scale = np.abs(expected).max(initial=0.0)
+        error = np.abs(gradient - expected).max(initial=0.0) / (scale or 1.0)
+        print(f"  {name:<7} {error:8.1e}")
+        worst = max(worst, error)
+    return worst
+
+
+if __name__ == "__main__":
+    print("nfg_lstm: backward against complex-step derivatives, relative error")
+    largest = _self_check()
+    print(f"  {'correct' if largest <= 1e-12 else 'WRONG'}: the largest is {largest:.1e}, the bound 1.0e-12")
+    raise SystemExit(0 if largest <= 1e-12 else 1)

@@ -1,0 +1,415 @@
+# Made by lstmgen 0.1.0 from the spec of ng_lstm. It is yours: keep it, change it, ship it.
+# lstmgen: sha256:7573b0747851e53d
+"""LSTM with output a and gates called Gamma: forward and backward pass in NumPy.
+
+Time is the first axis of an array, the batch the second: T steps, B examples.
+Sizes: D = input_size, H = hidden_size. `c[t-1]` is c one step earlier, `d_c` the gradient of the loss at c.
+The numbers of equations are those of ng_lstm.tex. One step computes
+
+      (1)  Gamma_f_1   = concat(a[t-1], x)
+      (2)  Gamma_f_pre = W_f @ Gamma_f_1 + b_f
+      (3)  Gamma_f     = sigmoid(Gamma_f_pre)
+      (4)  Gamma_u_pre = W_u @ Gamma_f_1 + b_u
+      (5)  Gamma_u     = sigmoid(Gamma_u_pre)
+      (6)  c_tilde_pre = W_c @ Gamma_f_1 + b_c
+      (7)  c_tilde     = tanh(c_tilde_pre)
+      (8)  Gamma_o_pre = W_o @ Gamma_f_1 + b_o
+      (9)  Gamma_o     = sigmoid(Gamma_o_pre)
+     (10)  c           = c[t-1] * Gamma_f + Gamma_u * c_tilde
+     (11)  tanh_c      = tanh(c)
+     (12)  a           = tanh_c * Gamma_o
+     (13)  loss_pre    = 0.5 * (target - a) ** 2
+     (14)  loss        = sum(loss_pre)
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class State(NamedTuple):
+    """What one step hands to the next."""
+
+    a: np.ndarray  # (B, H)
+    c: np.ndarray  # (B, H)
+
+
+class Gradients(NamedTuple):
+    """What `backward` returns."""
+
+    params: dict  # under the keys of params, summed over steps and examples
+    x: np.ndarray  # (T, B, D)
+    state: State  # at the initial state
+
+
+class Tape(NamedTuple):
+    """What `backward` needs to know of a forward pass. `y` is yours to read, the rest is its own."""
+
+    y: np.ndarray
+    kept: tuple
+    steps: int
+    batch: int
+    dtype: np.dtype
+    learned_start: bool  # whether no initial state was given
+
+
+def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
+    """Parameters to start from, as a dictionary of arrays. `rng` is a seed or a Generator.
+
+    W: (4*H, D + H)  rows of W_f, W_u, W_c, W_o
+    b: (4*H,)  rows of b_f, b_u, b_c, b_o
+    a_0: (H,)
+    c_0: (H,)
+    """
+    rng = np.random.default_rng(rng)
+    shapes = _shapes(input_size, hidden_size)
+    params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
+    views = named(params)
+    views["W_f"][...] = _glorot(rng, views["W_f"].shape)
+    views["W_u"][...] = _glorot(rng, views["W_u"].shape)
+    views["W_c"][...] = _glorot(rng, views["W_c"].shape)
+    views["W_o"][...] = _glorot(rng, views["W_o"].shape)
+    return params
+
+
+def named(params):
+    """The parameters, or their gradients, under the names of the spec: views, never copies."""
+    H, D = _sizes(params)
+    return {
+        "W_f": params["W"][0:H],
+        "W_u": params["W"][H:2*H],
+        "W_c": params["W"][2*H:3*H],
+        "W_o": params["W"][3*H:4*H],
+        "b_f": params["b"][0:H],
+        "b_u": params["b"][H:2*H],
+        "b_c": params["b"][2*H:3*H],
+        "b_o": params["b"][3*H:4*H],
+        "a_0": params["a_0"],
+        "c_0": params["c_0"],
+    }
+
+
+def forward(params, x, target, state=None):
+    """All steps at once: (loss, state, tape).
+
+    x: (T, B, D)
+    target: (T, B, H)
+    state: where to start; None is a = a_0, c = c_0
+    The loss is summed over steps and examples.
+    """
+    dtype = _dtype(params, state, x, target)
+    params, H, D = _checked_params(params, dtype)
+    x = _checked("x", x, "(T, B, D)", (None, None, D), dtype)
+    T, B = x.shape[:2]
+    target = _checked("target", target, "(T, B, H)", (T, B, H), dtype)
+    learned_start = state is None
+    state = _start(params, state, B, H, dtype)
+    W = params["W"]
+    b = params["b"]
+    a_all = np.empty((T + 1, B, H), dtype)
+    a_all[0] = state.a
+    a_prev, a = a_all[:-1], a_all[1:]                       # a_prev[t] is a one step earlier
+    c_all = np.empty((T + 1, B, H), dtype)
+    c_all[0] = state.c
+    c_prev, c = c_all[:-1], c_all[1:]                       # c_prev[t] is c one step earlier
+    Gamma_f_1 = np.empty((T, B, D + H), dtype)
+    Gamma_f, Gamma_u, c_tilde, Gamma_o, tanh_c = np.empty((5, T, B, H), dtype)
+
+    for t in range(T):
+        Gamma_f_1[t] = np.concatenate([a_prev[t], x[t]], axis=-1)  # (1)
+        # Gamma_f_pre, Gamma_u_pre, c_tilde_pre, Gamma_o_pre, side by side
+        W_Gamma_f_1 = Gamma_f_1[t] @ W.T + b
+        Gamma_f_pre = W_Gamma_f_1[:, 0:H]                   # (2)
+        Gamma_f[t] = _sigmoid(Gamma_f_pre)                  # (3)
+        Gamma_u_pre = W_Gamma_f_1[:, H:2*H]                 # (4)
+        Gamma_u[t] = _sigmoid(Gamma_u_pre)                  # (5)
+        c_tilde_pre = W_Gamma_f_1[:, 2*H:3*H]               # (6)
+        c_tilde[t] = np.tanh(c_tilde_pre)                   # (7)
+        Gamma_o_pre = W_Gamma_f_1[:, 3*H:4*H]               # (8)
+        Gamma_o[t] = _sigmoid(Gamma_o_pre)                  # (9)
+        c[t] = c_prev[t] * Gamma_f[t] + Gamma_u[t] * c_tilde[t]  # (10)
+        tanh_c[t] = np.tanh(c[t])                           # (11)
+        a[t] = tanh_c[t] * Gamma_o[t]                       # (12)
+    loss_pre = 0.5 * (target - a) ** 2                      # (13)
+    loss = loss_pre.sum(-1)                                 # (14)
+    end = State(a_all[-1].copy(), c_all[-1].copy())
+    kept = (target, Gamma_f_1, Gamma_f, Gamma_u, c_tilde, Gamma_o, c_prev, tanh_c, a)
+    tape = Tape(a, kept, T, B, dtype, learned_start)
+    return loss.sum(), end, tape
+
+
+def backward(params, tape, dstate=None):
+    """The gradient of loss + sum(dstate * state): `Gradients`.
+
+    dstate: what reaches the final state from outside; None is zero
+    """
+    T, B, dtype = tape.steps, tape.batch, tape.dtype
+    params, H, D = _checked_params(params, dtype)
+    W = params["W"]
+    a_0 = params["a_0"]
+    c_0 = params["c_0"]
+    target, Gamma_f_1, Gamma_f, Gamma_u, c_tilde, Gamma_o, c_prev, tanh_c, a = tape.kept
+    dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, H)", ), _start(params, None, B, H, dtype), dtype)
+    d_pre = np.empty((T, B, 4 * H), dtype)                  # side by side, as their weights are stacked
+    d_Gamma_f_pre = d_pre[..., 0:H]
+    d_Gamma_u_pre = d_pre[..., H:2*H]
+    d_c_tilde_pre = d_pre[..., 2*H:3*H]
+    d_Gamma_o_pre = d_pre[..., 3*H:4*H]
+    d_Gamma_f_1 = np.empty((T, B, D + H), dtype)
+    d_a_next = dstate.a                                     # from outside, through the final state
+    d_c_next = dstate.c                                     # from outside, through the final state
+
+    for t in reversed(range(T)):
+        # (17) fork of a: one line per reader
+        d_a = (
+            d_a_next                                        # step t+1: Gamma_f_1
+            + a[t] - target[t]                              # loss_pre
+        )
+
+        d_tanh_c = d_a * Gamma_o[t]                         # (18) from a
+
+        # (19) fork of c: one line per reader
+        d_c = (
+            d_c_next                                        # step t+1: c
+            + d_tanh_c * (1 - tanh_c[t] ** 2)               # tanh_c
+        )
+
+        d_Gamma_o = d_a * tanh_c[t]                         # (20) from a
+        d_Gamma_o_pre[t] = d_Gamma_o * Gamma_o[t] * (1 - Gamma_o[t])  # (21) from Gamma_o
+        d_c_tilde = d_c * Gamma_u[t]                        # (22) from c
+        d_c_tilde_pre[t] = d_c_tilde * (1 - c_tilde[t] ** 2)  # (23) from c_tilde
+        d_Gamma_u = d_c * c_tilde[t]                        # (24) from c
+        d_Gamma_u_pre[t] = d_Gamma_u * Gamma_u[t] * (1 - Gamma_u[t])  # (25) from Gamma_u
+        d_Gamma_f = d_c * c_prev[t]                         # (26) from c
+        d_Gamma_f_pre[t] = d_Gamma_f * Gamma_f[t] * (1 - Gamma_f[t])  # (27) from Gamma_f
+        # (28) from Gamma_f_pre, Gamma_u_pre, c_tilde_pre, Gamma_o_pre
+        d_Gamma_f_1[t] = d_pre[t] @ W
+        d_a_next = d_Gamma_f_1[t][..., 0:H]                 # (17) to a[t-1], from Gamma_f_1
+        d_c_next = d_c * Gamma_f[t]                         # (19) to c[t-1], from c
+    d_x = d_Gamma_f_1[..., H:D+H]                           # (29) from Gamma_f_1
+    grads = {
+        # (30) to (33) from Gamma_f_pre, Gamma_u_pre, c_tilde_pre, Gamma_o_pre
+        "W": _sum_of_outer(d_pre, Gamma_f_1),
+        # (34) to (37) from Gamma_f_pre, Gamma_u_pre, c_tilde_pre, Gamma_o_pre
+        "b": d_pre.sum((0, 1)),
+        "a_0": (d_a_next.sum(0) if tape.learned_start else np.zeros_like(a_0)),  # (38) from a
+        "c_0": (d_c_next.sum(0) if tape.learned_start else np.zeros_like(c_0)),  # (39) from c
+    }
+    return Gradients(grads, d_x, State(d_a_next, d_c_next))
+
+
+def step(params, x_t, state=None):
+    """One step and no tape: (y_t, state). x_t: (B, D)"""
+    dtype = _dtype(params, state, x_t)
+    params, H, D = _checked_params(params, dtype)
+    x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
+    B = x_t.shape[0]
+    a_prev, c_prev = _start(params, state, B, H, dtype)
+    W = params["W"]
+    b = params["b"]
+    Gamma_f_1 = np.concatenate([a_prev, x_t], axis=-1)      # (1)
+    # Gamma_f_pre, Gamma_u_pre, c_tilde_pre, Gamma_o_pre, side by side
+    W_Gamma_f_1 = Gamma_f_1 @ W.T + b
+    Gamma_f_pre = W_Gamma_f_1[:, 0:H]                       # (2)
+    Gamma_f = _sigmoid(Gamma_f_pre)                         # (3)
+    Gamma_u_pre = W_Gamma_f_1[:, H:2*H]                     # (4)
+    Gamma_u = _sigmoid(Gamma_u_pre)                         # (5)
+    c_tilde_pre = W_Gamma_f_1[:, 2*H:3*H]                   # (6)
+    c_tilde = np.tanh(c_tilde_pre)                          # (7)
+    Gamma_o_pre = W_Gamma_f_1[:, 3*H:4*H]                   # (8)
+    Gamma_o = _sigmoid(Gamma_o_pre)                         # (9)
+    c = c_prev * Gamma_f + Gamma_u * c_tilde                # (10)
+    tanh_c = np.tanh(c)                                     # (11)
+    a = tanh_c * Gamma_o                                    # (12)
+    return a, State(a, c)
+
+
+def clip_by_norm(grads, threshold):
+    """The parameters' gradients scaled so that their joint norm is at most `threshold`."""
+    norm = np.sqrt(sum(float(np.sum(np.abs(grad) ** 2, dtype=np.float64)) for grad in grads.params.values()))
+    if norm <= threshold:
+        return grads
+    scaled = {name: grad * np.asarray(threshold / norm, np.real(grad).dtype) for name, grad in grads.params.items()}
+    return grads._replace(params=scaled)
+
+
+# ---------------------------------------------------------------- functions
+
+
+def _glorot(rng, shape):
+    """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
+    sides = shape or (1,)
+    limit = np.sqrt(6 / (sides[0] + sides[-1]))
+    return rng.uniform(-limit, limit, shape)
+
+def _sigmoid(a):
+    """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
+    return 0.5 * np.tanh(0.5 * a) + 0.5
+
+def _sum_of_outer(d, v):
+    """The sum over all steps and examples of the outer products d v^T: one matrix product."""
+    return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+
+# ---------------------------------------------------------------- arguments
+
+
+_AXES = {
+    "W": ("4*H", "D + H"),
+    "b": ("4*H",),
+    "a_0": ("H",),
+    "c_0": ("H",),
+}
+
+
+def _shapes(D, H):
+    """The shapes of the stored parameters."""
+    return {
+        "W": (4 * H, D + H),
+        "b": (4 * H,),
+        "a_0": (H,),
+        "c_0": (H,),
+    }
+
+
+def _sizes(params):
+    """The sizes that the parameters' shapes tell: H, D."""
+    H = params["a_0"].shape[0]
+    D = params["W"].shape[1] - H
+    return (H, D)
+
+
+def _dtype(params, state, *arrays):
+    """The type to compute in: the parameters' own, but complex128 if any argument is complex."""
+    if state is not None and (not isinstance(state, (tuple, list)) or len(state) != 2):
+        raise ValueError(f"state is {type(state).__name__}, expected State(a, c)")
+    if set(params) != set(_AXES):
+        raise ValueError(f"params has the keys {sorted(params)}, expected {sorted(_AXES)}")
+    given = [np.asarray(array) for array in (*params.values(), *arrays, *(state or ()))]
+    dtype = np.result_type(*(array.dtype for array in given[: len(params) or None]))
+    if any(array.dtype.kind == "c" for array in given):
+        dtype = np.dtype(np.complex128)
+    if dtype.kind in "biu":
+        dtype = np.dtype(np.float64)
+    if dtype not in (np.float32, np.float64, np.complex128):
+        raise ValueError(f"params are of type {dtype}, expected float32, float64 or complex128")
+    return dtype
+
+
+def _checked(name, value, told, shape, dtype):
+    """`value` as an array of a type and shape; None in `shape` is any length."""
+    try:
+        array = np.asarray(value)
+        if np.iscomplexobj(array) and dtype.kind != "c":
+            raise ValueError
+        array = array.astype(dtype, copy=False)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is no array of {dtype} numbers, expected {told}") from None
+    fits = array.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, array.shape))
+    if not fits:
+        sizes = ", ".join("any" if size is None else str(size) for size in shape)
+        raise ValueError(f"{name} has shape {array.shape}, expected {told} = ({sizes})")
+    return array
+
+
+def _told(axes):
+    return "(" + ", ".join(axes) + ")"
+
+
+def _checked_params(params, dtype):
+    """The parameters as arrays, and the sizes that their shapes tell."""
+    arrays = {}
+    for name, axes in _AXES.items():
+        array = params[name]
+        if not (isinstance(array, np.ndarray) and array.dtype == dtype and array.ndim == len(axes)):
+            array = _checked(f"params['{name}']", array, _told(axes), (None,) * len(axes), dtype)
+        arrays[name] = array
+    H, D = _sizes(arrays)
+    for name, shape in _shapes(D, H).items():
+        if arrays[name].shape != shape:
+            _checked(f"params['{name}']", arrays[name], _told(_AXES[name]), shape, dtype)
+    return arrays, H, D
+
+
+def _start(params, state, batch, H, dtype):
+    """The initial state: the given one, checked, or where the cell starts."""
+    if state is None:
+        return State(
+            np.broadcast_to(params["a_0"], (batch, H)),
+            np.broadcast_to(params["c_0"], (batch, H)),
+        )
+    return State(
+        _checked("state.a", state[0], "(B, H)", (batch, H), dtype),
+        _checked("state.c", state[1], "(B, H)", (batch, H), dtype),
+    )
+
+
+def _outside(name, given, record, told, like, dtype):
+    """Gradients that come from outside, checked; None is zero, in whole or in part."""
+    given = (None,) * len(like) if given is None else given
+    if len(given) != len(like):
+        raise ValueError(f"{name} has {len(given)} entries, expected {len(like)}: {', '.join(record._fields)}")
+    return record(*(
+        np.zeros(value.shape, dtype) if gradient is None
+        else _checked(f"{name}.{field}", gradient, axes, value.shape, dtype)
+        for field, gradient, axes, value in zip(record._fields, given, told, like)
+    ))
+
+
+# ---------------------------------------------------------------- the module's own check
+
+
+def _self_check():
+    """Gradients against complex-step derivatives of the forward pass; the largest relative error."""
+    rng = np.random.default_rng(0)
+    steps, batch = 4, 3
+    D = 3
+    H = 4
+    params = {name: np.asarray(rng.uniform(-1, 1, shape)) for name, shape in _shapes(D, H).items()}
+    arguments = [
+        rng.uniform(-1, 1, (steps, batch, D)),
+        rng.uniform(-1, 1, (steps, batch, H)),
+    ]
+    state = State(
+        rng.uniform(-1, 1, (batch, H)),
+        rng.uniform(-1, 1, (batch, H)),
+    )
+    _, end, tape = forward(params, *arguments, state)
+    dstate = State(*(rng.uniform(-1, 1, value.shape) for value in end))
+    grads = backward(params, tape, dstate)
+
+    def objective(params, arguments, state):
+        y, end, _ = forward(params, *arguments, state)
+        return y + sum(np.sum(d * v) for d, v in zip(dstate, end))
+
+    def derivative(array, evaluate):
+        found = np.zeros(array.shape)
+        for index in np.ndindex(array.shape):
+            moved = array.astype(np.complex128)
+            moved[index] += 1e-30j
+            found[index] = evaluate(moved).imag / 1e-30
+        return found
+
+    worst = 0.0
+    checks = [(name, grads.params[name], params[name], lambda moved, name=name: objective(
+        {**params, name: moved}, arguments, state)) for name in params]
+    for place, name in enumerate(['x']):
+        checks.append((name, grads[1 + place], arguments[place], lambda moved, place=place: objective(
+            params, [*arguments[:place], moved, *arguments[place + 1:]], state)))
+    for place, name in enumerate(State._fields):
+        checks.append((f"state.{name}", grads.state[place], state[place], lambda moved, place=place: objective(
+            params, arguments, State(*state[:place], moved, *state[place + 1:]))))
+    for name, gradient, array, evaluate in checks:
+        expected = derivative(np.asarray(array), evaluate)
+        scale = np.abs(expected).max(initial=0.0)
+        error = np.abs(gradient - expected).max(initial=0.0) / (scale or 1.0)
+        print(f"  {name:<7} {error:8.1e}")
+        worst = max(worst, error)
+    return worst
+
+
+if __name__ == "__main__":
+    print("ng_lstm: backward against complex-step derivatives, relative error")
+    largest = _self_check()
+    print(f"  {'correct' if largest <= 1e-12 else 'WRONG'}: the largest is {largest:.1e}, the bound 1.0e-12")
+    raise SystemExit(0 if largest <= 1e-12 else 1)

@@ -1,0 +1,553 @@
+# Made by lstmgen 0.1.0 from the spec of phased_lstm. It is yours: keep it, change it, ship it.
+# lstmgen: sha256:8935752d0aad7527
+"""Phased LSTM: forward and backward pass in NumPy.
+
+Time is the first axis of an array, the batch the second: T steps, B examples.
+Sizes: D = input_size, H = hidden_size. `c[t-1]` is c one step earlier, `d_c` the gradient of the loss at c.
+The numbers of equations are those of phased_lstm.tex. One step computes
+
+      (1)  i_pre      = W_i @ x + R_i @ h[t-1] + p_i * c[t-1] + b_i
+      (2)  i          = sigmoid(i_pre)
+      (3)  f_pre      = W_f @ x + R_f @ h[t-1] + p_f * c[t-1] + b_f
+      (4)  f          = sigmoid(f_pre)
+      (5)  z_pre      = W_z @ x + R_z @ h[t-1] + b_z
+      (6)  z          = tanh(z_pre)
+      (7)  c_new      = z * i + c[t-1] * f
+      (8)  o_pre      = W_o @ x + R_o @ h[t-1] + p_o * c_new + b_o
+      (9)  o          = sigmoid(o_pre)
+     (10)  tanh_c_new = tanh(c_new)
+     (11)  h_new      = o * tanh_c_new
+     (12)  phi_1      = time - s
+     (13)  phi_2      = phi_1 / tau
+     (14)  phi_3      = floor(phi_2)
+     (15)  phi        = (phi_1 - tau * phi_3) / tau
+     (16)  k_1        = 0.5 * r
+     (17)  k_2        = 2 * phi / r
+     (18)  k_3        = 2 - 2 * phi / r
+     (19)  k_4        = 0.001 * phi
+     (20)  k_5        = where(phi < r, k_3, k_4)
+     (21)  k          = where(phi < k_1, k_2, k_5)
+     (22)  c          = k * c_new + (1 - k) * c[t-1]
+     (23)  h          = k * h_new + (1 - k) * h[t-1]
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class State(NamedTuple):
+    """What one step hands to the next."""
+
+    h: np.ndarray  # (B, H)
+    c: np.ndarray  # (B, H)
+
+
+class Gradients(NamedTuple):
+    """What `backward` returns."""
+
+    params: dict  # under the keys of params, summed over steps and examples
+    x: np.ndarray  # (T, B, D)
+    time: np.ndarray  # (T, B)
+    state: State  # at the initial state
+
+
+class Tape(NamedTuple):
+    """What `backward` needs to know of a forward pass. `y` is yours to read, the rest is its own."""
+
+    y: np.ndarray
+    kept: tuple
+    steps: int
+    batch: int
+    dtype: np.dtype
+
+
+def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
+    """Parameters to start from, as a dictionary of arrays. `rng` is a seed or a Generator.
+
+    W: (4*H, D)  rows of W_i, W_f, W_z, W_o
+    R: (4*H, H)  rows of R_i, R_f, R_z, R_o
+    p_i: (H,)
+    p_f: (H,)
+    p_o: (H,)
+    b: (4*H,)  rows of b_i, b_f, b_z, b_o
+    tau: (H,)
+    s: (H,)
+    r: (H,)
+    """
+    rng = np.random.default_rng(rng)
+    shapes = _shapes(input_size, hidden_size)
+    params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
+    views = named(params)
+    views["W_i"][...] = _glorot(rng, views["W_i"].shape)
+    views["W_f"][...] = _glorot(rng, views["W_f"].shape)
+    views["W_z"][...] = _glorot(rng, views["W_z"].shape)
+    views["W_o"][...] = _glorot(rng, views["W_o"].shape)
+    views["R_i"][...] = _glorot(rng, views["R_i"].shape)
+    views["R_f"][...] = _glorot(rng, views["R_f"].shape)
+    views["R_z"][...] = _glorot(rng, views["R_z"].shape)
+    views["R_o"][...] = _glorot(rng, views["R_o"].shape)
+    views["tau"][...] = 8
+    views["s"][...] = _uniform(rng, views["s"].shape)
+    views["r"][...] = 0.1
+    return params
+
+
+def named(params):
+    """The parameters, or their gradients, under the names of the spec: views, never copies."""
+    D, H = _sizes(params)
+    return {
+        "W_i": params["W"][0:H],
+        "W_f": params["W"][H:2*H],
+        "W_z": params["W"][2*H:3*H],
+        "W_o": params["W"][3*H:4*H],
+        "R_i": params["R"][0:H],
+        "R_f": params["R"][H:2*H],
+        "R_z": params["R"][2*H:3*H],
+        "R_o": params["R"][3*H:4*H],
+        "p_i": params["p_i"],
+        "p_f": params["p_f"],
+        "p_o": params["p_o"],
+        "b_i": params["b"][0:H],
+        "b_f": params["b"][H:2*H],
+        "b_z": params["b"][2*H:3*H],
+        "b_o": params["b"][3*H:4*H],
+        "tau": params["tau"],
+        "s": params["s"],
+        "r": params["r"],
+    }
+
+
+def forward(params, x, time, state=None):
+    """All steps at once: (y, state, tape).
+
+    x: (T, B, D)
+    time: (T, B)
+    state: where to start; None is zero
+    y: (T, B, H), h at every step
+    """
+    dtype = _dtype(params, state, x, time)
+    params, D, H = _checked_params(params, dtype)
+    x = _checked("x", x, "(T, B, D)", (None, None, D), dtype)
+    T, B = x.shape[:2]
+    time = _checked("time", time, "(T, B)", (T, B), dtype)
+    state = _start(params, state, B, H, dtype)
+    W = params["W"]
+    R = params["R"]
+    p_i = params["p_i"]
+    p_f = params["p_f"]
+    p_o = params["p_o"]
+    b = params["b"]
+    tau = params["tau"]
+    s = params["s"]
+    r = params["r"]
+    k_1 = 0.5 * r                                           # (16)
+    phi_1 = time[..., None] - s                             # (12)
+    phi_2 = phi_1 / tau                                     # (13)
+    phi_3 = _floor(phi_2)                                   # (14)
+    phi = (phi_1 - tau * phi_3) / tau                       # (15)
+    k_2 = 2 * phi / r                                       # (17)
+    k_3 = 2 - 2 * phi / r                                   # (18)
+    k_4 = 0.001 * phi                                       # (19)
+    k_5 = np.where(phi < r, k_3, k_4)                       # (20)
+    k = np.where(phi < k_1, k_2, k_5)                       # (21)
+    W_x = _at_once(x, W.T)                                  # for all steps at once: i_pre, f_pre, z_pre, o_pre
+    W_x += b
+    h_all = np.empty((T + 1, B, H), dtype)
+    h_all[0] = state.h
+    h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
+    c_all = np.empty((T + 1, B, H), dtype)
+    c_all[0] = state.c
+    c_prev, c = c_all[:-1], c_all[1:]                       # c_prev[t] is c one step earlier
+    i, f, z, c_new, o, tanh_c_new, h_new = np.empty((7, T, B, H), dtype)
+
+    for t in range(T):
+        pre = W_x[t] + h_prev[t] @ R.T                      # i_pre, f_pre, z_pre, o_pre, side by side
+        i_pre = pre[:, 0:H] + p_i * c_prev[t]               # (1)
+        i[t] = _sigmoid(i_pre)                              # (2)
+        f_pre = pre[:, H:2*H] + p_f * c_prev[t]             # (3)
+        f[t] = _sigmoid(f_pre)                              # (4)
+        z_pre = pre[:, 2*H:3*H]                             # (5)
+        z[t] = np.tanh(z_pre)                               # (6)
+        c_new[t] = z[t] * i[t] + c_prev[t] * f[t]           # (7)
+        o_pre = pre[:, 3*H:4*H] + p_o * c_new[t]            # (8)
+        o[t] = _sigmoid(o_pre)                              # (9)
+        tanh_c_new[t] = np.tanh(c_new[t])                   # (10)
+        h_new[t] = o[t] * tanh_c_new[t]                     # (11)
+        c[t] = k[t] * c_new[t] + (1 - k[t]) * c_prev[t]     # (22)
+        h[t] = k[t] * h_new[t] + (1 - k[t]) * h_prev[t]     # (23)
+    end = State(h_all[-1].copy(), c_all[-1].copy())
+    kept = (x, i, f, z, c_new, o, tanh_c_new, h_new, phi_1, phi_3, phi, k_1, k, c_prev, h_prev)
+    tape = Tape(h, kept, T, B, dtype)
+    return h, end, tape
+
+
+def backward(params, tape, dy=None, dstate=None):
+    """The gradient of sum(dy * y) + sum(dstate * state): `Gradients`.
+
+    dy: what reaches the outputs from outside, in their shapes; None is zero
+    dstate: what reaches the final state from outside; None is zero
+    """
+    T, B, dtype = tape.steps, tape.batch, tape.dtype
+    params, D, H = _checked_params(params, dtype)
+    W = params["W"]
+    R = params["R"]
+    p_i = params["p_i"]
+    p_f = params["p_f"]
+    p_o = params["p_o"]
+    tau = params["tau"]
+    r = params["r"]
+    x, i, f, z, c_new, o, tanh_c_new, h_new, phi_1, phi_3, phi, k_1, k, c_prev, h_prev = tape.kept
+    dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, H)", ), _start(params, None, B, H, dtype), dtype)
+    d_pre = np.empty((T, B, 4 * H), dtype)                  # side by side, as their weights are stacked
+    d_i_pre = d_pre[..., 0:H]
+    d_f_pre = d_pre[..., H:2*H]
+    d_z_pre = d_pre[..., 2*H:3*H]
+    d_o_pre = d_pre[..., 3*H:4*H]
+    d_h = np.empty((T, B, H), dtype)
+    d_c = np.empty((T, B, H), dtype)
+    d_h_next = dstate.h                                     # from outside, through the final state
+    d_c_next = dstate.c                                     # from outside, through the final state
+
+    for t in reversed(range(T)):
+        # (24) fork of h: one line per reader
+        d_h[t] = (
+            d_h_next                                        # step t+1: i_pre, f_pre, z_pre, o_pre, h
+            + dy[t]                                         # from outside, through the output
+        )
+
+        d_c[t] = d_c_next                                   # (25) from step t+1: i_pre, f_pre, c_new, c
+        d_h_new = d_h[t] * k[t]                             # (33) from h
+        d_tanh_c_new = d_h_new * o[t]                       # (34) from h_new
+        d_o = d_h_new * tanh_c_new[t]                       # (35) from h_new
+        d_o_pre[t] = d_o * o[t] * (1 - o[t])                # (36) from o
+
+        # (37) fork of c_new: one line per reader
+        d_c_new = (
+            d_o_pre[t] * p_o                                # o_pre
+            + d_tanh_c_new * (1 - tanh_c_new[t] ** 2)       # tanh_c_new
+            + d_c[t] * k[t]                                 # c
+        )
+
+        d_z = d_c_new * i[t]                                # (38) from c_new
+        d_z_pre[t] = d_z * (1 - z[t] ** 2)                  # (39) from z
+        d_f = d_c_new * c_prev[t]                           # (40) from c_new
+        d_f_pre[t] = d_f * f[t] * (1 - f[t])                # (41) from f
+        d_i = d_c_new * z[t]                                # (42) from c_new
+        d_i_pre[t] = d_i * i[t] * (1 - i[t])                # (43) from i
+
+        # (24) to h[t-1]: what step t sends back, one line per reader
+        d_h_next = (
+            d_pre[t] @ R                                    # i_pre, f_pre, z_pre, o_pre
+            + d_h[t] * (1 - k[t])                           # h
+        )
+
+        # (25) to c[t-1]: what step t sends back, one line per reader
+        d_c_next = (
+            d_i_pre[t] * p_i                                # i_pre
+            + d_f_pre[t] * p_f                              # f_pre
+            + d_c_new * f[t]                                # c_new
+            + d_c[t] * (1 - k[t])                           # c
+        )
+
+    # (26) fork of k: one line per reader
+    d_k = (
+        d_c * (c_new - c_prev)                              # c
+        + d_h * (h_new - h_prev)                            # h
+    )
+
+    d_k_5 = np.where(phi < k_1, 0, d_k)                     # (27) from k
+    d_k_4 = np.where(phi < r, 0, d_k_5)                     # (28) from k_5
+    d_k_3 = np.where(phi < r, d_k_5, 0)                     # (29) from k_5
+    d_k_2 = np.where(phi < k_1, d_k, 0)                     # (30) from k
+
+    # (31) fork of phi: one line per reader
+    d_phi = (
+        2 * d_k_2 / r                                       # k_2
+        - 2 * d_k_3 / r                                     # k_3
+        + 0.001 * d_k_4                                     # k_4
+    )
+
+    d_phi_1 = d_phi / tau                                   # (32) from phi
+    d_x = _at_once(d_pre, W)                                # (44) from i_pre, f_pre, z_pre, o_pre
+    d_time = d_phi_1.sum(-1)                                # (45) from phi_1
+    grads = {
+        "W": _sum_of_outer(d_pre, x),                       # (46) to (49) from i_pre, f_pre, z_pre, o_pre
+        "R": _sum_of_outer(d_pre, h_prev),                  # (50) to (53) from i_pre, f_pre, z_pre, o_pre
+        "p_i": (d_i_pre * c_prev).sum((0, 1)),              # (54) from i_pre
+        "p_f": (d_f_pre * c_prev).sum((0, 1)),              # (55) from f_pre
+        "p_o": (d_o_pre * c_new).sum((0, 1)),               # (56) from o_pre
+        "b": d_pre.sum((0, 1)),                             # (57) to (60) from i_pre, f_pre, z_pre, o_pre
+        "tau": (d_phi * (-(phi_1 - tau * phi_3) / tau ** 2 - phi_3 / tau)).sum((0, 1)),  # (61) from phi
+        "s": (-d_phi_1).sum((0, 1)),                        # (62) from phi_1
+        "r": (-2 * d_k_2 * phi / r ** 2).sum((0, 1)) + (2 * d_k_3 * phi / r ** 2).sum((0, 1)),  # (63) from k_2, k_3
+    }
+    return Gradients(grads, d_x, d_time, State(d_h_next, d_c_next))
+
+
+def step(params, x_t, time_t, state=None):
+    """One step and no tape: (y_t, state). x_t: (B, D); time_t: (B,)"""
+    dtype = _dtype(params, state, x_t, time_t)
+    params, D, H = _checked_params(params, dtype)
+    x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
+    B = x_t.shape[0]
+    time_t = _checked("time_t", time_t, "(B,)", (B,), dtype)
+    h_prev, c_prev = _start(params, state, B, H, dtype)
+    W = params["W"]
+    R = params["R"]
+    p_i = params["p_i"]
+    p_f = params["p_f"]
+    p_o = params["p_o"]
+    b = params["b"]
+    tau = params["tau"]
+    s = params["s"]
+    r = params["r"]
+    k_1 = 0.5 * r                                           # (16)
+    phi_1 = time_t[..., None] - s                           # (12)
+    phi_2 = phi_1 / tau                                     # (13)
+    phi_3 = _floor(phi_2)                                   # (14)
+    phi = (phi_1 - tau * phi_3) / tau                       # (15)
+    k_2 = 2 * phi / r                                       # (17)
+    k_3 = 2 - 2 * phi / r                                   # (18)
+    k_4 = 0.001 * phi                                       # (19)
+    k_5 = np.where(phi < r, k_3, k_4)                       # (20)
+    k = np.where(phi < k_1, k_2, k_5)                       # (21)
+    pre = x_t @ W.T + h_prev @ R.T + b                      # i_pre, f_pre, z_pre, o_pre, side by side
+    i_pre = pre[:, 0:H] + p_i * c_prev                      # (1)
+    i = _sigmoid(i_pre)                                     # (2)
+    f_pre = pre[:, H:2*H] + p_f * c_prev                    # (3)
+    f = _sigmoid(f_pre)                                     # (4)
+    z_pre = pre[:, 2*H:3*H]                                 # (5)
+    z = np.tanh(z_pre)                                      # (6)
+    c_new = z * i + c_prev * f                              # (7)
+    o_pre = pre[:, 3*H:4*H] + p_o * c_new                   # (8)
+    o = _sigmoid(o_pre)                                     # (9)
+    tanh_c_new = np.tanh(c_new)                             # (10)
+    h_new = o * tanh_c_new                                  # (11)
+    c = k * c_new + (1 - k) * c_prev                        # (22)
+    h = k * h_new + (1 - k) * h_prev                        # (23)
+    return h, State(h, c)
+
+
+def clip_by_norm(grads, threshold):
+    """The parameters' gradients scaled so that their joint norm is at most `threshold`."""
+    norm = np.sqrt(sum(float(np.sum(np.abs(grad) ** 2, dtype=np.float64)) for grad in grads.params.values()))
+    if norm <= threshold:
+        return grads
+    scaled = {name: grad * np.asarray(threshold / norm, np.real(grad).dtype) for name, grad in grads.params.items()}
+    return grads._replace(params=scaled)
+
+
+# ---------------------------------------------------------------- functions
+
+
+def _abs(a):
+    """|a|, which keeps the imaginary part of a complex step (np.abs drops it)."""
+    return np.where(a < 0, -a, a)
+
+def _at_once(a, matrix):
+    """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
+    return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
+
+def _floor(a):
+    """The largest integer up to a; of a complex number's real part."""
+    return np.floor(np.real(a)).astype(np.asarray(a).dtype, copy=False)
+
+def _glorot(rng, shape):
+    """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
+    sides = shape or (1,)
+    limit = np.sqrt(6 / (sides[0] + sides[-1]))
+    return rng.uniform(-limit, limit, shape)
+
+def _uniform(rng, shape):
+    """Uniform in +-1 / sqrt(columns)."""
+    limit = 1 / np.sqrt(shape[-1] if shape else 1)
+    return rng.uniform(-limit, limit, shape)
+
+def _sigmoid(a):
+    """1 / (1 + exp(-a)), accurate to the last digits where it is close to 0: it is divided by or logged."""
+    small = np.exp(-_abs(a))
+    return np.where(a < 0, small, 1) / (1 + small)
+
+def _sum_of_outer(d, v):
+    """The sum over all steps and examples of the outer products d v^T: one matrix product."""
+    return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+
+# ---------------------------------------------------------------- arguments
+
+
+_AXES = {
+    "W": ("4*H", "D"),
+    "R": ("4*H", "H"),
+    "p_i": ("H",),
+    "p_f": ("H",),
+    "p_o": ("H",),
+    "b": ("4*H",),
+    "tau": ("H",),
+    "s": ("H",),
+    "r": ("H",),
+}
+
+
+def _shapes(D, H):
+    """The shapes of the stored parameters."""
+    return {
+        "W": (4 * H, D),
+        "R": (4 * H, H),
+        "p_i": (H,),
+        "p_f": (H,),
+        "p_o": (H,),
+        "b": (4 * H,),
+        "tau": (H,),
+        "s": (H,),
+        "r": (H,),
+    }
+
+
+def _sizes(params):
+    """The sizes that the parameters' shapes tell: D, H."""
+    D = params["W"].shape[1]
+    H = params["R"].shape[1]
+    return (D, H)
+
+
+def _dtype(params, state, *arrays):
+    """The type to compute in: the parameters' own, but complex128 if any argument is complex."""
+    if state is not None and (not isinstance(state, (tuple, list)) or len(state) != 2):
+        raise ValueError(f"state is {type(state).__name__}, expected State(h, c)")
+    if set(params) != set(_AXES):
+        raise ValueError(f"params has the keys {sorted(params)}, expected {sorted(_AXES)}")
+    given = [np.asarray(array) for array in (*params.values(), *arrays, *(state or ()))]
+    dtype = np.result_type(*(array.dtype for array in given[: len(params) or None]))
+    if any(array.dtype.kind == "c" for array in given):
+        dtype = np.dtype(np.complex128)
+    if dtype.kind in "biu":
+        dtype = np.dtype(np.float64)
+    if dtype not in (np.float32, np.float64, np.complex128):
+        raise ValueError(f"params are of type {dtype}, expected float32, float64 or complex128")
+    return dtype
+
+
+def _checked(name, value, told, shape, dtype):
+    """`value` as an array of a type and shape; None in `shape` is any length."""
+    try:
+        array = np.asarray(value)
+        if np.iscomplexobj(array) and dtype.kind != "c":
+            raise ValueError
+        array = array.astype(dtype, copy=False)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is no array of {dtype} numbers, expected {told}") from None
+    fits = array.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, array.shape))
+    if not fits:
+        sizes = ", ".join("any" if size is None else str(size) for size in shape)
+        raise ValueError(f"{name} has shape {array.shape}, expected {told} = ({sizes})")
+    return array
+
+
+def _told(axes):
+    return "(" + ", ".join(axes) + ")"
+
+
+def _checked_params(params, dtype):
+    """The parameters as arrays, and the sizes that their shapes tell."""
+    arrays = {}
+    for name, axes in _AXES.items():
+        array = params[name]
+        if not (isinstance(array, np.ndarray) and array.dtype == dtype and array.ndim == len(axes)):
+            array = _checked(f"params['{name}']", array, _told(axes), (None,) * len(axes), dtype)
+        arrays[name] = array
+    D, H = _sizes(arrays)
+    for name, shape in _shapes(D, H).items():
+        if arrays[name].shape != shape:
+            _checked(f"params['{name}']", arrays[name], _told(_AXES[name]), shape, dtype)
+    return arrays, D, H
+
+
+def _start(params, state, batch, H, dtype):
+    """The initial state: the given one, checked, or where the cell starts."""
+    if state is None:
+        return State(
+            np.zeros((batch, H), dtype),
+            np.zeros((batch, H), dtype),
+        )
+    return State(
+        _checked("state.h", state[0], "(B, H)", (batch, H), dtype),
+        _checked("state.c", state[1], "(B, H)", (batch, H), dtype),
+    )
+
+
+def _outside(name, given, record, told, like, dtype):
+    """Gradients that come from outside, checked; None is zero, in whole or in part."""
+    given = (None,) * len(like) if given is None else given
+    if len(given) != len(like):
+        raise ValueError(f"{name} has {len(given)} entries, expected {len(like)}: {', '.join(record._fields)}")
+    return record(*(
+        np.zeros(value.shape, dtype) if gradient is None
+        else _checked(f"{name}.{field}", gradient, axes, value.shape, dtype)
+        for field, gradient, axes, value in zip(record._fields, given, told, like)
+    ))
+
+
+# ---------------------------------------------------------------- the module's own check
+
+
+def _self_check():
+    """Gradients against complex-step derivatives of the forward pass; the largest relative error."""
+    rng = np.random.default_rng(0)
+    steps, batch = 4, 3
+    D = 3
+    H = 4
+    params = {name: np.asarray(rng.uniform(-1, 1, shape)) for name, shape in _shapes(D, H).items()}
+    named(params)["tau"][...] = rng.uniform(1, 3, named(params)["tau"].shape)
+    named(params)["s"][...] = rng.uniform(0, 1, named(params)["s"].shape)
+    named(params)["r"][...] = rng.uniform(0.2, 0.9, named(params)["r"].shape)
+    arguments = [
+        rng.uniform(-1, 1, (steps, batch, D)),
+        rng.uniform(0, 9, (steps, batch)),
+    ]
+    state = State(
+        rng.uniform(-1, 1, (batch, H)),
+        rng.uniform(-1, 1, (batch, H)),
+    )
+    y, end, tape = forward(params, *arguments, state)
+    dstate = State(*(rng.uniform(-1, 1, value.shape) for value in end))
+    dy = rng.uniform(-1, 1, y.shape)
+    grads = backward(params, tape, dy, dstate)
+
+    def objective(params, arguments, state):
+        y, end, _ = forward(params, *arguments, state)
+        return sum(np.sum(d * v) for d, v in zip((dy, *dstate), (y, *end)))
+
+    def derivative(array, evaluate):
+        found = np.zeros(array.shape)
+        for index in np.ndindex(array.shape):
+            moved = array.astype(np.complex128)
+            moved[index] += 1e-30j
+            found[index] = evaluate(moved).imag / 1e-30
+        return found
+
+    worst = 0.0
+    checks = [(name, grads.params[name], params[name], lambda moved, name=name: objective(
+        {**params, name: moved}, arguments, state)) for name in params]
+    for place, name in enumerate(['x', 'time']):
+        checks.append((name, grads[1 + place], arguments[place], lambda moved, place=place: objective(
+            params, [*arguments[:place], moved, *arguments[place + 1:]], state)))
+    for place, name in enumerate(State._fields):
+        checks.append((f"state.{name}", grads.state[place], state[place], lambda moved, place=place: objective(
+            params, arguments, State(*state[:place], moved, *state[place + 1:]))))
+    for name, gradient, array, evaluate in checks:
+        expected = derivative(np.asarray(array), evaluate)
+        scale = np.abs(expected).max(initial=0.0)
+        error = np.abs(gradient - expected).max(initial=0.0) / (scale or 1.0)
+        print(f"  {name:<7} {error:8.1e}")
+        worst = max(worst, error)
+    return worst
+
+
+if __name__ == "__main__":
+    print("phased_lstm: backward against complex-step derivatives, relative error")
+    largest = _self_check()
+    print(f"  {'correct' if largest <= 1e-12 else 'WRONG'}: the largest is {largest:.1e}, the bound 1.0e-12")
+    raise SystemExit(0 if largest <= 1e-12 else 1)

@@ -1,0 +1,410 @@
+# Made by lstmgen 0.1.0 from the spec of scrn. It is yours: keep it, change it, ship it.
+# lstmgen: sha256:a62748318523722d
+"""Structurally constrained RNN: forward and backward pass in NumPy.
+
+Time is the first axis of an array, the batch the second: T steps, B_ examples.
+Sizes: D = input_size, H = hidden_size, S = slow_size, O = output_size. `c[t-1]` is c one step earlier, `d_c` the gradient of the loss at c.
+The numbers of equations are those of scrn.tex. One step computes
+
+      (1)  s_1   = B @ x
+      (2)  s     = (1 - 0.95) * s_1 + 0.95 * s[t-1]
+      (3)  h_pre = P @ s + A @ x + R @ h[t-1]
+      (4)  h     = sigmoid(h_pre)
+      (5)  y_pre = U @ h + V @ s
+      (6)  y     = softmax(y_pre)
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class State(NamedTuple):
+    """What one step hands to the next."""
+
+    h: np.ndarray  # (B_, H)
+    s: np.ndarray  # (B_, S)
+
+
+class Gradients(NamedTuple):
+    """What `backward` returns."""
+
+    params: dict  # under the keys of params, summed over steps and examples
+    x: np.ndarray  # (T, B_, D)
+    state: State  # at the initial state
+
+
+class Tape(NamedTuple):
+    """What `backward` needs to know of a forward pass. `y` is yours to read, the rest is its own."""
+
+    y: np.ndarray
+    kept: tuple
+    steps: int
+    batch: int
+    dtype: np.dtype
+
+
+def init_params(input_size, hidden_size, slow_size, output_size, rng=0, dtype=np.float32):
+    """Parameters to start from, as a dictionary of arrays. `rng` is a seed or a Generator.
+
+    B: (S, D)
+    A: (H, D)
+    P: (H, S)
+    R: (H, H)
+    U: (O, H)
+    V: (O, S)
+    """
+    rng = np.random.default_rng(rng)
+    shapes = _shapes(input_size, hidden_size, slow_size, output_size)
+    params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
+    views = named(params)
+    views["B"][...] = _glorot(rng, views["B"].shape)
+    views["A"][...] = _glorot(rng, views["A"].shape)
+    views["P"][...] = _glorot(rng, views["P"].shape)
+    views["R"][...] = _glorot(rng, views["R"].shape)
+    views["U"][...] = _glorot(rng, views["U"].shape)
+    views["V"][...] = _glorot(rng, views["V"].shape)
+    return params
+
+
+def named(params):
+    """The parameters, or their gradients, under the names of the spec: views, never copies."""
+    return {
+        "B": params["B"],
+        "A": params["A"],
+        "P": params["P"],
+        "R": params["R"],
+        "U": params["U"],
+        "V": params["V"],
+    }
+
+
+def forward(params, x, state=None):
+    """All steps at once: (y, state, tape).
+
+    x: (T, B_, D)
+    state: where to start; None is zero
+    y: (T, B_, O), y at every step
+    """
+    dtype = _dtype(params, state, x)
+    params, S, D, H, O = _checked_params(params, dtype)
+    x = _checked("x", x, "(T, B_, D)", (None, None, D), dtype)
+    T, B_ = x.shape[:2]
+    state = _start(params, state, B_, H, S, dtype)
+    B = params["B"]
+    A = params["A"]
+    P = params["P"]
+    R = params["R"]
+    U = params["U"]
+    V = params["V"]
+    s_1 = _at_once(x, B.T)                                  # (1)
+    A_x = _at_once(x, A.T)                                  # for all steps at once: h_pre
+    h_all = np.empty((T + 1, B_, H), dtype)
+    h_all[0] = state.h
+    h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
+    s_all = np.empty((T + 1, B_, S), dtype)
+    s_all[0] = state.s
+    s_prev, s = s_all[:-1], s_all[1:]                       # s_prev[t] is s one step earlier
+
+    for t in range(T):
+        s[t] = (1 - 0.95) * s_1[t] + 0.95 * s_prev[t]       # (2)
+        h_pre = s[t] @ P.T + A_x[t] + h_prev[t] @ R.T       # (3)
+        h[t] = _sigmoid(h_pre)                              # (4)
+    y_pre = _at_once(h, U.T) + _at_once(s, V.T)             # (5)
+    y = _softmax(y_pre)                                     # (6)
+    end = State(h_all[-1].copy(), s_all[-1].copy())
+    kept = (x, s, h_prev, h, y)
+    tape = Tape(y, kept, T, B_, dtype)
+    return y, end, tape
+
+
+def backward(params, tape, dy=None, dstate=None):
+    """The gradient of sum(dy * y) + sum(dstate * state): `Gradients`.
+
+    dy: what reaches the outputs from outside, in their shapes; None is zero
+    dstate: what reaches the final state from outside; None is zero
+    """
+    T, B_, dtype = tape.steps, tape.batch, tape.dtype
+    params, S, D, H, O = _checked_params(params, dtype)
+    B = params["B"]
+    A = params["A"]
+    P = params["P"]
+    R = params["R"]
+    U = params["U"]
+    V = params["V"]
+    x, s, h_prev, h, y = tape.kept
+    dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B_, O)", tape.y.shape, dtype)
+    dstate = _outside("dstate", dstate, State, ("(B_, H)", "(B_, S)", ), _start(params, None, B_, H, S, dtype), dtype)
+    d_y = dy                                                # (7) from outside, through the output
+    d_y_pre = y * (d_y - (y * d_y).sum(-1)[..., None])      # (8) from y
+    d_h_U = _at_once(d_y_pre, U)                            # y_pre
+    d_s_V = _at_once(d_y_pre, V)                            # y_pre
+    d_h_pre = np.empty((T, B_, H), dtype)
+    d_s = np.empty((T, B_, S), dtype)
+    d_h_next = dstate.h                                     # from outside, through the final state
+    d_s_next = dstate.s                                     # from outside, through the final state
+
+    for t in reversed(range(T)):
+        # (9) fork of h: one line per reader
+        d_h = (
+            d_h_next                                        # step t+1: h_pre
+            + d_h_U[t]                                      # y_pre
+        )
+
+        d_h_pre[t] = d_h * h[t] * (1 - h[t])                # (10) from h
+
+        # (11) fork of s: one line per reader
+        d_s[t] = (
+            d_s_next                                        # step t+1: s
+            + d_h_pre[t] @ P                                # h_pre
+            + d_s_V[t]                                      # y_pre
+        )
+
+        d_h_next = d_h_pre[t] @ R                           # (9) to h[t-1], from h_pre
+        d_s_next = 0.95 * d_s[t]                            # (11) to s[t-1], from s
+    d_s_1 = 0.05 * d_s                                      # (12) from s
+
+    # (13) fork of x: one line per reader
+    d_x = (
+        _at_once(d_s_1, B)                                  # s_1
+        + _at_once(d_h_pre, A)                              # h_pre
+    )
+    grads = {
+        "B": _sum_of_outer(d_s_1, x),                       # (14) from s_1
+        "A": _sum_of_outer(d_h_pre, x),                     # (15) from h_pre
+        "P": _sum_of_outer(d_h_pre, s),                     # (16) from h_pre
+        "R": _sum_of_outer(d_h_pre, h_prev),                # (17) from h_pre
+        "U": _sum_of_outer(d_y_pre, h),                     # (18) from y_pre
+        "V": _sum_of_outer(d_y_pre, s),                     # (19) from y_pre
+    }
+    return Gradients(grads, d_x, State(d_h_next, d_s_next))
+
+
+def step(params, x_t, state=None):
+    """One step and no tape: (y_t, state). x_t: (B_, D)"""
+    dtype = _dtype(params, state, x_t)
+    params, S, D, H, O = _checked_params(params, dtype)
+    x_t = _checked("x_t", x_t, "(B_, D)", (None, D), dtype)
+    B_ = x_t.shape[0]
+    h_prev, s_prev = _start(params, state, B_, H, S, dtype)
+    B = params["B"]
+    A = params["A"]
+    P = params["P"]
+    R = params["R"]
+    U = params["U"]
+    V = params["V"]
+    s_1 = x_t @ B.T                                         # (1)
+    s = (1 - 0.95) * s_1 + 0.95 * s_prev                    # (2)
+    h_pre = s @ P.T + x_t @ A.T + h_prev @ R.T              # (3)
+    h = _sigmoid(h_pre)                                     # (4)
+    y_pre = h @ U.T + s @ V.T                               # (5)
+    y = _softmax(y_pre)                                     # (6)
+    return y, State(h, s)
+
+
+def clip_by_norm(grads, threshold):
+    """The parameters' gradients scaled so that their joint norm is at most `threshold`."""
+    norm = np.sqrt(sum(float(np.sum(np.abs(grad) ** 2, dtype=np.float64)) for grad in grads.params.values()))
+    if norm <= threshold:
+        return grads
+    scaled = {name: grad * np.asarray(threshold / norm, np.real(grad).dtype) for name, grad in grads.params.items()}
+    return grads._replace(params=scaled)
+
+
+# ---------------------------------------------------------------- functions
+
+
+def _at_once(a, matrix):
+    """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
+    return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
+
+def _glorot(rng, shape):
+    """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
+    sides = shape or (1,)
+    limit = np.sqrt(6 / (sides[0] + sides[-1]))
+    return rng.uniform(-limit, limit, shape)
+
+def _sigmoid(a):
+    """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
+    return 0.5 * np.tanh(0.5 * a) + 0.5
+
+def _softmax(a):
+    """exp(a) / sum(exp(a)) over the last axis."""
+    raised = np.exp(a - np.real(a).max(-1, keepdims=True))
+    return raised / raised.sum(-1, keepdims=True)
+
+def _sum_of_outer(d, v):
+    """The sum over all steps and examples of the outer products d v^T: one matrix product."""
+    return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+
+# ---------------------------------------------------------------- arguments
+
+
+_AXES = {
+    "B": ("S", "D"),
+    "A": ("H", "D"),
+    "P": ("H", "S"),
+    "R": ("H", "H"),
+    "U": ("O", "H"),
+    "V": ("O", "S"),
+}
+
+
+def _shapes(D, H, S, O):
+    """The shapes of the stored parameters."""
+    return {
+        "B": (S, D),
+        "A": (H, D),
+        "P": (H, S),
+        "R": (H, H),
+        "U": (O, H),
+        "V": (O, S),
+    }
+
+
+def _sizes(params):
+    """The sizes that the parameters' shapes tell: S, D, H, O."""
+    S = params["B"].shape[0]
+    D = params["B"].shape[1]
+    H = params["A"].shape[0]
+    O = params["U"].shape[0]
+    return (S, D, H, O)
+
+
+def _dtype(params, state, *arrays):
+    """The type to compute in: the parameters' own, but complex128 if any argument is complex."""
+    if state is not None and (not isinstance(state, (tuple, list)) or len(state) != 2):
+        raise ValueError(f"state is {type(state).__name__}, expected State(h, s)")
+    if set(params) != set(_AXES):
+        raise ValueError(f"params has the keys {sorted(params)}, expected {sorted(_AXES)}")
+    given = [np.asarray(array) for array in (*params.values(), *arrays, *(state or ()))]
+    dtype = np.result_type(*(array.dtype for array in given[: len(params) or None]))
+    if any(array.dtype.kind == "c" for array in given):
+        dtype = np.dtype(np.complex128)
+    if dtype.kind in "biu":
+        dtype = np.dtype(np.float64)
+    if dtype not in (np.float32, np.float64, np.complex128):
+        raise ValueError(f"params are of type {dtype}, expected float32, float64 or complex128")
+    return dtype
+
+
+def _checked(name, value, told, shape, dtype):
+    """`value` as an array of a type and shape; None in `shape` is any length."""
+    try:
+        array = np.asarray(value)
+        if np.iscomplexobj(array) and dtype.kind != "c":
+            raise ValueError
+        array = array.astype(dtype, copy=False)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is no array of {dtype} numbers, expected {told}") from None
+    fits = array.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, array.shape))
+    if not fits:
+        sizes = ", ".join("any" if size is None else str(size) for size in shape)
+        raise ValueError(f"{name} has shape {array.shape}, expected {told} = ({sizes})")
+    return array
+
+
+def _told(axes):
+    return "(" + ", ".join(axes) + ")"
+
+
+def _checked_params(params, dtype):
+    """The parameters as arrays, and the sizes that their shapes tell."""
+    arrays = {}
+    for name, axes in _AXES.items():
+        array = params[name]
+        if not (isinstance(array, np.ndarray) and array.dtype == dtype and array.ndim == len(axes)):
+            array = _checked(f"params['{name}']", array, _told(axes), (None,) * len(axes), dtype)
+        arrays[name] = array
+    S, D, H, O = _sizes(arrays)
+    for name, shape in _shapes(D, H, S, O).items():
+        if arrays[name].shape != shape:
+            _checked(f"params['{name}']", arrays[name], _told(_AXES[name]), shape, dtype)
+    return arrays, S, D, H, O
+
+
+def _start(params, state, batch, H, S, dtype):
+    """The initial state: the given one, checked, or where the cell starts."""
+    if state is None:
+        return State(
+            np.zeros((batch, H), dtype),
+            np.zeros((batch, S), dtype),
+        )
+    return State(
+        _checked("state.h", state[0], "(B_, H)", (batch, H), dtype),
+        _checked("state.s", state[1], "(B_, S)", (batch, S), dtype),
+    )
+
+
+def _outside(name, given, record, told, like, dtype):
+    """Gradients that come from outside, checked; None is zero, in whole or in part."""
+    given = (None,) * len(like) if given is None else given
+    if len(given) != len(like):
+        raise ValueError(f"{name} has {len(given)} entries, expected {len(like)}: {', '.join(record._fields)}")
+    return record(*(
+        np.zeros(value.shape, dtype) if gradient is None
+        else _checked(f"{name}.{field}", gradient, axes, value.shape, dtype)
+        for field, gradient, axes, value in zip(record._fields, given, told, like)
+    ))
+
+
+# ---------------------------------------------------------------- the module's own check
+
+
+def _self_check():
+    """Gradients against complex-step derivatives of the forward pass; the largest relative error."""
+    rng = np.random.default_rng(0)
+    steps, batch = 4, 3
+    D = 5
+    H = 6
+    S = 7
+    O = 8
+    params = {name: np.asarray(rng.uniform(-1, 1, shape)) for name, shape in _shapes(D, H, S, O).items()}
+    arguments = [
+        rng.uniform(-1, 1, (steps, batch, D)),
+    ]
+    state = State(
+        rng.uniform(-1, 1, (batch, H)),
+        rng.uniform(-1, 1, (batch, S)),
+    )
+    y, end, tape = forward(params, *arguments, state)
+    dstate = State(*(rng.uniform(-1, 1, value.shape) for value in end))
+    dy = rng.uniform(-1, 1, y.shape)
+    grads = backward(params, tape, dy, dstate)
+
+    def objective(params, arguments, state):
+        y, end, _ = forward(params, *arguments, state)
+        return sum(np.sum(d * v) for d, v in zip((dy, *dstate), (y, *end)))
+
+    def derivative(array, evaluate):
+        found = np.zeros(array.shape)
+        for index in np.ndindex(array.shape):
+            moved = array.astype(np.complex128)
+            moved[index] += 1e-30j
+            found[index] = evaluate(moved).imag / 1e-30
+        return found
+
+    worst = 0.0
+    checks = [(name, grads.params[name], params[name], lambda moved, name=name: objective(
+        {**params, name: moved}, arguments, state)) for name in params]
+    for place, name in enumerate(['x']):
+        checks.append((name, grads[1 + place], arguments[place], lambda moved, place=place: objective(
+            params, [*arguments[:place], moved, *arguments[place + 1:]], state)))
+    for place, name in enumerate(State._fields):
+        checks.append((f"state.{name}", grads.state[place], state[place], lambda moved, place=place: objective(
+            params, arguments, State(*state[:place], moved, *state[place + 1:]))))
+    for name, gradient, array, evaluate in checks:
+        expected = derivative(np.asarray(array), evaluate)
+        scale = np.abs(expected).max(initial=0.0)
+        error = np.abs(gradient - expected).max(initial=0.0) / (scale or 1.0)
+        print(f"  {name:<7} {error:8.1e}")
+        worst = max(worst, error)
+    return worst
+
+
+if __name__ == "__main__":
+    print("scrn: backward against complex-step derivatives, relative error")
+    largest = _self_check()
+    print(f"  {'correct' if largest <= 1e-12 else 'WRONG'}: the largest is {largest:.1e}, the bound 1.0e-12")
+    raise SystemExit(0 if largest <= 1e-12 else 1)

@@ -1,0 +1,417 @@
+# Made by lstmgen 0.1.0 from the spec of sgu. It is yours: keep it, change it, ship it.
+# lstmgen: sha256:b07f7b37c007ea1e
+"""Simple gated unit: forward and backward pass in NumPy.
+
+Time is the first axis of an array, the batch the second: T steps, B examples.
+Sizes: D = input_size, H = hidden_size. `c[t-1]` is c one step earlier, `d_c` the gradient of the loss at c.
+The numbers of equations are those of sgu.tex. One step computes
+
+      (1)  u        = W_g @ x + a_g
+      (2)  u_h_prev = u * h[t-1]
+      (3)  g_pre    = R_g @ u_h_prev + b_g
+      (4)  g        = tanh(g_pre)
+      (5)  z_pre    = W_z @ x + R_z @ h[t-1] + b_z
+      (6)  z        = sigmoid(z_pre)
+      (7)  g_h_prev = g * h[t-1]
+      (8)  h_1      = softplus(g_h_prev)
+      (9)  h        = (1 - z) * h[t-1] + z * h_1
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class State(NamedTuple):
+    """What one step hands to the next."""
+
+    h: np.ndarray  # (B, H)
+
+
+class Gradients(NamedTuple):
+    """What `backward` returns."""
+
+    params: dict  # under the keys of params, summed over steps and examples
+    x: np.ndarray  # (T, B, D)
+    state: State  # at the initial state
+
+
+class Tape(NamedTuple):
+    """What `backward` needs to know of a forward pass. `y` is yours to read, the rest is its own."""
+
+    y: np.ndarray
+    kept: tuple
+    steps: int
+    batch: int
+    dtype: np.dtype
+
+
+def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
+    """Parameters to start from, as a dictionary of arrays. `rng` is a seed or a Generator.
+
+    W_g: (H, D)
+    W_z: (H, D)
+    R_g: (H, H)
+    R_z: (H, H)
+    a_g: (H,)
+    b_g: (H,)
+    b_z: (H,)
+    """
+    rng = np.random.default_rng(rng)
+    shapes = _shapes(input_size, hidden_size)
+    params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
+    views = named(params)
+    views["W_g"][...] = _glorot(rng, views["W_g"].shape)
+    views["W_z"][...] = _glorot(rng, views["W_z"].shape)
+    views["R_g"][...] = _glorot(rng, views["R_g"].shape)
+    views["R_z"][...] = _glorot(rng, views["R_z"].shape)
+    return params
+
+
+def named(params):
+    """The parameters, or their gradients, under the names of the spec: views, never copies."""
+    return {
+        "W_g": params["W_g"],
+        "W_z": params["W_z"],
+        "R_g": params["R_g"],
+        "R_z": params["R_z"],
+        "a_g": params["a_g"],
+        "b_g": params["b_g"],
+        "b_z": params["b_z"],
+    }
+
+
+def forward(params, x, state=None):
+    """All steps at once: (y, state, tape).
+
+    x: (T, B, D)
+    state: where to start; None is zero
+    y: (T, B, H), h at every step
+    """
+    dtype = _dtype(params, state, x)
+    params, H, D = _checked_params(params, dtype)
+    x = _checked("x", x, "(T, B, D)", (None, None, D), dtype)
+    T, B = x.shape[:2]
+    state = _start(params, state, B, H, dtype)
+    W_g = params["W_g"]
+    W_z = params["W_z"]
+    R_g = params["R_g"]
+    R_z = params["R_z"]
+    a_g = params["a_g"]
+    b_g = params["b_g"]
+    b_z = params["b_z"]
+    u = _at_once(x, W_g.T) + a_g                            # (1)
+    W_z_x = _at_once(x, W_z.T)                              # for all steps at once: z_pre
+    W_z_x += b_z
+    h_all = np.empty((T + 1, B, H), dtype)
+    h_all[0] = state.h
+    h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
+    u_h_prev, g, z, g_h_prev, h_1 = np.empty((5, T, B, H), dtype)
+
+    for t in range(T):
+        u_h_prev[t] = u[t] * h_prev[t]                      # (2)
+        g_pre = u_h_prev[t] @ R_g.T + b_g                   # (3)
+        g[t] = np.tanh(g_pre)                               # (4)
+        z_pre = W_z_x[t] + h_prev[t] @ R_z.T                # (5)
+        z[t] = _sigmoid(z_pre)                              # (6)
+        g_h_prev[t] = g[t] * h_prev[t]                      # (7)
+        h_1[t] = _softplus(g_h_prev[t])                     # (8)
+        h[t] = (1 - z[t]) * h_prev[t] + z[t] * h_1[t]       # (9)
+    end = State(h_all[-1].copy())
+    kept = (x, u, u_h_prev, g, z, g_h_prev, h_1, h_prev)
+    tape = Tape(h, kept, T, B, dtype)
+    return h, end, tape
+
+
+def backward(params, tape, dy=None, dstate=None):
+    """The gradient of sum(dy * y) + sum(dstate * state): `Gradients`.
+
+    dy: what reaches the outputs from outside, in their shapes; None is zero
+    dstate: what reaches the final state from outside; None is zero
+    """
+    T, B, dtype = tape.steps, tape.batch, tape.dtype
+    params, H, D = _checked_params(params, dtype)
+    W_g = params["W_g"]
+    W_z = params["W_z"]
+    R_g = params["R_g"]
+    R_z = params["R_z"]
+    x, u, u_h_prev, g, z, g_h_prev, h_1, h_prev = tape.kept
+    dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, H)", ), _start(params, None, B, H, dtype), dtype)
+    d_g_pre = np.empty((T, B, H), dtype)
+    d_z_pre = np.empty((T, B, H), dtype)
+    d_u_h_prev = np.empty((T, B, H), dtype)
+    d_h_next = dstate.h                                     # from outside, through the final state
+
+    for t in reversed(range(T)):
+        # (10) fork of h: one line per reader
+        d_h = (
+            d_h_next                                        # step t+1: u_h_prev, z_pre, g_h_prev, h
+            + dy[t]                                         # from outside, through the output
+        )
+
+        d_h_1 = d_h * z[t]                                  # (11) from h
+        d_g_h_prev = d_h_1 * _sigmoid(g_h_prev[t])          # (12) from h_1
+        d_z = d_h * (h_1[t] - h_prev[t])                    # (13) from h
+        d_z_pre[t] = d_z * z[t] * (1 - z[t])                # (14) from z
+        d_g = d_g_h_prev * h_prev[t]                        # (15) from g_h_prev
+        d_g_pre[t] = d_g * (1 - g[t] ** 2)                  # (16) from g
+        d_u_h_prev[t] = d_g_pre[t] @ R_g                    # (17) from g_pre
+
+        # (10) to h[t-1]: what step t sends back, one line per reader
+        d_h_next = (
+            d_u_h_prev[t] * u[t]                            # u_h_prev
+            + d_z_pre[t] @ R_z                              # z_pre
+            + d_g_h_prev * g[t]                             # g_h_prev
+            + d_h * (1 - z[t])                              # h
+        )
+
+    d_u = d_u_h_prev * h_prev                               # (18) from u_h_prev
+
+    # (19) fork of x: one line per reader
+    d_x = (
+        _at_once(d_u, W_g)                                  # u
+        + _at_once(d_z_pre, W_z)                            # z_pre
+    )
+    grads = {
+        "W_g": _sum_of_outer(d_u, x),                       # (20) from u
+        "W_z": _sum_of_outer(d_z_pre, x),                   # (21) from z_pre
+        "R_g": _sum_of_outer(d_g_pre, u_h_prev),            # (22) from g_pre
+        "R_z": _sum_of_outer(d_z_pre, h_prev),              # (23) from z_pre
+        "a_g": d_u.sum((0, 1)),                             # (24) from u
+        "b_g": d_g_pre.sum((0, 1)),                         # (25) from g_pre
+        "b_z": d_z_pre.sum((0, 1)),                         # (26) from z_pre
+    }
+    return Gradients(grads, d_x, State(d_h_next))
+
+
+def step(params, x_t, state=None):
+    """One step and no tape: (y_t, state). x_t: (B, D)"""
+    dtype = _dtype(params, state, x_t)
+    params, H, D = _checked_params(params, dtype)
+    x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
+    B = x_t.shape[0]
+    h_prev, = _start(params, state, B, H, dtype)
+    W_g = params["W_g"]
+    W_z = params["W_z"]
+    R_g = params["R_g"]
+    R_z = params["R_z"]
+    a_g = params["a_g"]
+    b_g = params["b_g"]
+    b_z = params["b_z"]
+    u = x_t @ W_g.T + a_g                                   # (1)
+    u_h_prev = u * h_prev                                   # (2)
+    g_pre = u_h_prev @ R_g.T + b_g                          # (3)
+    g = np.tanh(g_pre)                                      # (4)
+    z_pre = x_t @ W_z.T + b_z + h_prev @ R_z.T              # (5)
+    z = _sigmoid(z_pre)                                     # (6)
+    g_h_prev = g * h_prev                                   # (7)
+    h_1 = _softplus(g_h_prev)                               # (8)
+    h = (1 - z) * h_prev + z * h_1                          # (9)
+    return h, State(h)
+
+
+def clip_by_norm(grads, threshold):
+    """The parameters' gradients scaled so that their joint norm is at most `threshold`."""
+    norm = np.sqrt(sum(float(np.sum(np.abs(grad) ** 2, dtype=np.float64)) for grad in grads.params.values()))
+    if norm <= threshold:
+        return grads
+    scaled = {name: grad * np.asarray(threshold / norm, np.real(grad).dtype) for name, grad in grads.params.items()}
+    return grads._replace(params=scaled)
+
+
+# ---------------------------------------------------------------- functions
+
+
+def _abs(a):
+    """|a|, which keeps the imaginary part of a complex step (np.abs drops it)."""
+    return np.where(a < 0, -a, a)
+
+def _at_once(a, matrix):
+    """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
+    return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
+
+def _glorot(rng, shape):
+    """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
+    sides = shape or (1,)
+    limit = np.sqrt(6 / (sides[0] + sides[-1]))
+    return rng.uniform(-limit, limit, shape)
+
+def _sigmoid(a):
+    """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
+    return 0.5 * np.tanh(0.5 * a) + 0.5
+
+def _softplus(a):
+    """log(1 + exp(a)) without overflow."""
+    return np.maximum(a, 0) + np.log1p(np.exp(-_abs(a)))
+
+def _sum_of_outer(d, v):
+    """The sum over all steps and examples of the outer products d v^T: one matrix product."""
+    return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+
+# ---------------------------------------------------------------- arguments
+
+
+_AXES = {
+    "W_g": ("H", "D"),
+    "W_z": ("H", "D"),
+    "R_g": ("H", "H"),
+    "R_z": ("H", "H"),
+    "a_g": ("H",),
+    "b_g": ("H",),
+    "b_z": ("H",),
+}
+
+
+def _shapes(D, H):
+    """The shapes of the stored parameters."""
+    return {
+        "W_g": (H, D),
+        "W_z": (H, D),
+        "R_g": (H, H),
+        "R_z": (H, H),
+        "a_g": (H,),
+        "b_g": (H,),
+        "b_z": (H,),
+    }
+
+
+def _sizes(params):
+    """The sizes that the parameters' shapes tell: H, D."""
+    H = params["W_g"].shape[0]
+    D = params["W_g"].shape[1]
+    return (H, D)
+
+
+def _dtype(params, state, *arrays):
+    """The type to compute in: the parameters' own, but complex128 if any argument is complex."""
+    if state is not None and (not isinstance(state, (tuple, list)) or len(state) != 1):
+        raise ValueError(f"state is {type(state).__name__}, expected State(h)")
+    if set(params) != set(_AXES):
+        raise ValueError(f"params has the keys {sorted(params)}, expected {sorted(_AXES)}")
+    given = [np.asarray(array) for array in (*params.values(), *arrays, *(state or ()))]
+    dtype = np.result_type(*(array.dtype for array in given[: len(params) or None]))
+    if any(array.dtype.kind == "c" for array in given):
+        dtype = np.dtype(np.complex128)
+    if dtype.kind in "biu":
+        dtype = np.dtype(np.float64)
+    if dtype not in (np.float32, np.float64, np.complex128):
+        raise ValueError(f"params are of type {dtype}, expected float32, float64 or complex128")
+    return dtype
+
+
+def _checked(name, value, told, shape, dtype):
+    """`value` as an array of a type and shape; None in `shape` is any length."""
+    try:
+        array = np.asarray(value)
+        if np.iscomplexobj(array) and dtype.kind != "c":
+            raise ValueError
+        array = array.astype(dtype, copy=False)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is no array of {dtype} numbers, expected {told}") from None
+    fits = array.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, array.shape))
+    if not fits:
+        sizes = ", ".join("any" if size is None else str(size) for size in shape)
+        raise ValueError(f"{name} has shape {array.shape}, expected {told} = ({sizes})")
+    return array
+
+
+def _told(axes):
+    return "(" + ", ".join(axes) + ")"
+
+
+def _checked_params(params, dtype):
+    """The parameters as arrays, and the sizes that their shapes tell."""
+    arrays = {}
+    for name, axes in _AXES.items():
+        array = params[name]
+        if not (isinstance(array, np.ndarray) and array.dtype == dtype and array.ndim == len(axes)):
+            array = _checked(f"params['{name}']", array, _told(axes), (None,) * len(axes), dtype)
+        arrays[name] = array
+    H, D = _sizes(arrays)
+    for name, shape in _shapes(D, H).items():
+        if arrays[name].shape != shape:
+            _checked(f"params['{name}']", arrays[name], _told(_AXES[name]), shape, dtype)
+    return arrays, H, D
+
+
+def _start(params, state, batch, H, dtype):
+    """The initial state: the given one, checked, or where the cell starts."""
+    if state is None:
+        return State(
+            np.zeros((batch, H), dtype),
+        )
+    return State(
+        _checked("state.h", state[0], "(B, H)", (batch, H), dtype),
+    )
+
+
+def _outside(name, given, record, told, like, dtype):
+    """Gradients that come from outside, checked; None is zero, in whole or in part."""
+    given = (None,) * len(like) if given is None else given
+    if len(given) != len(like):
+        raise ValueError(f"{name} has {len(given)} entries, expected {len(like)}: {', '.join(record._fields)}")
+    return record(*(
+        np.zeros(value.shape, dtype) if gradient is None
+        else _checked(f"{name}.{field}", gradient, axes, value.shape, dtype)
+        for field, gradient, axes, value in zip(record._fields, given, told, like)
+    ))
+
+
+# ---------------------------------------------------------------- the module's own check
+
+
+def _self_check():
+    """Gradients against complex-step derivatives of the forward pass; the largest relative error."""
+    rng = np.random.default_rng(0)
+    steps, batch = 4, 3
+    D = 3
+    H = 4
+    params = {name: np.asarray(rng.uniform(-1, 1, shape)) for name, shape in _shapes(D, H).items()}
+    arguments = [
+        rng.uniform(-1, 1, (steps, batch, D)),
+    ]
+    state = State(
+        rng.uniform(-1, 1, (batch, H)),
+    )
+    y, end, tape = forward(params, *arguments, state)
+    dstate = State(*(rng.uniform(-1, 1, value.shape) for value in end))
+    dy = rng.uniform(-1, 1, y.shape)
+    grads = backward(params, tape, dy, dstate)
+
+    def objective(params, arguments, state):
+        y, end, _ = forward(params, *arguments, state)
+        return sum(np.sum(d * v) for d, v in zip((dy, *dstate), (y, *end)))
+
+    def derivative(array, evaluate):
+        found = np.zeros(array.shape)
+        for index in np.ndindex(array.shape):
+            moved = array.astype(np.complex128)
+            moved[index] += 1e-30j
+            found[index] = evaluate(moved).imag / 1e-30
+        return found
+
+    worst = 0.0
+    checks = [(name, grads.params[name], params[name], lambda moved, name=name: objective(
+        {**params, name: moved}, arguments, state)) for name in params]
+    for place, name in enumerate(['x']):
+        checks.append((name, grads[1 + place], arguments[place], lambda moved, place=place: objective(
+            params, [*arguments[:place], moved, *arguments[place + 1:]], state)))
+    for place, name in enumerate(State._fields):
+        checks.append((f"state.{name}", grads.state[place], state[place], lambda moved, place=place: objective(
+            params, arguments, State(*state[:place], moved, *state[place + 1:]))))
+    for name, gradient, array, evaluate in checks:
+        expected = derivative(np.asarray(array), evaluate)
+        scale = np.abs(expected).max(initial=0.0)
+        error = np.abs(gradient - expected).max(initial=0.0) / (scale or 1.0)
+        print(f"  {name:<7} {error:8.1e}")
+        worst = max(worst, error)
+    return worst
+
+
+if __name__ == "__main__":
+    print("sgu: backward against complex-step derivatives, relative error")
+    largest = _self_check()
+    print(f"  {'correct' if largest <= 1e-12 else 'WRONG'}: the largest is {largest:.1e}, the bound 1.0e-12")
+    raise SystemExit(0 if largest <= 1e-12 else 1)
