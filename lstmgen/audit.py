@@ -315,6 +315,8 @@ class _Case:
         names = {leaf.name for leaf in leaves}
         branch = self._branch_alone()
         last = self.steps
+        if self._reads_what_never_was(leaves) and self._holds(self.scene, range(2, last + 1)):
+            yield "every step but the first, which has no step before it"
         tells = has_gradient(self.said) or bool(names & set(self.graph.targets))
         if tells and not self.by_number and not _has_form(self.said, SUM_T):
             if not ahead and self._holds(self.scene, (last,)):
@@ -347,6 +349,11 @@ class _Case:
         if isinstance(self.subject, Call) and self.subject.function in (PARTIAL, TOTAL):
             if self._is_transposed():
                 yield "the transposed layout of a derivative, a row for each entry below the line"
+
+    def _reads_what_never_was(self, leaves: Sequence[Expression]) -> bool:
+        """Whether the claim reads a value of step 0 that is no state."""
+        still = {*self.graph.states, *self.graph.static}
+        return any(isinstance(leaf, Value) and leaf.lag < 0 and leaf.name not in still for leaf in leaves)
 
     def _branch_alone(self) -> str:
         """The one branch of the fork that the claim is, where there are others."""

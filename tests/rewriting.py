@@ -221,6 +221,9 @@ class Maker:
         return self._pre(value) is not None and self.graph.stage(value.name).expression.function == function
 
     def _pre(self, value: Value) -> Value | None:
+        """What a value is the activation of; a state's start is the activation of nothing."""
+        if value.lag < 0:
+            return None
         stage = self.graph.stage(value.name)
         match stage.expression if stage else None:
             case Call(arguments=(Value(name=name, lag=0),)) if name in self.truth.named:

@@ -112,6 +112,7 @@ def test_what_is_true_holds_however_it_is_written(left, right):
     [
         ("lstm", "d_c", "d_h * o * (1 - tanh(c) ** 2)", "the last step"),
         ("lstm", "d_h", "dy", "within the step"),
+        ("fgr_lstm", "d_R_fo", "outer(d_o_pre, sigmoid(f_pre[t-1]))", "every step but the first"),
         ("lstm", "d_c", "d_c[t+1] * f[t+1]", "the branch into the next step alone"),
         ("peephole_lstm", "d_c", "d_h * o * (1 - tanh(c) ** 2) + d_c[t+1] * f[t+1]", "no peepholes"),
         ("peephole_lstm", "d_c", "d_h * o * (1 - tanh(c) ** 2)", "the branch through h alone"),
