@@ -14,7 +14,7 @@ are counted by the same sums, exactly, and written out where they are few.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -57,8 +57,9 @@ class Factor:
     """One factor of a path's derivative: what a reader's value changes by when the value read does."""
 
     kind: str  # one of the three above
-    expression: Expression | None  # with times as seen from the path's first step; None for an operation
-    reader: str  # the stage whose derivative it is; the last one where several are joined
+    expression: Expression | None  # None for an operation
+    reader: Value  # whose derivative it is; the farthest, where several are joined
+    value: Value  # with respect to which; the nearest
 
 
 @dataclass(frozen=True)
@@ -107,30 +108,35 @@ class Path:
         reader = Adjoint(link.fork.reader, 0 if link.fork.reader in self.static else lag)
         return flattened(transform(seen, lambda node: upstream if node == reader else None))
 
-    @property
-    def factors(self) -> tuple[Factor, ...]:
+    def factors(self, step: int) -> tuple[Factor, ...]:
         """The derivative of the far end with respect to the value, as a product of matrices, left to right.
 
         Neighbours that act entry by entry are joined to one. Read from the right, it is the way forward.
+        Times are as seen from `step`.
         """
         found: list[Factor] = []
         for link in reversed(self.links):
             if link.fork.kind in (OUTPUT, START):
                 continue
-            factor = self._factor(link)
+            factor = self._factor(link, step)
             if factor.kind == DIAGONAL and found and found[-1].kind == DIAGONAL:
                 before = found.pop()
-                factor = Factor(DIAGONAL, product(before.expression, factor.expression), before.reader)
+                joint = product(before.expression, factor.expression)
+                factor = Factor(DIAGONAL, joint, before.reader, factor.value)
             found.append(factor)
         return tuple(found)
 
-    def _factor(self, link: Link) -> Factor:
-        fork, lag = link.fork, link.reader_step - self.step
+    def _factor(self, link: Link, step: int) -> Factor:
+        fork, lag = link.fork, link.reader_step - step
+        ends = (self._value(fork.reader, lag), self._value(fork.target, link.step - step))
         if fork.kind == TRANSPOSED:
-            return Factor(MATRIX, later(_matrix(fork), lag, self.static), fork.reader)
-        if fork.local is not None and "sum" not in _calls(fork.at_reader):
-            return Factor(DIAGONAL, later(fork.local, lag, self.static), fork.reader)
-        return Factor(OPERATION, None, fork.reader)
+            return Factor(MATRIX, later(_matrix(fork), lag, self.static), *ends)
+        if fork.local is not None and not _is_summed(fork):
+            return Factor(DIAGONAL, later(fork.local, lag, self.static), *ends)
+        return Factor(OPERATION, None, *ends)
+
+    def _value(self, name: str, lag: int) -> Value:
+        return Value(name, 0 if name in self.static else lag)
 
 
 def _matrix(fork: Contribution) -> Expression:
@@ -141,13 +147,9 @@ def _matrix(fork: Contribution) -> Expression:
     return negative(matrix) if bare is not term else matrix
 
 
-def _calls(expression: Expression) -> set[str]:
-    """The functions at the head of a term: sums over the entries to which a scalar was copied."""
-    found = set()
-    while isinstance(expression, Call) and expression.function == "sum":
-        found.add("sum")
-        expression = expression.arguments[0]
-    return found
+def _is_summed(fork: Contribution) -> bool:
+    """Whether a scalar met an array: its copies' gradients add up, and its derivative is no diagonal."""
+    return isinstance(fork.at_reader, Call) and fork.at_reader.function == "sum"
 
 
 def flattened(expression: Expression) -> Expression:
@@ -166,9 +168,19 @@ def flattened(expression: Expression) -> Expression:
 class Network:
     """The forks of a derivation, unrolled over T steps, for those who follow them from value to reader."""
 
-    def __init__(self, derivation: Derivation, steps: int, to: tuple[str, int] | None = None):
-        """Paths lead to where gradients arrive from outside, or to the value `to` at a step."""
+    def __init__(
+        self,
+        derivation: Derivation,
+        steps: int,
+        to: tuple[str, int] | None = None,
+        keep: Callable[[Contribution], bool] = lambda fork: True,
+    ):
+        """Paths lead to where gradients arrive from outside, or to the value `to` at a step.
+
+        Only branches that `keep` accepts are gone along.
+        """
         self.derivation, self.graph, self.steps, self.to = derivation, derivation.graph, steps, to
+        self.keep = keep
         self.gradients = derivation.adjoints
         self.loss = self.graph.loss if to is None else None
 
@@ -177,7 +189,7 @@ class Network:
         if (name, step) == self.to or name not in self.gradients:
             return
         for fork in self.gradients[name].forks:
-            if self._open(fork, step):
+            if self.keep(fork) and self._open(fork, step):
                 yield Link(fork, step)
 
     def _open(self, fork: Contribution, step: int) -> bool:

@@ -89,8 +89,8 @@ def test_a_path_says_what_it_multiplies():
 def test_its_factors_are_those_of_the_jacobian():
     network = Network(derivation_of("rnn"), 2, to=("h", 2))
     (path,) = network.paths("h", 1)
-    assert [factor.kind for factor in path.factors] == [DIAGONAL, MATRIX]
-    assert [symbols(factor.expression) for factor in path.factors] == ["1 − h[t+1]²", "R_h"]
+    assert [factor.kind for factor in path.factors(2)] == [DIAGONAL, MATRIX]
+    assert [symbols(factor.expression) for factor in path.factors(2)] == ["1 − h²", "R_h"]
 
 
 def test_a_parameter_that_nothing_hears_of_has_no_path():
