@@ -13,6 +13,7 @@ Nothing here differentiates.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -159,15 +160,21 @@ class _Builder:
         """Every equation with its names resolved and the spec's own functions put in."""
         self.function_bodies = {}
         for function in self.spec.functions:
-            body = parse(function.body, self.mistakes, self.functions)
+            readable: list[Expression] = []
+            body = parse(function.body, self.mistakes, self.functions, readable=readable)
+            for part in readable:
+                self._is_scalar_function(function, part)
             if body is not None and self._is_scalar_function(function, body):
                 self.function_bodies[function.name] = body
         self._refuse_recursion()
         bodies = {}
         for name, text in self._texts():
-            expression = parse(text, self.mistakes, self.functions)
+            readable: list[Expression] = []
+            expression = parse(text, self.mistakes, self.functions, readable=readable)
             if expression is not None:
                 bodies[name] = self._resolve(expression, text, in_loss=name == _LOSS)
+            for part in readable:
+                self._resolve(part, text, in_loss=name == _LOSS)
         return bodies
 
     def _texts(self) -> Iterator[tuple[str, Text]]:
@@ -289,6 +296,8 @@ class _Builder:
             base = name.removesuffix(ending)
             if base != name and base in self.states:
                 return f"write {base}[t-1] for the previous step"
+        if name == "t":
+            return "the step stands in brackets behind a state, h[t-1]; a cell that needs the time has a state that counts"
         if name in functions.PUBLIC or name in self.functions:
             return f"'{name}' is a function: write {name}(...)"
         if name.endswith("_pre") and name.removesuffix("_pre") in self.equations:
@@ -361,7 +370,10 @@ class _Builder:
         ):
             for item in items:
                 if item.name not in self.read:
-                    self.mistakes.add(item.place, f"the {kind} '{item.name}' is never read", "read it, or take it out")
+                    cure = "read it, or take it out"
+                    if kind == "input" and not re.search(r"^\W*inputs\W*:", self.spec.source, re.MULTILINE):
+                        cure = "read it, or say 'inputs': where it says nothing there is one, {x: D}"
+                    self.mistakes.add(item.place, f"the {kind} '{item.name}' is never read", cure)
         for equation in self.spec.equations:
             if equation.name not in self.read | outputs and equation.name not in self.states:
                 self.mistakes.add(equation.place, f"'{equation.name}' is computed and never read",

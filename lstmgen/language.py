@@ -11,6 +11,7 @@ import ast
 import re
 import warnings
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from fractions import Fraction
 
 from . import functions
@@ -39,6 +40,14 @@ _OTHER_OPERATORS = {
     ast.LShift: ("<<", None),
     ast.RShift: (">>", None),
 }
+# What people type, or copy, for what is written otherwise here.
+_WRITTEN = {
+    **dict.fromkeys("\u00b7\u00d7\u2217\u2218\u2219\u2299\u22c5", "*"),
+    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"),
+    "\u00f7": "/", "\u00b2": "** 2", "\u00b3": "** 3", "\u03c3": "sigmoid(...)", "\u2211": "sum(...)", "\u221a": "sqrt(...)",
+    "\u1d40": "transpose(...)", "\u22a4": "transpose(...)", "\u2264": "<=", "\u2265": ">=",
+}
+_OPERAND = r"\*\*|[-+*/@<>]"
 
 
 def parse(
@@ -47,13 +56,15 @@ def parse(
     own_functions: Collection[str] = (),
     lags: tuple[int, ...] = (-1,),
     internal: bool = False,
+    readable: list[Expression] | None = None,
 ) -> Expression | None:
     """The expression that `text` states; None where it states none, with the mistakes noted.
 
     `own_functions` are the spec's functions; `lags` the steps that may stand in `name[t-1]`;
     `internal` admits the names that only derivatives use. Names are not resolved: each is a `Value`.
+    Where there is no expression, `readable` gets the parts that are one: they may hold mistakes of their own.
     """
-    return _Reader(text, mistakes, own_functions, lags, internal).read()
+    return _Reader(text, mistakes, own_functions, lags, internal, [] if readable is None else readable).read()
 
 
 def parse_number(text: str) -> Fraction | None:
@@ -72,8 +83,8 @@ class _Refused(Exception):
 
 
 class _Reader:
-    def __init__(self, text, mistakes, own_functions, lags, internal):
-        self.text, self.mistakes = text, mistakes
+    def __init__(self, text, mistakes, own_functions, lags, internal, readable):
+        self.text, self.mistakes, self.readable = text, mistakes, readable
         self.own_functions, self.lags, self.internal = own_functions, lags, internal
 
     def read(self) -> Expression | None:
@@ -90,9 +101,12 @@ class _Reader:
             self._refuse(0, f"the expression has {len(source)} characters, more than {LONGEST}",
                          "split it into several equations")
         for offset, char in enumerate(source):
-            if not (char in "\n\t" or " " <= char <= "~"):
-                self._refuse(offset, f"the character {char!r} is not ASCII" if char > "~" else
-                             f"the control character {char!r}", "names and operators are ASCII")
+            if char > "~":
+                cure = _WRITTEN.get(char)
+                self._refuse(offset, f"the character '{char}' (U+{ord(char):04X}) is not ASCII",
+                             f"write {cure}" if cure else "names and operators are ASCII")
+            if not (char in "\n\t" or " " <= char):
+                self._refuse(offset, f"the control character {char!r}", "take it out")
         self._refuse_deep_nesting(source)
         flat = source.replace("\n", " ").replace("\t", " ")
         lead = len(flat) - len(flat.lstrip())
@@ -126,6 +140,13 @@ class _Reader:
             self._refuse(offset, "the parentheses do not match", "every ( needs a )")
         if word:
             self._refuse(word.start(), f"'{word[0]}' is no part of the language")
+        after = re.search(rf"({_OPERAND})\s*(?=$|[),])", source)
+        if after:
+            self._refuse(after.start(1), f"nothing stands after '{after[1]}'", "write what it is applied to, or take it out")
+        before = re.search(r"(?:^|[(,])\s*(\*\*|[*/@<>])", source)
+        if before:
+            self._refuse(before.start(1), f"nothing stands before '{before[1]}'",
+                         "write what it is applied to, or take it out")
         juxtaposed = re.search(r"[A-Za-z0-9_\])]\s+[A-Za-z0-9_(]", source)
         if juxtaposed:
             self._refuse(juxtaposed.end() - 1, "two operands without an operator between them",
@@ -185,6 +206,9 @@ class _Reader:
             case ast.BinOp(left=ast.Name(id="t"), op=ast.Sub() | ast.Add(), right=ast.Constant(value=int(steps))):
                 lag = -steps if isinstance(index.op, ast.Sub) else steps
             case _:
+                if name in functions.PUBLIC or name in self.own_functions:
+                    self._refuse(at, f"'{name}' is a function", f"write {name}(...)")
+                self.readable.append(Value(name, 0, at))
                 self._refuse(index.col_offset, f"'{written[:40]}': the step is written t-1",
                              f"write {name}[t-1] for the previous step; part(a, k, n) takes a part of a vector")
         if lag != 0 and lag not in self.lags:
@@ -192,24 +216,28 @@ class _Reader:
                 cure = f"carry it in a state of its own: '{name}_old: {name}[t-1]', then read {name}_old[t-1]"
             else:
                 cure = "an equation reads the current step and the one before"
-            self._refuse(at, f"'{written[:40]}' is {abs(lag)} steps {'back' if lag < 0 else 'ahead'}", cure)
+            self.readable.append(Value(name, 0, at))
+            steps = "a step" if abs(lag) == 1 else f"{abs(lag)} steps" if abs(lag) < 1000 else "too many steps"
+            self._refuse(at, f"'{written[:40]}' is {steps} {'back' if lag < 0 else 'ahead'}", cure)
         return Value(name, lag, at)
 
     def _binary(self, node: ast.BinOp, depth: int) -> Expression:
         spine = self._left_spine(node)
         if spine is not None:
             return spine(depth)
-        left, right = self._both(node.left, node.right, depth)
+        left, right = self._each([node.left, node.right], depth)
         at = node.col_offset
         match node.op:
             case ast.Div():
                 return Quotient(left, right, at)
             case ast.Pow():
                 if isinstance(right, Number) and abs(right.value) > LARGEST_POWER:
-                    self._refuse(right.at, f"an exponent beyond {LARGEST_POWER}")
+                    self.readable.append(left)
+                    self._refuse(node.right.col_offset, f"an exponent beyond {LARGEST_POWER}")
                 return Power(left, right, at)
             case ast.MatMult():
                 return MatVec(left, right, at)
+        self.readable += left, right
         written, cure = _OTHER_OPERATORS.get(type(node.op), ("this operator", None))
         self._refuse(self._operator_place(node, written), f"'{written}' is no operator of the language", cure)
 
@@ -232,15 +260,9 @@ class _Reader:
         operands.reverse()
 
         def build(depth: int) -> Expression:
-            parts, refused = [], False
-            for operator, operand in operands:
-                try:
-                    part = self._build(operand, depth + 1)
-                    parts.append(negative(part) if isinstance(operator, ast.Sub) else part)
-                except _Refused:
-                    refused = True
-            if refused:
-                raise _Refused
+            built = self._each([operand for _, operand in operands], depth)
+            parts = [negative(part) if isinstance(operator, ast.Sub) else part
+                     for (operator, _), part in zip(operands, built)]
             if kinds is additive:
                 return Sum(tuple(parts), node.col_offset)
             made = product(*parts)
@@ -248,16 +270,19 @@ class _Reader:
 
         return build
 
-    def _both(self, left: ast.expr, right: ast.expr, depth: int) -> tuple[Expression, Expression]:
+    def _each(self, operands: list[ast.expr], depth: int, where: bool = False) -> list[Expression]:
+        """All operands, or a refusal that has looked at all of them. `where`: the first is a comparison."""
         built, refused = [], False
-        for operand in (left, right):
+        for position, operand in enumerate(operands):
             try:
-                built.append(self._build(operand, depth + 1))
+                compared = where and position == 0
+                built.append(self._comparison(operand, depth) if compared else self._build(operand, depth + 1))
             except _Refused:
                 refused = True
         if refused:
+            self.readable += built
             raise _Refused
-        return built[0], built[1]
+        return built
 
     def _call(self, node: ast.Call, depth: int) -> Expression:
         at = node.col_offset
@@ -270,21 +295,21 @@ class _Reader:
                              f"write {name}(...)" if name in functions.PUBLIC else None)
             case _:
                 self._refuse(at, "only a function of the language can be called")
+        match node.args:
+            case [ast.BinOp(left=ast.Name(id="t"), op=ast.Sub() | ast.Add(), right=ast.Constant())] if (
+                name not in functions.PUBLIC and name not in self.own_functions
+            ):
+                self.readable.append(Value(name, 0, at))
+                self._refuse(at, f"there is no function '{name}'", f"write {name}[t-1], in brackets, for the previous step")
         if node.keywords:
             self._refuse(node.keywords[0].value.col_offset, f"'{name}' takes no keyword arguments")
-        self._check_function(name, len(node.args), at)
-        arguments, refused = [], False
-        for position, argument in enumerate(node.args):
-            try:
-                if name == functions.WHERE and position == 0:
-                    arguments.append(self._comparison(argument, depth))
-                else:
-                    arguments.append(self._build(argument, depth + 1))
-            except _Refused:
-                refused = True
-        if refused:
-            raise _Refused
-        return Call(name, tuple(arguments), at)
+        try:
+            self._check_function(name, len(node.args), at)
+        except _Refused:
+            with suppress(_Refused):  # its arguments are looked at all the same
+                self.readable += self._each(node.args, depth, name == functions.WHERE)
+            raise
+        return Call(name, tuple(self._each(node.args, depth, name == functions.WHERE)), at)
 
     def _check_function(self, name: str, count: int, at: int) -> None:
         if name in self.own_functions:
@@ -292,7 +317,8 @@ class _Reader:
         public = name in functions.PUBLIC
         if not public and not (self.internal and name in functions.TABLE):
             known = [*functions.PUBLIC, *self.own_functions]
-            self._refuse(at, f"there is no function '{name}'", did_you_mean(name, known))
+            self._refuse(at, f"there is no function '{name}'",
+                         did_you_mean(name, known) or "a product is written W @ x or a * b")
         fewest, most = functions.arity(name)
         if count < fewest or (most is not None and count > most):
             wanted = f"{fewest}" if most == fewest else f"{fewest} or more" if most is None else f"{fewest} or {most}"
@@ -308,7 +334,7 @@ class _Reader:
         relation = _RELATIONS.get(type(node.ops[0]))
         if relation is None:
             self._refuse(at, "'where' compares by one of < <= > >=")
-        left, right = self._both(node.left, node.comparators[0], depth)
+        left, right = self._each([node.left, node.comparators[0]], depth)
         return Compare(relation, left, right, at)
 
     def _refuse_node(self, node: ast.expr) -> None:

@@ -155,19 +155,39 @@ def _meet(whole: Expression, operands: tuple[Expression, ...], known: Mapping[st
 
 
 def _matvec(expression: MatVec, known: Mapping[str, Shape]) -> Shape:
-    matrix, vector = shape_of(expression.matrix, known), shape_of(expression.vector, known)
+    try:
+        matrix = shape_of(expression.matrix, known)
+    except ShapeMismatch as mismatch:
+        if mismatch.expression is expression.matrix and isinstance(expression.matrix, Product):
+            mismatch.cure = _binds_alike(expression.matrix, expression.vector)
+        raise
+    vector = shape_of(expression.vector, known)
     told = f"{_told(expression.matrix, matrix)}, {_told(expression.vector, vector)}"
     if len(matrix) != 2 or len(vector) != 1:
         cure = "@ is a matrix times a vector; write * for an elementwise product"
+        left, right = source(expression.matrix), source(expression.vector)
+        if len(left) + len(right) > 60:
+            left, right = "A", "b"
+        if (len(matrix), len(vector)) == (1, 2):
+            cure = f"the matrix comes first: {right} @ {left}, or transpose({right}) @ {left}"
+        elif (len(matrix), len(vector)) == (1, 1):
+            cure = f"write {left} * {right}, entry by entry, or dot({left}, {right})"
+        elif (len(matrix), len(vector)) == (2, 2):
+            cure = "there is no product of two matrices: write A @ (B @ v) with the vector that they meet"
         if isinstance(expression.matrix, Product):
-            left, *_, last = expression.matrix.factors
-            cure = f"* and @ bind alike, from the left: write {source(left)} * ({source(last)} @ {source(expression.vector)})"
+            cure = _binds_alike(expression.matrix, expression.vector)
         raise ShapeMismatch(expression, told, cure)
     if matrix[1] != vector[0]:
         turned = matrix[0] == vector[0] and isinstance(expression.matrix, Value)
         cure = f"transpose({source(expression.matrix)}) would meet it" if turned else None
         raise ShapeMismatch(expression, f"{told}; {matrix[1]} is not {vector[0]}", cure)
     return matrix[:1]
+
+
+def _binds_alike(matrix: Product, vector: Expression) -> str:
+    *left, last = matrix.factors
+    written = f"{source(product(*left))} * ({source(last)} @ {source(vector)})"
+    return f"* and @ bind alike, from the left: write {written if len(written) < 80 else 'a * (A @ v)'}"
 
 
 def _told(expression: Expression, shape: Shape) -> str:
