@@ -19,6 +19,7 @@ from .pipeline import derive, execute, load
 from .plan import make_plan
 from .shapes import SCALAR, shape_of
 from .spell_text import plain
+from .worked import three_digits
 
 REFERENCE = "rnn"  # the packaged cell that all others are held against
 
@@ -158,7 +159,8 @@ def _columns(fading: Fading, lags: Sequence[int]) -> list[tuple[str, str, str, l
         ways = [("direct", curve.direct), ("all", curve.every)] if curve.direct else [("all", curve.every)]
         for index, (which, norms) in enumerate(ways):
             head = "" if found else fading.name
-            found.append((head, "" if index else curve.state, which, [number(norms[lag]) for lag in lags]))
+            told = [three_digits(norms[lag]) for lag in lags]
+            found.append((head, "" if index else curve.state, which, told))
     return found or [(fading.name, "", "", ["not finite", *[""] * (len(lags) - 1)])]
 
 
@@ -173,13 +175,6 @@ def _block(columns: Sequence[tuple[str, str, str, list[str]]], gap: str) -> list
     longest = max(map(len, lines))
     lines[0] = lines[0].ljust(longest)  # the cell's name begins where its first column does
     return [gap + line.rjust(longest) for line in lines]
-
-
-def number(value: float) -> str:
-    """Three digits."""
-    if value == 0 or 1e-3 <= abs(value) < 1e3:
-        return f"{value:#.3g}".rstrip(".") if value else "0"
-    return f"{value:.2e}"
 
 
 def _reading(fadings: Sequence[Fading], width: int) -> list[str]:

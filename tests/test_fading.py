@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from lstmgen import charts, derive, load
 from lstmgen.cli import main
 from lstmgen.fading import fade, one_step, small_sizes
-from lstmgen.flow import flow_text, measure, number
+from lstmgen.flow import flow_text, measure
 from lstmgen.interpret import Floats, Interpreter
 from lstmgen.numpy_module import module_source
 from lstmgen.pipeline import execute
@@ -21,6 +21,7 @@ from lstmgen.plan import make_plan
 from lstmgen.resources import find_spec
 from lstmgen.spell_text import source
 from lstmgen.unrolled import Unrolled
+from lstmgen.worked import three_digits
 
 
 def derivation_of(name):
@@ -193,7 +194,7 @@ def test_sizes_keep_a_matrix_state_small():
     (1.0, "1.00"), (0.0, "0"), (0.0123456, "0.0123"), (1.5e-7, "1.50e-07"), (23.456, "23.5"), (123.4, "123"),
 ])
 def test_numbers_have_three_digits(value, text):
-    assert number(value) == text
+    assert three_digits(value) == text
 
 
 # ---------------------------------------------------------------- the figure

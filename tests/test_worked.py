@@ -1,0 +1,95 @@
+"""The worked example: what it says is what the module computes, and a calculator gets there."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from lstmgen import derive, load
+from lstmgen.numpy_module import module_source
+from lstmgen.pipeline import execute
+from lstmgen.plan import make_plan
+from lstmgen.worked import error_against, three_digits, work_out
+
+
+def example_of(source):
+    return work_out(derive(load(source)))
+
+
+def test_it_is_what_the_module_computes(spec_path):
+    derivation = derive(load(spec_path))
+    module = execute(module_source(make_plan(derivation), verified=False), spec_path.stem)
+    example = work_out(derivation)
+    largest = max(abs(np.asarray(each.entries)).max() for each in (*example.totals, *example.backward))
+    assert error_against(module, derivation, example) <= 1e-11 * max(1.0, largest)
+
+
+def test_terms_add_up(spec_path):
+    example = work_out(derive(load(spec_path)))
+    for each in (*example.backward, *example.start, *example.totals):
+        whole = np.asarray(each.entries)
+        if each.terms:
+            added = sum(np.asarray(term.entries) for term in each.terms)
+            np.testing.assert_allclose(added, whole, atol=1e-12)
+        else:  # nothing reads it in a step that exists; or it is the loss itself
+            assert not whole.any() or (whole == 1).all()
+
+
+def test_what_is_read_stands_above():
+    example = example_of("peephole_lstm")
+    order = [(each.name, each.step) for each in example.backward]
+    assert order.index(("h", 2)) < order.index(("c", 2)) < order.index(("h", 1)) < order.index(("c", 1))
+    forward = [(each.name, each.step) for each in example.forward]
+    assert forward.index(("f_pre", 1)) < forward.index(("f", 1)) < forward.index(("c", 1))
+
+
+def test_a_calculator_gets_there():
+    """The simple RNN, with nothing but the numbers that are told as given."""
+    example = example_of("rnn")
+    (w1,), (w2,) = example.value("W_h", 0)
+    (r11, r12), (r21, r22) = example.value("R_h", 0)
+    b1, b2 = example.value("b_h", 0)
+    (x1,), (x2,) = example.value("x", 1), example.value("x", 2)
+    u, v = math.tanh(w1 * x1 + b1), math.tanh(w2 * x1 + b2)
+    p = math.tanh(w1 * x2 + r11 * u + r12 * v + b1)
+    q = math.tanh(w2 * x2 + r21 * u + r22 * v + b2)
+    assert example.value("h", 2) == pytest.approx((p, q))
+    given = {(each.name, each.step): each.entries for each in example.outside}
+    d2 = [d * (1 - h * h) for d, h in zip(given["h", 2], (p, q))]
+    first = given["h", 1][0] + r11 * d2[0] + r21 * d2[1]
+    assert example.gradient("h", 1).entries[0] == pytest.approx(first)
+    d1 = [d * (1 - h * h) for d, h in zip(example.gradient("h", 1).entries, (u, v))]
+    assert example.gradient("b_h").entries == pytest.approx((d1[0] + d2[0], d1[1] + d2[1]))
+
+
+@pytest.mark.parametrize("name", ["rnn", "lstm", "peephole_lstm", "gru", "ng_lstm"])
+def test_it_is_a_nice_one(name):
+    """Short decimals are given, and what follows from them can be told in three digits."""
+    example = example_of(name)
+    assert example.steps == 2 and dict(example.sizes) == {"D": 1, "H": 2}
+    for each in (*example.parameters, *example.inputs, *example.outside):
+        assert (np.round(each.entries, 1) == each.entries).all()
+    for each in (*example.forward, *example.backward):
+        told = [three_digits(entry) for entry in np.ravel(each.entries)]
+        assert all(len(text) <= 7 for text in told), (each.name, told)
+
+
+def test_it_is_the_same_every_time():
+    assert example_of("lstm") == example_of("lstm")
+
+
+def test_a_loss_is_told():
+    example = example_of("ng_lstm")
+    a = [np.array(example.value("a", step)) for step in (1, 2)]
+    target = [np.array(example.value("target", step)) for step in (1, 2)]
+    expected = sum(0.5 * ((one - other) ** 2).sum() for one, other in zip(a, target))
+    assert example.loss == pytest.approx(expected)
+    assert example.outside == ()
+
+
+def test_records_are_plain_numbers():
+    example = example_of("lstm")
+    assert isinstance(example.value("h", 1)[0], float)
+    hash(example.forward)
