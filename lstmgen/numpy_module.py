@@ -8,12 +8,13 @@ where the loop begins is the plan's to say.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from . import __version__
 from .chain import START, TRANSPOSED, Contribution, Gradient
-from .expressions import Adjoint, Call, Expression, MatVec, Number, Outside, Sum, Value, values, walk
+from .expressions import Adjoint, Call, Expression, MatVec, Number, Outside, Product, Sum, Value, values, walk
 from .graph import Stage
 from .names import RESERVED
 from .plan import AFTER, BEFORE, LAST, LOOP, STILL, Block, Plan, Stack, block_size
@@ -86,6 +87,7 @@ class _Module:
             if isinstance(node, Adjoint)
         }
         self.after_products: dict[Stack, str] = {}
+        self.turned: dict[str, str] = {}  # matrices that a loop reads transposed: the names of the copies
 
     def fresh(self, wanted: str, key: object = None) -> str:
         """A name for a helper of the module; the spec's own names come first. Asked twice for one key: the same."""
@@ -167,7 +169,22 @@ class _Module:
     def speller(self, mode: str) -> Speller:
         speller = Speller(self.graph.shapes, self.graph.static, self.name_of(mode), all_steps=mode == WHOLE)
         speller.helpers = self.helpers
+        if mode == EACH:
+            speller.turned = self._turned
         return speller
+
+    def _turned(self, matrix: str) -> str:
+        return self.turned.setdefault(matrix, self.fresh(f"{matrix}_T", ("turned", matrix)))
+
+    def _turned_matrices(self) -> list[Line]:
+        """Copies of the matrices that the loop reads transposed: BLAS is slow where a few rows meet A.T."""
+        lines = []
+        for matrix, name in self.turned.items():
+            self.helpers.add("transposed")
+            code = f"{name} = _transposed({matrix}) if {self.B} > 1 else {matrix}.T"
+            lines.append(Line(code, "laid out as the loop reads it"))
+        self.turned.clear()
+        return lines
 
     # ------------------------------------------------------------------ forward
 
@@ -182,7 +199,7 @@ class _Module:
         if loop:
             lines += self._allocations()
             body = self._starting_products((LOOP,), EACH) + self._stages(loop, EACH)
-            lines += [Line(f"for t in range({self.T}):"), *_indented(body)]
+            lines += [*self._turned_matrices(), Line(f"for t in range({self.T}):"), *_indented(body)]
         for phase, mode in ((AFTER, WHOLE), (LAST, FINAL)):
             lines += self._starting_products((phase,), mode)
             lines += self._stages(plan.stages_in(phase), mode)
@@ -250,13 +267,27 @@ class _Module:
             for stack in block.stacks:
                 if not self._hoisted(stack):
                     continue
-                name = self.bundles[("hoisted", stack)] = self.fresh(f"{stack.name}_{stack.vector.name}")
+                stages = tuple(factor.stage for factor in stack.factors)
+                if ("added to", stages) not in self.bundles and self._added_to(block, stack):
+                    name = self.fresh("pre", ("pre", stages))
+                    self.bundles[("added to", stages)] = name
+                else:
+                    name = self.fresh(f"{stack.name}_{stack.vector.name}")
+                self.bundles[("hoisted", stack)] = name
                 lines.append(Line(f"{name} = {self._product(stack, WHOLE)}",
-                                  f"for all steps at once: {', '.join(f.stage for f in stack.factors)}"))
+                                  f"for all steps at once: {', '.join(stages)}"))
                 bias = self._bias_with(block, stack)
                 if bias:
                     lines.append(Line(f"{name} += {bias.removeprefix(' + ')}"))
         return lines
+
+    def _added_to(self, block: Block, stack: Stack) -> bool:
+        """Whether the loop adds a product of the state, for the same stages, to this one of the input."""
+        stages = [factor.stage for factor in stack.factors]
+        return len(stages) > 1 and any(
+            [factor.stage for factor in other.factors] == stages and self._at_start(other) and not self._hoisted(other)
+            for other in block.stacks
+        )
 
     def _bias_with(self, block: Block, stack: Stack) -> str:
         """The biases, where they lie exactly beside the stack and nothing has added them yet."""
@@ -283,17 +314,22 @@ class _Module:
                 bias = "".join(self._bias_with(block, stack) for stack in stacks[:1]) if not (
                     mode == EACH and any(self._hoisted(stack) for stack in stacks)) else ""
                 terms = [self._product(stack, mode) for stack in stacks]
-                name = self.bundles[("bundle", mode, stages)] = self.fresh("pre", ("pre", stages))
+                name = self.fresh("pre", ("pre", stages))
+                here = name
+                if mode == EACH and ("added to", stages) in self.bundles:
+                    here = f"{name}[t]"
+                    terms.remove(here)
+                sign = "=" if here == name else "+="
                 for stack in stacks:
-                    self.bundles[("in bundle", mode, stack)] = name
-                lines.append(Line(f"{name} = {' + '.join(terms)}{bias}", f"{', '.join(stages)}, side by side"))
+                    self.bundles[("in bundle", mode, stack)] = here
+                lines.append(Line(f"{here} {sign} {' + '.join(terms)}{bias}", f"{', '.join(stages)}, side by side"))
         return lines
 
     def _product(self, stack: Stack, mode: str) -> str:
         if mode == EACH and ("hoisted", stack) in self.bundles:
             return self.bundles[("hoisted", stack)] + "[t]"
         speller = self.speller(mode)
-        return speller.product(speller.spell(stack.vector), f"{stack.name}.T").text
+        return speller.product(speller.spell(stack.vector), stack.name, turned=True).text
 
     def _products_of(self, stage: Stage, mode: str) -> list[Line]:
         """Stacks whose vector has just been computed."""
@@ -362,6 +398,8 @@ class _Module:
             if name in bundled:
                 return ""
             bundled.add(name)
+            if name.endswith("[t]"):
+                return name.removesuffix("]") + self._slice(stack, factor, ", :, ").removeprefix("[")
             return name + self._slice(stack, factor, "..., " if mode == WHOLE else ":, ")
         if mode == EACH and ("hoisted", stack) in self.bundles:
             name = self.bundles[("hoisted", stack)]
@@ -470,7 +508,7 @@ class _Module:
             extent = f"{_code(low, tight=True)}:{_code(high, tight=True)}"
             index = f"[t, :, {extent}]" if mode == EACH else f"[..., {extent}]"
         gradient = Spelled(f"{name}{index}", ATOM, 1, True)
-        return self.speller(mode).product(gradient, stack.name).text
+        return self.speller(mode).product(gradient, stack.name, turned=False).text
 
     def _extent(self, block: Block, stack) -> tuple[Dim, Dim]:
         low = Dim()
@@ -498,6 +536,7 @@ class _Module:
             if gradient.value in self.read_adjoints or gradient.value in self.graph.states:
                 body += self._gradient_at_step(gradient)
         body += self._sent_to_the_step_before()
+        lines += self._turned_matrices()
         return [*lines, Line(f"for t in reversed(range({self.T})):"), *_indented(body)]
 
     def _starting_gradients(self) -> list[Line]:
@@ -640,12 +679,26 @@ class _Module:
         while isinstance(inner, Call) and inner.function == "sum":
             inner, scalar = inner.arguments[0], True
         spelled = self.speller(mode).spell(inner if scalar else term)
+        pair = None if scalar else self._summed_pair(term, mode)
+        if pair:
+            return pair
         if not spelled.moving:
             count = self.B if mode == FINAL else f"{self.T} * {self.B}"
             return f"np.asarray({count} * {self.speller(mode).spell(term).inside(PRODUCT)}, dtype)"
         if scalar or spelled.rank == 0:
             return f"{spelled.inside(ATOM)}.sum()"
         return f"{spelled.inside(ATOM)}.sum({axes})"
+
+    def _summed_pair(self, term: Expression, mode: str) -> str | None:
+        """The sum of products of two arrays over steps and examples, without an array of the products."""
+        if not (isinstance(term, Product) and len(term.factors) == 2):
+            return None
+        left, right = (self.speller(mode).spell(factor) for factor in term.factors)
+        if not (left.moving and right.moving and left.rank == right.rank and left.rank):
+            return None
+        axes = "jk"[-left.rank:]
+        every = ("b" if mode == FINAL else "tb") + axes
+        return f'np.einsum("{every},{every}->{axes}", {left.text}, {right.text})'
 
     def parameter_gradients(self) -> list[Line]:
         """The entries of the dictionary of gradients, in the order of storage."""
@@ -808,7 +861,7 @@ class _Module:
 
     def _kept_names(self, lines: list[Line]) -> list[str]:
         """What `backward` reads of the forward pass: nothing else is kept."""
-        text = "\n".join(line.code for line in lines if not line.code.lstrip().startswith("#"))
+        text = _code_alone(lines)
         candidates = [*self.graph.inputs, *self.graph.targets]
         for stage in self.graph.stages:
             candidates += [self.previous[stage.name]] if stage.name in self.previous else []
@@ -868,7 +921,7 @@ class _Module:
         return lines
 
     def _used_parameters(self, lines: Iterable[Line]) -> list[str]:
-        text = " ".join(line.code for line in lines)
+        text = _code_alone(lines)
         return [name for name in self.stored if _mentions(text, name)]
 
     def _equations(self) -> list[str]:
@@ -1030,6 +1083,11 @@ def _rows(names: list[str]) -> list[str]:
             rows.append("")
         rows[-1] = f"{rows[-1]} {name},".strip()
     return rows
+
+
+def _code_alone(lines: Iterable[Line]) -> str:
+    """What the lines do, without comments and texts in quotes."""
+    return "\n".join(re.sub('"[^"]*"', '""', line.code) for line in lines if not line.code.lstrip().startswith("#"))
 
 
 def _mentions(text: str, name: str) -> bool:

@@ -51,6 +51,7 @@ class Speller:
         self.shapes, self.static, self.name_of = shapes, static, name_of
         self.all_steps = all_steps  # whether what moves has a time axis before the batch's
         self.helpers: set[str] = set()  # names of the helpers that the code calls
+        self.turned: Callable[[str], str] | None = None  # the name of a matrix's transposed copy, where there are such
 
     def __call__(self, expression: Expression) -> str:
         return self.spell(expression).text
@@ -130,14 +131,15 @@ class Speller:
             case plain:
                 matrix, transposed = self.spell(plain), False
         if not matrix.moving:
-            right = matrix.inside(ATOM) + ("" if transposed else ".T")
-            return self.product(vector, right)
+            return self.product(vector, matrix.inside(ATOM), turned=not transposed)
         if transposed:  # a row times the matrix
             return Spelled(f"({vector.inside(ATOM)}[..., None, :] @ {matrix.inside(POWER)})[..., 0, :]", ATOM, 1, True)
         return Spelled(f"({matrix.inside(PRODUCT)} @ {vector.inside(ATOM)}[..., None])[..., 0]", ATOM, 1, True)
 
-    def product(self, vector: Spelled, matrix: str) -> Spelled:
-        """A vector, as a row, times a matrix that stands still."""
+    def product(self, vector: Spelled, matrix: str, turned: bool) -> Spelled:
+        """A vector, as a row, times a matrix that stands still, or that matrix `turned` on its side."""
+        if turned:
+            matrix = self.turned(matrix) if self.turned and matrix.isidentifier() else f"{matrix}.T"
         if self.all_steps and vector.moving:
             self.helpers.add("at_once")
             return Spelled(f"_at_once({vector.text}, {matrix})", ATOM, 1, True)
