@@ -118,13 +118,16 @@ def main() -> None:
               help=f"Symbols of the document: {', '.join(NOTATIONS)}.")
 @click.option("--no-verify", is_flag=True, help="Leave the proofs out; the outputs say so.")
 @click.option("--force", is_flag=True, help="Overwrite files that were edited since they were made.")
+@click.option("--checkpoint", type=click.IntRange(1), metavar="K",
+              help="Keep the state at every K steps and compute the steps between anew: less memory.")
 @click.option("-j", "--jobs", type=click.IntRange(1), help="Specs to build at once.  [default: all cores]")
-def build(specs, out, pdf, notation, no_verify, force, jobs) -> None:
+def build(specs, out, pdf, notation, no_verify, force, checkpoint, jobs) -> None:
     """Write NAME.py and NAME.tex for each SPEC, once its proofs hold.
 
     A SPEC is a file or the name of a packaged spec (see `lstmgen list`).
     """
-    options = {"out": out, "pdf": pdf, "notation": notation, "verify": not no_verify, "force": force}
+    options = {"out": out, "pdf": pdf, "notation": notation, "verify": not no_verify, "force": force,
+               "checkpoint": checkpoint}
     paths = [_existing(spec) for spec in specs]
     if len(paths) == 1:
         _report_one(_build(paths[0], options))

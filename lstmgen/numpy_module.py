@@ -47,15 +47,18 @@ class Field:
     note: str = ""
 
 
-def module_source(plan: Plan, verified: bool) -> str:
-    """The text of the module. `verified` says whether its header has to warn."""
-    context = _Module(plan).context()
+def module_source(plan: Plan, verified: bool, checkpoint: int | None = None) -> str:
+    """The text of the module. `verified` says whether its header has to warn.
+
+    With `checkpoint`, its tape keeps the state at every so many steps, and the steps between are computed anew.
+    """
+    context = _Module(plan, checkpoint).context()
     return render("numpy/module.py.jinja", {**context, "version": __version__, "verified": verified})
 
 
 class _Module:
-    def __init__(self, plan: Plan):
-        self.plan, self.graph = plan, plan.graph
+    def __init__(self, plan: Plan, checkpoint: int | None = None):
+        self.plan, self.graph, self.checkpoint = plan, plan.graph, checkpoint
         self.derivation = plan.derivation
         self.helpers: set[str] = set()  # helper functions that the module's code calls
         self._named_helpers: dict[object, str] = {}
@@ -87,6 +90,7 @@ class _Module:
             if isinstance(node, Adjoint)
         }
         self.after_products: dict[Stack, str] = {}
+        self.ends = self.fresh("ends") if checkpoint and plan.stages_in(LAST) else ""  # whether T is in this part
         self.turned: dict[str, str] = {}  # matrices that a loop reads transposed: the names of the copies
 
     def fresh(self, wanted: str, key: object = None) -> str:
@@ -425,8 +429,8 @@ class _Module:
     def backward(self) -> list[Line]:
         plan = self.plan
         lines: list[Line] = []
-        for phase, mode in ((LAST, FINAL), (AFTER, WHOLE)):
-            lines += self._whole_gradients(phase, mode)
+        lines += self._at_the_end(self._whole_gradients(LAST, FINAL))
+        lines += self._whole_gradients(AFTER, WHOLE)
         lines += self._after_products()
         if plan.stages_in(LOOP):
             lines += self._loop_gradients()
@@ -434,6 +438,10 @@ class _Module:
         lines += self._input_gradients()
         lines += self._whole_gradients(STILL, WHOLE)
         return lines
+
+    def _at_the_end(self, lines: list[Line]) -> list[Line]:
+        """Lines for the last step alone: between checkpoints they hold for the last part alone."""
+        return [Line(f"if {self.ends}:"), *_indented(lines)] if self.ends and lines else lines
 
     def _whole_gradients(self, phase: str, mode: str) -> list[Line]:
         lines = self._block_arrays(phase, mode)
@@ -460,7 +468,7 @@ class _Module:
         lines = []
         for text, comment in self._pieces(last, FINAL):
             lines.append(Line(f"{left}[-1] += {text}", f"({self.plan.gradient_numbers[gradient.value]}) {comment}"))
-        return lines
+        return self._at_the_end(lines)
 
     def _block_arrays(self, phase: str, mode: str) -> list[Line]:
         lines = []
@@ -544,9 +552,15 @@ class _Module:
         for name in self._carried():
             gradient = self.derivation.adjoints[name]
             pieces = [(f"dstate.{name}", f"{_OUTSIDE}, through the final state")] if name in self.graph.states else []
-            last = [f for f in gradient.forks if self.plan.phases.get(f.reader) == LAST and f.lag == 0]
-            pieces += self._pieces(tuple(last), FINAL)
-            lines += _statement(self.next[name], pieces, "")
+            last = self._pieces(tuple(
+                f for f in gradient.forks if self.plan.phases.get(f.reader) == LAST and f.lag == 0), FINAL)
+            if not self.ends:
+                lines += _statement(self.next[name], [*pieces, *last], "")
+                continue
+            nothing = f"np.zeros({self._axes(gradient.shape, self.B)}, dtype)"
+            lines += _statement(self.next[name], pieces or [(nothing, "")], "")
+            lines += self._at_the_end([
+                Line(f"{self.next[name]} = {self.next[name]} + {text}", comment) for text, comment in last])
         return lines
 
     def _gradient_at_step(self, gradient: Gradient) -> list[Line]:
@@ -591,7 +605,7 @@ class _Module:
             for fork in gradient.through_time():
                 if self.plan.phases.get(fork.reader) == LAST:
                     (text, comment), = self._pieces((fork,), FINAL)
-                    lines.append(Line(f"if t == {self.T} - 1:"))
+                    lines.append(Line(f"if {self.ends + ' and ' if self.ends else ''}t == {self.T} - 1:"))
                     lines.append(Line(f"    {self.next[name]} = {self.next[name]} + {text}", comment))
         return lines
 
@@ -605,7 +619,17 @@ class _Module:
         if not pieces:
             leading = {FINAL: (self.B,)}.get(mode, (self.T, self.B))
             pieces = [(f"np.zeros({self._axes(gradient.shape, *(() if still else leading))}, dtype)", "no reader")]
+        elif not still and not any(map(self._moves, forks)):
+            leading = {FINAL: (self.B,)}.get(mode, (self.T, self.B))
+            same = " + ".join(text for text, _ in pieces)
+            pieces = [(f"np.full({self._axes(gradient.shape, *leading)}, {same}, dtype)",
+                       ", ".join(reader for _, reader in pieces))]
         return self._numbered(left, pieces, gradient, mode)
+
+    def _moves(self, fork: Contribution) -> bool:
+        """Whether what a fork sends back is not the same at all steps and examples."""
+        leaves = (node for node in walk(fork.at_reader) if isinstance(node, (Value, Adjoint, Outside)))
+        return any(leaf.name not in self.graph.static for leaf in leaves)
 
     def _pieces(self, forks: tuple[Contribution, ...], mode: str) -> list[tuple[str, str]]:
         """(code, readers) for each fork; branches through one stack are one product."""
@@ -662,8 +686,15 @@ class _Module:
             elif not fork.over_time:
                 pieces.append((self.speller(WHOLE).spell(fork.at_reader).inside(SUM), fork.reader))
             else:
-                pieces.append((self._summed(fork.at_reader, mode), fork.reader))
+                text = self._summed(fork.at_reader, mode)
+                if mode == FINAL:
+                    text = self._or_zero(text, self.graph.shapes[fork.target])
+                pieces.append((text, fork.reader))
         return pieces
+
+    def _or_zero(self, text: str, shape: Shape) -> str:
+        """What reaches a parameter at the last step: between checkpoints, in the last part alone."""
+        return f"({text} if {self.ends} else np.zeros({self._axes(shape)}, dtype))" if self.ends else text
 
     def _summed(self, term: Expression, mode: str) -> str:
         axes = "0" if mode == FINAL else "(0, 1)"
@@ -730,8 +761,10 @@ class _Module:
                 part = array if whole else f"{array}[..., {_code(low, tight=True)}:{_code(high, tight=True)}]"
                 if isinstance(stack, Stack):
                     self.helpers.add("sum_of_outer")
-                    return f"_sum_of_outer({part}, {self.name_of(mode)(stack.vector)})"
-                return f"{part}.sum({'0' if mode == FINAL else '(0, 1)'})"
+                    text = f"_sum_of_outer({part}, {self.name_of(mode)(stack.vector)})"
+                else:
+                    text = f"{part}.sum({'0' if mode == FINAL else '(0, 1)'})"
+                return self._or_zero(text, self.stored_shape(name)) if mode == FINAL else text
         raise AssertionError(f"{name} is a stack's name")
 
     # ------------------------------------------------------------------ everything for the template
@@ -752,7 +785,10 @@ class _Module:
         start_sizes = [symbol for symbol, _ in graph.dims if any(
             symbol == used for state in graph.states for dim in graph.shapes[state] for used, _ in dim.terms)]
         together = self.fresh("outputs")
+        own = {name: self.fresh(name) for name in ("first", "part", "starts", "result", "loss")}
         return {
+            "checkpoint": self.checkpoint, "at_end": self.ends,
+            "own": {**own, "tape": self.fresh("part_tape"), "dy": self.fresh("part_dy")},
             "name": spec.name,
             "y": together if len(graph.outputs) > 1 else graph.outputs[0],
             "title": _ascii(spec.title),

@@ -85,10 +85,12 @@ def build(
     pdf: bool = False,
     verify: bool = True,
     force: bool = False,
+    checkpoint: int | None = None,
 ) -> Built:
     """Write NAME.py and NAME.tex into `out`, and NAME.pdf with `pdf`, once the proofs hold.
 
     `notation` overrides the spec's own; `force` overwrites files that were edited since they were made.
+    With `checkpoint`, the module keeps the state at every so many steps and computes the others anew.
     Raises `SpecError`, `VerificationFailed`, or `OutputError` where a file cannot or should not be written.
     """
     from .document import render_document
@@ -101,11 +103,11 @@ def build(
     symbols = make_notation(plan.graph, notation)
     verdict = None
     if verify:
-        module_text, verdict = _prove(plan)
+        module_text, verdict = _prove(plan, checkpoint)
         if not verdict.passed:
             raise VerificationFailed(name, verdict)
     else:
-        module_text = module_source(plan, verified=False)
+        module_text = module_source(plan, verified=False, checkpoint=checkpoint)
     document = render_document(plan, symbols, verdict, name)
     texts = {f"{name}.py": stamp(module_text, "#"), f"{name}.tex": stamp(document, "%")}
     outputs = {file: text.encode("utf-8") for file, text in texts.items()}
@@ -124,13 +126,15 @@ def _plan(source: str | Path | CellSpec) -> Plan:
     return make_plan(derive(cell))
 
 
-def _prove(plan: Plan) -> tuple[str, Verdict]:
+def _prove(plan: Plan, checkpoint: int | None = None) -> tuple[str, Verdict]:
     """The module's text and what the proofs say of it."""
     from .numpy_module import module_source
     from .proofs import verify as run_proofs
 
-    text = module_source(plan, verified=True)
+    text = module_source(plan, verified=True, checkpoint=checkpoint)
     module = execute(text, plan.graph.spec.name)
+    if checkpoint:
+        module._CHECKPOINT = 2  # the proofs are of few steps, and have to cross checkpoints
     return text, run_proofs(plan.graph, plan.derivation, module)
 
 
