@@ -96,34 +96,36 @@ def lay_out(chart: Chart) -> Layout:
     last = max((len(series.values) for series in chart.series), default=2) - 1
     every = [value for series in chart.series for value in series.values]
     found = [value for value in every if value > 0 and math.isfinite(value)]
-    top = math.ceil(math.log10(max([1.0, *found])) - 1e-9)
+    top = math.log10(max([1.0, *found])) + 0.1
     bottom = max(math.floor(math.log10(min([0.1, *found]))), round(math.log10(chart.floor)))
-    scale = _Scale(last, bottom, top)
+    scale = _Scale(last, bottom, top, _TOP if chart.title else 8.0)
+    heads = [Label(chart.title, _LEFT, 18, size=11), Label(chart.note, _LEFT, 32, colour=GREY)]
     items: list[Stroke | Label] = [
-        Label(chart.title, _LEFT, 18, size=11),
-        Label(chart.note, _LEFT, 32, colour=GREY),
+        *(head for head in heads if head.text),
         *_grid(scale),
-        Label(chart.axis, _LEFT + _PLOT_WIDTH / 2, _TOP + _PLOT_HEIGHT + 30, "middle"),
+        Label(chart.axis, _LEFT + _PLOT_WIDTH / 2, scale.begin + _PLOT_HEIGHT + 30, "middle"),
     ]
     for series in reversed(chart.series):  # the first ones matter most
         pieces = scale.pieces(series.values)
         items += [Stroke(piece, series.colour, 1.3, series.dashed) for piece in pieces]
-    key = _key(chart)
-    height = max(_TOP + _PLOT_HEIGHT + 40, _TOP + _ROW * sum(isinstance(each, Label) for each in key) + 20)
+    key = _key(chart, scale.begin)
+    rows = sum(isinstance(each, Label) for each in key)
+    height = scale.begin + max(_PLOT_HEIGHT + 40, _ROW * rows + 20)
     return Layout(_WIDTH, height, (*items, *key))
 
 
 @dataclass(frozen=True)
 class _Scale:
     last: int  # to the right
-    bottom: int  # powers of ten
-    top: int
+    bottom: int  # a power of ten
+    top: float
+    begin: float  # where the plot begins
 
     def x(self, at: float) -> float:
         return _LEFT + _PLOT_WIDTH * at / max(self.last, 1)
 
     def y(self, power: float) -> float:
-        return _TOP + _PLOT_HEIGHT * (self.top - power) / (self.top - self.bottom)
+        return self.begin + _PLOT_HEIGHT * (self.top - power) / (self.top - self.bottom)
 
     def pieces(self, values: Sequence[float]) -> list[tuple[tuple[float, float], ...]]:
         """The curve, ended where it leaves the picture at the bottom."""
@@ -147,7 +149,7 @@ def _grid(scale: _Scale) -> list[Stroke | Label]:
     items: list[Stroke | Label] = []
     left, right, low = scale.x(0), scale.x(scale.last), scale.y(scale.bottom)
     stride = max(1, math.ceil((scale.top - scale.bottom) / 8))
-    for power in range(scale.top, scale.bottom - 1, -1):
+    for power in range(math.floor(scale.top), scale.bottom - 1, -1):
         if power % stride == 0:
             items.append(Stroke(((left, scale.y(power)), (right, scale.y(power))), GRID))
             items.append(Label(_decade(power), left - 6, scale.y(power) + 3, "end"))
@@ -163,9 +165,9 @@ def _decade(power: int) -> str:
     return {0: "1", 1: "10", -1: "0.1", -2: "0.01"}.get(power, f"1e{power}")
 
 
-def _key(chart: Chart) -> list[Stroke | Label]:
+def _key(chart: Chart, begin: float) -> list[Stroke | Label]:
     """Beside the plot: a name for each colour, then what a solid and a dashed curve are."""
-    x, y = _LEFT + _PLOT_WIDTH + 18, _TOP + 6
+    x, y = _LEFT + _PLOT_WIDTH + 18, begin + 10
     items: list[Stroke | Label] = []
     for series in chart.series:
         if series.label:

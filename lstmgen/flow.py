@@ -10,7 +10,7 @@ from .chain import Derivation
 from .charts import COLOURS, GREY, Chart, Series, draw, is_ours
 from .columns import INDENT, Row, bold, counted, display, grey, listed, prose
 from .expressions import Call, Negative, Value
-from .fading import LAGS, SHOWN, Curve, Fading, OneStep, fade
+from .fading import LAGS, MOST_ENTRIES, SHOWN, Curve, Fading, OneStep, fade
 from .files import OutputError, write_outputs
 from .numpy_module import module_source
 from .paths import OPERATION, Factor
@@ -209,11 +209,10 @@ def flow_chart(fadings: Sequence[Fading]) -> Chart:
         reference = fading.name == REFERENCE and len(fadings) > 1
         for curve in fading.curves:
             series += _pair(f"{fading.name}, {curve.state}", curve, GREY if reference else next(colours))
-    sizes = listed(dict.fromkeys(_sizes(fading) for fading in fadings), "or").replace("_", " ")
     return Chart(
         title="How the gradient fades: the norm of d s[t] / d s[t-k]",
-        note=f"fresh parameters, unit normal input, median of {fadings[0].examples}; {sizes}; seed "
-             f"{fadings[0].seed}",
+        note=f"fresh parameters, unit normal input, median of {fadings[0].examples} sequences, states of at "
+             f"most {MOST_ENTRIES} numbers, seed {fadings[0].seed}",
         axis="k, steps back",
         series=tuple(series),
         kinds=("along all paths", "along the direct path"),
