@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from . import functions
 from .expressions import (
-    ONE, ZERO, Adjoint, Call, Compare, Expression, MatVec, Negative, Number, Outside, Product, Quotient, Sum,
+    ONE, ZERO, Adjoint, Call, Compare, Expression, MatVec, Negative, Outside, Product, Quotient, Sum,
     Value, negative, product, total, transform, values,
 )
 from .graph import Graph, Stage, is_constant

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Union
 
 
 @dataclass(frozen=True)
@@ -59,13 +58,13 @@ class Outside:
 
 @dataclass(frozen=True)
 class Sum:
-    terms: tuple["Expression", ...]
+    terms: tuple[Expression, ...]
     at: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
 class Negative:
-    operand: "Expression"
+    operand: Expression
     at: int = field(default=0, compare=False)
 
 
@@ -73,21 +72,21 @@ class Negative:
 class Product:
     """Elementwise; a scalar meets anything."""
 
-    factors: tuple["Expression", ...]
+    factors: tuple[Expression, ...]
     at: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
 class Quotient:
-    numerator: "Expression"
-    denominator: "Expression"
+    numerator: Expression
+    denominator: Expression
     at: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
 class Power:
-    base: "Expression"
-    exponent: "Expression"
+    base: Expression
+    exponent: Expression
     at: int = field(default=0, compare=False)
 
 
@@ -95,8 +94,8 @@ class Power:
 class MatVec:
     """`A @ v`: a matrix-valued expression times a vector."""
 
-    matrix: "Expression"
-    vector: "Expression"
+    matrix: Expression
+    vector: Expression
     at: int = field(default=0, compare=False)
 
 
@@ -105,20 +104,20 @@ class Call:
     """A function of the language's table. Comparisons occur as `where`'s first argument only."""
 
     function: str
-    arguments: tuple["Expression", ...]
+    arguments: tuple[Expression, ...]
     at: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
 class Compare:
     relation: str  # one of < <= > >=
-    left: "Expression"
-    right: "Expression"
+    left: Expression
+    right: Expression
     at: int = field(default=0, compare=False)
 
 
-Leaf = Union[Number, Size, Value, Adjoint, Outside]
-Expression = Union[Leaf, Sum, Negative, Product, Quotient, Power, MatVec, Call, Compare]
+Leaf = Number | Size | Value | Adjoint | Outside
+Expression = Leaf | Sum | Negative | Product | Quotient | Power | MatVec | Call | Compare
 
 ZERO, ONE = Number(Fraction(0)), Number(Fraction(1))
 

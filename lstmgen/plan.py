@@ -209,7 +209,7 @@ def _blocks(derivation: Derivation, phases: Mapping[str, str]) -> tuple[Block, .
 
 def _read_once(graph: Graph) -> set[str]:
     """Parameters that stand in one place only: they may be stored with others."""
-    count = {name: 0 for name in graph.parameters}
+    count = dict.fromkeys(graph.parameters, 0)
     for stage in graph.stages:
         for node in walk(stage.expression):
             if isinstance(node, Value) and node.name in count:

@@ -169,7 +169,7 @@ class Speller:
     def _pointwise(self, entry: functions.Pointwise, call: Call) -> Spelled:
         parts = self._together(call.arguments)
         self._need(entry.helper)
-        given = {name: part for name, part in zip(entry.arguments, parts)}
+        given = dict(zip(entry.arguments, parts))
         text, tightness = _filled(entry.numpy, given)
         if is_constant(call):  # a NumPy float64 would make float32 arrays wider
             text, tightness = f"float({text})", ATOM

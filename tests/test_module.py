@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from lstmgen.resources import packaged_specs
 SPECS = packaged_specs()
 
 
-@lru_cache(maxsize=None)
+@cache
 def made(path):
     """(graph, module, text) of a spec."""
     derivation = derive(load(path))
