@@ -265,7 +265,10 @@ class _Reader:
                      for (operator, _), part in zip(operands, built)]
             if kinds is additive:
                 return Sum(tuple(parts), node.col_offset)
+            named = [part for part in parts if not isinstance(part, Number)]
             made = product(*parts)
+            if named and isinstance(made, Number):  # 0 * v is a vector of zeros, and reads v
+                made = Product((made, *named))
             return _placed(made, node.col_offset)
 
         return build
