@@ -55,10 +55,6 @@ class Operation:
     optional: tuple[str, ...] = ()  # defaults of last literals that may be left out
 
 
-def _where(math, relation, left, right, chosen, other):
-    return math.select(relation, left, right, chosen, other)
-
-
 _A, _AB = ("a",), ("a", "b")
 
 POINTWISE = (

@@ -203,7 +203,9 @@ class _Reader:
         match index:
             case ast.Name(id="t"):
                 lag = 0
-            case ast.BinOp(left=ast.Name(id="t"), op=ast.Sub() | ast.Add(), right=ast.Constant(value=int(steps))):
+            case ast.BinOp(left=ast.Name(id="t"), op=ast.Sub() | ast.Add(), right=ast.Constant(value=int(steps))) if (
+                not isinstance(steps, bool)
+            ):
                 lag = -steps if isinstance(index.op, ast.Sub) else steps
             case _:
                 if name in functions.PUBLIC or name in self.own_functions:

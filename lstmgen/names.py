@@ -17,7 +17,15 @@ RESERVED = frozenset(
     t np params state tape dy dstate grads rng dtype self
     State Gradients Outputs Tape NamedTuple
     init_params named forward backward step clip_by_norm
-    range reversed len
+    range reversed len float
+    """.split()
+)
+
+# A dimension's symbol is a variable in the module's checks of its arguments and of itself, beside theirs.
+NO_DIMENSION = frozenset(
+    """
+    arguments array arrays axes batch checks derivative end enumerate error evaluate expected found gradient
+    isinstance max moved name objective place print scale shape steps sum value worst zip
     """.split()
 )
 

@@ -308,6 +308,9 @@ class _Reader:
     def _dims(self) -> tuple[Dimension, ...]:
         found = []
         for node, symbol, value in self._pairs("dims", "{H: hidden_size}", "a dimension"):
+            if symbol in names.NO_DIMENSION:
+                message = f"'{symbol}' is a name that the generated module's checks need beside sizes"
+                self._wrong(node.place, message, "choose another symbol; as its keyword the name is free")
             word = self._fields.mention(value, f"the keyword of '{symbol}'")
             if word is None:
                 continue
