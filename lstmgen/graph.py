@@ -284,7 +284,8 @@ class _Builder:
                 self.mistakes.add(place, f"'{source(node)}': a parameter does not change over time", f"write {name}")
             else:
                 cure = f"carry it: declare {name} under 'state:'" if name in self.equations else (
-                    f"carry it: add a state '{name}_old' with the equation '{name}_old: {name}', and read {name}_old[t-1]")
+                    f"carry it: add a state '{name}_old' with the equation '{name}_old: {name}', "
+                    f"and read {name}_old[t-1]")
                 self.mistakes.add(place, f"'{source(node)}': only a state can be read one step later", cure)
         if name in self.targets and not in_loss:
             self.mistakes.add(place, f"the target '{name}' is read outside of the loss",
@@ -350,16 +351,19 @@ class _Builder:
                 continue
             declared = self.shapes.get(name)
             if name == _LOSS and shape != SCALAR:
-                self.mistakes.add(text.place, f"the loss is {describe(shape)}, not a scalar", "sum(...) sums over the entries")
+                self.mistakes.add(text.place, f"the loss is {describe(shape)}, not a scalar",
+                                  "sum(...) sums over the entries")
             if name in self.states and declared is not None and declared != shape:
-                self.mistakes.add(text.place, f"the state {name} is declared {describe(declared)}, its equation gives {describe(shape)}")
+                self.mistakes.add(text.place, f"the state {name} is declared {describe(declared)}, "
+                                  f"its equation gives {describe(shape)}")
             self.shapes[name] = shape
         for state, start in ((item.state, item) for item in self.spec.initial):
             if isinstance(start.start, str):
                 self.read.add(start.start)
                 wanted, given = self.shapes.get(state), self.shapes.get(start.start)
                 if wanted is not None and given is not None and wanted != given:
-                    self.mistakes.add(start.place, f"{state} is {describe(wanted)}, its start {start.start} is {describe(given)}")
+                    self.mistakes.add(start.place, f"{state} is {describe(wanted)}, "
+                                      f"its start {start.start} is {describe(given)}")
 
     def _check_use(self) -> None:
         """Declared and never read is a mistake: somebody forgot an equation, or a term."""
@@ -520,7 +524,9 @@ class _Normaliser:
     def _name_for(self, expression: Expression) -> str:
         """tanh_c for tanh(c), r_h_prev for r * h[t-1], else the owner's name and a number."""
         match expression:
-            case Call(function=function, arguments=(Value(name=name, lag=lag),)) if name not in self.unnamed or name.endswith("_pre"):
+            case Call(function=function, arguments=(Value(name=name, lag=lag),)) if (
+                name not in self.unnamed or name.endswith("_pre")
+            ):
                 return f"{function}_{name}{'_prev' * -lag}"
             case Product(factors=(Value(name=left, lag=early), Value(name=right, lag=lag))) if not (
                 {left, right} & self.unnamed

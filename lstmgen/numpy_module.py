@@ -580,7 +580,8 @@ class _Module:
         number = f"({self.plan.gradient_numbers[gradient.value]})"
         if len(pieces) == 1:
             reader = pieces[0][1]
-            return [Line(f"{left} = {pieces[0][0]}", f"{number} {reader if reader.startswith(_OUTSIDE) else 'from ' + reader}")]
+            told = reader if reader.startswith(_OUTSIDE) else f"from {reader}"
+            return [Line(f"{left} = {pieces[0][0]}", f"{number} {told}")]
         head = f"# {number} fork of {gradient.value}: one line per reader"
         parts = _as_parts(gradient.forks)
         if parts is not None and len(parts) == len(pieces):
@@ -922,7 +923,8 @@ class _Module:
     def _stored_entry(self, name: str, members) -> dict[str, str]:
         shape = self.stored_shape(name)
         axes = [f'"{dim}"' for dim in shape]
-        return {"name": name, "axes": f"({', '.join(axes)}{',' * (len(axes) == 1)})", "shape": self._axes(shape), "told": self._told(shape),
+        return {"name": name, "axes": f"({', '.join(axes)}{',' * (len(axes) == 1)})",
+                "shape": self._axes(shape), "told": self._told(shape),
                 "note": "" if len(members) == 1 else ", ".join(member for member, _ in members)}
 
     def _named_lines(self) -> list[str]:

@@ -148,7 +148,8 @@ def _meet(whole: Expression, operands: tuple[Expression, ...], known: Mapping[st
         if first is None:
             found, first = shape, operand
         elif shape != found:
-            cure = "a matrix times a vector is written A @ v" if isinstance(whole, Product) and len(found) != len(shape) else None
+            mixed = isinstance(whole, Product) and len(found) != len(shape)
+            cure = "a matrix times a vector is written A @ v" if mixed else None
             raise ShapeMismatch(
                 whole, f"{_told(first, found)}, {_told(operand, shape)}; elementwise operands need the same shape", cure)
     return found
@@ -212,7 +213,8 @@ def literal(expression: Call, position: int, low: int = 0) -> int:
     value = argument.value if isinstance(argument, Number) else None
     if value is None or value.denominator != 1 or not low <= value <= LARGEST_SIZE:
         raise ShapeMismatch(
-            argument, f"{expression.function}: {source(argument)} stands where a whole number from {low} to {LARGEST_SIZE} is needed")
+            argument, f"{expression.function}: {source(argument)} stands where a whole number "
+            f"from {low} to {LARGEST_SIZE} is needed")
     return int(value)
 
 
@@ -225,14 +227,16 @@ def _same(expression, arguments, known):
         return shape_of(arguments[0], known)
     for argument in arguments[1:]:
         if not isinstance(argument, Number) or argument.value <= 0:
-            raise ShapeMismatch(argument, f"{expression.function}: {source(argument)} stands where a positive number is needed")
+            raise ShapeMismatch(
+                argument, f"{expression.function}: {source(argument)} stands where a positive number is needed")
     return _array(expression, arguments[0], known)
 
 
 def _dot(expression, arguments, known):
     left, right = (_array(expression, argument, known) for argument in arguments)
     if left != right:
-        raise ShapeMismatch(expression, f"{_told(arguments[0], left)}, {_told(arguments[1], right)}; dot needs the same shape")
+        raise ShapeMismatch(
+            expression, f"{_told(arguments[0], left)}, {_told(arguments[1], right)}; dot needs the same shape")
     return left[:-1]
 
 

@@ -246,7 +246,8 @@ def _text(cell: _Cell, inputs, states, outputs) -> str:
     if shape is not None and cell.chance(4):
         lines += [f"targets: {{goal: {_shape(shape)}}}"]
         square = f"square({outputs[0]} - goal)"
-        lines += ["loss: " + ["0.5 * ", "", ""][len(shape)] + ["", "sum(", "sum(mean("][len(shape)] + square + ")" * len(shape)]
+        opened = ("0.5 * ", "sum(", "sum(mean(")[len(shape)]
+        lines.append(f"loss: {opened}{square}{')' * len(shape)}")
         if cell.chance(2):
             lines.append("loss_at: last")
     used = {size for group in (inputs, states, cell.parameters) for shape in group.values() for size in shape}
