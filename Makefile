@@ -1,7 +1,7 @@
 # `make help` lists the targets. What they need is Python 3.10 or newer, git and make; the rest they fetch.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tex demo test audit-long generated check-generated references wheel clean
+.PHONY: help venv tex demo test audit-long documents generated check-generated references wheel clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -76,6 +76,9 @@ test: venv tex  ## all tests
 COUNT ?= 60
 audit-long: venv  ## audits thousands of true claims and of mutated ones
 	@PYTHONPATH=. $(BIN)/python tests/rewriting.py $(COUNT)
+
+documents: venv tex  ## sets every document in every notation, tells what leaves its margins
+	@$(BIN)/python tests/documents.py
 
 generated: venv  ## rebuilds generated/ and docs/zoo.md from specs/
 	@$(BUILD) specs/*.yaml -o generated --force

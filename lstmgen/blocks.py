@@ -59,6 +59,7 @@ class Table:
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     space: str = ""  # more of it between the rows
+    small: bool = False
     kind: str = "table"
 
 
@@ -68,7 +69,34 @@ class Listing:
     kind: str = "listing"
 
 
-Block = Display | Formula | Prose | Heading | Remark | Table | Listing
+@dataclass(frozen=True)
+class Drawn:
+    """A picture, and by what it has to be scaled."""
+
+    tikz: str
+    scale: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A captioned figure that stays where it is put, in one row or several."""
+
+    rows: tuple[Drawn, ...]
+    caption: str
+    label: str
+    legend: str = ""
+    kind: str = "picture"
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Small equations side by side, in as many lines as they take."""
+
+    lines: tuple[tuple[str, ...], ...]
+    kind: str = "gathered"
+
+
+Block = Display | Formula | Prose | Heading | Remark | Table | Listing | Picture | Gathered
 
 
 @dataclass(frozen=True)
@@ -88,3 +116,4 @@ class Document:
     opening: tuple[Block, ...]
     sections: tuple[Section, ...]
     colours: tuple[tuple[int, str], ...]  # number and RGB of each fork colour
+    figures: str  # what the drawings need in the preamble

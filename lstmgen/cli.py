@@ -116,18 +116,20 @@ def main() -> None:
 @click.option("--pdf/--no-pdf", default=False, help="Compile NAME.tex to NAME.pdf as well.")
 @click.option("--notation", type=click.Choice(NOTATIONS), metavar="N",
               help=f"Symbols of the document: {', '.join(NOTATIONS)}.")
+@click.option("--unroll", type=click.IntRange(2, 6), metavar="T",
+              help="Have the document write gradients out over T steps, from 2 to 6, with their paths.")
 @click.option("--no-verify", is_flag=True, help="Leave the proofs out; the outputs say so.")
 @click.option("--force", is_flag=True, help="Overwrite files that were edited since they were made.")
 @click.option("--checkpoint", type=click.IntRange(1), metavar="K",
               help="Keep the state at every K steps and compute the steps between anew: less memory.")
 @click.option("-j", "--jobs", type=click.IntRange(1), help="Specs to build at once.  [default: all cores]")
-def build(specs, out, pdf, notation, no_verify, force, checkpoint, jobs) -> None:
+def build(specs, out, pdf, notation, unroll, no_verify, force, checkpoint, jobs) -> None:
     """Write NAME.py and NAME.tex for each SPEC, once its proofs hold.
 
     A SPEC is a file or the name of a packaged spec (see `lstmgen list`).
     """
     options = {"out": out, "pdf": pdf, "notation": notation, "verify": not no_verify, "force": force,
-               "checkpoint": checkpoint}
+               "unroll": unroll, "checkpoint": checkpoint}
     paths = [_existing(spec) for spec in specs]
     if len(paths) == 1:
         _report_one(_build(paths[0], options))

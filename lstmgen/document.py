@@ -7,40 +7,64 @@ sections of blocks; the template lays them out and adds nothing.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from . import __version__
 from .blocks import Document
+from .fading import Fading
 from .notation import Notation
 from .pages_backward import (
     backward_section, inputs_section, parameters_section, stacked_section, still_section,
 )
 from .pages_end import Proofs, module_section, proofs_section
+from .pages_fading import fading_section
+from .pages_figures import graph_section
 from .pages_forward import forward_section, notation_section, opening
 from .pages_rules import derivatives_section, rule_section
 from .pages_time import boundary_section
+from .pages_unrolled import unrolled_section
+from .pages_worked import worked_section
 from .pen import COLOURS, Pen
 from .plan import Plan
 from .resources import TEMPLATES
 from .spell_latex import escape
+from .spell_tikz import PREAMBLE
 from .wording import code
+from .worked import WorkedExample
 
 
-def render_document(plan: Plan, notation: Notation, proofs: Proofs | None, module_name: str) -> str:
+@dataclass(frozen=True)
+class Extras:
+    """What a document shows beside the derivation; anything that is None is left out."""
+
+    unroll: int | None = None  # the gradients written out over so many steps
+    fading: Fading | None = None  # of this cell, measured
+    plain: Fading | None = None  # of a simple network, to compare with
+    worked: WorkedExample | None = None
+
+
+def render_document(
+    plan: Plan, notation: Notation, proofs: Proofs | None, module_name: str, extras: Extras | None = None
+) -> str:
     """The document of a cell. `proofs` is None where nothing was proved."""
-    document = make_document(plan, notation, proofs, module_name)
+    document = make_document(plan, notation, proofs, module_name, extras or Extras())
     return _environment().get_template("derivation.tex.jinja").render(document=document)
 
 
-def make_document(plan: Plan, notation: Notation, proofs: Proofs | None, module_name: str) -> Document:
+def make_document(
+    plan: Plan, notation: Notation, proofs: Proofs | None, module_name: str, extras: Extras
+) -> Document:
     """What the document says."""
     pen = Pen(plan, notation)
     body = [
-        forward_section(pen), rule_section(pen), derivatives_section(pen), backward_section(pen),
-        boundary_section(pen), inputs_section(pen), parameters_section(pen), still_section(pen),
-        stacked_section(pen),
+        forward_section(pen), graph_section(pen), rule_section(pen), derivatives_section(pen),
+        backward_section(pen), boundary_section(pen), inputs_section(pen), parameters_section(pen),
+        still_section(pen), stacked_section(pen),
+        unrolled_section(pen, extras.unroll) if extras.unroll else None,
+        fading_section(pen, extras.fading, extras.plain), worked_section(pen, extras.worked),
     ]
     sections = [section for section in body if section is not None]
     sections.insert(0, notation_section(pen))  # explains what the others use
@@ -48,7 +72,7 @@ def make_document(plan: Plan, notation: Notation, proofs: Proofs | None, module_
     return Document(
         title=escape(pen.spec.title), name=code(pen.spec.name), version=escape(__version__),
         opening=opening(pen), sections=tuple(sections),
-        colours=tuple(enumerate(COLOURS[: len(pen.colours)], 1)),
+        colours=tuple(enumerate(COLOURS[: len(pen.colours)], 1)), figures=PREAMBLE.rstrip(),
     )
 
 

@@ -51,7 +51,26 @@ def _single_terms(pen: Pen, run: list[Gradient]) -> list[Block]:
         lead = f"{pen.value(run[0].value)} gets its gradient from {most}:"
     else:
         lead = f"Each of these values gets its gradient from {most}:"
-    return [Prose(sentence(lead)), pen.display([pen.gradient_equation(gradient) for gradient in run])]
+    return _through(pen, run, sentence(lead))
+
+
+def _through(pen: Pen, run: list[Gradient], lead: str) -> list[Block]:
+    """Adjoints with the step before: the immediate derivatives, each of which makes a term."""
+    sums = pen.display([pen.gradient_equation(gradient) for gradient in run])
+    equations = [pen.immediate(fork) for gradient in run for fork in gradient.forks]
+    shown = [equation for equation in equations if equation is not None]
+    if not shown:
+        return [Prose(lead), sums]
+    one, fork = len(shown) == 1, len(run) == 1 and len(run[0].forks) > 1
+    lead = lead.removesuffix(":") + "." * lead.endswith(":")
+    if fork:
+        lead += " An immediate derivative is" if one else " The immediate derivatives of its readers are"
+    else:
+        lead += " The immediate derivative is" if one else " The immediate derivatives are"
+    each = "its" if one else "each one's"
+    times = f"{sentence(each)} transpose times the reader's adjoint is "
+    times += "a term of the sum:" if fork else "what comes back:"
+    return [Prose(lead), pen.gathered(shown), Prose(times), sums]
 
 
 def _fork_blocks(pen: Pen, gradient: Gradient) -> list[Block]:
@@ -59,8 +78,7 @@ def _fork_blocks(pen: Pen, gradient: Gradient) -> list[Block]:
     bookmark = f"The fork of {name}"
     return [
         Heading(f"The fork of {pen.value(name)}", escape(bookmark)),
-        Prose(_fork_told(pen, gradient)),
-        pen.display([pen.gradient_equation(gradient)]),
+        *_through(pen, [gradient], _fork_told(pen, gradient)),
     ]
 
 

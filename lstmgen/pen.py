@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from .blocks import Display, Row
-from .chain import OUTPUT, START, Contribution, Gradient
-from .expressions import Adjoint, Expression, Value
+from .blocks import Display, Gathered, Row
+from .chain import OUTPUT, START, TRANSPOSED, Contribution, Gradient, later
+from .expressions import ONE, Adjoint, Expression, Negative, Sum, Value, negative
 from .notation import Notation
 from .plan import LAST, Plan
-from .shapes import Dim, Shape
+from .shapes import SCALAR, Dim, Shape
 from .spell_latex import Printer, broken, marked_term, width
 from .wording import listed, math_text
 
@@ -20,7 +20,13 @@ COLOURS = ("C4481A", "1C6E8C", "7A3E9D", "3F7D20", "A3264F", "2F4FA8", "8A6100",
 TEXT_WIDTH = 438.0  # points between the margins
 TAG_WIDTH = 34.0
 LONGEST_READER = 64.0  # points of a reader's symbol in a note; beyond that its number has to do
+BETWEEN = 30.0  # two small equations in one line
 CONTINUED = 20.0  # how far a line is indented that goes on from the one above
+
+PARTIAL = r"\partial^{+}"  # of an immediate derivative
+
+# A left-hand side, the lines of the right-hand side, each with the note beside it, and a number.
+Equation = tuple[str, list[tuple[str, str]], "int | None"]
 
 
 @dataclass
@@ -78,7 +84,7 @@ class Pen:
     def dim(self, dim: Dim) -> str:
         return self.plain(dim.expression())
 
-    def display(self, equations: list[tuple[str, list[tuple[str, str]], int | None]]) -> Display:
+    def display(self, equations: list[Equation]) -> Display:
         """Equations as rows: (left-hand side, [(marked right-hand side, note)], number)."""
         left_width = max(width(left) for left, _, _ in equations)
         note_width = max((width(note) for _, terms, _ in equations for _, note in terms), default=0.0)
@@ -96,7 +102,50 @@ class Pen:
         self.printed += [row.left + row.right for row in rows]
         return Display(tuple(rows))
 
-    def gradient_equation(self, gradient: Gradient, printer: Printer | None = None):
+    def gathered(self, equations: list[tuple[str, str]]) -> Gathered:
+        """Small equations, (left-hand side, marked right-hand side), as many in a line as it holds."""
+        lines: list[tuple[str, ...]] = []
+        room = 0.0
+        for left, right in equations:
+            head = left + "="
+            first, *others = broken(right, TEXT_WIDTH - width(head) - 4.0, TEXT_WIDTH - CONTINUED - 4.0)
+            needed = width(head + first) + BETWEEN
+            if lines and needed <= room and not others:
+                lines[-1] += (head + first,)
+                room -= needed
+            else:
+                lines += [(head + first,), *((rf"\goeson {line}",) for line in others)]
+                room = 0.0 if others else TEXT_WIDTH + BETWEEN - needed
+        self.printed += [equation for line in lines for equation in line]
+        return Gathered(tuple(lines))
+
+    def immediate(self, fork: Contribution) -> tuple[str, str] | None:
+        """The immediate derivative that a branch goes through, seen from the value; None of an operation."""
+        if fork.kind != TRANSPOSED and fork.local is None:
+            return None
+        below = self.plain.differential(r"\partial", fork.target, 0)
+        colour = self.colour(fork.target)
+        below = rf"\fork{{{colour}}}{{{below}}}" if colour else below
+        left = rf"\frac{{{self.plain.differential(PARTIAL, fork.reader, fork.lag)}}}{{{below}}}"
+        if fork.kind == TRANSPOSED:
+            return left, self.plain.marked(later(_matrix(fork), fork.lag, self.graph.static))
+        local = later(fork.local, fork.lag, self.graph.static)
+        return left, self.factor(local, self.graph.shapes[fork.reader], self.graph.shapes[fork.target])
+
+    def factor(self, local: Expression, reader: Shape, target: Shape, printer: Printer | None = None) -> str:
+        """An entry-by-entry derivative as the matrix that it is, with marks where a line may end."""
+        text = (printer or self.plain).marked(local)
+        if reader == SCALAR:
+            return text
+        is_number = self.notation.shape(local) == SCALAR
+        unit = r"\bm 1" if target == SCALAR else r"\bm I"
+        if is_number:
+            if local in (ONE, negative(ONE)):
+                return text.replace("1", unit)
+            return rf"({text})\,{unit}" if isinstance(local, Sum) else rf"{text}\,{unit}"
+        return text if target == SCALAR else rf"\operatorname{{diag}}({text})"
+
+    def gradient_equation(self, gradient: Gradient, printer: Printer | None = None) -> Equation:
         """A gradient as the sum over its fork: a line for each reader, the reader named beside it."""
         printer = printer or self.backward
         left = printer(Adjoint(gradient.value)) + "={}"
@@ -154,3 +203,11 @@ class Pen:
 
     def readers(self, forks: Iterable[Contribution]) -> str:
         return listed([math_text(self.plain(Value(fork.reader, fork.lag))) for fork in forks])
+
+
+def _matrix(fork: Contribution) -> Expression:
+    """The matrix that a value is multiplied by, with its sign."""
+    term = fork.at_reader
+    bare = term.operand if isinstance(term, Negative) else term
+    (matrix,) = bare.matrix.arguments
+    return negative(matrix) if bare is not term else matrix

@@ -6,7 +6,7 @@
     make_plan     Derivation  -> Plan         plan.py
     module_source Plan        -> NAME.py      numpy_module.py, spell_numpy.py, templates/numpy
     verify        all of it   -> Verdict      proofs.py, interpret.py
-    render_document Plan      -> NAME.tex     document.py, spell_latex.py, templates/latex
+    render_document Plan      -> NAME.tex     document.py, pages_*.py, spell_latex.py, templates/latex
     compile_pdf   NAME.tex    -> NAME.pdf     tex.py
 
 Each stage takes the record of the one before and knows nothing of the others. What is written is
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from errno import ENOENT
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -29,8 +30,13 @@ from .resources import find_spec
 
 if TYPE_CHECKING:
     from .chain import Derivation
+    from .document import Extras
+    from .fading import Fading
     from .plan import Plan
     from .proofs import Verdict
+
+
+MOST_UNROLLED = 6  # steps that a document writes out
 
 
 class VerificationFailed(Exception):
@@ -85,11 +91,13 @@ def build(
     pdf: bool = False,
     verify: bool = True,
     force: bool = False,
+    unroll: int | None = None,
     checkpoint: int | None = None,
 ) -> Built:
     """Write NAME.py and NAME.tex into `out`, and NAME.pdf with `pdf`, once the proofs hold.
 
     `notation` overrides the spec's own; `force` overwrites files that were edited since they were made.
+    `unroll` has the document write the gradients out over so many steps, from 2 to 6.
     With `checkpoint`, the module keeps the state at every so many steps and computes the others anew.
     Raises `SpecError`, `VerificationFailed`, or `OutputError` where a file cannot or should not be written.
     """
@@ -98,6 +106,8 @@ def build(
     from .notation import make_notation
     from .numpy_module import module_source
 
+    if unroll is not None and not 2 <= unroll <= MOST_UNROLLED:
+        raise ValueError(f"gradients are unrolled over 2 to {MOST_UNROLLED} steps, and not over {unroll}")
     plan = _plan(path_or_text)
     name = plan.graph.spec.name
     symbols = make_notation(plan.graph, notation)
@@ -108,7 +118,8 @@ def build(
             raise VerificationFailed(name, verdict)
     else:
         module_text = module_source(plan, verified=False, checkpoint=checkpoint)
-    document = render_document(plan, symbols, verdict, name)
+    extras = _extras(plan, execute(module_text, name), unroll)
+    document = render_document(plan, symbols, verdict, name, extras)
     texts = {f"{name}.py": stamp(module_text, "#"), f"{name}.tex": stamp(document, "%")}
     outputs = {file: text.encode("utf-8") for file, text in texts.items()}
     failure = ""
@@ -117,6 +128,25 @@ def build(
     folder = Path(out)
     write_outputs(folder, outputs, force)
     return Built(name, tuple(folder / file for file in outputs), verdict, failure)
+
+
+def _extras(plan: Plan, module: ModuleType, unroll: int | None) -> Extras:
+    """What the document shows in numbers."""
+    from .document import Extras
+    from .fading import fade
+    from .worked import work_out
+
+    return Extras(unroll, fade(plan.derivation, module), _simple_network(), work_out(plan.derivation))
+
+
+@lru_cache(maxsize=1)
+def _simple_network() -> Fading:
+    """How the gradient of the simplest recurrent cell fades: what others are compared with."""
+    from .fading import fade
+    from .numpy_module import module_source
+
+    plan = _plan("rnn")
+    return fade(plan.derivation, execute(module_source(plan, verified=False), "rnn"))
 
 
 def _plan(source: str | Path | CellSpec) -> Plan:

@@ -82,6 +82,10 @@ class Printer:
     def adjoint(self, name: str, lag: int = 0) -> str:
         return self._gradient(r"\delta", name, lag)
 
+    def differential(self, sign: str, name: str, lag: int = 0) -> str:
+        """A value behind a sign of differentiation; one that is written out stands in brackets."""
+        return self._gradient(sign, name, lag)
+
     # ------------------------------------------------------------------ nodes
 
     def _spell(self, expression: Expression, depth: int) -> tuple[str, int]:
@@ -170,7 +174,7 @@ class Printer:
             head = _beside(head, spelled, space=not near) if head else spelled
         body = ""
         for array in arrays:
-            spelled = self._inside(array, BARE, depth)
+            spelled = self._inside(array, BARE, depth + 1)  # lines end between factors rather than in one
             body = rf"{body}{BREAK}{min(depth + 1, 9)}{_applied(ODOT, spelled)}" if body else spelled
         text = _beside(head, body, space=True) if head and body else head or body
         if minus:

@@ -17,7 +17,8 @@ ORDER = """
     language spec expand schema shapes graph catalogue calculus chain explanation plan interpret
     points unrolled paths fading worked charts
     notation spell_latex simplex drawing layout spell_tikz notebook spell_numpy render numpy_module
-    blocks wording pen pages_forward pages_rules pages_backward pages_time pages_end document
+    blocks wording pen pages_forward pages_rules pages_backward pages_time pages_end
+    pages_figures pages_unrolled pages_fading pages_worked document
     figures prove_derivation prove_module proofs
     claims scene terms spelling slips audit audit_code report
     starter terminal comparison pipeline flow cli __init__ __main__

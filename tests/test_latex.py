@@ -10,6 +10,7 @@ import re
 import shutil
 import textwrap
 from dataclasses import dataclass, field
+from itertools import pairwise
 from unittest import mock
 
 import numpy as np
@@ -19,17 +20,23 @@ from hypothesis import strategies as st
 
 import lstmgen.spell_latex as spell_latex
 from lstmgen import spec as specs
-from lstmgen.chain import START, Contribution, Gradient, derive
-from lstmgen.document import render_document
+from lstmgen.chain import ELEMENTWISE, START, TRANSPOSED, Contribution, Gradient, derive, later
+from lstmgen.document import Extras, render_document
 from lstmgen.errors import SpecError
 from lstmgen.expressions import Adjoint, MatVec, Outside, Product, Value
+from lstmgen.fading import one_step
 from lstmgen.graph import build_graph
 from lstmgen.interpret import Floats, evaluate
 from lstmgen.notation import BadSymbol, Notation, make_notation, read_name, read_symbol
+from lstmgen.numpy_module import module_source
+from lstmgen.paths import Network, random_run
+from lstmgen.pipeline import _extras, execute
 from lstmgen.plan import LAST, Plan, make_plan
-from lstmgen.resources import packaged_specs
+from lstmgen.resources import find_spec, packaged_specs
 from lstmgen.spell_latex import Printer, escape, latex_of
 from lstmgen.tex import TexFailed, compile_pdf, overfull_boxes
+from lstmgen.unrolled import Adjoints
+from lstmgen.worked import work_out
 
 with_tex = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex: `make tex` installs it")
 
@@ -168,8 +175,15 @@ def plan_of(text: str) -> Plan:
     return make_plan(derive(build_graph(specs.load(text))))
 
 
-def document(plan: Plan, notation: Notation) -> str:
-    return render_document(plan, notation, None, plan.graph.spec.name)
+def document(plan: Plan, notation: Notation, unroll: int | None = None) -> str:
+    return render_document(plan, notation, None, plan.graph.spec.name, Extras(unroll))
+
+
+def whole_document(plan: Plan, notation: Notation, unroll: int | None = None) -> str:
+    """With what is measured and worked out in numbers."""
+    name = plan.graph.spec.name
+    module = execute(module_source(plan, verified=False), name)
+    return render_document(plan, notation, None, name, _extras(plan, module, unroll))
 
 
 # ---------------------------------------------------------------- the document, taken apart
@@ -213,6 +227,24 @@ def equations(tex: str) -> list[Equation]:
     return found
 
 
+def section(tex: str, label: str) -> str:
+    """The text of one section."""
+    _, found = tex.split(rf"\label{{sec:{label}}}")
+    return found.split("\n\\section{")[0]
+
+
+def gathered(tex: str) -> list[str]:
+    """The small equations that stand side by side."""
+    found: list[str] = []
+    for display in re.findall(r"\\begin\{gather\*\}\n(.*?)\\end\{gather\*\}", tex, re.DOTALL):
+        for line in filter(None, map(str.strip, display.splitlines())):
+            equations_ = line.removesuffix("\\\\").split(r",\qquad ")
+            if equations_[0].startswith(r"\goeson "):
+                found[-1] += equations_.pop(0).removeprefix(r"\goeson ")
+            found += equations_
+    return found
+
+
 # ---------------------------------------------------------------- numbers for every name
 
 
@@ -241,11 +273,11 @@ def random_point(plan: Plan, notation: Notation, seed: int = 0) -> Point:
         still = name in graph.static
         for leaf in (Value, Adjoint, Outside):
             once = draw(name)
-            for lag in (-2, -1, 0, 1):
+            for lag in (-3, -2, -1, 0, 1):
                 point.values[leaf(name, lag)] = once if still else draw(name)
     for stage in graph.stages:  # what is written out is read as what it is made of
         if stage.name in notation.definitions:
-            for lag in (-1, 0, 1):
+            for lag in (-2, -1, 0, 1):
                 point.values[Value(stage.name, lag)] = point.of(_shifted(stage.expression, lag, graph.static))
     return point
 
@@ -264,7 +296,7 @@ def _shifted(expression, lag, static):
 def symbols(plan: Plan, notation: Notation, point: Point, now: str = "t") -> dict[str, np.ndarray]:
     """What each symbol of the document stands for."""
     printer, table = Printer(notation, now), {}
-    lags = (0, 1) if now == "0" else (-1, 0, 1)
+    lags = (0, 1) if now == "0" else (-2, -1, 0, 1)
     for leaf, value in point.values.items():
         if leaf.lag not in lags or (leaf.lag and leaf.name in plan.graph.static):
             continue
@@ -463,6 +495,8 @@ class Reader:
             if value is None:
                 value = factor
             elif np.ndim(value) == 0 and not isinstance(value, Row) and isinstance(factor, Row):
+                if factor.value is not ONES and position + 1 == len(factors):
+                    return value * factor.value[None, :]  # the same in every entry, times a row
                 rest = [Row(ONES)] if factor.value is ONES else [factor]
                 return value * self.combined([*rest, *factors[position + 1 :]])
             elif isinstance(factor, Row):
@@ -476,7 +510,9 @@ class Reader:
                 assert np.ndim(value) == 2 and np.ndim(factor) == 1, (
                     f"{np.shape(value)} beside {np.shape(factor)}"
                 )
-                value = value @ factor
+                if value.shape[1] == 1 != len(factor):
+                    value, factor = value[:, 0], factor.sum()  # a column times a row of ones, times a vector
+                value = value @ factor if np.ndim(factor) else value * factor
         return np.ones(()) if value is ONES else value
 
     def factor(self):
@@ -625,7 +661,70 @@ def disagreements(tex: str, plan: Plan, notation: Notation, point: Point, table:
                 wrong += _gradient_disagreements(equation, gradient, plan, notation, point, table)
         except (AssertionError, ValueError) as error:
             wrong.append(f"({equation.number}) cannot be read: {error}")
+    return wrong + _immediate_disagreements(tex, plan, notation, point, table)
+
+
+def _immediate_disagreements(tex: str, plan: Plan, notation: Notation, point: Point, table) -> list[str]:
+    """The immediate derivatives of the backward pass, each of them once."""
+    expected, printer = {}, Printer(notation)
+    for gradient in plan.derivation.stages:
+        for fork in gradient.forks:
+            if fork.kind in (ELEMENTWISE, TRANSPOSED) and fork.target not in plan.graph.static:
+                reader = printer.differential(r"\partial^{+}", fork.reader, fork.lag)
+                target = printer.differential(r"\partial", fork.target)
+                expected.setdefault((reader, target), []).append(fork)
+    wrong = []
+    for text in gathered(section(tex, "backward")):
+        reader, target, derivative = _split_derivative(text)
+        if (reader, target) not in expected:
+            wrong.append(f"no immediate derivative: {text}")
+            continue
+        forks = expected[reader, target]
+        matching = [fork for fork in forks if _derivative_is(derivative, fork, point, table, plan)]
+        if matching:
+            forks.remove(matching[0])
+        else:
+            wrong.append(f"the derivative of {reader} by {target}: {text}")
+    wrong += [f"no derivative of {pair[0]} by {pair[1]}" for pair, forks in expected.items() if forks]
     return wrong
+
+
+def _split_derivative(text: str) -> tuple[str, str, str]:
+    """The three parts of a fraction of derivatives and what it is equal to, colours taken out."""
+    text = re.sub(r"\\fork\{\d+\}\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}", r"\1", text)
+    parts, at = [], len(r"\frac")
+    for _ in range(2):
+        depth, start = 0, at
+        while True:
+            depth += {"{": 1, "}": -1}.get(text[at], 0)
+            at += 1
+            if not depth:
+                break
+        parts.append(text[start + 1 : at - 1])
+    return parts[0], parts[1], text[at:].removeprefix("=")
+
+
+def _derivative_is(text: str, fork: Contribution, point: Point, table: dict, plan: Plan) -> bool:
+    """Whether a matrix is that of a branch: as it is, the diagonal of a vector, or a multiple of one."""
+    static = plan.graph.static
+    if fork.kind == TRANSPOSED:
+        matrix = fork.at_reader
+        sign, matrix = (-1, matrix.operand) if hasattr(matrix, "operand") else (1, matrix)
+        expected = sign * point.of(later(matrix.matrix.arguments[0], fork.lag, static))
+    else:
+        expected = point.of(later(fork.local, fork.lag, static))
+        is_array = bool(plan.graph.shapes[fork.reader]) and bool(plan.graph.shapes[fork.target])
+        if is_array != (text.startswith(r"\operatorname{diag}(") or text.endswith(r"\bm I")):
+            return False
+    inner = re.sub(r"^\\operatorname\{diag\}\((.*)\)$", r"\1", text)
+    for unit in (r"\bm I", r"\bm 1"):
+        if inner.endswith(unit) and np.ndim(expected) == 0:
+            inner = inner.removesuffix(unit).removesuffix(r"\,")
+            inner = {"": "1", "-": "-1"}.get(inner, inner)
+    try:
+        return same(Reader(inner, table).read(), expected)
+    except (AssertionError, ValueError):
+        return False
 
 
 def _stage_disagreements(equation, stage, notation, point, table) -> list[str]:
@@ -710,7 +809,7 @@ def test_initial_states_get_the_branches_through_time(name):
     notation = make_notation(plan.graph)
     point = random_point(plan, notation)
     table = symbols(plan, notation, point, "0")
-    found = [equation for equation in equations(document(plan, notation)) if equation.number is None]
+    found = equations(section(document(plan, notation), "boundary"))
     assert len(found) == len(plan.graph.states)
     for state, equation in zip(plan.graph.states, found):
         gradient = plan.derivation.adjoints[state]
@@ -735,6 +834,229 @@ def test_the_reader_named_beside_a_term_is_its_reader(name):
             symbol = Printer(notation)(Value(fork.reader, fork.lag))
             assert f"${symbol}$" in term.note and f"eq:{plan.numbers[fork.reader]}}}" in term.note
             assert ("step $t+1$" in term.note) == (fork.lag == 1)
+
+
+# ---------------------------------------------------------------- unrolled over time
+
+
+def unrolled_symbols(plan: Plan, notation: Notation, run, adjoints, outside) -> dict[str, np.ndarray]:
+    """What each symbol with the number of a step stands for, in one run of the cell."""
+    table = {notation.size(symbol): np.array(float(run.sizes[symbol])) for symbol, _ in plan.graph.dims}
+    plain = Printer(notation)
+    for name, array in run.fixed.items():
+        table[plain(Value(name))] = array[0]
+    for name, array in adjoints.totals.items():
+        table[plain(Adjoint(name))] = array[0]
+    for step in range(run.steps + 1):
+        printer = Printer(notation, str(step))
+        for name, array in run.values[step].items():
+            if name not in notation.definitions:
+                table[printer(Value(name))] = array[0]
+        for name, array in adjoints.by_step[step].items():
+            table[printer(Adjoint(name))] = array[0]
+        for name, arrays in outside.items() if step else ():
+            table[printer(Outside(name))] = arrays[step - 1][0]
+    return table
+
+
+def unrolled_disagreements(tex: str, plan: Plan, notation: Notation, steps: int) -> list[str]:
+    """Lines and paths of the unrolled gradients that are not what backpropagation adds up."""
+    run, outside = random_run(plan.derivation, steps, 1)
+    adjoints, network = Adjoints(run, outside), Network(plan.derivation, steps)
+    table = unrolled_symbols(plan, notation, run, adjoints, outside)
+    names = {Printer(notation).adjoint(name): name for name in plan.graph.static}
+    wrong, seen = [], set()
+    for equation in equations(section(tex, "unrolled")):
+        left, _, step = equation.left.partition(r"\big|_")
+        name = names[left]
+        at_step = [adjoints.at_step(plan.derivation.adjoints[name], s)[0] for s in range(steps + 1)]
+        terms = [Reader(re.sub(r"^\{\}\+", "", term.text), table).read() for term in equation.terms]
+        if step:
+            number = int(step.strip("{}"))
+            fine = same(sum(terms), at_step[number]) and len(terms) == network.count(name, number)
+            wrong += [] if fine else [f"the paths to {name} at step {number}"]
+            continue
+        seen.add(name)
+        for term, value in zip(equation.terms, terms):
+            when, paths = re.fullmatch(r"\\by\{(.*), (\w+) paths?\}", term.note).groups()
+            number = int(when.removeprefix("step ")) if when.startswith("step") else 0
+            if paths.isdigit() and int(paths) != network.count(name, number):
+                wrong.append(f"{paths} paths to {name} at step {number}")
+            if not same(value, at_step[number]):
+                wrong.append(f"{name} at step {number}: {term.text}")
+        if not same(sum(terms), adjoints.totals[name][0]):
+            wrong.append(f"{name}: the lines do not add up")
+    once = {
+        gradient.value
+        for gradient in (*plan.derivation.stages, *plan.derivation.parameters)
+        if any(fork.reader in plan.graph.static for fork in gradient.forks)
+    }
+    missing = [name for name in adjoints.totals if name not in seen | once and np.any(adjoints.totals[name])]
+    return wrong + [f"{name} is missing" for name in missing]
+
+
+@pytest.mark.parametrize("choice", NOTATIONS)
+@pytest.mark.parametrize("name", CELLS)
+def test_the_unrolled_gradient_is_what_backpropagation_adds_up(name, choice):
+    plan, steps = plan_of(CELLS[name]), 2 + (len(name) + len(choice)) % 2
+    notation = make_notation(plan.graph, choice)
+    assert unrolled_disagreements(document(plan, notation, steps), plan, notation, steps) == []
+
+
+def test_specs_unroll_to_what_backpropagation_adds_up(spec_path):
+    plan = plan_of(spec_path.read_text(encoding="utf-8"))
+    notation = make_notation(plan.graph)
+    assert unrolled_disagreements(document(plan, notation, 3), plan, notation, 3) == []
+
+
+def test_a_peephole_lstm_has_240_paths_to_its_forget_gate_over_three_steps():
+    plan = plan_of(PEEPHOLE)
+    found = section(document(plan, make_notation(plan.graph), 3), "unrolled")
+    lines = next(equation for equation in equations(found) if equation.left == r"\delta\bm W_f")
+    assert [term.note for term in lines.terms] == [
+        r"\by{step 1, 216 paths}", r"\by{step 2, 22 paths}", r"\by{step 3, two paths}"]
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        (r"\delta\bar{\bm o}_2\,\bm y_1^{\mathsf T}", r"\delta\bar{\bm o}_2\,\bm y_2^{\mathsf T}"),
+        (r"step 1, 216 paths", r"step 1, 215 paths"),
+        (r"\odot\bm o_3\odot(\bm 1-\bm o_3)", r"\odot\bm o_3\odot(\bm 1+\bm o_3)"),
+        (r"\Delta\bm y_3", r"\Delta\bm y_2"),
+    ],
+)
+def test_a_wrong_line_of_the_unrolled_gradient_is_noticed(old, new):
+    plan = plan_of(PEEPHOLE)
+    notation = make_notation(plan.graph)
+    tex = document(plan, notation, 3)
+    assert old in section(tex, "unrolled")
+    assert unrolled_disagreements(tex.replace(old, new), plan, notation, 3)
+
+
+# ---------------------------------------------------------------- how the gradient fades
+
+
+def fading_disagreements(tex: str, plan: Plan, notation: Notation) -> list[str]:
+    """Paths of one step that are not the products that they should be, factor by factor."""
+    point, printer, wrong = random_point(plan, notation), Printer(notation), []
+    table = symbols(plan, notation, point)
+    shown = iter(equations(section(tex, "fading")) if r"\label{sec:fading}" in tex else [])
+    for state in plan.graph.states:
+        step = one_step(plan.derivation, state)
+        if not step.paths:
+            continue
+        equation = next(shown)
+        ends = (printer(Value(state)), printer(Value(state, -1)))
+        if _split_derivative(equation.left + "=")[:2] != tuple(
+            rf"\mathrm d{end if end[0] == chr(92) else ' ' + end}" for end in ends
+        ):
+            wrong.append(f"not the derivative of {state}: {equation.left}")
+        terms = equation.terms if step.listed else equation.terms[:-1]
+        if len(terms) != len(step.paths):
+            wrong.append(f"{len(terms)} paths from {state} to itself, of {len(step.paths)}")
+        for term, path in zip(terms, step.paths):
+            texts = [text.removesuffix("{}") for text in re.sub(r"^\{\}\+", "", term.text).split(r"\;")]
+            factors = path.factors(2)
+            fine = len(texts) == max(len(factors), 1) and all(
+                _factor_is(text, factor, point, table, plan, printer) for text, factor in zip(texts, factors))
+            wrong += [] if fine else [f"a path of {state}: {term.text}"]
+    return wrong + ["too many derivatives" for _ in shown]
+
+
+def _factor_is(text: str, factor, point: Point, table: dict, plan: Plan, printer: Printer) -> bool:
+    text = text.removeprefix("{}")
+    if factor.expression is None:
+        ends = (printer.differential(r"\partial^{+}", factor.reader.name, factor.reader.lag),
+                printer.differential(r"\partial", factor.value.name, factor.value.lag))
+        return _split_derivative(text + "=")[:2] == ends
+    text = re.sub(r"^\((-.*)\)$", r"\1", text)
+    expected = point.of(factor.expression)
+    is_array = bool(plan.graph.shapes[factor.reader.name]) and bool(plan.graph.shapes[factor.value.name])
+    diagonal = re.fullmatch(r"\\operatorname\{diag\}\((.*)\)", text)
+    unit = re.fullmatch(r"(.*?)(?:\\,)?\\bm [I1]", text)
+    if factor.kind == "diagonal" and is_array and not (diagonal or unit):
+        return False
+    inner = diagonal[1] if diagonal else unit[1] if unit and expected.ndim == 0 else text
+    return same(Reader({"": "1", "-": "-1"}.get(inner, inner), table).read(), expected)
+
+
+@pytest.mark.parametrize("choice", NOTATIONS)
+@pytest.mark.parametrize("name", CELLS)
+def test_paths_of_one_step_are_displayed_as_they_are(name, choice):
+    plan = plan_of(CELLS[name])
+    notation = make_notation(plan.graph, choice)
+    assert fading_disagreements(document(plan, notation), plan, notation) == []
+
+
+def test_specs_fade_as_displayed(spec_path):
+    plan = plan_of(spec_path.read_text(encoding="utf-8"))
+    notation = make_notation(plan.graph)
+    assert fading_disagreements(document(plan, notation), plan, notation) == []
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        (r"&\operatorname{diag}(\bm f_t)&&\by{the", r"&\operatorname{diag}(\bm i_t)&&\by{the"),
+        (r"&\operatorname{diag}(\bm f_t)&&\by{the", r"&\bm f_t&&\by{the"),
+        (r"\;\bm R_z", r"\;\bm R_i"),
+    ],
+)
+def test_a_wrong_path_of_one_step_is_noticed(old, new):
+    plan = plan_of(PEEPHOLE)
+    notation = make_notation(plan.graph)
+    tex = document(plan, notation)
+    assert old in section(tex, "fading")
+    assert fading_disagreements(tex.replace(old, new), plan, notation)
+
+
+def test_a_cell_without_a_carousel_says_so():
+    plan = plan_of("name: r\ncell: rnn\n")
+    assert r"This cell has no \emph{carousel}" in document(plan, make_notation(plan.graph))
+    plan = plan_of(PEEPHOLE)
+    found = section(document(plan, make_notation(plan.graph)), "fading")
+    assert r"\prod_{j=0}^{k-1}\operatorname{diag}(\bm f_{t-j})" in found
+
+
+# ---------------------------------------------------------------- the worked example
+
+
+@pytest.mark.parametrize("name", ["peephole", "loss_at_last", "scalars", "matrix_state"])
+def test_printed_numbers_follow_from_printed_numbers(name):
+    """Each forward value, by its displayed equation, from the numbers printed for what it reads."""
+    plan = plan_of(CELLS[name])
+    notation, example = make_notation(plan.graph), work_out(plan.derivation)
+    tex = whole_document(plan, notation)
+    table, printed = {notation.size(s): np.array(float(n)) for s, n in example.sizes}, section(tex, "worked")
+    for number in (*example.parameters, *example.state, *example.inputs):
+        symbol = Printer(notation, str(number.step))(Value(number.name))
+        table[symbol] = np.array(number.entries)
+        assert f"${symbol}$ & " in printed
+    rows = dict(re.findall(r"^\((\d+)\) & [^&]*? & (.*)\\\\$", printed, re.MULTILINE))
+    for step in range(1, example.steps + 1):
+        for stage in plan.graph.stages:
+            cells = rows[str(plan.numbers[stage.name])].split(" & ")
+            if not cells[step - 1]:
+                continue  # of the last step alone
+            value = _printed(cells[step - 1])
+            text = Printer(notation, str(step))(stage.expression)
+            found = Reader(text, table).read()
+            assert np.allclose(found, value, rtol=3e-2, atol=3e-2), (stage.name, step)
+            if stage.name not in notation.definitions:
+                table[Printer(notation, str(step))(Value(stage.name))] = value
+
+
+def _printed(cell: str) -> np.ndarray:
+    rows = [[_decimal(text) for text in re.findall(r"\$(.*?)\$", row)] for row in cell.split(";")]
+    if len(rows) > 1:
+        return np.array(rows)
+    return np.array(rows[0] if len(rows[0]) > 1 else rows[0][0])
+
+
+def _decimal(text: str) -> float:
+    digits, _, power = text.partition(r"\cdot 10^")
+    return float(digits) * 10.0 ** int(power.strip("{}") or 0)
 
 
 # ---------------------------------------------------------------- a fault in the printer is noticed
@@ -826,6 +1148,9 @@ def test_a_fault_in_the_printer_is_noticed(monkeypatch, fault):
         (r"{}+\delta\bar{\bm f}_{t+1}\odot\bm p_f", r"{}+\delta\bar{\bm f}_{t+1}\odot\bm p_i"),
         (r"\odot(\bm 1-\tanh^{2}\bm c_t)", r"\odot(\bm 1-\tanh\bm c_t)"),
         (r"\textstyle\sum_{t=1}^{T}\displaystyle \delta\bar{\bm o}_t&", r"\delta\bar{\bm o}_t&"),
+        (r"=\operatorname{diag}(\bm p_i)", r"=\operatorname{diag}(\bm p_f)"),
+        (r"\bm c_t}}=\operatorname{diag}(\bm f_{t+1})", r"\bm c_t}}=\bm f_{t+1}"),
+        (r"}=\bm R_i", r"}=\bm R_o"),
     ],
 )
 def test_a_wrong_line_in_the_tex_is_noticed(old, new):
@@ -1123,32 +1448,47 @@ def stays_within_its_margins(log: str) -> None:
     assert warnings(log) == []
 
 
+# Setting all of them takes two minutes of a core: `make documents` does it, in every notation.
+SAMPLE = [*packaged_specs()[::8], *(find_spec(name) for name in ("on_lstm", "nas_lstm", "slstm", "mlstm"))]
+
+
 @pytest.fixture(scope="module")
-def logs_of_specs() -> dict[str, str]:
-    """What TeX says of each spec's document. All of them are set in one run: TeX takes longest to begin."""
+def logs_of_specs() -> dict[str, tuple[int, str]]:
+    """Pages of each document and what TeX says of it. All are set in one run: TeX takes longest to begin."""
     parts = []
-    for path in packaged_specs():
+    for path in SAMPLE:
         plan = plan_of(path.read_text(encoding="utf-8"))
-        before, body = document(plan, make_notation(plan.graph)).split("\\begin{document}")
+        before, body = whole_document(plan, make_notation(plan.graph)).split("\\begin{document}")
         colours = re.findall(r"^\\definecolor\{fork.*$", before, re.MULTILINE)
         preamble = before
-        parts += [rf"\typeout{{=== {path.stem}}}", *colours, body.replace("\\end{document}", r"\clearpage")]
-    quiet = r"\renewcommand{\label}[1]{}\renewcommand{\eqref}[1]{(10)}"  # labels repeat; test below
-    tex = "\n".join([preamble, r"\begin{document}", quiet, *parts, r"\typeout{=== end}\end{document}"])
+        body = body.replace("\\end{document}", r"\clearpage")
+        parts += [rf"\typeout{{=== {path.stem} \arabic{{page}}}}", *colours, body]
+    labels = r"\renewcommand{\label}[1]{}\renewcommand{\eqref}[1]{(10)}\renewcommand{\ref}[1]{1}"  # they repeat
+    tex = "\n".join([preamble, r"\begin{document}", labels, *parts, r"\typeout{=== end \arabic{page}}\end{document}"])
     try:
         with mock.patch("lstmgen.tex._MOST_PASSES", 1):
             log = compile_pdf(tex, {}, seconds=600).log
     except TexFailed as failure:
         log = failure.log
-    return dict(re.findall(r"^=== (\w+)\n(.*?)(?=^===|\Z)", log, re.MULTILINE | re.DOTALL))
+    found = re.findall(r"^=== (\w+) (\d+)\n(.*?)(?=^===|\Z)", log, re.MULTILINE | re.DOTALL)
+    return {name: (int(end) - int(start), said) for (name, start, said), (_, end, _) in pairwise(found)}
 
 
 @with_tex
-def test_specs_compile_within_their_margins(spec_path, logs_of_specs):
-    assert spec_path.stem in logs_of_specs, "TeX did not come so far"
-    log = logs_of_specs[spec_path.stem]
+@pytest.mark.parametrize("path", SAMPLE, ids=lambda path: path.stem)
+def test_specs_compile_within_their_margins(path, logs_of_specs):
+    assert path.stem in logs_of_specs, "TeX did not come so far"
+    _, log = logs_of_specs[path.stem]
     assert not re.search(r"^!.*", log, re.MULTILINE), log
     assert [box for box in overfull_boxes(log) if box.points > 1] == []
+
+
+@with_tex
+@pytest.mark.parametrize("path", SAMPLE, ids=lambda path: path.stem)
+def test_a_document_is_as_long_as_its_cell_has_stages(path, logs_of_specs):
+    """Eight pages and three quarters of one for each stage, at most, without the module's listing."""
+    pages, _ = logs_of_specs[path.stem]
+    assert pages <= 8 + 0.75 * len(build_graph(specs.load(path)).stages)
 
 
 def test_every_reference_of_a_spec_has_its_label(spec_path):
