@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from . import functions
@@ -54,6 +54,7 @@ class Printer:
     notation: Notation
     now: str = "t"  # what the current step is called: t, or the number of a step
     colour: Colour = lambda leaf: None
+    _spelled: dict = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __call__(self, expression: Expression) -> str:
         """The LaTeX, in one line."""
@@ -89,6 +90,13 @@ class Printer:
     # ------------------------------------------------------------------ nodes
 
     def _spell(self, expression: Expression, depth: int) -> tuple[str, int]:
+        """Text and tightness. Asked again and again for one operand, on each level of an expression: kept."""
+        key = id(expression), min(depth, 9)  # breaks are told apart up to that depth
+        if key not in self._spelled:
+            self._spelled[key] = expression, self._spell_anew(expression, key[1])
+        return self._spelled[key][1]
+
+    def _spell_anew(self, expression: Expression, depth: int) -> tuple[str, int]:
         match expression:
             case Number(value=value):
                 return _number(value)
