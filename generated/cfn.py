@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of cfn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:9cc5afb6d1eee643
+# lstmgen: sha256:0b171e36829cb9c8
 """Chaos-free network: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -97,18 +97,19 @@ def forward(params, x, state=None):
     b = params["b"]
     h_1 = _at_once(x, W_n.T)                                # (6)
     h_2 = np.tanh(h_1)                                      # (7)
-    W_x = _at_once(x, W.T)                                  # for all steps at once: k_pre, e_pre
-    W_x += b
+    pre = _at_once(x, W.T)                                  # for all steps at once: k_pre, e_pre
+    pre += b
     h_all = np.empty((T + 1, B, H), dtype)
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
     k, e, tanh_h_prev = np.empty((3, T, B, H), dtype)
+    R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
 
     for t in range(T):
-        pre = W_x[t] + h_prev[t] @ R.T                      # k_pre, e_pre, side by side
-        k_pre = pre[:, 0:H]                                 # (1)
+        pre[t] += h_prev[t] @ R_T                           # k_pre, e_pre, side by side
+        k_pre = pre[t, :, 0:H]                              # (1)
         k[t] = _sigmoid(k_pre)                              # (2)
-        e_pre = pre[:, H:2*H]                               # (3)
+        e_pre = pre[t, :, H:2*H]                            # (3)
         e[t] = _sigmoid(e_pre)                              # (4)
         tanh_h_prev[t] = np.tanh(h_prev[t])                 # (5)
         h[t] = k[t] * tanh_h_prev[t] + e[t] * h_2[t]        # (8)
@@ -221,11 +222,21 @@ def _glorot(rng, shape):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of cornn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:e22c301c48cb7ba8
+# lstmgen: sha256:0fa198bfc533325f
 """coRNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -95,9 +95,11 @@ def forward(params, x, state=None):
     z_all[0] = state.z
     z_prev, z = z_all[:-1], z_all[1:]                       # z_prev[t] is z one step earlier
     z_2 = np.empty((T, B, H), dtype)
+    R_y_T = _transposed(R_y) if B > 1 else R_y.T            # laid out as the loop reads it
+    R_z_T = _transposed(R_z) if B > 1 else R_z.T            # laid out as the loop reads it
 
     for t in range(T):
-        z_1 = W_x[t] + y_prev[t] @ R_y.T + z_prev[t] @ R_z.T  # (1)
+        z_1 = W_x[t] + y_prev[t] @ R_y_T + z_prev[t] @ R_z_T  # (1)
         z_2[t] = np.tanh(z_1)                               # (2)
         z[t] = z_prev[t] + 0.05 * (z_2[t] - 1 * y_prev[t] - 1 * z_prev[t])  # (3)
         y[t] = y_prev[t] + 0.05 * z[t]                      # (4)
@@ -207,6 +209,13 @@ def _glorot(rng, shape):
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

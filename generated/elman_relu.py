@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of elman_relu. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:ff8db356590b1144
+# lstmgen: sha256:4c6afefb6e65d3df
 """Elman network with relu: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -93,9 +93,10 @@ def forward(params, x, state=None):
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
     h_pre = np.empty((T, B, H), dtype)
+    R_h_T = _transposed(R_h) if B > 1 else R_h.T            # laid out as the loop reads it
 
     for t in range(T):
-        h_pre[t] = W_h_x[t] + h_prev[t] @ R_h.T             # (1)
+        h_pre[t] = W_h_x[t] + h_prev[t] @ R_h_T             # (1)
         h[t] = np.maximum(h_pre[t], 0)                      # (2)
     y = _at_once(h, V.T) + b_y                              # (3)
     end = State(h_all[-1].copy())
@@ -190,6 +191,13 @@ def _identity(shape):
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of forget_gate_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:0ed3b3d087a576cc
+# lstmgen: sha256:c08891f49eff256d
 """LSTM of 2000: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -116,10 +116,11 @@ def forward(params, x, state=None):
     c_all[0] = state.c
     c_prev, c = c_all[:-1], c_all[1:]                       # c_prev[t] is c one step earlier
     k, i, f, sigmoid_z_pre, z, o, sigmoid_c = np.empty((7, T, B, H), dtype)
+    R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
 
     for t in range(T):
         k[t] = _stop_gradient(h_prev[t])                    # (1)
-        R_k = k[t] @ R.T                                    # i_pre, f_pre, z_pre, o_pre, side by side
+        R_k = k[t] @ R_T                                    # i_pre, f_pre, z_pre, o_pre, side by side
         i_pre = W_x[t, :, 0:H] + R_k[:, 0:H] + b[0:H]       # (2)
         i[t] = _sigmoid(i_pre)                              # (3)
         f_pre = W_x[t, :, H:2*H] + R_k[:, H:2*H] + b[H:2*H]  # (4)
@@ -247,7 +248,10 @@ def _glorot(rng, shape):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _stop_gradient(a):
     """`a`, held still: in complex arithmetic without its imaginary part."""
@@ -256,6 +260,13 @@ def _stop_gradient(a):
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of gated_antisymmetric_rnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:678db1aa9e08f012
+# lstmgen: sha256:3c799dfc188671ff
 """Gated antisymmetric RNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -97,9 +97,10 @@ def forward(params, x, state=None):
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
     z, h_2 = np.empty((2, T, B, H), dtype)
+    a_1_T = _transposed(a_1) if B > 1 else a_1.T            # laid out as the loop reads it
 
     for t in range(T):
-        a = h_prev[t] @ a_1.T - 0.01 * h_prev[t]            # (3)
+        a = h_prev[t] @ a_1_T - 0.01 * h_prev[t]            # (3)
         z_pre = W_x[t, :, 0:H] + a                          # (4)
         z[t] = _sigmoid(z_pre)                              # (5)
         h_1 = W_x[t, :, H:2*H] + a                          # (6)
@@ -211,11 +212,21 @@ def _glorot(rng, shape):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of gru_reset_before. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:63d951043041aef3
+# lstmgen: sha256:e393d6226c4412a8
 """GRU, reset before: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -104,15 +104,17 @@ def forward(params, x, state=None):
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
     r, z, r_h_prev, n = np.empty((4, T, B, H), dtype)
+    R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
+    R_n_T = _transposed(R_n) if B > 1 else R_n.T            # laid out as the loop reads it
 
     for t in range(T):
-        pre = h_prev[t] @ R.T                               # r_pre, z_pre, side by side
+        pre = h_prev[t] @ R_T                               # r_pre, z_pre, side by side
         r_pre = W_x[t, :, 0:H] + pre[:, 0:H]                # (1)
         r[t] = _sigmoid(r_pre)                              # (2)
         z_pre = W_x[t, :, H:2*H] + pre[:, H:2*H]            # (3)
         z[t] = _sigmoid(z_pre)                              # (4)
         r_h_prev[t] = r[t] * h_prev[t]                      # (5)
-        n_pre = W_x[t, :, 2*H:3*H] + r_h_prev[t] @ R_n.T    # (6)
+        n_pre = W_x[t, :, 2*H:3*H] + r_h_prev[t] @ R_n_T    # (6)
         n[t] = np.tanh(n_pre)                               # (7)
         h[t] = z[t] * h_prev[t] + (1 - z[t]) * n[t]         # (8)
     end = State(h_all[-1].copy())
@@ -221,11 +223,21 @@ def _glorot(rng, shape):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of indrnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:5575946001011745
+# lstmgen: sha256:f8538f925570b3e2
 """Independently recurrent network: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -123,7 +123,7 @@ def backward(params, tape, dy=None, dstate=None):
     d_x = _at_once(d_h_pre, W_h)                            # (5) from h_pre
     grads = {
         "W_h": _sum_of_outer(d_h_pre, x),                   # (6) from h_pre
-        "r_h": (d_h_pre * h_prev).sum((0, 1)),              # (7) from h_pre
+        "r_h": np.einsum("tbk,tbk->k", d_h_pre, h_prev),    # (7) from h_pre
         "b_h": d_h_pre.sum((0, 1)),                         # (8) from h_pre
     }
     return Gradients(grads, d_x, State(d_h_next))

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of intersection_rnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:6041adf5b3dee4eb
+# lstmgen: sha256:f475d3c09ef31ef4
 """Intersection RNN (+RNN): forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -111,18 +111,19 @@ def forward(params, x, state=None):
     R_h = params["R_h"]
     b = params["b"]
     b_u_pre = params["b_u_pre"]
-    W_x_ = _at_once(x, W.T)                                 # for all steps at once: n_pre, g_pre
-    W_x_ += b
+    pre = _at_once(x, W.T)                                  # for all steps at once: n_pre, g_pre
+    pre += b
     h_all = np.empty((T + 1, B, H), dtype)
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
     n, g = np.empty((2, T, B, H), dtype)
+    R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
 
     for t in range(T):
-        pre = W_x_[t] + h_prev[t] @ R.T                     # n_pre, g_pre, side by side
-        n_pre = pre[:, 0:H]                                 # (1)
+        pre[t] += h_prev[t] @ R_T                           # n_pre, g_pre, side by side
+        n_pre = pre[t, :, 0:H]                              # (1)
         n[t] = np.tanh(n_pre)                               # (2)
-        g_pre = pre[:, H:2*H]                               # (5)
+        g_pre = pre[t, :, H:2*H]                            # (5)
         g[t] = _sigmoid(g_pre)                              # (6)
         h[t] = g[t] * h_prev[t] + (1 - g[t]) * n[t]         # (9)
     pre_ = _at_once(x, W_x.T) + _at_once(h_prev, R_h.T) + b_u_pre  # u_pre, k_pre, side by side
@@ -249,11 +250,21 @@ def _glorot(rng, shape):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of jordan. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:fd2fd81cdc0dac9f
+# lstmgen: sha256:49791c8187801494
 """Jordan network: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -94,11 +94,13 @@ def forward(params, x, state=None):
     y_all[0] = state.y
     y_prev, y = y_all[:-1], y_all[1:]                       # y_prev[t] is y one step earlier
     h = np.empty((T, B, H), dtype)
+    R_h_T = _transposed(R_h) if B > 1 else R_h.T            # laid out as the loop reads it
+    V_T = _transposed(V) if B > 1 else V.T                  # laid out as the loop reads it
 
     for t in range(T):
-        h_pre = W_h_x[t] + y_prev[t] @ R_h.T                # (1)
+        h_pre = W_h_x[t] + y_prev[t] @ R_h_T                # (1)
         h[t] = np.tanh(h_pre)                               # (2)
-        y_pre = h[t] @ V.T + b_y                            # (3)
+        y_pre = h[t] @ V_T + b_y                            # (3)
         y[t] = _sigmoid(y_pre)                              # (4)
     end = State(y_all[-1].copy())
     kept = (x, h, y_prev, y)
@@ -189,11 +191,21 @@ def _glorot(rng, shape):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of layer_norm_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:2d5da8549c4c72fe
+# lstmgen: sha256:a924acbc7524f0e3
 """Layer norm LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -121,9 +121,10 @@ def forward(params, x, state=None):
     c_prev, c = c_all[:-1], c_all[1:]                       # c_prev[t] is c one step earlier
     a_3, a_4 = np.empty((2, T, B, 4 * H), dtype)
     i, f, o, z, layer_norm_c, h_2 = np.empty((6, T, B, H), dtype)
+    R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
 
     for t in range(T):
-        a_3[t] = h_prev[t] @ R.T                            # (3)
+        a_3[t] = h_prev[t] @ R_T                            # (3)
         a_4[t] = _layer_norm(a_3[t], 1e-5)                  # (4)
         a = g_x * a_2[t] + g_h * a_4[t] + b                 # (5)
         i_pre = _part(a, 0, 4)                              # (6)
@@ -213,10 +214,10 @@ def backward(params, tape, dy=None, dstate=None):
     grads = {
         "W": _sum_of_outer(d_a_1, x),                       # (38) from a_1
         "R": _sum_of_outer(d_a_3, h_prev),                  # (39) from a_3
-        "g_x": (d_a * a_2).sum((0, 1)),                     # (40) from a
-        "g_h": (d_a * a_4).sum((0, 1)),                     # (41) from a
+        "g_x": np.einsum("tbk,tbk->k", d_a, a_2),           # (40) from a
+        "g_h": np.einsum("tbk,tbk->k", d_a, a_4),           # (41) from a
         "b": d_a.sum((0, 1)),                               # (42) from a
-        "g_c": (d_h_1 * layer_norm_c).sum((0, 1)),          # (43) from h_1
+        "g_c": np.einsum("tbk,tbk->k", d_h_1, layer_norm_c),  # (43) from h_1
         "b_c": d_h_1.sum((0, 1)),                           # (44) from h_1
     }
     return Gradients(grads, d_x, State(d_h_next, d_c_next))
@@ -303,11 +304,21 @@ def _place(a, k, n):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

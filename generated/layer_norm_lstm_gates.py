@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of layer_norm_lstm_gates. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:43d658c39615c0a1
+# lstmgen: sha256:c8d3cff53aebb9e2
 """Layer norm LSTM, each gate by itself: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -144,7 +144,7 @@ def forward(params, x, state=None):
     b_z = params["b_z"]
     b_o = params["b_o"]
     b_c = params["b_c"]
-    W_x = _at_once(x, W.T)                                  # for all steps at once: i_1, f_1, z_1, o_1
+    pre = _at_once(x, W.T)                                  # for all steps at once: i_1, f_1, z_1, o_1
     h_all = np.empty((T + 1, B, H), dtype)
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
@@ -154,22 +154,23 @@ def forward(params, x, state=None):
     (
         i_1, i_2, i, f_1, f_2, f, z_1, z_2, z, o_1, o_2, o, c_1, c_2, tanh_c,
     ) = np.empty((15, T, B, H), dtype)
+    R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
 
     for t in range(T):
-        pre = W_x[t] + h_prev[t] @ R.T                      # i_1, f_1, z_1, o_1, side by side
-        i_1[t] = pre[:, 0:H]                                # (1)
+        pre[t] += h_prev[t] @ R_T                           # i_1, f_1, z_1, o_1, side by side
+        i_1[t] = pre[t, :, 0:H]                             # (1)
         i_2[t] = _layer_norm(i_1[t], 1e-5)                  # (2)
         i_pre = g_i * i_2[t] + b_i                          # (3)
         i[t] = _sigmoid(i_pre)                              # (4)
-        f_1[t] = pre[:, H:2*H]                              # (5)
+        f_1[t] = pre[t, :, H:2*H]                           # (5)
         f_2[t] = _layer_norm(f_1[t], 1e-5)                  # (6)
         f_pre = g_f * f_2[t] + b_f                          # (7)
         f[t] = _sigmoid(f_pre)                              # (8)
-        z_1[t] = pre[:, 2*H:3*H]                            # (9)
+        z_1[t] = pre[t, :, 2*H:3*H]                         # (9)
         z_2[t] = _layer_norm(z_1[t], 1e-5)                  # (10)
         z_pre = g_z * z_2[t] + b_z                          # (11)
         z[t] = np.tanh(z_pre)                               # (12)
-        o_1[t] = pre[:, 3*H:4*H]                            # (13)
+        o_1[t] = pre[t, :, 3*H:4*H]                         # (13)
         o_2[t] = _layer_norm(o_1[t], 1e-5)                  # (14)
         o_pre = g_o * o_2[t] + b_o                          # (15)
         o[t] = _sigmoid(o_pre)                              # (16)
@@ -265,11 +266,11 @@ def backward(params, tape, dy=None, dstate=None):
     grads = {
         "W": _sum_of_outer(d_pre, x),                       # (44) to (47) from i_1, f_1, z_1, o_1
         "R": _sum_of_outer(d_pre, h_prev),                  # (48) to (51) from i_1, f_1, z_1, o_1
-        "g_i": (d_i_pre * i_2).sum((0, 1)),                 # (52) from i_pre
-        "g_f": (d_f_pre * f_2).sum((0, 1)),                 # (53) from f_pre
-        "g_z": (d_z_pre * z_2).sum((0, 1)),                 # (54) from z_pre
-        "g_o": (d_o_pre * o_2).sum((0, 1)),                 # (55) from o_pre
-        "g_c": (d_c * c_2).sum((0, 1)),                     # (56) from c
+        "g_i": np.einsum("tbk,tbk->k", d_i_pre, i_2),       # (52) from i_pre
+        "g_f": np.einsum("tbk,tbk->k", d_f_pre, f_2),       # (53) from f_pre
+        "g_z": np.einsum("tbk,tbk->k", d_z_pre, z_2),       # (54) from z_pre
+        "g_o": np.einsum("tbk,tbk->k", d_o_pre, o_2),       # (55) from o_pre
+        "g_c": np.einsum("tbk,tbk->k", d_c, c_2),           # (56) from c
         "b_i": d_i_pre.sum((0, 1)),                         # (57) from i_pre
         "b_f": d_f_pre.sum((0, 1)),                         # (58) from f_pre
         "b_z": d_z_pre.sum((0, 1)),                         # (59) from z_pre
@@ -357,11 +358,21 @@ def _layer_norm(a, eps):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of lem. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:782f4d792a157026
+# lstmgen: sha256:bf5ba922e29d06bd
 """Long expressive memory: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -117,9 +117,11 @@ def forward(params, x, state=None):
     z_all[0] = state.z
     z_prev, z = z_all[:-1], z_all[1:]                       # z_prev[t] is z one step earlier
     k_2, k, l_2, l, z_2, y_2 = np.empty((6, T, B, H), dtype)
+    R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
+    R_y_T = _transposed(R_y) if B > 1 else R_y.T            # laid out as the loop reads it
 
     for t in range(T):
-        pre = y_prev[t] @ R.T                               # k_1, l_1, z_1, side by side
+        pre = y_prev[t] @ R_T                               # k_1, l_1, z_1, side by side
         k_1 = W_x[t, :, 0:H] + pre[:, 0:H]                  # (1)
         k_2[t] = _sigmoid(k_1)                              # (2)
         k[t] = 1 * k_2[t]                                   # (3)
@@ -129,7 +131,7 @@ def forward(params, x, state=None):
         z_1 = W_x[t, :, 2*H:3*H] + pre[:, 2*H:3*H]          # (7)
         z_2[t] = np.tanh(z_1)                               # (8)
         z[t] = (1 - k[t]) * z_prev[t] + k[t] * z_2[t]       # (9)
-        y_1 = W_x[t, :, 3*H:4*H] + z[t] @ R_y.T             # (10)
+        y_1 = W_x[t, :, 3*H:4*H] + z[t] @ R_y_T             # (10)
         y_2[t] = np.tanh(y_1)                               # (11)
         y[t] = (1 - l[t]) * y_prev[t] + l[t] * y_2[t]       # (12)
     end = State(y_all[-1].copy(), z_all[-1].copy())
@@ -254,11 +256,21 @@ def _glorot(rng, shape):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of ligru. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:958e454b45989091
+# lstmgen: sha256:9acbeae6d7cbf8ee
 """Light GRU: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -88,18 +88,19 @@ def forward(params, x, state=None):
     W = params["W"]
     R = params["R"]
     b = params["b"]
-    W_x = _at_once(x, W.T)                                  # for all steps at once: z_pre, n_pre
-    W_x += b
+    pre = _at_once(x, W.T)                                  # for all steps at once: z_pre, n_pre
+    pre += b
     h_all = np.empty((T + 1, B, H), dtype)
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
     z, n_pre, n = np.empty((3, T, B, H), dtype)
+    R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
 
     for t in range(T):
-        pre = W_x[t] + h_prev[t] @ R.T                      # z_pre, n_pre, side by side
-        z_pre = pre[:, 0:H]                                 # (1)
+        pre[t] += h_prev[t] @ R_T                           # z_pre, n_pre, side by side
+        z_pre = pre[t, :, 0:H]                              # (1)
         z[t] = _sigmoid(z_pre)                              # (2)
-        n_pre[t] = pre[:, H:2*H]                            # (3)
+        n_pre[t] = pre[t, :, H:2*H]                         # (3)
         n[t] = np.maximum(n_pre[t], 0)                      # (4)
         h[t] = z[t] * h_prev[t] + (1 - z[t]) * n[t]         # (5)
     end = State(h_all[-1].copy())
@@ -196,11 +197,21 @@ def _glorot(rng, shape):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

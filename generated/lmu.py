@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of lmu. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:5dd3ce95bae5afcf
+# lstmgen: sha256:7f66acd7f0397f1c
 """Legendre memory unit: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -126,6 +126,8 @@ def forward(params, x, state=None):
     m_all = np.empty((T + 1, B, M), dtype)
     m_all[0] = state.m
     m_prev, m = m_all[:-1], m_all[1:]                       # m_prev[t] is m one step earlier
+    W_h_T = _transposed(W_h) if B > 1 else W_h.T            # laid out as the loop reads it
+    W_m_T = _transposed(W_m) if B > 1 else W_m.T            # laid out as the loop reads it
 
     for t in range(T):
         u_2 = (e_h * h_prev[t]).sum(-1)                     # (8)
@@ -137,7 +139,7 @@ def forward(params, x, state=None):
         a_1 = np.cumsum(s_m_prev, axis=-1)                  # (14)
         a = cumsum_m_prev - sum_m_prev[..., None] - s * a_1  # (15)
         m[t] = m_prev[t] + (2 * k + 1) / 100 * (a + s * u[..., None])  # (16)
-        h_pre = W_x_x[t] + h_prev[t] @ W_h.T + m[t] @ W_m.T  # (17)
+        h_pre = W_x_x[t] + h_prev[t] @ W_h_T + m[t] @ W_m_T  # (17)
         h[t] = np.tanh(h_pre)                               # (18)
     end = State(h_all[-1].copy(), m_all[-1].copy())
     kept = (x, k, s, m_prev, m, h_prev, h)
@@ -216,9 +218,9 @@ def backward(params, tape, dy=None, dstate=None):
         + _at_once(d_h_pre, W_x)                            # h_pre
     )
     grads = {
-        "e_x": (d_u_1[..., None] * x).sum((0, 1)),          # (32) from u_1
-        "e_h": (d_u_2[..., None] * h_prev).sum((0, 1)),     # (33) from u_2
-        "e_m": (d_u_3[..., None] * m_prev).sum((0, 1)),     # (34) from u_3
+        "e_x": np.einsum("tbk,tbk->k", _fill(d_u_1, D), x),  # (32) from u_1
+        "e_h": np.einsum("tbk,tbk->k", _fill(d_u_2, H), h_prev),  # (33) from u_2
+        "e_m": np.einsum("tbk,tbk->k", _fill(d_u_3, M), m_prev),  # (34) from u_3
         "ones": np.zeros((M,), dtype),                      # (35)
         "W_x": _sum_of_outer(d_h_pre, x),                   # (36) from h_pre
         "W_h": _sum_of_outer(d_h_pre, h_prev),              # (37) from h_pre
@@ -278,6 +280,10 @@ def _at_once(a, matrix):
     """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
     return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
 
+def _fill(a, n):
+    """Every entry n times along a new last axis."""
+    return np.repeat(np.asarray(a)[..., None], n, axis=-1)
+
 def _floor(a):
     """The largest integer up to a; of a complex number's real part."""
     return np.floor(np.real(a)).astype(np.asarray(a).dtype, copy=False)
@@ -304,6 +310,13 @@ def _stop_gradient(a):
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

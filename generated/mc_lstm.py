@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mc_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:78f04c18fa1d5366
+# lstmgen: sha256:c5e48bd4b8851ba1
 """Memory-controller LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -119,8 +119,8 @@ def forward(params, x, state=None):
     R_o = params["R_o"]
     b = params["b"]
     b_o = params["b_o"]
-    W_x = _at_once(x, W.T)                                  # for all steps at once: i_pre, f_pre, z_pre, m_pre
-    W_x += b
+    pre = _at_once(x, W.T)                                  # for all steps at once: i_pre, f_pre, z_pre, m_pre
+    pre += b
     v_all = np.empty((T + 1, B, H), dtype)
     v_all[0] = state.v
     v_prev, v = v_all[:-1], v_all[1:]                       # v_prev[t] is v one step earlier
@@ -128,16 +128,17 @@ def forward(params, x, state=None):
     c_all[0] = state.c
     c_prev, c = c_all[:-1], c_all[1:]                       # c_prev[t] is c one step earlier
     i, f, z, m, tanh_c = np.empty((5, T, B, H), dtype)
+    R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
 
     for t in range(T):
-        pre = W_x[t] + v_prev[t] @ R.T                      # i_pre, f_pre, z_pre, m_pre, side by side
-        i_pre = pre[:, 0:H]                                 # (1)
+        pre[t] += v_prev[t] @ R_T                           # i_pre, f_pre, z_pre, m_pre, side by side
+        i_pre = pre[t, :, 0:H]                              # (1)
         i[t] = _sigmoid(i_pre)                              # (2)
-        f_pre = pre[:, H:2*H]                               # (3)
+        f_pre = pre[t, :, H:2*H]                            # (3)
         f[t] = _sigmoid(f_pre)                              # (4)
-        z_pre = pre[:, 2*H:3*H]                             # (5)
+        z_pre = pre[t, :, 2*H:3*H]                          # (5)
         z[t] = np.tanh(z_pre)                               # (6)
-        m_pre = pre[:, 3*H:4*H]                             # (9)
+        m_pre = pre[t, :, 3*H:4*H]                          # (9)
         m[t] = _sigmoid(m_pre)                              # (10)
         c[t] = z[t] * i[t] + c_prev[t] * f[t]               # (11)
         tanh_c[t] = np.tanh(c[t])                           # (12)
@@ -281,11 +282,21 @@ def _glorot(rng, shape):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

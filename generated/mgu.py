@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mgu. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:fb41f37ad7ad9be9
+# lstmgen: sha256:ceccb4034e80ec5c
 """Minimal gated unit: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -97,12 +97,14 @@ def forward(params, x, state=None):
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
     f, f_h_prev, n = np.empty((3, T, B, H), dtype)
+    R_f_T = _transposed(R_f) if B > 1 else R_f.T            # laid out as the loop reads it
+    R_n_T = _transposed(R_n) if B > 1 else R_n.T            # laid out as the loop reads it
 
     for t in range(T):
-        f_pre = W_x[t, :, 0:H] + h_prev[t] @ R_f.T          # (1)
+        f_pre = W_x[t, :, 0:H] + h_prev[t] @ R_f_T          # (1)
         f[t] = _sigmoid(f_pre)                              # (2)
         f_h_prev[t] = f[t] * h_prev[t]                      # (3)
-        n_pre = W_x[t, :, H:2*H] + f_h_prev[t] @ R_n.T      # (4)
+        n_pre = W_x[t, :, H:2*H] + f_h_prev[t] @ R_n_T      # (4)
         n[t] = np.tanh(n_pre)                               # (5)
         h[t] = (1 - f[t]) * h_prev[t] + f[t] * n[t]         # (6)
     end = State(h_all[-1].copy())
@@ -211,11 +213,21 @@ def _glorot(rng, shape):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of minimal_rnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:b474df218c4a6b3d
+# lstmgen: sha256:d1fb2d618fd75710
 """Minimal RNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -97,9 +97,10 @@ def forward(params, x, state=None):
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
     u = np.empty((T, B, H), dtype)
+    R_u_T = _transposed(R_u) if B > 1 else R_u.T            # laid out as the loop reads it
 
     for t in range(T):
-        u_pre = h_prev[t] @ R_u.T + V_u_z[t]                # (3)
+        u_pre = h_prev[t] @ R_u_T + V_u_z[t]                # (3)
         u[t] = _sigmoid(u_pre)                              # (4)
         h[t] = u[t] * h_prev[t] + (1 - u[t]) * z[t]         # (5)
     end = State(h_all[-1].copy())
@@ -204,11 +205,21 @@ def _glorot(rng, shape):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mlstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:5b8c763ac6722e51
+# lstmgen: sha256:0df7e5e34d7226b0
 """mLSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -302,8 +302,8 @@ def backward(params, tape, dy=None, dstate=None):
         "W_x": _sum_of_outer(d_pre_, x),                    # (58) to (59) from v, o_pre
         "b": d_pre.sum((0, 1)),                             # (60) to (61) from q, k_1
         "b_v_stack": d_pre_.sum((0, 1)),                    # (62) to (63) from v, o_pre
-        "w_i": (d_a_1[..., None] * x).sum((0, 1)),          # (64) from a_1
-        "w_f": (d_l_1[..., None] * x).sum((0, 1)),          # (65) from l_1
+        "w_i": np.einsum("tbk,tbk->k", _fill(d_a_1, D), x),  # (64) from a_1
+        "w_f": np.einsum("tbk,tbk->k", _fill(d_l_1, D), x),  # (65) from l_1
         "b_i": np.asarray(d_a.sum()),                       # (66) from a
         "b_f": np.asarray(d_l_2.sum()),                     # (67) from l_2
     }
@@ -376,6 +376,10 @@ def _abs(a):
 def _at_once(a, matrix):
     """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
     return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
+
+def _fill(a, n):
+    """Every entry n times along a new last axis."""
+    return np.repeat(np.asarray(a)[..., None], n, axis=-1)
 
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of multiplicative_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:09f8a3d20574eba8
+# lstmgen: sha256:d449190153ab1ee6
 """Multiplicative LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -127,11 +127,13 @@ def forward(params, x, state=None):
     c_prev, c = c_all[:-1], c_all[1:]                       # c_prev[t] is c one step earlier
     m_2, m = np.empty((2, T, B, M), dtype)
     i, f, z, o, tanh_c = np.empty((5, T, B, H), dtype)
+    R_m_T = _transposed(R_m) if B > 1 else R_m.T            # laid out as the loop reads it
+    R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
 
     for t in range(T):
-        m_2[t] = h_prev[t] @ R_m.T                          # (2)
+        m_2[t] = h_prev[t] @ R_m_T                          # (2)
         m[t] = m_1[t] * m_2[t]                              # (3)
-        R_m_ = m[t] @ R.T                                   # i_pre, f_pre, z_pre, o_pre, side by side
+        R_m_ = m[t] @ R_T                                   # i_pre, f_pre, z_pre, o_pre, side by side
         i_pre = W_x[t, :, 0:H] + R_m_[:, 0:H]               # (4)
         i[t] = _sigmoid(i_pre)                              # (5)
         f_pre = W_x[t, :, H:2*H] + R_m_[:, H:2*H]           # (6)
@@ -273,11 +275,21 @@ def _glorot(rng, shape):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

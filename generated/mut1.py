@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mut1. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:aab518f518b50976
+# lstmgen: sha256:3dd20c844d4cac14
 """MUT1: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -115,12 +115,14 @@ def forward(params, x, state=None):
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
     r, r_h_prev, n = np.empty((3, T, B, H), dtype)
+    R_r_T = _transposed(R_r) if B > 1 else R_r.T            # laid out as the loop reads it
+    R_n_T = _transposed(R_n) if B > 1 else R_n.T            # laid out as the loop reads it
 
     for t in range(T):
-        r_pre = W_r_x[t] + h_prev[t] @ R_r.T                # (3)
+        r_pre = W_r_x[t] + h_prev[t] @ R_r_T                # (3)
         r[t] = _sigmoid(r_pre)                              # (4)
         r_h_prev[t] = r[t] * h_prev[t]                      # (5)
-        n_pre = r_h_prev[t] @ R_n.T + b_n + n_2[t]          # (8)
+        n_pre = r_h_prev[t] @ R_n_T + b_n + n_2[t]          # (8)
         n[t] = np.tanh(n_pre)                               # (9)
         h[t] = z[t] * n[t] + (1 - z[t]) * h_prev[t]         # (10)
     end = State(h_all[-1].copy())
@@ -246,11 +248,21 @@ def _glorot(rng, shape):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of nas_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:de307521973637dd
+# lstmgen: sha256:5d5ebd4bd18a1e73
 """NAS cell: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -122,9 +122,10 @@ def forward(params, x, state=None):
     (
         u_2, u_3, u_4, u, v_2, v_4, v_5, v, w_2, w_4, w, g_2, g_4, g, c_2, h_2,
     ) = np.empty((16, T, B, H), dtype)
+    R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
 
     for t in range(T):
-        b = h_prev[t] @ R.T                                 # (2)
+        b = h_prev[t] @ R_T                                 # (2)
         s = a[t] + b                                        # (3)
         u_1 = _part(s, 0, 8)                                # (4)
         u_2[t] = _sigmoid(u_1)                              # (5)
@@ -353,11 +354,21 @@ def _place(a, k, n):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

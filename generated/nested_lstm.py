@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of nested_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:f8a7e559ebbce8a6
+# lstmgen: sha256:a004d90f2e0e4e4f
 """Nested LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -143,8 +143,8 @@ def forward(params, x, state=None):
     V = params["V"]
     U = params["U"]
     a = params["a"]
-    W_x = _at_once(x, W.T)                                  # for all steps at once: i_pre, f_pre, z, o_pre
-    W_x += b
+    pre = _at_once(x, W.T)                                  # for all steps at once: i_pre, f_pre, z, o_pre
+    pre += b
     h_all = np.empty((T + 1, B, H), dtype)
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
@@ -155,20 +155,23 @@ def forward(params, x, state=None):
     n_all[0] = state.n
     n_prev, n = n_all[:-1], n_all[1:]                       # n_prev[t] is n one step earlier
     i, f, z, o, u, k, i_n, f_n, z_n, o_n, tanh_n, tanh_c = np.empty((12, T, B, H), dtype)
+    R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
+    V_T = _transposed(V) if B > 1 else V.T                  # laid out as the loop reads it
+    U_T = _transposed(U) if B > 1 else U.T                  # laid out as the loop reads it
 
     for t in range(T):
-        pre = W_x[t] + h_prev[t] @ R.T                      # i_pre, f_pre, z, o_pre, side by side
-        i_pre = pre[:, 0:H]                                 # (1)
+        pre[t] += h_prev[t] @ R_T                           # i_pre, f_pre, z, o_pre, side by side
+        i_pre = pre[t, :, 0:H]                              # (1)
         i[t] = _sigmoid(i_pre)                              # (2)
-        f_pre = pre[:, H:2*H]                               # (3)
+        f_pre = pre[t, :, H:2*H]                            # (3)
         f[t] = _sigmoid(f_pre)                              # (4)
-        z[t] = pre[:, 2*H:3*H]                              # (5)
-        o_pre = pre[:, 3*H:4*H]                             # (6)
+        z[t] = pre[t, :, 2*H:3*H]                           # (5)
+        o_pre = pre[t, :, 3*H:4*H]                          # (6)
         o[t] = _sigmoid(o_pre)                              # (7)
         u[t] = i[t] * z[t]                                  # (8)
-        V_u = u[t] @ V.T + a                                # i_n_pre, f_n_pre, z_n_pre, o_n_pre, side by side
+        V_u = u[t] @ V_T + a                                # i_n_pre, f_n_pre, z_n_pre, o_n_pre, side by side
         k[t] = f[t] * c_prev[t]                             # (9)
-        U_k = k[t] @ U.T                                    # i_n_pre, f_n_pre, z_n_pre, o_n_pre, side by side
+        U_k = k[t] @ U_T                                    # i_n_pre, f_n_pre, z_n_pre, o_n_pre, side by side
         i_n_pre = V_u[:, 0:H] + U_k[:, 0:H]                 # (10)
         i_n[t] = _sigmoid(i_n_pre)                          # (11)
         f_n_pre = V_u[:, H:2*H] + U_k[:, H:2*H]             # (12)
@@ -337,11 +340,21 @@ def _glorot(rng, shape):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

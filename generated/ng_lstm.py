@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of ng_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:7573b0747851e53d
+# lstmgen: sha256:c84048097bf743ec
 """LSTM with output a and gates called Gamma: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -114,11 +114,12 @@ def forward(params, x, target, state=None):
     c_prev, c = c_all[:-1], c_all[1:]                       # c_prev[t] is c one step earlier
     Gamma_f_1 = np.empty((T, B, D + H), dtype)
     Gamma_f, Gamma_u, c_tilde, Gamma_o, tanh_c = np.empty((5, T, B, H), dtype)
+    W_T = _transposed(W) if B > 1 else W.T                  # laid out as the loop reads it
 
     for t in range(T):
         Gamma_f_1[t] = np.concatenate([a_prev[t], x[t]], axis=-1)  # (1)
         # Gamma_f_pre, Gamma_u_pre, c_tilde_pre, Gamma_o_pre, side by side
-        W_Gamma_f_1 = Gamma_f_1[t] @ W.T + b
+        W_Gamma_f_1 = Gamma_f_1[t] @ W_T + b
         Gamma_f_pre = W_Gamma_f_1[:, 0:H]                   # (2)
         Gamma_f[t] = _sigmoid(Gamma_f_pre)                  # (3)
         Gamma_u_pre = W_Gamma_f_1[:, H:2*H]                 # (4)
@@ -244,11 +245,21 @@ def _glorot(rng, shape):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of nig_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:46a4601946745cdb
+# lstmgen: sha256:d0d2ce67e516517f
 """LSTM without input gate (NIG): forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -104,8 +104,8 @@ def forward(params, x, state=None):
     p_f = params["p_f"]
     p_o = params["p_o"]
     b = params["b"]
-    W_x = _at_once(x, W.T)                                  # for all steps at once: z_pre, f_pre, o_pre
-    W_x += b
+    pre = _at_once(x, W.T)                                  # for all steps at once: z_pre, f_pre, o_pre
+    pre += b
     h_all = np.empty((T + 1, B, H), dtype)
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
@@ -113,15 +113,16 @@ def forward(params, x, state=None):
     c_all[0] = state.c
     c_prev, c = c_all[:-1], c_all[1:]                       # c_prev[t] is c one step earlier
     z, f, o, tanh_c = np.empty((4, T, B, H), dtype)
+    R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
 
     for t in range(T):
-        pre = W_x[t] + h_prev[t] @ R.T                      # z_pre, f_pre, o_pre, side by side
-        z_pre = pre[:, 0:H]                                 # (1)
+        pre[t] += h_prev[t] @ R_T                           # z_pre, f_pre, o_pre, side by side
+        z_pre = pre[t, :, 0:H]                              # (1)
         z[t] = np.tanh(z_pre)                               # (2)
-        f_pre = pre[:, H:2*H] + p_f * c_prev[t]             # (3)
+        f_pre = pre[t, :, H:2*H] + p_f * c_prev[t]          # (3)
         f[t] = _sigmoid(f_pre)                              # (4)
         c[t] = z[t] + c_prev[t] * f[t]                      # (5)
-        o_pre = pre[:, 2*H:3*H] + p_o * c[t]                # (6)
+        o_pre = pre[t, :, 2*H:3*H] + p_o * c[t]             # (6)
         o[t] = _sigmoid(o_pre)                              # (7)
         tanh_c[t] = np.tanh(c[t])                           # (8)
         h[t] = o[t] * tanh_c[t]                             # (9)
@@ -187,8 +188,8 @@ def backward(params, tape, dy=None, dstate=None):
     grads = {
         "W": _sum_of_outer(d_pre, x),                       # (20) to (22) from z_pre, f_pre, o_pre
         "R": _sum_of_outer(d_pre, h_prev),                  # (23) to (25) from z_pre, f_pre, o_pre
-        "p_f": (d_f_pre * c_prev).sum((0, 1)),              # (26) from f_pre
-        "p_o": (d_o_pre * c).sum((0, 1)),                   # (27) from o_pre
+        "p_f": np.einsum("tbk,tbk->k", d_f_pre, c_prev),    # (26) from f_pre
+        "p_o": np.einsum("tbk,tbk->k", d_o_pre, c),         # (27) from o_pre
         "b": d_pre.sum((0, 1)),                             # (28) to (30) from z_pre, f_pre, o_pre
     }
     return Gradients(grads, d_x, State(d_h_next, d_c_next))
@@ -243,11 +244,21 @@ def _glorot(rng, shape):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of on_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:8d55a74c346df908
+# lstmgen: sha256:244e6d885d5dbd48
 """Ordered-neurons LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -133,7 +133,7 @@ def forward(params, x, state=None):
     b = params["b"]
     a = params["a"]
     # for all steps at once: i_pre, f_pre, z_pre, o_pre, f_tilde_1, i_tilde_1
-    W_x = _at_once(x, W.T)
+    pre = _at_once(x, W.T)
     h_all = np.empty((T + 1, B, 4 * K), dtype)
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
@@ -142,22 +142,23 @@ def forward(params, x, state=None):
     c_prev, c = c_all[:-1], c_all[1:]                       # c_prev[t] is c one step earlier
     i, f, z, o, f_hat_1, f_hat, i_hat, tanh_c = np.empty((8, T, B, 4 * K), dtype)
     f_tilde_pre, f_tilde, i_tilde_2, i_tilde = np.empty((4, T, B, K), dtype)
+    W_h_T = _transposed(W_h) if B > 1 else W_h.T            # laid out as the loop reads it
 
     for t in range(T):
         # i_pre, f_pre, z_pre, o_pre, f_tilde_1, i_tilde_1, side by side
-        pre = W_x[t] + h_prev[t] @ W_h.T
-        i_pre = pre[:, 0:4*K] + b[0:4*K]                    # (1)
+        pre[t] += h_prev[t] @ W_h_T
+        i_pre = pre[t, :, 0:4*K] + b[0:4*K]                 # (1)
         i[t] = _sigmoid(i_pre)                              # (2)
-        f_pre = pre[:, 4*K:8*K] + b[4*K:8*K]                # (3)
+        f_pre = pre[t, :, 4*K:8*K] + b[4*K:8*K]             # (3)
         f[t] = _sigmoid(f_pre)                              # (4)
-        z_pre = pre[:, 8*K:12*K] + b[8*K:12*K]              # (5)
+        z_pre = pre[t, :, 8*K:12*K] + b[8*K:12*K]           # (5)
         z[t] = np.tanh(z_pre)                               # (6)
-        o_pre = pre[:, 12*K:16*K] + b[12*K:16*K]            # (7)
+        o_pre = pre[t, :, 12*K:16*K] + b[12*K:16*K]         # (7)
         o[t] = _sigmoid(o_pre)                              # (8)
-        f_tilde_1 = pre[:, 16*K:17*K] + a[0:K]              # (9)
+        f_tilde_1 = pre[t, :, 16*K:17*K] + a[0:K]           # (9)
         f_tilde_pre[t] = _softmax(f_tilde_1)                # (10)
         f_tilde[t] = np.cumsum(f_tilde_pre[t], axis=-1)     # (11)
-        i_tilde_1 = pre[:, 17*K:18*K] + a[K:2*K]            # (12)
+        i_tilde_1 = pre[t, :, 17*K:18*K] + a[K:2*K]         # (12)
         i_tilde_2[t] = _softmax(i_tilde_1)                  # (13)
         i_tilde_3 = np.cumsum(i_tilde_2[t], axis=-1)        # (14)
         i_tilde[t] = 1 - i_tilde_3                          # (15)
@@ -359,7 +360,10 @@ def _reverse_cumsum(a):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _softmax(a):
     """exp(a) / sum(exp(a)) over the last axis."""
@@ -369,6 +373,13 @@ def _softmax(a):
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of peephole_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:c57a777509136a50
+# lstmgen: sha256:a455a1a166e83f94
 """Peephole LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -114,8 +114,8 @@ def forward(params, x, state=None):
     p_f = params["p_f"]
     p_o = params["p_o"]
     b = params["b"]
-    W_x = _at_once(x, W.T)                                  # for all steps at once: z_pre, i_pre, f_pre, o_pre
-    W_x += b
+    pre = _at_once(x, W.T)                                  # for all steps at once: z_pre, i_pre, f_pre, o_pre
+    pre += b
     h_all = np.empty((T + 1, B, H), dtype)
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
@@ -123,17 +123,18 @@ def forward(params, x, state=None):
     c_all[0] = state.c
     c_prev, c = c_all[:-1], c_all[1:]                       # c_prev[t] is c one step earlier
     z, i, f, o, tanh_c = np.empty((5, T, B, H), dtype)
+    R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
 
     for t in range(T):
-        pre = W_x[t] + h_prev[t] @ R.T                      # z_pre, i_pre, f_pre, o_pre, side by side
-        z_pre = pre[:, 0:H]                                 # (1)
+        pre[t] += h_prev[t] @ R_T                           # z_pre, i_pre, f_pre, o_pre, side by side
+        z_pre = pre[t, :, 0:H]                              # (1)
         z[t] = np.tanh(z_pre)                               # (2)
-        i_pre = pre[:, H:2*H] + p_i * c_prev[t]             # (3)
+        i_pre = pre[t, :, H:2*H] + p_i * c_prev[t]          # (3)
         i[t] = _sigmoid(i_pre)                              # (4)
-        f_pre = pre[:, 2*H:3*H] + p_f * c_prev[t]           # (5)
+        f_pre = pre[t, :, 2*H:3*H] + p_f * c_prev[t]        # (5)
         f[t] = _sigmoid(f_pre)                              # (6)
         c[t] = z[t] * i[t] + c_prev[t] * f[t]               # (7)
-        o_pre = pre[:, 3*H:4*H] + p_o * c[t]                # (8)
+        o_pre = pre[t, :, 3*H:4*H] + p_o * c[t]             # (8)
         o[t] = _sigmoid(o_pre)                              # (9)
         tanh_c[t] = np.tanh(c[t])                           # (10)
         h[t] = o[t] * tanh_c[t]                             # (11)
@@ -204,9 +205,9 @@ def backward(params, tape, dy=None, dstate=None):
     grads = {
         "W": _sum_of_outer(d_pre, x),                       # (24) to (27) from z_pre, i_pre, f_pre, o_pre
         "R": _sum_of_outer(d_pre, h_prev),                  # (28) to (31) from z_pre, i_pre, f_pre, o_pre
-        "p_i": (d_i_pre * c_prev).sum((0, 1)),              # (32) from i_pre
-        "p_f": (d_f_pre * c_prev).sum((0, 1)),              # (33) from f_pre
-        "p_o": (d_o_pre * c).sum((0, 1)),                   # (34) from o_pre
+        "p_i": np.einsum("tbk,tbk->k", d_i_pre, c_prev),    # (32) from i_pre
+        "p_f": np.einsum("tbk,tbk->k", d_f_pre, c_prev),    # (33) from f_pre
+        "p_o": np.einsum("tbk,tbk->k", d_o_pre, c),         # (34) from o_pre
         "b": d_pre.sum((0, 1)),                             # (35) to (38) from z_pre, i_pre, f_pre, o_pre
     }
     return Gradients(grads, d_x, State(d_h_next, d_c_next))
@@ -264,11 +265,21 @@ def _glorot(rng, shape):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

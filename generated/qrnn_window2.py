@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of qrnn_window2. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:04451b694a41cb71
+# lstmgen: sha256:e3ad762e418c5673
 """QRNN with a window of two: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -111,8 +111,8 @@ def forward(params, x, state=None):
     V_o = params["V_o"]
     b = params["b"]
     b_o = params["b_o"]
-    W_x = _at_once(x, W.T)                                  # for all steps at once: z_pre, i_pre, f_pre
-    W_x += b
+    pre = _at_once(x, W.T)                                  # for all steps at once: z_pre, i_pre, f_pre
+    pre += b
     c_all = np.empty((T + 1, B, H), dtype)
     c_all[0] = state.c
     c_prev, c = c_all[:-1], c_all[1:]                       # c_prev[t] is c one step earlier
@@ -120,15 +120,16 @@ def forward(params, x, state=None):
     u_all[0] = state.u
     u_prev, u = u_all[:-1], u_all[1:]                       # u_prev[t] is u one step earlier
     z, i, f = np.empty((3, T, B, H), dtype)
+    V_T = _transposed(V) if B > 1 else V.T                  # laid out as the loop reads it
 
     for t in range(T):
-        pre = W_x[t] + u_prev[t] @ V.T                      # z_pre, i_pre, f_pre, side by side
+        pre[t] += u_prev[t] @ V_T                           # z_pre, i_pre, f_pre, side by side
         u[t] = x[t]                                         # (1)
-        z_pre = pre[:, 0:H]                                 # (2)
+        z_pre = pre[t, :, 0:H]                              # (2)
         z[t] = np.tanh(z_pre)                               # (3)
-        i_pre = pre[:, H:2*H]                               # (4)
+        i_pre = pre[t, :, H:2*H]                            # (4)
         i[t] = _sigmoid(i_pre)                              # (5)
-        f_pre = pre[:, 2*H:3*H]                             # (6)
+        f_pre = pre[t, :, 2*H:3*H]                          # (6)
         f[t] = _sigmoid(f_pre)                              # (7)
         c[t] = z[t] * i[t] + c_prev[t] * f[t]               # (10)
     o_pre = _at_once(x, W_o.T) + b_o + _at_once(u_prev, V_o.T)  # (8)
@@ -258,11 +259,21 @@ def _glorot(rng, shape):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of ran. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:a93cd67bbba46b77
+# lstmgen: sha256:9e04f3b4715a39f0
 """Recurrent additive network: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -96,8 +96,8 @@ def forward(params, x, state=None):
     R = params["R"]
     b = params["b"]
     z = _at_once(x, W_z.T)                                  # (1)
-    W_x = _at_once(x, W.T)                                  # for all steps at once: i_pre, f_pre
-    W_x += b
+    pre = _at_once(x, W.T)                                  # for all steps at once: i_pre, f_pre
+    pre += b
     h_all = np.empty((T + 1, B, H), dtype)
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
@@ -105,12 +105,13 @@ def forward(params, x, state=None):
     c_all[0] = state.c
     c_prev, c = c_all[:-1], c_all[1:]                       # c_prev[t] is c one step earlier
     i, f = np.empty((2, T, B, H), dtype)
+    R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
 
     for t in range(T):
-        pre = W_x[t] + h_prev[t] @ R.T                      # i_pre, f_pre, side by side
-        i_pre = pre[:, 0:H]                                 # (2)
+        pre[t] += h_prev[t] @ R_T                           # i_pre, f_pre, side by side
+        i_pre = pre[t, :, 0:H]                              # (2)
         i[t] = _sigmoid(i_pre)                              # (3)
-        f_pre = pre[:, H:2*H]                               # (4)
+        f_pre = pre[t, :, H:2*H]                            # (4)
         f[t] = _sigmoid(f_pre)                              # (5)
         c[t] = z[t] * i[t] + c_prev[t] * f[t]               # (6)
         h[t] = np.tanh(c[t])                                # (7)
@@ -222,11 +223,21 @@ def _glorot(rng, shape):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of residual_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:ac7eca54c161532c
+# lstmgen: sha256:b6fc013509dfe32c
 """Residual LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -129,9 +129,11 @@ def forward(params, x, state=None):
     c_all[0] = state.c
     c_prev, c = c_all[:-1], c_all[1:]                       # c_prev[t] is c one step earlier
     i, f, z, o, tanh_c, h_1 = np.empty((6, T, B, H), dtype)
+    R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
+    W_proj_T = _transposed(W_proj) if B > 1 else W_proj.T   # laid out as the loop reads it
 
     for t in range(T):
-        pre = h_prev[t] @ R.T + b                           # i_pre, f_pre, z_pre, o_pre, side by side
+        pre = h_prev[t] @ R_T + b                           # i_pre, f_pre, z_pre, o_pre, side by side
         i_pre = W_x[t, :, 0:H] + pre[:, 0:H] + p_i * c_prev[t]  # (1)
         i[t] = _sigmoid(i_pre)                              # (2)
         f_pre = W_x[t, :, H:2*H] + pre[:, H:2*H] + p_f * c_prev[t]  # (3)
@@ -142,7 +144,7 @@ def forward(params, x, state=None):
         o_pre = W_x[t, :, 3*H:4*H] + pre[:, 3*H:4*H] + p_o * c[t]  # (8)
         o[t] = _sigmoid(o_pre)                              # (9)
         tanh_c[t] = np.tanh(c[t])                           # (10)
-        h_1[t] = tanh_c[t] @ W_proj.T + W_x[t, :, 4*H:5*H]  # (11)
+        h_1[t] = tanh_c[t] @ W_proj_T + W_x[t, :, 4*H:5*H]  # (11)
         h[t] = o[t] * h_1[t]                                # (12)
     end = State(h_all[-1].copy(), c_all[-1].copy())
     kept = (x, i, f, z, c_prev, c, o, tanh_c, h_1, h_prev)
@@ -215,9 +217,9 @@ def backward(params, tape, dy=None, dstate=None):
         # (26), (27), (28), (29), (42) from i_pre, f_pre, z_pre, o_pre, h_1
         "W": _sum_of_outer(d_pre, x),
         "R": _sum_of_outer(d_pre[..., 0:4*H], h_prev),      # (30) to (33) from i_pre, f_pre, z_pre, o_pre
-        "p_i": (d_i_pre * c_prev).sum((0, 1)),              # (34) from i_pre
-        "p_f": (d_f_pre * c_prev).sum((0, 1)),              # (35) from f_pre
-        "p_o": (d_o_pre * c).sum((0, 1)),                   # (36) from o_pre
+        "p_i": np.einsum("tbk,tbk->k", d_i_pre, c_prev),    # (34) from i_pre
+        "p_f": np.einsum("tbk,tbk->k", d_f_pre, c_prev),    # (35) from f_pre
+        "p_o": np.einsum("tbk,tbk->k", d_o_pre, c),         # (36) from o_pre
         "b": d_pre[..., 0:4*H].sum((0, 1)),                 # (37) to (40) from i_pre, f_pre, z_pre, o_pre
         "W_proj": _sum_of_outer(d_h_1, tanh_c),             # (41) from h_1
     }
@@ -279,11 +281,21 @@ def _glorot(rng, shape):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of rhn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:4c8877b0f69f7a34
+# lstmgen: sha256:6e328a5cb106afc3
 """Recurrent highway network: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -121,27 +121,30 @@ def forward(params, x, state=None):
     b = params["b"]
     b_n2_pre = params["b_n2_pre"]
     b_n3_pre = params["b_n3_pre"]
-    W_x = _at_once(x, W.T)                                  # for all steps at once: n1_pre, k1_pre
-    W_x += b
+    pre = _at_once(x, W.T)                                  # for all steps at once: n1_pre, k1_pre
+    pre += b
     h_all = np.empty((T + 1, B, H), dtype)
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
     n1, k1, s1, n2, k2, s2, n3, k3 = np.empty((8, T, B, H), dtype)
+    R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
+    R_s1_T = _transposed(R_s1) if B > 1 else R_s1.T         # laid out as the loop reads it
+    R_s2_T = _transposed(R_s2) if B > 1 else R_s2.T         # laid out as the loop reads it
 
     for t in range(T):
-        pre = W_x[t] + h_prev[t] @ R.T                      # n1_pre, k1_pre, side by side
-        n1_pre = pre[:, 0:H]                                # (1)
+        pre[t] += h_prev[t] @ R_T                           # n1_pre, k1_pre, side by side
+        n1_pre = pre[t, :, 0:H]                             # (1)
         n1[t] = np.tanh(n1_pre)                             # (2)
-        k1_pre = pre[:, H:2*H]                              # (3)
+        k1_pre = pre[t, :, H:2*H]                           # (3)
         k1[t] = _sigmoid(k1_pre)                            # (4)
         s1[t] = k1[t] * n1[t] + (1 - k1[t]) * h_prev[t]     # (5)
-        R_s1_s1 = s1[t] @ R_s1.T + b_n2_pre                 # n2_pre, k2_pre, side by side
+        R_s1_s1 = s1[t] @ R_s1_T + b_n2_pre                 # n2_pre, k2_pre, side by side
         n2_pre = R_s1_s1[:, 0:H]                            # (6)
         n2[t] = np.tanh(n2_pre)                             # (7)
         k2_pre = R_s1_s1[:, H:2*H]                          # (8)
         k2[t] = _sigmoid(k2_pre)                            # (9)
         s2[t] = k2[t] * n2[t] + (1 - k2[t]) * s1[t]         # (10)
-        R_s2_s2 = s2[t] @ R_s2.T + b_n3_pre                 # n3_pre, k3_pre, side by side
+        R_s2_s2 = s2[t] @ R_s2_T + b_n3_pre                 # n3_pre, k3_pre, side by side
         n3_pre = R_s2_s2[:, 0:H]                            # (11)
         n3[t] = np.tanh(n3_pre)                             # (12)
         k3_pre = R_s2_s2[:, H:2*H]                          # (13)
@@ -291,11 +294,21 @@ def _glorot(rng, shape):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

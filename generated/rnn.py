@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of rnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:447064a188facff0
+# lstmgen: sha256:7c7472c848570ac7
 """Simple RNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -84,9 +84,10 @@ def forward(params, x, state=None):
     h_all = np.empty((T + 1, B, H), dtype)
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
+    R_h_T = _transposed(R_h) if B > 1 else R_h.T            # laid out as the loop reads it
 
     for t in range(T):
-        h_pre = W_h_x[t] + h_prev[t] @ R_h.T                # (1)
+        h_pre = W_h_x[t] + h_prev[t] @ R_h_T                # (1)
         h[t] = np.tanh(h_pre)                               # (2)
     end = State(h_all[-1].copy())
     kept = (x, h_prev, h)
@@ -168,6 +169,13 @@ def _glorot(rng, shape):
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of scrn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:a62748318523722d
+# lstmgen: sha256:3ba7425471628847
 """Structurally constrained RNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B_ examples.
@@ -105,10 +105,12 @@ def forward(params, x, state=None):
     s_all = np.empty((T + 1, B_, S), dtype)
     s_all[0] = state.s
     s_prev, s = s_all[:-1], s_all[1:]                       # s_prev[t] is s one step earlier
+    P_T = _transposed(P) if B_ > 1 else P.T                 # laid out as the loop reads it
+    R_T = _transposed(R) if B_ > 1 else R.T                 # laid out as the loop reads it
 
     for t in range(T):
         s[t] = (1 - 0.95) * s_1[t] + 0.95 * s_prev[t]       # (2)
-        h_pre = s[t] @ P.T + A_x[t] + h_prev[t] @ R.T       # (3)
+        h_pre = s[t] @ P_T + A_x[t] + h_prev[t] @ R_T       # (3)
         h[t] = _sigmoid(h_pre)                              # (4)
     y_pre = _at_once(h, U.T) + _at_once(s, V.T)             # (5)
     y = _softmax(y_pre)                                     # (6)
@@ -226,7 +228,10 @@ def _glorot(rng, shape):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _softmax(a):
     """exp(a) / sum(exp(a)) over the last axis."""
@@ -236,6 +241,13 @@ def _softmax(a):
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

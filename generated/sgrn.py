@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of sgrn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:c25bd4e82a1a7050
+# lstmgen: sha256:1ae2966b4d9cbba2
 """Simple gated recurrent network: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -90,9 +90,10 @@ def forward(params, x, state=None):
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
     f = np.empty((T, B, H), dtype)
+    R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
 
     for t in range(T):
-        f_pre = h_prev[t] @ R.T + b_f + p[t]                # (2)
+        f_pre = h_prev[t] @ R_T + b_f + p[t]                # (2)
         f[t] = _sigmoid(f_pre)                              # (3)
         h_pre = (1 - f[t]) * p[t] + f[t] * h_prev[t]        # (4)
         h[t] = np.tanh(h_pre)                               # (5)
@@ -195,11 +196,21 @@ def _glorot(rng, shape):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of slstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:0d5b44406953beac
+# lstmgen: sha256:68978142eb94bf5a
 """sLSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -112,8 +112,8 @@ def forward(params, x, state=None):
     W = params["W"]
     R = params["R"]
     b = params["b"]
-    W_x = _at_once(x, W.T)                                  # for all steps at once: a, l_1, z_pre, o_pre
-    W_x += b
+    pre = _at_once(x, W.T)                                  # for all steps at once: a, l_1, z_pre, o_pre
+    pre += b
     h_all = np.empty((T + 1, B, H), dtype)
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
@@ -127,16 +127,17 @@ def forward(params, x, state=None):
     m_all[0] = state.m
     m_prev, m = m_all[:-1], m_all[1:]                       # m_prev[t] is m one step earlier
     a, l_1, l, z, o, i, f = np.empty((7, T, B, H), dtype)
+    R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
 
     for t in range(T):
-        pre = W_x[t] + h_prev[t] @ R.T                      # a, l_1, z_pre, o_pre, side by side
-        a[t] = pre[:, 0:H]                                  # (1)
-        l_1[t] = pre[:, H:2*H]                              # (2)
+        pre[t] += h_prev[t] @ R_T                           # a, l_1, z_pre, o_pre, side by side
+        a[t] = pre[t, :, 0:H]                               # (1)
+        l_1[t] = pre[t, :, H:2*H]                           # (2)
         l_2 = -_softplus(-l_1[t])                           # (3)
         l[t] = l_2 + m_prev[t]                              # (4)
-        z_pre = pre[:, 2*H:3*H]                             # (5)
+        z_pre = pre[t, :, 2*H:3*H]                          # (5)
         z[t] = np.tanh(z_pre)                               # (6)
-        o_pre = pre[:, 3*H:4*H]                             # (7)
+        o_pre = pre[t, :, 3*H:4*H]                          # (7)
         o[t] = _sigmoid(o_pre)                              # (8)
         m[t] = np.maximum(l[t], a[t])                       # (9)
         i_pre = a[t] - m[t]                                 # (10)
@@ -318,6 +319,13 @@ def _softplus(a):
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of stacked_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:1605bbad9a202725
+# lstmgen: sha256:190895d78c17e703
 """LSTM in stacked form: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -92,10 +92,11 @@ def forward(params, x, state=None):
     c_prev, c = c_all[:-1], c_all[1:]                       # c_prev[t] is c one step earlier
     I = np.empty((T, B, D + H), dtype)
     a, i, f, o, tanh_c = np.empty((5, T, B, H), dtype)
+    W_T = _transposed(W) if B > 1 else W.T                  # laid out as the loop reads it
 
     for t in range(T):
         I[t] = np.concatenate([x[t], h_prev[t]], axis=-1)   # (1)
-        z = I[t] @ W.T                                      # (2)
+        z = I[t] @ W_T                                      # (2)
         a_pre = _part(z, 0, 4)                              # (3)
         a[t] = np.tanh(a_pre)                               # (4)
         i_pre = _part(z, 1, 4)                              # (5)
@@ -227,11 +228,21 @@ def _place(a, k, n):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

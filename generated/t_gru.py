@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of t_gru. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:482136b7d4d99fe2
+# lstmgen: sha256:f0869b85bd6ccc63
 """Strongly-typed GRU: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -96,8 +96,8 @@ def forward(params, x, state=None):
     W = params["W"]
     V = params["V"]
     b = params["b"]
-    W_x = _at_once(x, W.T)                                  # for all steps at once: z, f_pre, o_pre
-    W_x += b
+    pre = _at_once(x, W.T)                                  # for all steps at once: z, f_pre, o_pre
+    pre += b
     h_all = np.empty((T + 1, B, H), dtype)
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
@@ -105,14 +105,15 @@ def forward(params, x, state=None):
     u_all[0] = state.u
     u_prev, u = u_all[:-1], u_all[1:]                       # u_prev[t] is u one step earlier
     z, f, o = np.empty((3, T, B, H), dtype)
+    V_T = _transposed(V) if B > 1 else V.T                  # laid out as the loop reads it
 
     for t in range(T):
-        pre = W_x[t] + u_prev[t] @ V.T                      # z, f_pre, o_pre, side by side
+        pre[t] += u_prev[t] @ V_T                           # z, f_pre, o_pre, side by side
         u[t] = x[t]                                         # (1)
-        z[t] = pre[:, 0:H]                                  # (2)
-        f_pre = pre[:, H:2*H]                               # (3)
+        z[t] = pre[t, :, 0:H]                               # (2)
+        f_pre = pre[t, :, H:2*H]                            # (3)
         f[t] = _sigmoid(f_pre)                              # (4)
-        o_pre = pre[:, 2*H:3*H]                             # (5)
+        o_pre = pre[t, :, 2*H:3*H]                          # (5)
         o[t] = np.tanh(o_pre)                               # (6)
         h[t] = f[t] * h_prev[t] + z[t] * o[t]               # (7)
     end = State(h_all[-1].copy(), u_all[-1].copy())
@@ -216,11 +217,21 @@ def _glorot(rng, shape):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of t_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:107470f9c0d29499
+# lstmgen: sha256:49510ae8eb211165
 """Strongly-typed LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -103,8 +103,8 @@ def forward(params, x, state=None):
     V_o = params["V_o"]
     b = params["b"]
     b_o = params["b_o"]
-    W_x = _at_once(x, W.T)                                  # for all steps at once: z, f_pre
-    W_x += b
+    pre = _at_once(x, W.T)                                  # for all steps at once: z, f_pre
+    pre += b
     c_all = np.empty((T + 1, B, H), dtype)
     c_all[0] = state.c
     c_prev, c = c_all[:-1], c_all[1:]                       # c_prev[t] is c one step earlier
@@ -112,12 +112,13 @@ def forward(params, x, state=None):
     u_all[0] = state.u
     u_prev, u = u_all[:-1], u_all[1:]                       # u_prev[t] is u one step earlier
     z, f = np.empty((2, T, B, H), dtype)
+    V_T = _transposed(V) if B > 1 else V.T                  # laid out as the loop reads it
 
     for t in range(T):
-        pre = W_x[t] + u_prev[t] @ V.T                      # z, f_pre, side by side
+        pre[t] += u_prev[t] @ V_T                           # z, f_pre, side by side
         u[t] = x[t]                                         # (1)
-        z[t] = pre[:, 0:H]                                  # (2)
-        f_pre = pre[:, H:2*H]                               # (3)
+        z[t] = pre[t, :, 0:H]                               # (2)
+        f_pre = pre[t, :, H:2*H]                            # (3)
         f[t] = _sigmoid(f_pre)                              # (4)
         c[t] = f[t] * c_prev[t] + (1 - f[t]) * z[t]         # (7)
     o_pre = _at_once(x, W_o.T) + b_o + _at_once(u_prev, V_o.T)  # (5)
@@ -240,11 +241,21 @@ def _glorot(rng, shape):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

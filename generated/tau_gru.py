@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of tau_gru. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:ca7d7c9cc36ce7a7
+# lstmgen: sha256:6c860b89c8353840
 """GRU with delayed feedback: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -120,14 +120,16 @@ def forward(params, x, state=None):
     h_2_all[0] = state.h_2
     h_2_prev, h_2 = h_2_all[:-1], h_2_all[1:]               # h_2_prev[t] is h_2 one step earlier
     u, z, g, a = np.empty((4, T, B, H), dtype)
+    R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
+    R_z_T = _transposed(R_z) if B > 1 else R_z.T            # laid out as the loop reads it
 
     for t in range(T):
-        pre = h_prev[t] @ R.T                               # u_pre, g_pre, a_pre, side by side
+        pre = h_prev[t] @ R_T                               # u_pre, g_pre, a_pre, side by side
         h_1[t] = h_prev[t]                                  # (1)
         h_2[t] = h_1_prev[t]                                # (2)
         u_pre = W_x[t, :, 0:H] + pre[:, 0:H]                # (3)
         u[t] = np.tanh(u_pre)                               # (4)
-        z_pre = W_x[t, :, 3*H:4*H] + h_2_prev[t] @ R_z.T    # (5)
+        z_pre = W_x[t, :, 3*H:4*H] + h_2_prev[t] @ R_z_T    # (5)
         z[t] = np.tanh(z_pre)                               # (6)
         g_pre = W_x[t, :, H:2*H] + pre[:, H:2*H]            # (7)
         g[t] = _sigmoid(g_pre)                              # (8)
@@ -251,11 +253,21 @@ def _glorot(rng, shape):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

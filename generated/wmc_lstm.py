@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of wmc_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:bd5c4dbb267e5e8f
+# lstmgen: sha256:10bf893a35d03abe
 """LSTM with working memory connections: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -121,8 +121,8 @@ def forward(params, x, state=None):
     b = params["b"]
     P = params["P"]
     P_o = params["P_o"]
-    W_x = _at_once(x, W.T)                                  # for all steps at once: i_pre, f_pre, z_pre, o_pre
-    W_x += b
+    pre = _at_once(x, W.T)                                  # for all steps at once: i_pre, f_pre, z_pre, o_pre
+    pre += b
     h_all = np.empty((T + 1, B, H), dtype)
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
@@ -130,24 +130,27 @@ def forward(params, x, state=None):
     c_all[0] = state.c
     c_prev, c = c_all[:-1], c_all[1:]                       # c_prev[t] is c one step earlier
     i_2, i, f_2, f, z, o_2, o, tanh_c = np.empty((8, T, B, H), dtype)
+    P_T = _transposed(P) if B > 1 else P.T                  # laid out as the loop reads it
+    R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
+    P_o_T = _transposed(P_o) if B > 1 else P_o.T            # laid out as the loop reads it
 
     for t in range(T):
-        pre = c_prev[t] @ P.T                               # i_1, f_1, side by side
-        pre_ = W_x[t] + h_prev[t] @ R.T                     # i_pre, f_pre, z_pre, o_pre, side by side
-        i_1 = pre[:, 0:H]                                   # (1)
+        pre_ = c_prev[t] @ P_T                              # i_1, f_1, side by side
+        pre[t] += h_prev[t] @ R_T                           # i_pre, f_pre, z_pre, o_pre, side by side
+        i_1 = pre_[:, 0:H]                                  # (1)
         i_2[t] = np.tanh(i_1)                               # (2)
-        i_pre = pre_[:, 0:H] + i_2[t]                       # (3)
+        i_pre = pre[t, :, 0:H] + i_2[t]                     # (3)
         i[t] = _sigmoid(i_pre)                              # (4)
-        f_1 = pre[:, H:2*H]                                 # (5)
+        f_1 = pre_[:, H:2*H]                                # (5)
         f_2[t] = np.tanh(f_1)                               # (6)
-        f_pre = pre_[:, H:2*H] + f_2[t]                     # (7)
+        f_pre = pre[t, :, H:2*H] + f_2[t]                   # (7)
         f[t] = _sigmoid(f_pre)                              # (8)
-        z_pre = pre_[:, 2*H:3*H]                            # (9)
+        z_pre = pre[t, :, 2*H:3*H]                          # (9)
         z[t] = np.tanh(z_pre)                               # (10)
         c[t] = z[t] * i[t] + c_prev[t] * f[t]               # (11)
-        o_1 = c[t] @ P_o.T                                  # (12)
+        o_1 = c[t] @ P_o_T                                  # (12)
         o_2[t] = np.tanh(o_1)                               # (13)
-        o_pre = pre_[:, 3*H:4*H] + o_2[t]                   # (14)
+        o_pre = pre[t, :, 3*H:4*H] + o_2[t]                 # (14)
         o[t] = _sigmoid(o_pre)                              # (15)
         tanh_c[t] = np.tanh(c[t])                           # (16)
         h[t] = o[t] * tanh_c[t]                             # (17)
@@ -245,22 +248,22 @@ def step(params, x_t, state=None):
     b = params["b"]
     P = params["P"]
     P_o = params["P_o"]
-    pre = c_prev @ P.T                                      # i_1, f_1, side by side
-    pre_ = x_t @ W.T + h_prev @ R.T + b                     # i_pre, f_pre, z_pre, o_pre, side by side
-    i_1 = pre[:, 0:H]                                       # (1)
+    pre_ = c_prev @ P.T                                     # i_1, f_1, side by side
+    pre = x_t @ W.T + h_prev @ R.T + b                      # i_pre, f_pre, z_pre, o_pre, side by side
+    i_1 = pre_[:, 0:H]                                      # (1)
     i_2 = np.tanh(i_1)                                      # (2)
-    i_pre = pre_[:, 0:H] + i_2                              # (3)
+    i_pre = pre[:, 0:H] + i_2                               # (3)
     i = _sigmoid(i_pre)                                     # (4)
-    f_1 = pre[:, H:2*H]                                     # (5)
+    f_1 = pre_[:, H:2*H]                                    # (5)
     f_2 = np.tanh(f_1)                                      # (6)
-    f_pre = pre_[:, H:2*H] + f_2                            # (7)
+    f_pre = pre[:, H:2*H] + f_2                             # (7)
     f = _sigmoid(f_pre)                                     # (8)
-    z_pre = pre_[:, 2*H:3*H]                                # (9)
+    z_pre = pre[:, 2*H:3*H]                                 # (9)
     z = np.tanh(z_pre)                                      # (10)
     c = z * i + c_prev * f                                  # (11)
     o_1 = c @ P_o.T                                         # (12)
     o_2 = np.tanh(o_1)                                      # (13)
-    o_pre = pre_[:, 3*H:4*H] + o_2                          # (14)
+    o_pre = pre[:, 3*H:4*H] + o_2                           # (14)
     o = _sigmoid(o_pre)                                     # (15)
     tanh_c = np.tanh(c)                                     # (16)
     h = o * tanh_c                                          # (17)
@@ -291,11 +294,21 @@ def _glorot(rng, shape):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
-    return 0.5 * np.tanh(0.5 * a) + 0.5
+    y = np.tanh(0.5 * a)
+    y *= 0.5
+    y += 0.5
+    return y
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+def _transposed(matrix):
+    """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
+    for k in range(0, len(matrix), 64):  # few rows at a time, for the cache
+        turned[:, k:k + 64] = matrix[k:k + 64].T
+    return turned
 
 
 # ---------------------------------------------------------------- arguments

@@ -350,7 +350,7 @@ def test_the_list_is_the_whole_of_pythons_expressions():
 TOKENS = st.lists(st.sampled_from(
     "x b W R h h[t-1] t H a goal tanh( sigmoid( where( sum( part( repeat( concat( mine( ) , + - * / ** @ < <= 0 1 2 "
     "0.5 1e9 "
- 
+
       "[ ] [t-1] . lambda if else for in and not : := = ' \" # { } \\ \n ( ( ) ) _ __class__ 1j".split(" ")), max_size=24)
 
 
