@@ -12,8 +12,8 @@ no output shifts anything by itself. Parameters stand still; their branches are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from . import functions
 from .expressions import (
@@ -78,6 +78,7 @@ class Derivation:
     inputs: tuple[Gradient, ...]
     parameters: tuple[Gradient, ...]
     loss_stages: frozenset[str]  # stages that only the loss reads: with `loss_at: last` they exist at step T alone
+    left_out: tuple[Contribution, ...] = ()  # branches that change no gradient anywhere
 
     @property
     def adjoints(self) -> dict[str, Gradient]:
@@ -92,6 +93,41 @@ class Derivation:
 def derive(graph: Graph) -> Derivation:
     """Differentiate a cell: one contribution per branch of each fork, adjoints in order of completion."""
     return _Sweep(graph).derive()
+
+
+def without(derivation: Derivation, dropped: Collection[Contribution]) -> Derivation:
+    """The derivation without some of its branches, and without those that then lead nowhere.
+
+    A branch leads somewhere if it ends in an input, a parameter or an initial state, or in a stage whose
+    adjoint goes on to one. What reaches floor(a) ends there: no term says it.
+    """
+    graph = derivation.graph
+    gone = set(map(id, dropped))
+    forks = [fork for fork in derivation.contributions() if id(fork) not in gone]
+    asked = {*graph.inputs, *graph.parameters}  # and stages whose adjoints are needed for these
+
+    def leads_somewhere(fork: Contribution) -> bool:
+        return fork.target in asked or bool(fork.lag)  # a branch from the next step reaches the initial state
+
+    kept: set[int] = set()
+    while found := [fork for fork in forks if id(fork) not in kept and leads_somewhere(fork)]:
+        kept.update(map(id, found))
+        asked.update(fork.reader for fork in found if fork.kind not in (OUTPUT, START))
+    carried = {fork.target for fork in forks if fork.lag}
+
+    def thinned(gradient: Gradient) -> Gradient:
+        return replace(gradient, forks=tuple(
+            fork for fork in gradient.forks if id(fork) in kept and (fork.kind != START or fork.reader in carried)))
+
+    shorter = replace(
+        derivation,
+        stages=tuple(thinned(each) for each in derivation.stages if each.value in asked or each.value in graph.states),
+        inputs=tuple(map(thinned, derivation.inputs)),
+        parameters=tuple(map(thinned, derivation.parameters)),
+    )
+    remaining = set(map(id, shorter.contributions()))
+    missing = tuple(fork for fork in derivation.contributions() if id(fork) not in remaining)
+    return replace(shorter, left_out=missing if dropped else ())
 
 
 class _Sweep:
@@ -118,31 +154,14 @@ class _Sweep:
             if reached:
                 completed.append(stage.name)
                 self._send_back(stage)
-        completed = self._without_dead_ends(completed)
-        return Derivation(
+        everything = Derivation(
             graph=graph,
             stages=tuple(self._gradient(name) for name in completed),
             inputs=tuple(self._gradient(name) for name in graph.inputs),
             parameters=tuple(self._gradient(name) for name in graph.parameters),
             loss_stages=_loss_stages(graph),
         )
-
-    def _without_dead_ends(self, completed: list[str]) -> list[str]:
-        """Stages from which some gradient goes on. What reaches floor(a) ends there: no term says it."""
-        onward: dict[str, list[Contribution]] = {}
-        for forks in self.forks.values():
-            for fork in forks:
-                onward.setdefault(fork.reader, []).append(fork)
-        alive = {*self.graph.inputs, *self.graph.parameters, *self.graph.states}
-        for name in (stage.name for stage in self.graph.stages):  # what a stage reads comes before it
-            if any(fork.target in alive for fork in onward.get(name, ()) if fork.kind != OUTPUT):
-                alive.add(name)
-        carried_on = {fork.target for forks in self.forks.values() for fork in forks if fork.lag}
-        self.forks = {
-            target: [fork for fork in forks if fork.kind != START or fork.reader in carried_on]
-            for target, forks in self.forks.items() if target in alive
-        }
-        return [name for name in completed if name in alive]
+        return without(everything, ())
 
     def _gradient(self, name: str) -> Gradient:
         forks = self.forks.get(name, [])
@@ -206,22 +225,9 @@ def _branches(stage: Stage, upstream: Expression, graph: Graph) -> Iterator[tupl
         return
     for value in values(algebra):
         local = _immediate(algebra, value, stage)
-        if local != ZERO and not _cancels(value, local, stage, graph):
+        if local != ZERO:
             yield value, ELEMENTWISE, local, _reduced(_times(upstream, local, stage.shape, graph.shapes),
                                                       stage.shape, graph.shapes[value.name])
-
-
-def _cancels(value: Value, local: Expression, stage: Stage, graph: Graph) -> bool:
-    """Whether a scalar is added to every entry of what only a softmax or a layer norm reads.
-
-    Both stay the same when all entries move alike, so the entries of the gradient that they send back
-    add up to zero, and a term that is zero is not printed.
-    """
-    if graph.shapes[value.name] != SCALAR or not stage.shape or stage.name in {*graph.states, *graph.outputs}:
-        return False
-    through = [graph.stage(reader.stage).expression for reader in graph.readers(stage.name)]
-    invariant = all(isinstance(each, Call) and each.function in ("softmax", "layer_norm") for each in through)
-    return invariant and bool(through) and len(stage.shape) == 1 and shape_of(local, graph.shapes) == SCALAR
 
 
 def _split(expression: Expression) -> tuple[Expression | None, list[tuple[int, MatVec]]]:

@@ -36,7 +36,16 @@ def _order_told(pen: Pen) -> str:
     return direction + ("An adjoint is complete when all its readers have sent their share. The "
                         "equations stand in the order in which that happens, and each uses only what "
                         "stands above it"
-                        + (r", or belongs to step $t+1$." if later else "."))
+                        + (r", or belongs to step $t+1$." if later else ".") + _left_out_told(pen))
+
+
+def _left_out_told(pen: Pen) -> str:
+    """Readers that have no term, such as the sum of a softmax."""
+    pairs = list(dict.fromkeys((fork.target, fork.reader) for fork in pen.derivation.left_out))
+    if not pairs:
+        return ""
+    told = listed([f"{pen.value(target)} through {pen.value(reader)}" for target, reader in pairs])
+    return f" Branches along which no gradient changes, wherever one looks, have no term: {told}."
 
 
 def _single_terms(pen: Pen, run: list[Gradient]) -> list[Block]:

@@ -2,7 +2,7 @@
 
     load          text        -> CellSpec     spec.py, yamltext.py, switches.py
     build_graph   CellSpec    -> Graph        graph.py, language.py, shapes.py
-    derive        Graph       -> Derivation   chain.py, calculus.py, functions.py
+    derive        Graph       -> Derivation   chain.py, calculus.py, vanishing.py, functions.py
     make_plan     Derivation  -> Plan         plan.py
     module_source Plan        -> NAME.py      numpy_module.py, spell_numpy.py, templates/numpy
     verify        all of it   -> Verdict      proofs.py, interpret.py
@@ -74,8 +74,10 @@ def derive(cell: CellSpec | Graph) -> Derivation:
     """Every gradient of a cell, with one record per branch of each fork."""
     from .chain import derive as differentiate  # SymPy comes with it
     from .notebook import displayable
+    from .vanishing import without_vanishing
 
-    return displayable(differentiate(cell if isinstance(cell, Graph) else build_graph(cell)))
+    everything = differentiate(cell if isinstance(cell, Graph) else build_graph(cell))
+    return displayable(without_vanishing(everything))
 
 
 def verify(path_or_text: str | Path | CellSpec) -> Verdict:

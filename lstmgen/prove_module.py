@@ -341,11 +341,12 @@ class ModuleProofs:
         handed_on = {name: after[f"{name}[0]"] for name in self.graph.states}
         weights = _part(point.weights, first)
         before = self._backward(params, early.tape, weights, handed_on)
-        if self.graph.spec.loss_at == "last" and self.graph.loss is not None:
-            # the first part has a last step, and so a loss, of its own: without it, by linearity
-            own = self._backward(params, early.tape, weights, None)
-            before = {name: array - own[name] for name, array in before.items()}
         scale = self._scale(whole)
+        if self.graph.spec.loss_at == "last" and self.graph.loss is not None:
+            # the first part has a last step, and so a loss, of its own, whose gradient comes on top; taking
+            # it off again would cost digits
+            own = self._backward(params, early.tape, weights, None)
+            whole = {name: self._on_top(name, array, own[name]) for name, array in whole.items()}
         for name, array in whole.items():
             if name in self.graph.inputs:
                 together = np.concatenate([before[name], after[name]])
@@ -354,6 +355,12 @@ class ModuleProofs:
             yield compared(SPLITTING, name, together, array, scale)
         for name, array in passed.state.items():
             yield compared(SPLITTING, f"last {name}", late.state[name], array)
+
+    def _on_top(self, name: str, array: np.ndarray, own: np.ndarray) -> np.ndarray:
+        """A gradient of all steps, with one of the first part added to it."""
+        if name not in self.graph.inputs:
+            return array + own
+        return np.concatenate([array[: len(own)] + own, array[len(own):]])
 
 
 def _part(arrays: Arrays, steps: slice) -> dict[str, np.ndarray]:

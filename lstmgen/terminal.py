@@ -380,7 +380,14 @@ class _Explanation:
                 "times the "
                 f"derivative of its own equation with respect to {name} (local), in which everything else "
                 "that the "
-                f"equation reads is held still.{added}")
+                f"equation reads is held still.{added}{self._idle()}")
+
+    def _idle(self) -> str:
+        """The readers that have no term."""
+        idle = list(dict.fromkeys(fork.reader for fork in self.pen.derivation.left_out if fork.target == self.name))
+        if not idle:
+            return ""
+        return f" {listed(idle)} read{'s' * (len(idle) == 1)} {self.name} too, but no gradient changes by that."
 
     def _groups(self) -> list[tuple[str, list[tuple[int, Contribution]]]]:
         numbered = list(enumerate(self.gradient.forks, 1))

@@ -74,8 +74,7 @@ class _Cell:
 
     def sum(self, shape, depth):
         left, right = self.expression(shape, depth), self.expression(self.meeting(shape), depth)
-        sign = " + " if left == right else self.pick((" + ", " - "))  # a - a is zero, and nothing could see it
-        return f"({left}{sign}{right})"
+        return f"({left}{self.pick((' + ', ' - '))}{right})"
 
     def meeting(self, shape):
         """A shape that meets `shape` entry by entry: the same, or a scalar."""
@@ -152,8 +151,8 @@ class _Cell:
         function = self.pick(("softmax", "cumsum", "layer_norm", "softmax"))
         if function == "cumsum":
             return f"0.3 * cumsum({inner})"
-        # weighed, since the plain sum of a softmax, or of a layer norm and its square, is a constant
-        return f"{self.leaf(shape)} * {function}({inner}{', 0.1' if function == 'layer_norm' else ''})"
+        weight = "" if self.chance(4) else f"{self.leaf(shape)} * "  # plain, its sum is a constant
+        return f"{weight}{function}({inner}{', 0.1' if function == 'layer_norm' else ''})"
 
     def pieces(self, shape, depth):
         (size,) = shape

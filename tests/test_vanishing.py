@@ -1,0 +1,119 @@
+"""Branches that change no gradient anywhere are left out, and no others are."""
+
+from __future__ import annotations
+
+import pytest
+
+from lstmgen.chain import derive as everything
+from lstmgen.graph import build_graph
+from lstmgen.pipeline import derive, load, verify
+from lstmgen.resources import packaged_specs
+
+RENORMALISED = """
+name: renormalised
+state: {h: H}
+parameters: {W: [H, D], R: [H, H], q: H}
+equations:
+  s: softmax(W @ x)
+  r: s / sum(s)
+  n: layer_norm(R @ h[t-1])
+  h: tanh(r - mean(r) + q * (n - mean(n)))
+output: h
+"""
+
+SHIFTED = """
+name: shifted
+state: {h: H, m: []}
+parameters: {W: [H, D], R: [H, H], a: [], b: []}
+equations:
+  s: sum(softmax(R @ h[t-1]))
+  m: tanh(m[t-1] + a)
+  h: softmax(W @ x + m + b * s)
+output: h
+"""
+
+FORGOTTEN = """
+name: forgotten
+state: {h: H, n: H}
+parameters: {W: [H, D], R: [H, H], p: H}
+equations:
+  n: 0 * p + 0 * n[t-1] + 1
+  h: tanh(W @ x + R @ h[t-1]) * n + 0.1 * n[t-1]
+output: [h, n]
+"""
+
+# What h and n held at the start is gone after two steps.
+DELAY_LINE = """
+name: delay_line
+state: {h: H, n: H}
+parameters: {W: [H, D], h_0: H}
+equations:
+  h: tanh(W @ x)
+  n: sin(h[t-1]) + stop_gradient(n[t-1])
+output: h
+initial: {h: h_0}
+"""
+
+# floor(a / b) is 0 at many points, and max closed for one of its sides; both branches are needed elsewhere.
+CHOICES = """
+name: choices
+state: {h: H}
+parameters: {W: [H, D], b: H, p: H}
+range: {h: [0.5, 2]}
+equations:
+  m: mod(h[t-1], 1.2 + sigmoid(b))
+  r: relu(p) * relu(W @ x)
+  h: 1 + sigmoid(m + r)
+output: h
+"""
+
+LAST_LOSS = """
+name: last_loss
+inputs: {x: H}
+state: {h: H}
+parameters: {W: [H, H], p: H}
+equations:
+  h: tanh(0.001 * h[t-1] + W @ x) * p
+targets: {goal: H}
+loss: sum((h - goal) ** 2)
+loss_at: last
+output: h
+"""
+
+
+def branches(derivation) -> set[tuple[str, str, int]]:
+    return {(fork.target, fork.reader, fork.lag) for fork in derivation.contributions()}
+
+
+@pytest.mark.parametrize("text, gone", [
+    (RENORMALISED, {("sum_s", "r"), ("s", "sum_s"), ("mean_r", "h_pre"), ("r", "mean_r"), ("mean_n", "h_pre"),
+                    ("n", "mean_n")}),
+    (SHIFTED, {("m", "h_pre"), ("b", "h_pre"), ("s", "h_pre")}),
+    (DELAY_LINE, set()),
+    (CHOICES, set()),
+    (LAST_LOSS, set()),
+], ids=lambda value: "" if isinstance(value, set) else value.split()[1])
+def test_what_is_left_out(text, gone):
+    graph = build_graph(load(text))
+    whole, short = branches(everything(graph)), branches(derive(graph))
+    assert short <= whole
+    missing = {(target, reader) for target, reader, _ in whole - short}
+    assert gone <= missing and (gone or not missing)
+
+
+@pytest.mark.parametrize("text", [RENORMALISED, SHIFTED, FORGOTTEN, DELAY_LINE, CHOICES, LAST_LOSS],
+                         ids=lambda text: text.split()[1])
+def test_what_remains_passes_every_proof(text):
+    verdict = verify(text)
+    assert verdict.passed, "\n".join(verdict.lines())
+
+
+def test_a_state_that_sends_nothing_back_gets_no_terms_of_its_step():
+    forks = derive(load(FORGOTTEN)).adjoints["n"].forks
+    assert [(fork.reader, fork.lag) for fork in forks] == [("h", 1)]  # for the initial state
+
+
+@pytest.mark.parametrize("path", packaged_specs(), ids=lambda path: path.stem)
+def test_no_cell_of_the_zoo_has_such_branches(path):
+    graph = build_graph(load(path))
+    assert branches(derive(graph)) == branches(everything(graph))
