@@ -24,6 +24,7 @@ from .chain import ELEMENTWISE, Contribution, Derivation
 from .expressions import Call, Expression, Value, product, total, values
 from .graph import Graph
 from .paths import MOST_LISTED, Network, Path
+from .points import of_one
 from .unrolled import Unrolled
 
 LAGS = 100  # steps that are looked back
@@ -121,7 +122,7 @@ def fade(derivation: Derivation, module: ModuleType, lags: int = LAGS, seed: int
     parameters = module.named(module.init_params(**keywords, rng=seed, dtype=np.float64))
     inputs = _inputs(graph, sizes, WARMING + lags, np.random.default_rng([seed, 1]))
     with np.errstate(all="ignore"):
-        run = Unrolled(derivation, sizes, parameters, inputs, _starts(graph, sizes, parameters))
+        run = Unrolled(derivation, sizes, of_one(parameters), inputs, _starts(graph, sizes, parameters))
         steps = tuple(one_step(derivation, state) for state in graph.states)
         curves = tuple(_curve(run, step, lags) for step in steps) if run.finite() else ()
     spec = graph.spec

@@ -25,7 +25,7 @@ from .expressions import (
     ONE, Adjoint, Call, Expression, Negative, Outside, Product, Value, children, negative, product, rebuild,
     transform,
 )
-from .points import DRAWS, by_step, choose_sizes, draw_point, reach_after
+from .points import DRAWS, by_step, choose_sizes, draw_point, of_one, reach_after
 from .unrolled import Adjoints, ByStep, Unrolled, happens
 
 MOST_LISTED = 20  # paths of one step
@@ -364,7 +364,7 @@ def random_run(derivation: Derivation, steps: int, seed: int = 0) -> tuple[Unrol
             for name, array in point.state.items()
         }
         with np.errstate(all="ignore"):
-            run = Unrolled(derivation, sizes, point.parameters, by_step(point.inputs, steps), state)
+            run = Unrolled(derivation, sizes, of_one(point.parameters), by_step(point.inputs, steps), state)
         if run.finite():
             return run, {name: list(array) for name, array in point.weights.items()}
     raise ArithmeticError(f"the forward pass of {graph.spec.name} is not finite at any of {DRAWS} points")

@@ -31,10 +31,10 @@ class Unrolled:
         inputs: Sequence[Arrays],
         state: Arrays,
     ):
-        """`parameters` of one example, no axis in front; `inputs` of each step, targets among them."""
+        """All with an axis of examples in front; `parameters` of one may do for all of them."""
         self.derivation, self.graph, self.sizes = derivation, derivation.graph, sizes
         self.steps, self.rows = len(inputs), len(next(iter(state.values())))
-        self.fixed = {name: np.asarray(array, float)[None] for name, array in parameters.items()}
+        self.fixed = {name: np.asarray(array, float) for name, array in parameters.items()}
         self.values: list[dict[str, np.ndarray]] = [dict(state), *map(dict, inputs)]
         self._forward()
 

@@ -151,7 +151,8 @@ class _Cell:
         function = self.pick(("softmax", "cumsum", "layer_norm", "softmax"))
         if function == "cumsum":
             return f"0.3 * cumsum({inner})"
-        weight = "" if self.chance(4) else f"{self.leaf(shape)} * "  # plain, its sum is a constant
+        plain = function == "softmax" and self.chance(4)  # the sum of all is then a constant
+        weight = "" if plain else f"{self.leaf(shape)} * "
         return f"{weight}{function}({inner}{', 0.1' if function == 'layer_norm' else ''})"
 
     def pieces(self, shape, depth):
@@ -264,7 +265,7 @@ def is_dead(verdict, text: str) -> bool:
     """A cell that no point can show at work: a clip never opens, or a gradient is too small to difference."""
     failed = [figure for figure in verdict.figures if not figure.passed]
     closed = bool(verdict.untaken) or any(
-        word in text for word in ("clip(", "hard_", "min(", "max(", "relu(", "where("))
+        word in text for word in ("clip(", "hard_", "min(", "max(", "relu(", "where(", "mod("))
     flat = all(figure.error < 1e-12 for figure in failed if figure.proof == 2)
     return bool(failed) and {figure.proof for figure in failed} <= {2, 4} and flat and (
         closed or all(figure.proof == 2 for figure in failed))

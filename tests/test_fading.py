@@ -18,6 +18,7 @@ from lstmgen.interpret import Floats, Interpreter
 from lstmgen.numpy_module import module_source
 from lstmgen.pipeline import execute
 from lstmgen.plan import make_plan
+from lstmgen.points import of_one
 from lstmgen.resources import find_spec
 from lstmgen.spell_text import source
 from lstmgen.unrolled import Unrolled
@@ -92,7 +93,7 @@ def _a_run(derivation, module):
     keywords = {keyword: sizes[symbol] for symbol, keyword in graph.dims}
     params = module.named(module.init_params(**keywords, rng=own.SEED, dtype=np.float64))
     inputs = own._inputs(graph, sizes, own.WARMING + 1, np.random.default_rng([own.SEED, 1]))
-    return Unrolled(derivation, sizes, params, inputs, own._starts(graph, sizes, params))
+    return Unrolled(derivation, sizes, of_one(params), inputs, own._starts(graph, sizes, params))
 
 
 def _product(run, path):
