@@ -1,7 +1,7 @@
 """Valid specs at random, from the whole language: for the proofs to look for what no test thought of.
 
 `make_spec(choose)` asks `choose(n)` for every decision, a number below n. A random generator answers it
-in `python tests/random_cells.py COUNT` (the long run), hypothesis in the test (and shrinks what fails).
+in `python tests/random_cells.py COUNT` (the long run) and in the test.
 """
 
 from __future__ import annotations

@@ -1,18 +1,23 @@
-"""Cells that nobody wrote: each builds and passes all proofs. `make fuzz` runs many more."""
+"""Cells that nobody wrote: each builds and passes all proofs. `make fuzz` runs many more.
+
+The seeds are fixed. What hypothesis draws depends on the constants in the source under test, so that a change
+of a message could bring up other cells.
+"""
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, assume, given, settings
-from hypothesis import strategies as st
+import random
+
+import pytest
 from random_cells import is_dead, make_spec
 
 from lstmgen.pipeline import verify
 
 
-@settings(max_examples=50, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(st.data())
-def test_random_cells_pass_all_proofs(data):
-    text = make_spec(lambda count: data.draw(st.integers(0, count - 1)))
+@pytest.mark.parametrize("seed", range(60))
+def test_random_cells_pass_all_proofs(seed):
+    text = make_spec(random.Random(seed).randrange)
     verdict = verify(text)
-    assume(verdict.passed or not is_dead(verdict, text))
+    if not verdict.passed and is_dead(verdict, text):
+        pytest.skip("dead: a clip or a choice that never opens")
     assert verdict.passed, "\n".join([text, *verdict.lines()])
