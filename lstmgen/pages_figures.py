@@ -48,9 +48,10 @@ def _step_caption(pen: Pen, figure: Figure) -> str:
     if "cell heavy" in figure.tikz:
         said.append("The thick wire is the way on which a state meets no matrix and no activation.")
     if pen.forks:
+        inputs = any(len(gradient.forks) > 1 for gradient in pen.derivation.inputs)
+        some = inputs or len(pen.forks) > len(pen.colours)
         said.append("A numbered badge marks a fork" + (
-            ", in its colour." if len(pen.forks) <= len(pen.colours) else
-            "; forks without a colour of their own are numbered too."))
+            "; those without a colour of their own are dark." if some else ", in its colour."))
     if len(figure.parts) > 1:
         said.append(f"The drawing comes in {WORDS[len(figure.parts)]} rows; a wire that ends at the right "
                     "of one goes on at the left of the next, under the same letter.")

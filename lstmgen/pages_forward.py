@@ -11,7 +11,7 @@ from .pen import COLOURS, TEXT_WIDTH, Pen
 from .plan import LAST
 from .shapes import Shape
 from .spell_latex import ONES, Printer, escape, width
-from .wording import WORDS, code, count, listed, math_text, sentence
+from .wording import WORDS, code, count, listed, math_text
 
 
 def opening(pen: Pen) -> tuple[Block, ...]:
@@ -66,8 +66,8 @@ def _what_forks(pen: Pen) -> list[str]:
     named = [f"{pen.value(gradient.value)} ({count(len(gradient.forks), 'branch', 'branches')})"
              for gradient in pen.forks]
     is_one = len(pen.forks) == 1
-    said = [f"{sentence(count(len(pen.forks), 'value'))} {'is' if is_one else 'are'} needed in more "
-            f"than one place: {listed(named)}."]
+    said = [f"Of what a step computes, {count(len(pen.forks), 'value')} {'is' if is_one else 'are'} needed "
+            f"in more than one place: {listed(named)}."]
     said.append(r"At such a \emph{fork} the gradients that come back along the branches add up, and a "
                 "term that is forgotten there is the usual mistake of a derivation by hand.")
     if len(pen.forks) <= len(COLOURS):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .blocks import Block, Heading, Prose, Section
 from .chain import Gradient
-from .expressions import Adjoint, Value
+from .expressions import Adjoint, Outside, Value
 from .pen import Pen
 from .spell_latex import Printer
 from .wording import code, listed, math_text
@@ -25,8 +25,6 @@ def boundary_section(pen: Pen) -> Section:
         f"for the final state{plural} (zero, if the caller gives none; in the module {fields}); it is "
         f"added to {final}. With it, a long sequence can be cut into pieces: the gradient at one piece's "
         f"initial state{plural} is what the piece before it takes here."))
-    if pen.graph.loss is not None:
-        blocks.append(Prose(_loss_told(pen)))
     blocks.append(Heading("The first step", "The first step"))
     at_zero = Printer(pen.notation, "0", pen.adjoint_colour)
     equations = []
@@ -45,7 +43,48 @@ def boundary_section(pen: Pen) -> Section:
         blocks.append(Prose(
             f"Where {pairs}, this is what {'the parameter' if len(learned) == 1 else 'each parameter'} "
             "gets, added up over the batch; where the caller gave a start, it gets nothing by this way."))
+    blocks += [Heading("Losses", "Losses"), *(Prose(text) for text in _losses(pen))]
     return Section("The first and the last step", "boundary", tuple(blocks))
+
+
+def _losses(pen: Pen) -> list[str]:
+    """Where the loss is taken, and what that changes: nothing but what comes in at each step."""
+    if pen.graph.loss is not None:
+        return [_loss_told(pen)]
+    steps, outputs = pen.notation.steps, pen.graph.outputs
+    arriving = [math_text(pen.plain(Outside(name))) for name in outputs]
+    said = [f"The equations hold for any loss: it enters by {listed(arriving)} alone. With a target at every step "
+            f"and half the squared distance, $\\mathcal L=\\sum_t\\tfrac12\\lvert {_output(pen)}-\\text{{target}}_t"
+            f"\\rvert^2$, it is {listed(_differences(pen))}"
+            + (", and the others are zero." if len(outputs) > 1 else ".")]
+    carried = _carried(pen)
+    last = (f"Where the last step alone has a loss (many to one), {listed(arriving)} "
+            f"{'is' if len(arriving) == 1 else 'are'} zero at all steps but ${steps}$")
+    last += (f", and the earlier ones hear of it through {carried} alone." if carried else
+             ", and so are all gradients of earlier steps, since nothing is carried.")
+    said.append(last)
+    if pen.graph.inputs and carried:
+        inputs = listed([pen.value(name) for name in pen.graph.inputs])
+        said.append(f"Where the first step alone has an input (one to many), {inputs} "
+                    f"{'is' if len(pen.graph.inputs) == 1 else 'are'} zero afterwards, or "
+                    "what the step before gave: then that is one more reader of it, and one more branch of its fork, "
+                    "which whoever feeds it back adds to what comes in from outside.")
+    return [" ".join(said)]
+
+
+def _output(pen: Pen) -> str:
+    return pen.plain(Value(pen.graph.outputs[0]))
+
+
+def _differences(pen: Pen) -> list[str]:
+    shown = [(pen.plain(Outside(name)), pen.plain(Value(name))) for name in pen.graph.outputs[:1]]
+    return [math_text(rf"{arriving}={value}-\text{{target}}_t") for arriving, value in shown]
+
+
+def _carried(pen: Pen) -> str:
+    """The states that a later step reads."""
+    read = [name for name in pen.graph.states if any(reader.lag for reader in pen.graph.readers(name))]
+    return listed([pen.value(name) for name in read]) if read else ""
 
 
 def _loss_told(pen: Pen) -> str:
