@@ -1,7 +1,7 @@
 # `make help` lists the targets. What they need is Python 3.10 or newer, git and make; the rest they fetch.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tex demo test audit-long documents generated check-generated references wheel clean
+.PHONY: help venv tex demo test audit-long bench documents generated check-generated references wheel clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -76,6 +76,13 @@ test: venv tex  ## all tests
 COUNT ?= 60
 audit-long: venv  ## audits thousands of true claims and of mutated ones
 	@PYTHONPATH=. $(BIN)/python tests/rewriting.py $(COUNT)
+
+bench: $(READY)  ## times generated modules beside PyTorch, JAX and autograd, and the generator: docs/performance.md
+	@$(SAY) bench "installing what to compare with"
+	@$(PIP) install --editable '.[bench]'
+	@mkdir -p build/bench
+	@$(BIN)/python benchmarks/modules.py $(if $(QUICK),--quick -o build/bench/performance.md)
+	@$(if $(QUICK),true,$(BIN)/python benchmarks/generator.py)
 
 documents: venv tex  ## sets every document in every notation, tells what leaves its margins
 	@$(BIN)/python tests/documents.py

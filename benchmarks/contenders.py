@@ -1,0 +1,231 @@
+"""One contender in a process of its own: `python benchmarks/contenders.py NAME`.
+
+It reads a line of JSON for each task and answers with one: {"load": FILE} prepares a case and returns how far its
+gradients are from those in the file; {"burst": SECONDS} runs forward and backward once unmeasured, then again and
+again, at least twice, and returns the seconds that each run took.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+
+import numpy as np
+from cells import CELLS, Cell, stacked
+
+from lstmgen.pipeline import derive, execute, load
+from lstmgen.numpy_module import module_source
+from lstmgen.plan import make_plan
+
+Arrays = Mapping[str, np.ndarray]
+Run = Callable[[], object]
+
+
+def module_of(cell: str):
+    """The generated module."""
+    return execute(module_source(make_plan(derive(load(cell))), verified=False), cell)
+
+
+def lstmgen(cell: Cell, p: Arrays, x, dy) -> tuple[Run, Callable]:
+    m = module_of(cell.spec)
+    params = m.init_params(x.shape[-1], dy.shape[-1], dtype=x.dtype)
+    views = m.named(params)
+    for kind in "WRb":
+        for gate, rows in zip(cell.gates, np.split(p[kind], len(cell.gates))):
+            views[f"{kind}_{gate}"][...] = rows
+    for name in cell.others:
+        views[name][...] = p[name]
+
+    def run():
+        _, _, tape = m.forward(params, x)
+        return m.backward(params, tape, dy)
+
+    def told(grads):
+        return stacked(cell, m.named(grads.params)) | {"x": grads.x}
+
+    return run, told
+
+
+def floor(cell: Cell, p: Arrays, x, dy) -> tuple[Run, Callable]:
+    """The matrix products alone: none of them can be left out, and nothing else is done."""
+    steps, batch, _ = x.shape
+    W, R = p["W"], p["R"]
+    h, z, d = dy, np.empty((steps, batch, len(R)), x.dtype), np.ones((steps, batch, len(R)), x.dtype)
+    right = np.ascontiguousarray(R.T) if batch > 1 else R.T
+    flat, small, back = x.reshape(-1, x.shape[-1]), np.empty((batch, len(R)), x.dtype), np.empty_like(dy[0])
+    d_flat, h_flat, z_flat = (array.reshape(-1, array.shape[-1]) for array in (d, h, z))
+
+    def run():
+        np.matmul(flat, W.T, out=z_flat)
+        for t in range(steps):
+            np.matmul(h[t], right, out=small)
+        for t in range(steps):
+            np.matmul(d[t], R, out=back)
+        return d_flat @ W, d_flat.T @ flat, d_flat.T @ h_flat
+
+    return run, lambda _: {}
+
+
+def autograd(cell: Cell, p: Arrays, x, dy) -> tuple[Run, Callable]:
+    import autograd
+    import autograd.numpy as anp
+
+    def sigmoid(a):
+        return 0.5 * (anp.tanh(0.5 * a) + 1)
+
+    xp = SimpleNamespace(sigmoid=sigmoid, tanh=anp.tanh, exp=anp.exp, maximum=anp.maximum,
+                         log_sigmoid=lambda a: -anp.logaddexp(0, -a))
+
+    def loss(arguments):
+        p, x = arguments
+        z = anp.dot(x, p["W"].T) + p["b"]
+        state, total = _zeros(cell, dy), 0.0
+        for t in range(len(dy)):
+            state = cell.step(xp, z[t], p, state)
+            total = total + anp.sum(dy[t] * state[0])
+        return total
+
+    gradient = autograd.grad(loss)
+    return lambda: gradient((dict(p), x)), lambda grads: grads[0] | {"x": grads[1]}
+
+
+def _torch(cell: Cell, p: Arrays, x, dy, step) -> tuple[Run, Callable]:
+    import torch
+
+    p = {name: torch.tensor(array, requires_grad=True) for name, array in p.items()}
+    x, dy = torch.tensor(x, requires_grad=True), torch.tensor(dy)
+
+    def run():
+        z = x @ p["W"].T + p["b"]
+        state = tuple(torch.zeros_like(dy[0]) for _ in range(cell.states))
+        outputs = []
+        for z_t in z.unbind():  # z[t] would send back an array of all steps for each of them
+            state = step(torch_functions(), z_t, p, state)
+            outputs.append(state[0])
+        return torch.autograd.grad((torch.stack(outputs) * dy).sum(), [*p.values(), x])
+
+    return run, lambda grads: dict(zip([*p, "x"], (grad.numpy() for grad in grads)))
+
+
+def torch_functions():
+    import torch
+
+    return SimpleNamespace(sigmoid=torch.sigmoid, tanh=torch.tanh, exp=torch.exp, maximum=torch.maximum,
+                           log_sigmoid=torch.nn.functional.logsigmoid)
+
+
+def torch_eager(cell: Cell, p: Arrays, x, dy) -> tuple[Run, Callable]:
+    return _torch(cell, p, x, dy, cell.step)
+
+
+def torch_compile(cell: Cell, p: Arrays, x, dy) -> tuple[Run, Callable]:
+    """One step compiled: to compile all steps as one program takes minutes already at T = 20."""
+    import torch
+
+    torch._dynamo.reset()
+    xp = torch_functions()
+    compiled = torch.compile(lambda z, p, state: cell.step(xp, z, p, state), dynamic=False)
+    return _torch(cell, p, x, dy, lambda _, z, p, state: compiled(z, p, state))
+
+
+def torch_nn(cell: Cell, p: Arrays, x, dy) -> tuple[Run, Callable]:
+    """torch.nn.LSTM and GRU; they have no peepholes and no sLSTM."""
+    import torch
+
+    size, hidden = x.shape[-1], dy.shape[-1]
+    network = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[cell.spec](size, hidden, dtype=torch.tensor(x).dtype)
+    second = np.zeros_like(p["b"])
+    if cell.spec == "gru":
+        second[2 * hidden :] = p["c_n"]
+    with torch.no_grad():
+        for name, array in zip(("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"),
+                               (p["W"], p["R"], p["b"], second)):
+            getattr(network, name).copy_(torch.tensor(array))
+    x, dy = torch.tensor(x, requires_grad=True), torch.tensor(dy)
+    wanted = [*network.parameters(), x]
+
+    def run():
+        y, _ = network(x)
+        return torch.autograd.grad((y * dy).sum(), wanted)
+
+    def told(grads):
+        W, R, b, second, x = (grad.numpy() for grad in grads)
+        return {"W": W, "R": R, "b": b, "x": x} | ({"c_n": second[2 * hidden :]} if cell.spec == "gru" else {})
+
+    return run, told
+
+
+def jax(cell: Cell, p: Arrays, x, dy) -> tuple[Run, Callable]:
+    import jax
+    import jax.numpy as jnp
+
+    jax.config.update("jax_enable_x64", x.dtype == np.float64)
+    xp = SimpleNamespace(sigmoid=jax.nn.sigmoid, tanh=jnp.tanh, exp=jnp.exp, maximum=jnp.maximum,
+                         log_sigmoid=jax.nn.log_sigmoid)
+    start = tuple(jnp.asarray(array) for array in _zeros(cell, dy))
+    p, x, dy = {name: jnp.asarray(array) for name, array in p.items()}, jnp.asarray(x), jnp.asarray(dy)
+
+    def loss(p, x, dy):
+        def one(state, z):
+            state = cell.step(xp, z, p, state)
+            return state, state[0]
+
+        _, y = jax.lax.scan(one, start, x @ p["W"].T + p["b"])
+        return (y * dy).sum()
+
+    gradient = jax.jit(jax.grad(loss, argnums=(0, 1)))
+    return (lambda: jax.block_until_ready(gradient(p, x, dy)),
+            lambda grads: {name: np.asarray(grad) for name, grad in (grads[0] | {"x": grads[1]}).items()})
+
+
+def _zeros(cell: Cell, dy: np.ndarray) -> tuple[np.ndarray, ...]:
+    return tuple(np.zeros_like(dy[0]) for _ in range(cell.states))
+
+
+CONTENDERS: dict[str, Callable] = {
+    "lstmgen": lstmgen, "floor": floor, "torch eager": torch_eager, "torch.compile": torch_compile,
+    "torch.nn": torch_nn, "jax": jax, "autograd": autograd,
+}
+
+
+def difference(found: Arrays, expected: Arrays) -> float:
+    """The largest difference of any gradient, relative to its largest entry."""
+    if found.keys() != expected.keys():
+        raise KeyError(f"gradients of {sorted(found)}, expected of {sorted(expected)}")
+    # np.max, since Python's max passes over NaN
+    return float(np.max([abs(found[name] - expected[name]).max() / abs(expected[name]).max() for name in found]))
+
+
+def main() -> None:
+    make = CONTENDERS[sys.argv[1]]
+    answer, run = sys.stdout, None
+    sys.stdout = sys.stderr  # what libraries print is no answer
+    for line in sys.stdin:
+        task = json.loads(line)
+        start = time.perf_counter()
+        if "load" in task:
+            with np.load(task["load"]) as file:
+                case = dict(file)
+            cell = CELLS[str(case.pop("cell"))]
+            expected = {name[2:]: case.pop(name) for name in list(case) if name.startswith("d_") and name != "dy"}
+            x, dy = case.pop("x"), case.pop("dy")
+            run, told = make(cell, case, x, dy)
+            result = told(run())
+            error = 0.0 if sys.argv[1] == "floor" else difference(result, expected)  # the floor computes no gradient
+            told_back = {"error": error, "seconds": time.perf_counter() - start}
+        else:
+            times = []
+            run()  # the first after the others' turn finds cold caches, and took up to twice as long
+            while len(times) < 2 or time.perf_counter() - start < task["burst"]:
+                begun = time.perf_counter()
+                run()
+                times.append(time.perf_counter() - begun)
+            told_back = {"times": times}
+        print(json.dumps(told_back), file=answer, flush=True)
+
+
+if __name__ == "__main__":
+    main()
