@@ -1,7 +1,7 @@
 # `make help` lists the targets. What they need is Python 3.10 or newer, git and make; the rest they fetch.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tex demo test audit-long documents generated check-generated references wheel clean
+.PHONY: help venv tex demo test audit-long fuzz mutation bench documents generated check-generated references wheel clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -76,6 +76,13 @@ test: venv tex  ## all tests
 COUNT ?= 60
 audit-long: venv  ## audits thousands of true claims and of mutated ones
 	@PYTHONPATH=. $(BIN)/python tests/rewriting.py $(COUNT)
+
+# The inputs that nobody would write, then cells that nobody wrote.
+MINUTES ?= 20
+CELLS ?= 500
+fuzz: venv  ## throws mutated inputs at the reader for MINUTES, and proves CELLS random cells
+	@PYTHONPATH=. $(BIN)/python tests/fuzz.py $(MINUTES)
+	@PYTHONPATH=. $(BIN)/python tests/random_cells.py $(CELLS)
 
 documents: venv tex  ## sets every document in every notation, tells what leaves its margins
 	@$(BIN)/python tests/documents.py
