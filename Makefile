@@ -1,7 +1,7 @@
 # `make help` lists the targets. What they need is Python 3.10 or newer, git and make; the rest they fetch.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tex demo test audit-long bench documents generated check-generated references wheel clean
+.PHONY: help venv tex demo test audit-long fuzz mutation bench documents generated check-generated references wheel clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -72,10 +72,23 @@ test: venv tex  ## all tests
 	@$(BIN)/ruff check --quiet --output-format concise .; style=$$?; \
 	$(BIN)/python -m pytest -q -n auto && exit $$style
 
-# About an hour on two cores; COUNT claims of each kind for each spec.
+# COUNT claims of each kind for each spec.
 COUNT ?= 60
 audit-long: venv  ## audits thousands of true claims and of mutated ones
 	@PYTHONPATH=. $(BIN)/python tests/rewriting.py $(COUNT)
+
+# FAULTS of the thousands that the tool knows, drawn from one seed; 0 is all of them.
+FAULTS ?= 300
+FAULT_SEED ?= 0
+mutation: venv  ## makes FAULTS faults on purpose, one at a time: do proofs and tests notice?
+	@$(BIN)/python tests/mutation.py $(FAULTS) $(FAULT_SEED)
+
+# The inputs that nobody would write, then cells that nobody wrote.
+MINUTES ?= 20
+CELLS ?= 500
+fuzz: venv  ## throws mutated inputs at the reader for MINUTES, and proves CELLS random cells
+	@PYTHONPATH=. $(BIN)/python tests/fuzz.py $(MINUTES)
+	@PYTHONPATH=. $(BIN)/python tests/random_cells.py $(CELLS)
 
 bench: $(READY)  ## times generated modules beside PyTorch, JAX and autograd, and the generator: docs/performance.md
 	@$(SAY) bench "installing what to compare with"

@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from os.path import isfile
 from pathlib import Path
 
 from . import yamltext
@@ -141,7 +142,7 @@ class _Reader:
             self.fields.unexpected(node, "spec", "a file's path or the name of a packaged spec")
             self.mistakes.stop()
         beside = self.folder / node.value
-        if beside.is_file():
+        if isfile(beside):  # of a name that no file can have, Path.is_file raises
             return beside
         packaged = find_spec(Path(node.value).name) if "/" not in node.value else None
         if packaged is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .blocks import Block, Drawn, Picture, Prose, Section
 from .pen import Pen
 from .spell_tikz import TOO_LARGE, Figure, draw_blocks, draw_step
-from .wording import WORDS, count, listed
+from .wording import count, listed
 
 
 def graph_section(pen: Pen) -> Section:
@@ -53,7 +53,7 @@ def _step_caption(pen: Pen, figure: Figure) -> str:
         said.append("A numbered badge marks a fork" + (
             "; those without a colour of their own are dark." if some else ", in its colour."))
     if len(figure.parts) > 1:
-        said.append(f"The drawing comes in {WORDS[len(figure.parts)]} rows; a wire that ends at the right "
+        said.append(f"The drawing comes in {count(len(figure.parts), 'row')}; a wire that ends at the right "
                     "of one goes on at the left of the next, under the same letter.")
     return " ".join(said)
 

@@ -18,6 +18,7 @@ from lstmgen.drawing import (
 from lstmgen.graph import build_graph
 from lstmgen.layout import ABOVE_WIRE, BADGE, Layout, place
 from lstmgen.notation import make_notation
+from lstmgen.pipeline import build
 from lstmgen.resources import find_spec
 from lstmgen.simplex import Spring, solve
 from lstmgen.spec import load
@@ -335,3 +336,11 @@ def test_a_large_drawing_takes_a_second_at_most():
     taken = time.perf_counter() - begun
     assert_is_in_order(drawing, layout)
     assert taken < 10  # usually a tenth of that; a machine under load is no reason to fail
+
+
+def test_a_drawing_of_many_rows_has_a_caption(tmp_path):
+    """A cell of a hundred and sixty stages in a chain: more rows than numbers have words."""
+    lines = ["name: chain", "parameters: {W: [H, D], R: [H, H]}", "state: {h: H}", "output: h", "equations:",
+             "  s_0: W @ x + R @ h[t-1]", *(f"  s_{at}: tanh(s_{at - 1})" for at in range(1, 160)), "  h: tanh(s_159)"]
+    built = build("\n".join(lines) + "\n", tmp_path, verify=False)
+    assert re.search(r"comes in \d\d rows", built.files[1].read_text(encoding="utf-8"))

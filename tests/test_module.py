@@ -253,3 +253,36 @@ def test_modules_import_numpy_and_typing_alone(spec_path):
     assert text.isascii()
     imports = [line for line in text.splitlines() if line.startswith(("import ", "from "))]
     assert imports == ["from typing import NamedTuple", "import numpy as np"]
+
+
+# ---------------------------------------------------------------- initial values
+
+STARTS = """
+name: starts
+dims: {D: input_size, H: hidden_size}
+state: {h: H}
+parameters:
+  W: {shape: [H, D], init: orthogonal}
+  V: {shape: [D, H], init: orthogonal}
+  R: {shape: [H, H], init: identity}
+  U: {shape: [H, D], init: uniform}
+  G: [H, D]
+  b: {shape: [H], init: -0.5}
+equations:
+  h: tanh(W @ x + transpose(V) @ x + R @ h[t-1] + U @ x + G @ x + b)
+output: h
+"""
+
+
+def test_parameters_start_as_the_spec_says():
+    module = execute(module_source(make_plan(derive(load(STARTS))), verified=False), "starts")
+    params = module.named(module.init_params(30, 50, rng=3, dtype=np.float64))
+    assert np.allclose(params["W"].T @ params["W"], np.eye(30)) and np.allclose(params["V"] @ params["V"].T, np.eye(30))
+    assert np.array_equal(params["R"], np.eye(50)) and np.all(params["b"] == -0.5)
+    for name, limit in (("U", 1 / np.sqrt(30)), ("G", np.sqrt(6 / 80))):
+        values = params[name]
+        assert limit * 0.95 < values.max() <= limit and -limit <= values.min() < -limit * 0.95
+        assert abs(values.mean()) < 0.1 * limit and abs(values.std() - limit / np.sqrt(3)) < 0.1 * limit
+    again, other = (module.named(module.init_params(30, 50, rng=seed, dtype=np.float64)) for seed in (3, 4))
+    assert all(np.array_equal(params[name], again[name]) for name in params)
+    assert not np.array_equal(params["W"], other["W"]) and not np.array_equal(params["G"], other["G"])
