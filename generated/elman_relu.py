@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of elman_relu. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:4c6afefb6e65d3df
+# lstmgen: sha256:b82193ce7e7777a0
 """Elman network with relu: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -131,7 +131,7 @@ def backward(params, tape, dy=None, dstate=None):
             + d_h_V[t]                                      # y
         )
 
-        d_h_pre[t] = np.where(h_pre[t] > 0, d_h, 0)         # (6) from h
+        d_h_pre[t] = d_h * (h_pre[t] > 0)                   # (6) from h
         d_h_next = d_h_pre[t] @ R_h                         # (5) to h[t-1], from h_pre
     d_x = _at_once(d_h_pre, W_h)                            # (7) from h_pre
     grads = {

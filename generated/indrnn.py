@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of indrnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:f8538f925570b3e2
+# lstmgen: sha256:8ed15c4b38fbf7d9
 """Independently recurrent network: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -118,7 +118,7 @@ def backward(params, tape, dy=None, dstate=None):
             + dy[t]                                         # from outside, through the output
         )
 
-        d_h_pre[t] = np.where(h_pre[t] > 0, d_h, 0)         # (4) from h
+        d_h_pre[t] = d_h * (h_pre[t] > 0)                   # (4) from h
         d_h_next = d_h_pre[t] * r_h                         # (3) to h[t-1], from h_pre
     d_x = _at_once(d_h_pre, W_h)                            # (5) from h_pre
     grads = {

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of intersection_rnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:f475d3c09ef31ef4
+# lstmgen: sha256:d2edef01cf5d8b10
 """Intersection RNN (+RNN): forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -160,7 +160,7 @@ def backward(params, tape, dy=None, dstate=None):
     d_k = d_y * (x - u)                                     # (13) from y
     d_k_pre[...] = d_k * k * (1 - k)                        # (14) from k
     d_u = d_y * (1 - k)                                     # (17) from y
-    d_u_pre[...] = np.where(u_pre > 0, d_u, 0)              # (18) from u
+    d_u_pre[...] = d_u * (u_pre > 0)                        # (18) from u
     d_h_R_h = _at_once(d_pre_, R_h)                         # u_pre, k_pre
     d_pre = np.empty((T, B, 2 * H), dtype)                  # side by side, as their weights are stacked
     d_n_pre = d_pre[..., 0:H]

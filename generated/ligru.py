@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of ligru. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:9acbeae6d7cbf8ee
+# lstmgen: sha256:437ed37d557bb86c
 """Light GRU: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -135,7 +135,7 @@ def backward(params, tape, dy=None, dstate=None):
         )
 
         d_n = d_h * (1 - z[t])                              # (7) from h
-        d_n_pre[t] = np.where(n_pre[t] > 0, d_n, 0)         # (8) from n
+        d_n_pre[t] = d_n * (n_pre[t] > 0)                   # (8) from n
         d_z = d_h * (h_prev[t] - n[t])                      # (9) from h
         d_z_pre[t] = d_z * z[t] * (1 - z[t])                # (10) from z
 

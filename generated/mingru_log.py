@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mingru_log. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:e5a3cdb6aa0a621f
+# lstmgen: sha256:999e4a7755a38e59
 """minGRU for log space: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -131,7 +131,7 @@ def backward(params, tape, dy=None, dstate=None):
     d_n_pre = d_pre[..., H:2*H]
     d_n = d_h * z                                           # (9) from h
     d_sigmoid_n_pre = np.where(n_pre >= 0, 0, d_n)          # (10) from n
-    d_n_1 = np.where(n_pre >= 0, d_n, 0)                    # (11) from n
+    d_n_1 = d_n * (n_pre >= 0)                              # (11) from n
 
     # (12) fork of n_pre: one line per reader
     d_n_pre[...] = (

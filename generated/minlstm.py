@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of minlstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:d45813060d6585a7
+# lstmgen: sha256:540bdd9fa2cb74e2
 """minLSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -176,8 +176,8 @@ def clip_by_norm(grads, threshold):
 
 
 def _abs(a):
-    """|a|, which keeps the imaginary part of a complex step (np.abs drops it)."""
-    return np.where(a < 0, -a, a)
+    """|a|; of a complex step both parts turn their sign, where np.abs would drop one."""
+    return np.where(a < 0, -a, a) if np.iscomplexobj(a) else np.abs(a)
 
 def _at_once(a, matrix):
     """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
@@ -191,8 +191,7 @@ def _glorot(rng, shape):
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), accurate to the last digits where it is close to 0: it is divided by or logged."""
-    small = np.exp(-_abs(a))
-    return np.where(a < 0, small, 1) / (1 + small)
+    return np.exp(np.minimum(a, 0)) / (1 + np.exp(-_abs(a)))
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""

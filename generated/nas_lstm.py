@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of nas_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:5d5ebd4bd18a1e73
+# lstmgen: sha256:e20de9532158e3ea
 """NAS cell: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -224,14 +224,14 @@ def backward(params, tape, dy=None, dstate=None):
         d_v = d_c * c_2[t]                                  # (56) from c
         d_v_pre = d_v * (1 - v[t] ** 2)                     # (57) from v
         d_v_6 = d_v_pre                                     # (58) from v_pre
-        d_v_5[t] = np.where(v_5[t] > 0, d_v_6, 0)           # (59) from v_6
+        d_v_5[t] = d_v_6 * (v_5[t] > 0)                     # (59) from v_6
         d_v_4 = d_v_5[t] * v_3[t]                           # (60) from v_5
         d_v_2 = d_v_pre                                     # (62) from v_pre
         d_v_1 = d_v_2 * v_2[t] * (1 - v_2[t])               # (63) from v_2
         d_u = d_c_1                                         # (64) from c_1
         d_u_pre = d_u * (1 - u[t] ** 2)                     # (65) from u
         d_u_4 = d_u_pre * u_2[t]                            # (66) from u_pre
-        d_u_3 = np.where(u_3[t] > 0, d_u_4, 0)              # (67) from u_4
+        d_u_3 = d_u_4 * (u_3[t] > 0)                        # (67) from u_4
         d_u_2 = d_u_pre * u_4[t]                            # (68) from u_pre
         d_u_1 = d_u_2 * u_2[t] * (1 - u_2[t])               # (69) from u_2
 

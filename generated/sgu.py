@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of sgu. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:d920d2274efc8c30
+# lstmgen: sha256:9ad101b8ba45dd24
 """Simple gated unit: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -226,8 +226,8 @@ def clip_by_norm(grads, threshold):
 
 
 def _abs(a):
-    """|a|, which keeps the imaginary part of a complex step (np.abs drops it)."""
-    return np.where(a < 0, -a, a)
+    """|a|; of a complex step both parts turn their sign, where np.abs would drop one."""
+    return np.where(a < 0, -a, a) if np.iscomplexobj(a) else np.abs(a)
 
 def _at_once(a, matrix):
     """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""

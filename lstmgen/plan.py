@@ -13,7 +13,8 @@ from itertools import permutations
 
 from .chain import START, Derivation, Gradient
 from .expressions import (
-    Adjoint, Call, Expression, MatVec, Number, Power, Quotient, Sum, Value, values, walk,
+    Adjoint, Call, Expression, MatVec, Number, Power, Quotient, Sum, Value, children, values,
+    walk,
 )
 from .graph import Graph, Stage
 from .shapes import Dim
@@ -73,7 +74,7 @@ class Plan:
     blocks: tuple[Block, ...]
     kept: tuple[str, ...]  # stages whose values the backward pass reads, in order of evaluation
     remembered: tuple[str, ...]  # stages whose adjoints are needed for all steps after the loop
-    uses_exact_sigmoid: bool  # a sigmoid is divided by, or its logarithm taken
+    uses_exact_sigmoid: bool  # a sigmoid reaches a denominator, a root or a logarithm
 
     @property
     def graph(self) -> Graph:
@@ -103,7 +104,7 @@ def make_plan(derivation: Derivation) -> Plan:
         blocks=blocks,
         kept=_kept(derivation),
         remembered=_remembered(derivation, phases),
-        uses_exact_sigmoid=_divides(graph),
+        uses_exact_sigmoid=_needs_exact_sigmoid(graph),
     )
 
 
@@ -154,19 +155,38 @@ def _remembered(derivation: Derivation, phases: Mapping[str, str]) -> tuple[str,
     return tuple(g.value for g in derivation.stages if g.value in needed and phases[g.value] == LOOP)
 
 
-def _divides(graph: Graph) -> bool:
-    """Whether some value is divided by or its logarithm taken: then a sigmoid must be exact near 0 too."""
-    def delicate(node: Expression) -> bool:
-        match node:
-            case Quotient(denominator=denominator):
-                return bool(values(denominator))
-            case Call(function=function):
-                return function in ("log", "rsqrt", "sqrt")
-            case Power(exponent=exponent):
-                return not (isinstance(exponent, Number) and exponent.value > 0 and exponent.value.denominator == 1)
-        return False
+def _needs_exact_sigmoid(graph: Graph) -> bool:
+    """Whether a sigmoid reaches a denominator, a root or a logarithm, where its relative error counts near 0 too.
 
-    return any(delicate(node) for stage in graph.stages for node in walk(stage.expression))
+    It does by entry-by-entry algebra. What passes through a matrix product or `exp` need be close only in
+    absolute terms.
+    """
+    expressions = {stage.name: stage.expression for stage in graph.stages}
+    pending = [node for stage in graph.stages for expression in walk(stage.expression) for node in _delicate(expression)]
+    while pending:
+        match pending.pop():
+            case Call(function="sigmoid"):
+                return True
+            case Call(function="exp") | MatVec():
+                pass
+            case Value(name=name):
+                pending += [expressions.pop(name)] if name in expressions else []
+            case other:
+                pending += children(other)
+    return False
+
+
+def _delicate(expression: Expression) -> tuple[Expression, ...]:
+    """The operands whose relative error is as large in the result, or larger, and may be near 0."""
+    match expression:
+        case Quotient(denominator=denominator):
+            return (denominator,)
+        case Call(function="log" | "sqrt" | "rsqrt"):
+            return expression.arguments
+        case Power(base=base, exponent=exponent):
+            harmless = isinstance(exponent, Number) and exponent.value > 0 and exponent.value.denominator == 1
+            return () if harmless else (base, exponent)
+    return ()
 
 
 # ---------------------------------------------------------------- stacks

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
 from . import functions
 from .expressions import (
-    Adjoint, Call, Compare, Expression, MatVec, Negative, Number, Outside, Power, Product, Quotient,
-    Size, Sum, Value,
+    ZERO, Adjoint, Call, Compare, Expression, MatVec, Negative, Number, Outside, Power, Product, Quotient,
+    Size, Sum, Value, number, product, walk,
 )
 from .graph import is_constant
 from .shapes import Shape
 from .spell_text import ATOM, NEGATIVE, POWER, PRODUCT, SUM, decimal
 
 Leaf = Value | Adjoint | Outside
+HALF = number(Fraction(1, 2))
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,14 @@ class Speller:
         assert isinstance(comparison, Compare)
         parts = self._together((comparison.left, comparison.right, chosen, other))
         left, right, first, second = parts
+        if _only_adjoints(chosen) and first.moving:  # `np.where` takes ten times as long as a product
+            if other == ZERO:
+                compared = f"({left.inside(SUM)} {comparison.relation} {right.inside(SUM)})"
+                return _joined(f"{first.inside(PRODUCT)} * {compared}", PRODUCT, parts)
+            if other == _half_at_a_tie(comparison, chosen):
+                larger, smaller = (left, right) if comparison.relation == ">" else (right, left)
+                self._need("if_larger")
+                return _joined(f"_if_larger({larger.text}, {smaller.text}, {first.text})", ATOM, parts)
         text = f"np.where({left.inside(SUM)} {comparison.relation} {right.inside(SUM)}, {first.text}, {second.text})"
         if not (first.moving or second.moving) and (left.moving or right.moving):
             # two plain numbers would give float64 whatever the computation's type is
@@ -212,6 +222,17 @@ class Speller:
 def is_fill(expression: Expression) -> bool:
     """Whether it is a scalar or vector copied along a new last axis."""
     return isinstance(expression, Call) and expression.function == "Fill"
+
+
+def _only_adjoints(expression: Expression) -> bool:
+    """Whether it is made of gradients and numbers alone: a factor of 0 then makes 0 of it, never 0 * inf."""
+    return all(isinstance(node, Adjoint | Outside | Number | Sum | Negative | Product) for node in walk(expression))
+
+
+def _half_at_a_tie(comparison: Compare, chosen: Expression) -> Expression:
+    """What `max` and `min` send back where the comparison does not hold: half at a tie, else nothing."""
+    opposite = Compare({">": "<", "<": ">"}.get(comparison.relation, ""), comparison.left, comparison.right)
+    return Call(functions.WHERE, (opposite, ZERO, product(HALF, chosen)))
 
 
 def _filled(pattern: str, given: Mapping[str, Spelled]) -> tuple[str, int]:

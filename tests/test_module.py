@@ -286,3 +286,60 @@ def test_parameters_start_as_the_spec_says():
     again, other = (module.named(module.init_params(30, 50, rng=seed, dtype=np.float64)) for seed in (3, 4))
     assert all(np.array_equal(params[name], again[name]) for name in params)
     assert not np.array_equal(params["W"], other["W"]) and not np.array_equal(params["G"], other["G"])
+
+
+# ---------------------------------------------------------------- choices, and sigmoids near 0
+
+CHOICE = """
+name: choice
+dims: {D: input_size, H: hidden_size}
+state: {h: H}
+parameters: {W: [H, D]}
+equations:
+  u: W @ x
+  h: %s
+output: h
+"""
+
+
+def compiled(spec):
+    text = module_source(make_plan(derive(load(spec))), verified=False)
+    return execute(text, "spec"), text
+
+
+@pytest.mark.parametrize("choice, of_u, of_h", [
+    ("max(u, h[t-1])", [0, 0.5, 1], [1, 0.5, 0]),
+    ("min(u, h[t-1])", [1, 0.5, 0], [0, 0.5, 1]),
+    ("relu(u) + min(h[t-1], 0.25)", [0, 0, 1], [1, 1, 0]),
+])
+def test_a_choice_sends_back_to_what_was_chosen_and_half_at_a_tie(choice, of_u, of_h):
+    module, text = compiled(CHOICE % choice)
+    assert "np.where(" not in text.split("def step")[0]  # a product of truth values takes a tenth of its time
+    params, x = {"W": np.eye(3, dtype=np.float32)}, np.array([[[-1, 0, 2]]], np.float32)
+    _, _, tape = module.forward(params, x, module.State(np.array([[0, 0, 1]], np.float32)))
+    grads = module.backward(params, tape, np.full((1, 1, 3), 3, np.float32))
+    assert np.array_equal(grads.x[0, 0], 3 * np.array(of_u)) and np.array_equal(grads.state.h[0], 3 * np.array(of_h))
+    assert grads.x.dtype == grads.state.h.dtype == np.float32
+
+
+EXACT = "accurate to the last digits where it is close to 0"
+
+
+@pytest.mark.parametrize("body, exact", [
+    ("h[t-1] / (1 + sigmoid(u))", True),
+    ("log(sigmoid(u) + h[t-1] ** 2)", True),
+    ("sigmoid(u) ** 0.5 + h[t-1]", True),
+    ("sigmoid(u) ** 2 + h[t-1]", False),
+    ("sigmoid(u) * (h[t-1] / (1 + exp(u)))", False),  # the sigmoid is no part of what is divided by
+    ("h[t-1] / exp(sigmoid(u))", False),
+])
+def test_a_sigmoid_is_exact_where_its_relative_error_counts(body, exact):
+    module, text = compiled(CHOICE % body)
+    assert (EXACT in text) == exact
+    again, via_stage = compiled((CHOICE % body.replace("sigmoid(u)", "s")).replace("  h:", "  s: sigmoid(u)\n  h:"))
+    assert (EXACT in via_stage) == exact
+    if exact:
+        low = module._sigmoid(np.array([-30.0], np.float32))
+        assert abs(low[0] / np.exp(-30) - 1) < 1e-6
+        assert np.array_equal(module._sigmoid(np.array([-1e4, 0, 1e4])), [0, 0.5, 1])
+        assert module._sigmoid(np.array([0.7 + 1e-30j])).imag[0] == pytest.approx(1e-30 * 0.2217128733, rel=1e-9)

@@ -1,3 +1,3 @@
 def _abs(a):
-    """|a|, which keeps the imaginary part of a complex step (np.abs drops it)."""
-    return np.where(a < 0, -a, a)
+    """|a|; of a complex step both parts turn their sign, where np.abs would drop one."""
+    return np.where(a < 0, -a, a) if np.iscomplexobj(a) else np.abs(a)
