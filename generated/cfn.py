@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of cfn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:0b171e36829cb9c8
+# lstmgen: sha256:017889e17d4036ec
 """Chaos-free network: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -107,10 +107,9 @@ def forward(params, x, state=None):
 
     for t in range(T):
         pre[t] += h_prev[t] @ R_T                           # k_pre, e_pre, side by side
-        k_pre = pre[t, :, 0:H]                              # (1)
-        k[t] = _sigmoid(k_pre)                              # (2)
-        e_pre = pre[t, :, H:2*H]                            # (3)
-        e[t] = _sigmoid(e_pre)                              # (4)
+        gates = _sigmoid(pre[t, :, 0:2*H])                  # (1), (3): k, e, side by side
+        k[t] = gates[:, 0:H]                                # (2)
+        e[t] = gates[:, H:2*H]                              # (4)
         tanh_h_prev[t] = np.tanh(h_prev[t])                 # (5)
         h[t] = k[t] * tanh_h_prev[t] + e[t] * h_2[t]        # (8)
     end = State(h_all[-1].copy())
@@ -189,10 +188,9 @@ def step(params, x_t, state=None):
     h_1 = x_t @ W_n.T                                       # (6)
     h_2 = np.tanh(h_1)                                      # (7)
     pre = x_t @ W.T + h_prev @ R.T + b                      # k_pre, e_pre, side by side
-    k_pre = pre[:, 0:H]                                     # (1)
-    k = _sigmoid(k_pre)                                     # (2)
-    e_pre = pre[:, H:2*H]                                   # (3)
-    e = _sigmoid(e_pre)                                     # (4)
+    gates = _sigmoid(pre[:, 0:2*H])                         # (1), (3): k, e, side by side
+    k = gates[:, 0:H]                                       # (2)
+    e = gates[:, H:2*H]                                     # (4)
     tanh_h_prev = np.tanh(h_prev)                           # (5)
     h = k * tanh_h_prev + e * h_2                           # (8)
     return h, State(h)

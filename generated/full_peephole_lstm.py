@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of full_peephole_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:016019b2703ca315
+# lstmgen: sha256:fa8b6dbdf0e6f8c7
 """LSTM with full peepholes: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -133,10 +133,9 @@ def forward(params, x, state=None):
         pre_ = c_prev[t] @ P_T                              # i_pre, f_pre, side by side
         z_pre = pre[t, :, 0:H]                              # (1)
         z[t] = np.tanh(z_pre)                               # (2)
-        i_pre = pre[t, :, H:2*H] + pre_[:, 0:H]             # (3)
-        i[t] = _sigmoid(i_pre)                              # (4)
-        f_pre = pre[t, :, 2*H:3*H] + pre_[:, H:2*H]         # (5)
-        f[t] = _sigmoid(f_pre)                              # (6)
+        gates = _sigmoid(pre[t, :, H:3*H] + pre_[:, 0:2*H])  # (3), (5): i, f, side by side
+        i[t] = gates[:, 0:H]                                # (4)
+        f[t] = gates[:, H:2*H]                              # (6)
         c[t] = z[t] * i[t] + c_prev[t] * f[t]               # (7)
         o_pre = pre[t, :, 3*H:4*H] + c[t] @ P_o_T           # (8)
         o[t] = _sigmoid(o_pre)                              # (9)
@@ -230,10 +229,9 @@ def step(params, x_t, state=None):
     pre_ = c_prev @ P.T                                     # i_pre, f_pre, side by side
     z_pre = pre[:, 0:H]                                     # (1)
     z = np.tanh(z_pre)                                      # (2)
-    i_pre = pre[:, H:2*H] + pre_[:, 0:H]                    # (3)
-    i = _sigmoid(i_pre)                                     # (4)
-    f_pre = pre[:, 2*H:3*H] + pre_[:, H:2*H]                # (5)
-    f = _sigmoid(f_pre)                                     # (6)
+    gates = _sigmoid(pre[:, H:3*H] + pre_[:, 0:2*H])        # (3), (5): i, f, side by side
+    i = gates[:, 0:H]                                       # (4)
+    f = gates[:, H:2*H]                                     # (6)
     c = z * i + c_prev * f                                  # (7)
     o_pre = pre[:, 3*H:4*H] + c @ P_o.T                     # (8)
     o = _sigmoid(o_pre)                                     # (9)

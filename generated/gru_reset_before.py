@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of gru_reset_before. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:e393d6226c4412a8
+# lstmgen: sha256:516522a2815dd550
 """GRU, reset before: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -109,10 +109,9 @@ def forward(params, x, state=None):
 
     for t in range(T):
         pre = h_prev[t] @ R_T                               # r_pre, z_pre, side by side
-        r_pre = W_x[t, :, 0:H] + pre[:, 0:H]                # (1)
-        r[t] = _sigmoid(r_pre)                              # (2)
-        z_pre = W_x[t, :, H:2*H] + pre[:, H:2*H]            # (3)
-        z[t] = _sigmoid(z_pre)                              # (4)
+        gates = _sigmoid(W_x[t, :, 0:2*H] + pre[:, 0:2*H])  # (1), (3): r, z, side by side
+        r[t] = gates[:, 0:H]                                # (2)
+        z[t] = gates[:, H:2*H]                              # (4)
         r_h_prev[t] = r[t] * h_prev[t]                      # (5)
         n_pre = W_x[t, :, 2*H:3*H] + r_h_prev[t] @ R_n_T    # (6)
         n[t] = np.tanh(n_pre)                               # (7)
@@ -188,10 +187,9 @@ def step(params, x_t, state=None):
     b = params["b"]
     pre_ = x_t @ W.T + b                                    # r_pre, z_pre, n_pre, side by side
     pre = h_prev @ R.T                                      # r_pre, z_pre, side by side
-    r_pre = pre_[:, 0:H] + pre[:, 0:H]                      # (1)
-    r = _sigmoid(r_pre)                                     # (2)
-    z_pre = pre_[:, H:2*H] + pre[:, H:2*H]                  # (3)
-    z = _sigmoid(z_pre)                                     # (4)
+    gates = _sigmoid(pre_[:, 0:2*H] + pre[:, 0:2*H])        # (1), (3): r, z, side by side
+    r = gates[:, 0:H]                                       # (2)
+    z = gates[:, H:2*H]                                     # (4)
     r_h_prev = r * h_prev                                   # (5)
     n_pre = pre_[:, 2*H:3*H] + r_h_prev @ R_n.T             # (6)
     n = np.tanh(n_pre)                                      # (7)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of lem. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:bf5ba922e29d06bd
+# lstmgen: sha256:9049d7c54d9545c4
 """Long expressive memory: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -122,11 +122,10 @@ def forward(params, x, state=None):
 
     for t in range(T):
         pre = y_prev[t] @ R_T                               # k_1, l_1, z_1, side by side
-        k_1 = W_x[t, :, 0:H] + pre[:, 0:H]                  # (1)
-        k_2[t] = _sigmoid(k_1)                              # (2)
+        gates = _sigmoid(W_x[t, :, 0:2*H] + pre[:, 0:2*H])  # (1), (4): k_2, l_2, side by side
+        k_2[t] = gates[:, 0:H]                              # (2)
         k[t] = 1 * k_2[t]                                   # (3)
-        l_1 = W_x[t, :, H:2*H] + pre[:, H:2*H]              # (4)
-        l_2[t] = _sigmoid(l_1)                              # (5)
+        l_2[t] = gates[:, H:2*H]                            # (5)
         l[t] = 1 * l_2[t]                                   # (6)
         z_1 = W_x[t, :, 2*H:3*H] + pre[:, 2*H:3*H]          # (7)
         z_2[t] = np.tanh(z_1)                               # (8)
@@ -217,11 +216,10 @@ def step(params, x_t, state=None):
     b = params["b"]
     pre_ = x_t @ W.T + b                                    # k_1, l_1, z_1, y_1, side by side
     pre = y_prev @ R.T                                      # k_1, l_1, z_1, side by side
-    k_1 = pre_[:, 0:H] + pre[:, 0:H]                        # (1)
-    k_2 = _sigmoid(k_1)                                     # (2)
+    gates = _sigmoid(pre_[:, 0:2*H] + pre[:, 0:2*H])        # (1), (4): k_2, l_2, side by side
+    k_2 = gates[:, 0:H]                                     # (2)
     k = 1 * k_2                                             # (3)
-    l_1 = pre_[:, H:2*H] + pre[:, H:2*H]                    # (4)
-    l_2 = _sigmoid(l_1)                                     # (5)
+    l_2 = gates[:, H:2*H]                                   # (5)
     l = 1 * l_2                                             # (6)
     z_1 = pre_[:, 2*H:3*H] + pre[:, 2*H:3*H]                # (7)
     z_2 = np.tanh(z_1)                                      # (8)

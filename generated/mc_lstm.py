@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mc_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:c5e48bd4b8851ba1
+# lstmgen: sha256:5fc86b17d9a4a9f1
 """Memory-controller LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -132,10 +132,9 @@ def forward(params, x, state=None):
 
     for t in range(T):
         pre[t] += v_prev[t] @ R_T                           # i_pre, f_pre, z_pre, m_pre, side by side
-        i_pre = pre[t, :, 0:H]                              # (1)
-        i[t] = _sigmoid(i_pre)                              # (2)
-        f_pre = pre[t, :, H:2*H]                            # (3)
-        f[t] = _sigmoid(f_pre)                              # (4)
+        gates = _sigmoid(pre[t, :, 0:2*H])                  # (1), (3): i, f, side by side
+        i[t] = gates[:, 0:H]                                # (2)
+        f[t] = gates[:, H:2*H]                              # (4)
         z_pre = pre[t, :, 2*H:3*H]                          # (5)
         z[t] = np.tanh(z_pre)                               # (6)
         m_pre = pre[t, :, 3*H:4*H]                          # (9)
@@ -241,10 +240,9 @@ def step(params, x_t, state=None):
     b = params["b"]
     b_o = params["b_o"]
     pre = x_t @ W.T + v_prev @ R.T + b                      # i_pre, f_pre, z_pre, m_pre, side by side
-    i_pre = pre[:, 0:H]                                     # (1)
-    i = _sigmoid(i_pre)                                     # (2)
-    f_pre = pre[:, H:2*H]                                   # (3)
-    f = _sigmoid(f_pre)                                     # (4)
+    gates = _sigmoid(pre[:, 0:2*H])                         # (1), (3): i, f, side by side
+    i = gates[:, 0:H]                                       # (2)
+    f = gates[:, H:2*H]                                     # (4)
     z_pre = pre[:, 2*H:3*H]                                 # (5)
     z = np.tanh(z_pre)                                      # (6)
     m_pre = pre[:, 3*H:4*H]                                 # (9)

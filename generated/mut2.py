@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mut2. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:efb99bbb7507ec62
+# lstmgen: sha256:b544c6b1c0f36d0f
 """MUT2: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -109,10 +109,9 @@ def forward(params, x, state=None):
 
     for t in range(T):
         pre = h_prev[t] @ R_T                               # z_pre, r_pre, side by side
-        z_pre = W_x[t, :, 0:H] + pre[:, 0:H]                # (1)
-        z[t] = _sigmoid(z_pre)                              # (2)
-        r_pre = W_x[t, :, H:2*H] + pre[:, H:2*H]            # (3)
-        r[t] = _sigmoid(r_pre)                              # (4)
+        gates = _sigmoid(W_x[t, :, 0:2*H] + pre[:, 0:2*H])  # (1), (3): z, r, side by side
+        z[t] = gates[:, 0:H]                                # (2)
+        r[t] = gates[:, H:2*H]                              # (4)
         r_h_prev[t] = r[t] * h_prev[t]                      # (5)
         n_pre = W_x[t, :, 2*H:3*H] + r_h_prev[t] @ R_n_T    # (6)
         n[t] = np.tanh(n_pre)                               # (7)
@@ -188,10 +187,9 @@ def step(params, x_t, state=None):
     b = params["b"]
     pre_ = x_t @ W.T + b                                    # z_pre, r_pre, n_pre, side by side
     pre = h_prev @ R.T                                      # z_pre, r_pre, side by side
-    z_pre = pre_[:, 0:H] + pre[:, 0:H]                      # (1)
-    z = _sigmoid(z_pre)                                     # (2)
-    r_pre = pre_[:, H:2*H] + pre[:, H:2*H]                  # (3)
-    r = _sigmoid(r_pre)                                     # (4)
+    gates = _sigmoid(pre_[:, 0:2*H] + pre[:, 0:2*H])        # (1), (3): z, r, side by side
+    z = gates[:, 0:H]                                       # (2)
+    r = gates[:, H:2*H]                                     # (4)
     r_h_prev = r * h_prev                                   # (5)
     n_pre = pre_[:, 2*H:3*H] + r_h_prev @ R_n.T             # (6)
     n = np.tanh(n_pre)                                      # (7)

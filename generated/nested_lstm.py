@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of nested_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:a004d90f2e0e4e4f
+# lstmgen: sha256:87048116e2e43152
 """Nested LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -161,10 +161,9 @@ def forward(params, x, state=None):
 
     for t in range(T):
         pre[t] += h_prev[t] @ R_T                           # i_pre, f_pre, z, o_pre, side by side
-        i_pre = pre[t, :, 0:H]                              # (1)
-        i[t] = _sigmoid(i_pre)                              # (2)
-        f_pre = pre[t, :, H:2*H]                            # (3)
-        f[t] = _sigmoid(f_pre)                              # (4)
+        gates = _sigmoid(pre[t, :, 0:2*H])                  # (1), (3): i, f, side by side
+        i[t] = gates[:, 0:H]                                # (2)
+        f[t] = gates[:, H:2*H]                              # (4)
         z[t] = pre[t, :, 2*H:3*H]                           # (5)
         o_pre = pre[t, :, 3*H:4*H]                          # (6)
         o[t] = _sigmoid(o_pre)                              # (7)
@@ -289,10 +288,9 @@ def step(params, x_t, state=None):
     U = params["U"]
     a = params["a"]
     pre = x_t @ W.T + h_prev @ R.T + b                      # i_pre, f_pre, z, o_pre, side by side
-    i_pre = pre[:, 0:H]                                     # (1)
-    i = _sigmoid(i_pre)                                     # (2)
-    f_pre = pre[:, H:2*H]                                   # (3)
-    f = _sigmoid(f_pre)                                     # (4)
+    gates = _sigmoid(pre[:, 0:2*H])                         # (1), (3): i, f, side by side
+    i = gates[:, 0:H]                                       # (2)
+    f = gates[:, H:2*H]                                     # (4)
     z = pre[:, 2*H:3*H]                                     # (5)
     o_pre = pre[:, 3*H:4*H]                                 # (6)
     o = _sigmoid(o_pre)                                     # (7)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of np_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:6b6e311450acfdee
+# lstmgen: sha256:672cdb68d95721a1
 """LSTM without peepholes (NP): forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -120,13 +120,11 @@ def forward(params, x, state=None):
         pre[t] += h_prev[t] @ R_T                           # z_pre, i_pre, f_pre, o_pre, side by side
         z_pre = pre[t, :, 0:H]                              # (1)
         z[t] = np.tanh(z_pre)                               # (2)
-        i_pre = pre[t, :, H:2*H]                            # (3)
-        i[t] = _sigmoid(i_pre)                              # (4)
-        f_pre = pre[t, :, 2*H:3*H]                          # (5)
-        f[t] = _sigmoid(f_pre)                              # (6)
+        gates = _sigmoid(pre[t, :, H:4*H])                  # (3), (5), (8): i, f, o, side by side
+        i[t] = gates[:, 0:H]                                # (4)
+        f[t] = gates[:, H:2*H]                              # (6)
         c[t] = z[t] * i[t] + c_prev[t] * f[t]               # (7)
-        o_pre = pre[t, :, 3*H:4*H]                          # (8)
-        o[t] = _sigmoid(o_pre)                              # (9)
+        o[t] = gates[:, 2*H:3*H]                            # (9)
         tanh_c[t] = np.tanh(c[t])                           # (10)
         h[t] = o[t] * tanh_c[t]                             # (11)
     end = State(h_all[-1].copy(), c_all[-1].copy())
@@ -203,13 +201,11 @@ def step(params, x_t, state=None):
     pre = x_t @ W.T + h_prev @ R.T + b                      # z_pre, i_pre, f_pre, o_pre, side by side
     z_pre = pre[:, 0:H]                                     # (1)
     z = np.tanh(z_pre)                                      # (2)
-    i_pre = pre[:, H:2*H]                                   # (3)
-    i = _sigmoid(i_pre)                                     # (4)
-    f_pre = pre[:, 2*H:3*H]                                 # (5)
-    f = _sigmoid(f_pre)                                     # (6)
+    gates = _sigmoid(pre[:, H:4*H])                         # (3), (5), (8): i, f, o, side by side
+    i = gates[:, 0:H]                                       # (4)
+    f = gates[:, H:2*H]                                     # (6)
     c = z * i + c_prev * f                                  # (7)
-    o_pre = pre[:, 3*H:4*H]                                 # (8)
-    o = _sigmoid(o_pre)                                     # (9)
+    o = gates[:, 2*H:3*H]                                   # (9)
     tanh_c = np.tanh(c)                                     # (10)
     h = o * tanh_c                                          # (11)
     return h, State(h, c)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of on_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:244e6d885d5dbd48
+# lstmgen: sha256:73e6eb6e3aa60834
 """Ordered-neurons LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -147,10 +147,9 @@ def forward(params, x, state=None):
     for t in range(T):
         # i_pre, f_pre, z_pre, o_pre, f_tilde_1, i_tilde_1, side by side
         pre[t] += h_prev[t] @ W_h_T
-        i_pre = pre[t, :, 0:4*K] + b[0:4*K]                 # (1)
-        i[t] = _sigmoid(i_pre)                              # (2)
-        f_pre = pre[t, :, 4*K:8*K] + b[4*K:8*K]             # (3)
-        f[t] = _sigmoid(f_pre)                              # (4)
+        gates = _sigmoid(pre[t, :, 0:8*K] + b[0:8*K])       # (1), (3): i, f, side by side
+        i[t] = gates[:, 0:4*K]                              # (2)
+        f[t] = gates[:, 4*K:8*K]                            # (4)
         z_pre = pre[t, :, 8*K:12*K] + b[8*K:12*K]           # (5)
         z[t] = np.tanh(z_pre)                               # (6)
         o_pre = pre[t, :, 12*K:16*K] + b[12*K:16*K]         # (7)
@@ -299,10 +298,9 @@ def step(params, x_t, state=None):
     a = params["a"]
     # i_pre, f_pre, z_pre, o_pre, f_tilde_1, i_tilde_1, side by side
     pre = x_t @ W.T + h_prev @ W_h.T
-    i_pre = pre[:, 0:4*K] + b[0:4*K]                        # (1)
-    i = _sigmoid(i_pre)                                     # (2)
-    f_pre = pre[:, 4*K:8*K] + b[4*K:8*K]                    # (3)
-    f = _sigmoid(f_pre)                                     # (4)
+    gates = _sigmoid(pre[:, 0:8*K] + b[0:8*K])              # (1), (3): i, f, side by side
+    i = gates[:, 0:4*K]                                     # (2)
+    f = gates[:, 4*K:8*K]                                   # (4)
     z_pre = pre[:, 8*K:12*K] + b[8*K:12*K]                  # (5)
     z = np.tanh(z_pre)                                      # (6)
     o_pre = pre[:, 12*K:16*K] + b[12*K:16*K]                # (7)

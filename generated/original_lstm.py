@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of original_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:5314d758042a4da8
+# lstmgen: sha256:aa3fdfdd658ee004
 """LSTM without forget gate, full gradient: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -113,11 +113,10 @@ def forward(params, x, state=None):
         pre[t] += h_prev[t] @ R_T                           # z_pre, i_pre, o_pre, side by side
         z_pre = pre[t, :, 0:H]                              # (1)
         z[t] = np.tanh(z_pre)                               # (2)
-        i_pre = pre[t, :, H:2*H]                            # (3)
-        i[t] = _sigmoid(i_pre)                              # (4)
+        gates = _sigmoid(pre[t, :, H:3*H])                  # (3), (6): i, o, side by side
+        i[t] = gates[:, 0:H]                                # (4)
         c[t] = z[t] * i[t] + c_prev[t]                      # (5)
-        o_pre = pre[t, :, 2*H:3*H]                          # (6)
-        o[t] = _sigmoid(o_pre)                              # (7)
+        o[t] = gates[:, H:2*H]                              # (7)
         tanh_c[t] = np.tanh(c[t])                           # (8)
         h[t] = o[t] * tanh_c[t]                             # (9)
     end = State(h_all[-1].copy(), c_all[-1].copy())
@@ -191,11 +190,10 @@ def step(params, x_t, state=None):
     pre = x_t @ W.T + h_prev @ R.T + b                      # z_pre, i_pre, o_pre, side by side
     z_pre = pre[:, 0:H]                                     # (1)
     z = np.tanh(z_pre)                                      # (2)
-    i_pre = pre[:, H:2*H]                                   # (3)
-    i = _sigmoid(i_pre)                                     # (4)
+    gates = _sigmoid(pre[:, H:3*H])                         # (3), (6): i, o, side by side
+    i = gates[:, 0:H]                                       # (4)
     c = z * i + c_prev                                      # (5)
-    o_pre = pre[:, 2*H:3*H]                                 # (6)
-    o = _sigmoid(o_pre)                                     # (7)
+    o = gates[:, H:2*H]                                     # (7)
     tanh_c = np.tanh(c)                                     # (8)
     h = o * tanh_c                                          # (9)
     return h, State(h, c)

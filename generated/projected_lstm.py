@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of projected_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:ccfbd83ac94cfa7d
+# lstmgen: sha256:0a4de2a5ea3a12cb
 """LSTM with recurrent projection: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -126,13 +126,11 @@ def forward(params, x, state=None):
         pre[t] += h_prev[t] @ R_T                           # z_pre, i_pre, f_pre, o_pre, side by side
         z_pre = pre[t, :, 0:H]                              # (1)
         z[t] = np.tanh(z_pre)                               # (2)
-        i_pre = pre[t, :, H:2*H]                            # (3)
-        i[t] = _sigmoid(i_pre)                              # (4)
-        f_pre = pre[t, :, 2*H:3*H]                          # (5)
-        f[t] = _sigmoid(f_pre)                              # (6)
+        gates = _sigmoid(pre[t, :, H:4*H])                  # (3), (5), (8): i, f, o, side by side
+        i[t] = gates[:, 0:H]                                # (4)
+        f[t] = gates[:, H:2*H]                              # (6)
         c[t] = z[t] * i[t] + c_prev[t] * f[t]               # (7)
-        o_pre = pre[t, :, 3*H:4*H]                          # (8)
-        o[t] = _sigmoid(o_pre)                              # (9)
+        o[t] = gates[:, 2*H:3*H]                            # (9)
         tanh_c[t] = np.tanh(c[t])                           # (10)
         m[t] = o[t] * tanh_c[t]                             # (11)
         h[t] = m[t] @ W_proj_T                              # (12)
@@ -215,13 +213,11 @@ def step(params, x_t, state=None):
     pre = x_t @ W.T + h_prev @ R.T + b                      # z_pre, i_pre, f_pre, o_pre, side by side
     z_pre = pre[:, 0:H]                                     # (1)
     z = np.tanh(z_pre)                                      # (2)
-    i_pre = pre[:, H:2*H]                                   # (3)
-    i = _sigmoid(i_pre)                                     # (4)
-    f_pre = pre[:, 2*H:3*H]                                 # (5)
-    f = _sigmoid(f_pre)                                     # (6)
+    gates = _sigmoid(pre[:, H:4*H])                         # (3), (5), (8): i, f, o, side by side
+    i = gates[:, 0:H]                                       # (4)
+    f = gates[:, H:2*H]                                     # (6)
     c = z * i + c_prev * f                                  # (7)
-    o_pre = pre[:, 3*H:4*H]                                 # (8)
-    o = _sigmoid(o_pre)                                     # (9)
+    o = gates[:, 2*H:3*H]                                   # (9)
     tanh_c = np.tanh(c)                                     # (10)
     m = o * tanh_c                                          # (11)
     h = m @ W_proj.T                                        # (12)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of qrnn_window2. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:e3ad762e418c5673
+# lstmgen: sha256:4331ddc1c8360dd2
 """QRNN with a window of two: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -127,10 +127,9 @@ def forward(params, x, state=None):
         u[t] = x[t]                                         # (1)
         z_pre = pre[t, :, 0:H]                              # (2)
         z[t] = np.tanh(z_pre)                               # (3)
-        i_pre = pre[t, :, H:2*H]                            # (4)
-        i[t] = _sigmoid(i_pre)                              # (5)
-        f_pre = pre[t, :, 2*H:3*H]                          # (6)
-        f[t] = _sigmoid(f_pre)                              # (7)
+        gates = _sigmoid(pre[t, :, H:3*H])                  # (4), (6): i, f, side by side
+        i[t] = gates[:, 0:H]                                # (5)
+        f[t] = gates[:, H:2*H]                              # (7)
         c[t] = z[t] * i[t] + c_prev[t] * f[t]               # (10)
     o_pre = _at_once(x, W_o.T) + b_o + _at_once(u_prev, V_o.T)  # (8)
     o = _sigmoid(o_pre)                                     # (9)
@@ -224,10 +223,9 @@ def step(params, x_t, state=None):
     u = x_t                                                 # (1)
     z_pre = pre[:, 0:H]                                     # (2)
     z = np.tanh(z_pre)                                      # (3)
-    i_pre = pre[:, H:2*H]                                   # (4)
-    i = _sigmoid(i_pre)                                     # (5)
-    f_pre = pre[:, 2*H:3*H]                                 # (6)
-    f = _sigmoid(f_pre)                                     # (7)
+    gates = _sigmoid(pre[:, H:3*H])                         # (4), (6): i, f, side by side
+    i = gates[:, 0:H]                                       # (5)
+    f = gates[:, H:2*H]                                     # (7)
     c = z * i + c_prev * f                                  # (10)
     o_pre = x_t @ W_o.T + b_o + u_prev @ V_o.T              # (8)
     o = _sigmoid(o_pre)                                     # (9)

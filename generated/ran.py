@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of ran. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:9e04f3b4715a39f0
+# lstmgen: sha256:9140d5b879f28513
 """Recurrent additive network: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -109,10 +109,9 @@ def forward(params, x, state=None):
 
     for t in range(T):
         pre[t] += h_prev[t] @ R_T                           # i_pre, f_pre, side by side
-        i_pre = pre[t, :, 0:H]                              # (2)
-        i[t] = _sigmoid(i_pre)                              # (3)
-        f_pre = pre[t, :, H:2*H]                            # (4)
-        f[t] = _sigmoid(f_pre)                              # (5)
+        gates = _sigmoid(pre[t, :, 0:2*H])                  # (2), (4): i, f, side by side
+        i[t] = gates[:, 0:H]                                # (3)
+        f[t] = gates[:, H:2*H]                              # (5)
         c[t] = z[t] * i[t] + c_prev[t] * f[t]               # (6)
         h[t] = np.tanh(c[t])                                # (7)
     end = State(h_all[-1].copy(), c_all[-1].copy())
@@ -190,10 +189,9 @@ def step(params, x_t, state=None):
     b = params["b"]
     z = x_t @ W_z.T                                         # (1)
     pre = x_t @ W.T + h_prev @ R.T + b                      # i_pre, f_pre, side by side
-    i_pre = pre[:, 0:H]                                     # (2)
-    i = _sigmoid(i_pre)                                     # (3)
-    f_pre = pre[:, H:2*H]                                   # (4)
-    f = _sigmoid(f_pre)                                     # (5)
+    gates = _sigmoid(pre[:, 0:2*H])                         # (2), (4): i, f, side by side
+    i = gates[:, 0:H]                                       # (3)
+    f = gates[:, H:2*H]                                     # (5)
     c = z * i + c_prev * f                                  # (6)
     h = np.tanh(c)                                          # (7)
     return h, State(h, c)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of tau_gru. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:6c860b89c8353840
+# lstmgen: sha256:81b040906f1c04a9
 """GRU with delayed feedback: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -131,10 +131,9 @@ def forward(params, x, state=None):
         u[t] = np.tanh(u_pre)                               # (4)
         z_pre = W_x[t, :, 3*H:4*H] + h_2_prev[t] @ R_z_T    # (5)
         z[t] = np.tanh(z_pre)                               # (6)
-        g_pre = W_x[t, :, H:2*H] + pre[:, H:2*H]            # (7)
-        g[t] = _sigmoid(g_pre)                              # (8)
-        a_pre = W_x[t, :, 2*H:3*H] + pre[:, 2*H:3*H]        # (9)
-        a[t] = _sigmoid(a_pre)                              # (10)
+        gates = _sigmoid(W_x[t, :, H:3*H] + pre[:, H:3*H])  # (7), (9): g, a, side by side
+        g[t] = gates[:, 0:H]                                # (8)
+        a[t] = gates[:, H:2*H]                              # (10)
         h[t] = (1 - g[t]) * h_prev[t] + g[t] * (u[t] + a[t] * z[t])  # (11)
     end = State(h_all[-1].copy(), h_1_all[-1].copy(), h_2_all[-1].copy())
     kept = (x, h_2_prev, u, z, g, a, h_prev)
@@ -221,10 +220,9 @@ def step(params, x_t, state=None):
     u = np.tanh(u_pre)                                      # (4)
     z_pre = pre_[:, 3*H:4*H] + h_2_prev @ R_z.T             # (5)
     z = np.tanh(z_pre)                                      # (6)
-    g_pre = pre_[:, H:2*H] + pre[:, H:2*H]                  # (7)
-    g = _sigmoid(g_pre)                                     # (8)
-    a_pre = pre_[:, 2*H:3*H] + pre[:, 2*H:3*H]              # (9)
-    a = _sigmoid(a_pre)                                     # (10)
+    gates = _sigmoid(pre_[:, H:3*H] + pre[:, H:3*H])        # (7), (9): g, a, side by side
+    g = gates[:, 0:H]                                       # (8)
+    a = gates[:, H:2*H]                                     # (10)
     h = (1 - g) * h_prev + g * (u + a * z)                  # (11)
     return h, State(h, h_1, h_2)
 

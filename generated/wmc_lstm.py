@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of wmc_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:10bf893a35d03abe
+# lstmgen: sha256:7efd2038e32c5f6f
 """LSTM with working memory connections: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -137,12 +137,11 @@ def forward(params, x, state=None):
     for t in range(T):
         pre_ = c_prev[t] @ P_T                              # i_1, f_1, side by side
         pre[t] += h_prev[t] @ R_T                           # i_pre, f_pre, z_pre, o_pre, side by side
-        i_1 = pre_[:, 0:H]                                  # (1)
-        i_2[t] = np.tanh(i_1)                               # (2)
+        gates = np.tanh(pre_[:, 0:2*H])                     # (1), (5): i_2, f_2, side by side
+        i_2[t] = gates[:, 0:H]                              # (2)
         i_pre = pre[t, :, 0:H] + i_2[t]                     # (3)
         i[t] = _sigmoid(i_pre)                              # (4)
-        f_1 = pre_[:, H:2*H]                                # (5)
-        f_2[t] = np.tanh(f_1)                               # (6)
+        f_2[t] = gates[:, H:2*H]                            # (6)
         f_pre = pre[t, :, H:2*H] + f_2[t]                   # (7)
         f[t] = _sigmoid(f_pre)                              # (8)
         z_pre = pre[t, :, 2*H:3*H]                          # (9)
@@ -250,12 +249,11 @@ def step(params, x_t, state=None):
     P_o = params["P_o"]
     pre_ = c_prev @ P.T                                     # i_1, f_1, side by side
     pre = x_t @ W.T + h_prev @ R.T + b                      # i_pre, f_pre, z_pre, o_pre, side by side
-    i_1 = pre_[:, 0:H]                                      # (1)
-    i_2 = np.tanh(i_1)                                      # (2)
+    gates = np.tanh(pre_[:, 0:2*H])                         # (1), (5): i_2, f_2, side by side
+    i_2 = gates[:, 0:H]                                     # (2)
     i_pre = pre[:, 0:H] + i_2                               # (3)
     i = _sigmoid(i_pre)                                     # (4)
-    f_1 = pre_[:, H:2*H]                                    # (5)
-    f_2 = np.tanh(f_1)                                      # (6)
+    f_2 = gates[:, H:2*H]                                   # (6)
     f_pre = pre[:, H:2*H] + f_2                             # (7)
     f = _sigmoid(f_pre)                                     # (8)
     z_pre = pre[:, 2*H:3*H]                                 # (9)

@@ -12,12 +12,12 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from . import __version__
+from . import __version__, functions
 from .chain import START, TRANSPOSED, Contribution, Gradient
 from .expressions import Adjoint, Call, Expression, MatVec, Number, Outside, Product, Sum, Value, values, walk
 from .graph import Stage
 from .names import RESERVED
-from .plan import AFTER, BEFORE, LAST, LOOP, STILL, Block, Plan, Stack, block_size
+from .plan import AFTER, BEFORE, LAST, LOOP, STILL, BiasStack, Block, Gates, Plan, Stack, block_size, is_there_first
 from .render import render, template_text
 from .shapes import Dim, Shape
 from .spell_numpy import Spelled, Speller, is_fill
@@ -73,6 +73,7 @@ class _Module:
         self.block_gradient = {
             block: f"d_{block.stages[0]}" if len(block.stages) == 1 else self.fresh("d_pre") for block in plan.blocks
         }
+        self.gates_of = {name: gates for gates in plan.gates for name in (*gates.pre_activations, *gates.stages)}
         self.bundles: dict[tuple, str] = {}  # what holds which stack's product, where
         self._every: dict[str, str] = {}  # each state's array with its start in front
         self.stack_of = {
@@ -223,11 +224,28 @@ class _Module:
         return lines
 
     def _stages(self, stages: Iterable[Stage], mode: str) -> list[Line]:
-        lines = []
+        lines: list[Line] = []
+        parts: dict[str, str] = {}  # of what one call has computed for several gates
         for stage in stages:
-            lines.append(self._stage_line(stage, mode))
+            gates = self.gates_of.get(stage.name)
+            if gates and stage.name in gates.pre_activations:
+                continue
+            if gates and stage.name not in parts:
+                name, line = self._gates_line(gates, mode)
+                lines.append(line)
+                parts |= {gate: name + self._part(gates.stages, gate, gate, ":, ") for gate in gates.stages}
+            lines.append(self._stage_line(stage, mode, parts.get(stage.name)))
             lines += self._products_of(stage, mode)
         return lines
+
+    def _gates_line(self, gates: Gates, mode: str) -> tuple[str, Line]:
+        """The name of several gates side by side, and the call that computes them."""
+        name = self.fresh("gates", gates)
+        first, *_, last = gates.pre_activations
+        operand = Spelled(self._right_side(self.graph.stage(first), mode, last), SUM, 1, True)
+        code = self.speller(mode).applied(functions.TABLE[gates.function], [operand]).text
+        numbers = ", ".join(f"({self.plan.numbers[stage]})" for stage in gates.pre_activations)
+        return name, Line(f"{name} = {code}", f"{numbers}: {', '.join(gates.stages)}, side by side")
 
     def _allocations(self) -> list[Line]:
         """Arrays over time; a state's has one entry more, for where it starts."""
@@ -257,8 +275,7 @@ class _Module:
     # --- products of a stack
 
     def _at_start(self, stack: Stack) -> bool:
-        """Whether the vector is there before any stage of the stack's phase is computed."""
-        return bool(stack.vector.lag) or self.plan.phases.get(stack.vector.name, BEFORE + "-") != stack.phase
+        return is_there_first(stack, self.plan.phases)
 
     def _hoisted(self, stack: Stack) -> bool:
         """Whether a loop's product can be done for all steps at once, before the loop."""
@@ -349,19 +366,21 @@ class _Module:
 
     # --- one stage
 
-    def _stage_line(self, stage: Stage, mode: str) -> Line:
-        text = self._right_side(stage, mode)
+    def _stage_line(self, stage: Stage, mode: str, text: str | None = None) -> Line:
+        text = text or self._right_side(stage, mode)
         left = stage.name
         if mode == EACH and stage.name in self.arrays:
             left += "[t]"
         return Line(f"{left} = {text}", f"({self.plan.numbers[stage.name]})")
 
-    def _right_side(self, stage: Stage, mode: str) -> str:
+    def _right_side(self, stage: Stage, mode: str, last: str = "") -> str:
+        """The code of a stage; with `last`, of all stages of its block up to that one, side by side."""
+        last = last or stage.name
         speller = self.speller(mode)
         terms = stage.expression.terms if isinstance(stage.expression, Sum) else (stage.expression,)
         stacked, rest, bundled = [], [], set()
         # products first: one of them may bring the bias along
-        pieces = {term: self._stacked_piece(stage, term, mode, bundled)
+        pieces = {term: self._stacked_piece(stage, term, mode, bundled, last)
                   for term in sorted(terms, key=lambda term: not isinstance(term, MatVec))}
         for term in terms:
             piece = pieces[term]
@@ -381,48 +400,50 @@ class _Module:
             return " + ".join(stacked) + join + text.removeprefix("-")
         return " + ".join(stacked)
 
-    def _stacked_piece(self, stage: Stage, term: Expression, mode: str, bundled: set[str]) -> str | None:
+    def _stacked_piece(self, stage: Stage, term: Expression, mode: str, bundled: set[str], last: str) -> str | None:
         """The code of a term that some stack computes: '' if it is in there already, None if none does."""
         if isinstance(term, MatVec) and isinstance(term.matrix, Value):
             stack = self.stack_of.get((stage.name, term.matrix.name))
             if stack is not None and stack.vector == term.vector:
-                return self._slice_of_product(stage, stack, mode, bundled)
+                return self._slice_of_product(stage, stack, mode, bundled, last)
         if isinstance(term, Value) and stage.name in self.bias_of:
             bias, factor = self.bias_of[stage.name]
             if factor.parameter == term.name:
                 if ("bias", bias) in self.bundles:
                     return ""
-                return bias.name + self._slice(bias, factor, "")
+                return bias.name + self._slice(bias, stage.name, last, "")
         return None
 
-    def _slice_of_product(self, stage: Stage, stack: Stack, mode: str, bundled: set[str]) -> str:
-        factor = next(f for f in stack.factors if f.stage == stage.name)
+    def _slice_of_product(self, stage: Stage, stack: Stack, mode: str, bundled: set[str], last: str) -> str:
         name = self.bundles.get(("in bundle", mode, stack)) or self.bundles.get(("later", mode, stack))
         if name is not None:
             if name in bundled:
                 return ""
             bundled.add(name)
             if name.endswith("[t]"):
-                return name.removesuffix("]") + self._slice(stack, factor, ", :, ").removeprefix("[")
-            return name + self._slice(stack, factor, "..., " if mode == WHOLE else ":, ")
+                return name.removesuffix("]") + self._slice(stack, stage.name, last, ", :, ").removeprefix("[")
+            return name + self._slice(stack, stage.name, last, "..., " if mode == WHOLE else ":, ")
         if mode == EACH and ("hoisted", stack) in self.bundles:
             name = self.bundles[("hoisted", stack)]
-            part = self._slice(stack, factor, ":, ")
+            part = self._slice(stack, stage.name, last, ":, ")
             return f"{name}[t, {part[1:]}" if part else f"{name}[t]"
         bias = self._bias_with(self.block_of[stage.name], stack)
         return self._product(stack, mode) + bias
 
-    def _slice(self, stack, factor, before: str) -> str:
-        """Where a factor lies in its stack, as an index; nothing for a stack of one."""
-        if len(stack.factors) == 1:
-            return ""
+    def _slice(self, stack: Stack | BiasStack, first: str, last: str, before: str) -> str:
+        """Where stages lie in a stack, as an index; nothing for a stack of one."""
+        stages = tuple(factor.stage for factor in stack.factors)
+        return self._part(stages, first, last, before) if len(stages) > 1 else ""
+
+    def _part(self, stages: tuple[str, ...], first: str, last: str, before: str) -> str:
+        """Where the stages from `first` to `last` lie among `stages` side by side, as an index."""
         low = Dim()
-        for other in stack.factors:
-            high = low + self.graph.shapes[other.stage][0]
-            if other is factor:
-                return f"[{before}{_code(low, tight=True)}:{_code(high, tight=True)}]"
-            low = high
-        raise AssertionError("the factor is one of the stack's")
+        for stage in stages[:stages.index(first)]:
+            low += self.graph.shapes[stage][0]
+        high = low
+        for stage in stages[stages.index(first):stages.index(last) + 1]:
+            high += self.graph.shapes[stage][0]
+        return f"[{before}{_code(low, tight=True)}:{_code(high, tight=True)}]"
 
     # ------------------------------------------------------------------ backward
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import permutations
 
+from . import functions
 from .chain import START, Derivation, Gradient
 from .expressions import (
     Adjoint, Call, Expression, MatVec, Number, Power, Quotient, Sum, Value, children, values,
@@ -66,12 +67,22 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Gates:
+    """Stages that apply one function to neighbours of a block: one call serves them all."""
+
+    function: str
+    pre_activations: tuple[str, ...]  # in the block's order; all there before the first stage of a step
+    stages: tuple[str, ...]  # the gate of each
+
+
+@dataclass(frozen=True)
 class Plan:
     derivation: Derivation
     numbers: Mapping[str, int]  # of the equation that computes a stage
     gradient_numbers: Mapping[str, int]  # of the equation that gives a gradient
     phases: Mapping[str, str]  # of each stage: one of the five above
     blocks: tuple[Block, ...]
+    gates: tuple[Gates, ...]
     kept: tuple[str, ...]  # stages whose values the backward pass reads, in order of evaluation
     remembered: tuple[str, ...]  # stages whose adjoints are needed for all steps after the loop
     uses_exact_sigmoid: bool  # a sigmoid reaches a denominator, a root or a logarithm
@@ -96,13 +107,15 @@ def make_plan(derivation: Derivation) -> Plan:
     gradients = (*derivation.stages, *derivation.inputs, *derivation.parameters)
     backward = {gradient.value: number for number, gradient in enumerate(gradients, len(forward) + 1)}
     blocks = _blocks(derivation, phases)
+    kept = _kept(derivation)
     return Plan(
         derivation=derivation,
         numbers=forward,
         gradient_numbers=backward,
         phases=phases,
         blocks=blocks,
-        kept=_kept(derivation),
+        gates=tuple(gates for block in blocks if block.phase == LOOP for gates in _gates(block, graph, phases, kept)),
+        kept=kept,
         remembered=_remembered(derivation, phases),
         uses_exact_sigmoid=_needs_exact_sigmoid(graph),
     )
@@ -261,6 +274,57 @@ def _connected(groups: Iterable[tuple[str, ...]]) -> list[list[str]]:
         components = [component for component in components if component not in touched]
         components.append(merged)
     return components
+
+
+def _gates(block: Block, graph: Graph, phases: Mapping[str, str], kept: tuple[str, ...]) -> list[Gates]:
+    """Runs of two or more neighbours that are sums of the same stacks, each read by the same function alone."""
+    runs: list[list[tuple]] = []
+    for name in block.stages:
+        gate = _only_gate(name, graph, phases) if name not in kept else None
+        sources = _sources(name, block, graph, phases)
+        if gate is None or sources is None:
+            runs.append([])
+        elif runs and runs[-1] and runs[-1][-1][2:] == (gate.expression.function, sources):
+            runs[-1].append((name, gate.name, gate.expression.function, sources))
+        else:
+            runs.append([(name, gate.name, gate.expression.function, sources)])
+    return [Gates(run[0][2], tuple(r[0] for r in run), tuple(r[1] for r in run)) for run in runs if len(run) > 1]
+
+
+def _only_gate(name: str, graph: Graph, phases: Mapping[str, str]) -> Stage | None:
+    """The one stage that reads a value, if it is an entry-by-entry function of that value and no more."""
+    readers = [stage for stage in graph.stages if any(value.name == name for value in values(stage.expression))]
+    if len(readers) != 1 or name in graph.outputs:
+        return None
+    call = readers[0].expression
+    alone = isinstance(call, Call) and call.arguments == (Value(name),)
+    pointwise = alone and isinstance(functions.TABLE.get(call.function), functions.Pointwise)
+    return readers[0] if pointwise and phases[readers[0].name] == LOOP else None
+
+
+def _sources(name: str, block: Block, graph: Graph, phases: Mapping[str, str]) -> tuple | None:
+    """The stacks and biases whose parts a stage adds; None if it adds more, or what a step computes first."""
+    expression = graph.stage(name).expression
+    terms = set(expression.terms if isinstance(expression, Sum) else (expression,))
+    found = []
+    for stack in block.stacks:
+        for factor in stack.factors:
+            if factor.stage == name:
+                if len(stack.factors) == 1 or not is_there_first(stack, phases):
+                    return None
+                terms.discard(MatVec(Value(factor.parameter), stack.vector))
+                found.append(stack)
+    for bias in block.biases:
+        for factor in bias.factors:
+            if factor.stage == name:
+                terms.discard(Value(factor.parameter))
+                found.append(bias)
+    return tuple(found) if found and not terms else None
+
+
+def is_there_first(stack: Stack, phases: Mapping[str, str]) -> bool:
+    """Whether a stack's vector is there before any stage of its phase is computed."""
+    return bool(stack.vector.lag) or phases.get(stack.vector.name, BEFORE + "-") != stack.phase
 
 
 _MOST_PERMUTED = 7  # stages of a block whose every order is tried: 5040 of them

@@ -178,12 +178,16 @@ class Speller:
 
     def _pointwise(self, entry: functions.Pointwise, call: Call) -> Spelled:
         parts = self._together(call.arguments)
-        self._need(entry.helper)
-        given = dict(zip(entry.arguments, parts))
-        text, tightness = _filled(entry.numpy, given)
+        applied = self.applied(entry, parts)
         if is_constant(call):  # a NumPy float64 would make float32 arrays wider
-            text, tightness = f"float({text})", ATOM
-        return _joined(text, tightness, parts)
+            return _joined(f"float({applied.text})", ATOM, parts)
+        return applied
+
+    def applied(self, entry: functions.Pointwise, operands: list[Spelled]) -> Spelled:
+        """A function of what has been spelled."""
+        self._need(entry.helper)
+        text, tightness = _filled(entry.numpy, dict(zip(entry.arguments, operands)))
+        return _joined(text, tightness, operands)
 
     def _operation(self, entry: functions.Operation, call: Call) -> Spelled:
         self._need(entry.helper)

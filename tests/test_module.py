@@ -343,3 +343,43 @@ def test_a_sigmoid_is_exact_where_its_relative_error_counts(body, exact):
         assert abs(low[0] / np.exp(-30) - 1) < 1e-6
         assert np.array_equal(module._sigmoid(np.array([-1e4, 0, 1e4])), [0, 0.5, 1])
         assert module._sigmoid(np.array([0.7 + 1e-30j])).imag[0] == pytest.approx(1e-30 * 0.2217128733, rel=1e-9)
+
+
+# ---------------------------------------------------------------- gates side by side
+
+NEIGHBOURS = """
+name: neighbours
+dims: {D: input_size, H: hidden_size}
+state: {h: H, c: H}
+parameters: {W_i: [H, D], W_f: [H, D], W_o: [H, D], R_i: [H, H], R_f: [H, H], R_o: [H, H], b_i: [H], b_f: [H], b_o: [H]}
+equations:
+  k_i: W_i @ x + R_i @ h[t-1] + b_i
+  i: sigmoid(k_i)
+  k_f: W_f @ x + R_f @ h[t-1] + b_f
+  f: sigmoid(k_f)
+  c: f * c[t-1] + i
+  k_o: W_o @ x + R_o @ h[t-1] + b_o
+  o: sigmoid(k_o)
+  h: o * tanh(c)
+output: h
+"""
+
+
+@pytest.mark.parametrize("change, expected", [
+    ((), [("i", "f", "o")]),
+    (("i: sigmoid(k_i)", "i: tanh(k_i)"), [("f", "o")]),
+    (("i: sigmoid(k_i)", "i: k_i"), [("f", "o")]),
+    (("tanh(c)", "tanh(c + k_f)"), []),  # somebody else reads a pre-activation of the middle
+    (("+ b_o", "+ b_o * c"), [("i", "f")]),  # not a sum of products and biases alone
+    (("i: sigmoid(k_i)", "i: exp(k_i) * sigmoid(k_i)"), [("f", "o")]),
+    (("R_o @ h[t-1]", "R_o @ c"), [("i", "f")]),  # not there before the step's first stage
+    (("output: h", "output: [h, k_i]"), [("f", "o")]),
+])
+def test_one_call_serves_gates_that_lie_side_by_side(change, expected):
+    text = NEIGHBOURS.replace(*change) if change else NEIGHBOURS
+    assert not change or text != NEIGHBOURS
+    plan = make_plan(derive(load(text)))
+    assert [gates.stages for gates in plan.gates] == expected
+    code = module_source(plan, verified=False)
+    assert code.count("gates = _sigmoid(") == 2 * len(expected)  # in `forward` and in `step`
+    assert execute(code, "neighbours")._self_check() <= 1e-12
