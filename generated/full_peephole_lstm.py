@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of full_peephole_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:fa8b6dbdf0e6f8c7
+# lstmgen: sha256:e208c8a96ac130a5
 """LSTM with full peepholes: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -315,15 +315,16 @@ def _dtype(params, state, *arrays):
     """The type to compute in: the parameters' own, but complex128 if any argument is complex."""
     if state is not None and (not isinstance(state, (tuple, list)) or len(state) != 2):
         raise ValueError(f"state is {type(state).__name__}, expected State(h, c)")
-    if set(params) != set(_AXES):
+    if params.keys() != _AXES.keys():
         raise ValueError(f"params has the keys {sorted(params)}, expected {sorted(_AXES)}")
     given = [np.asarray(array) for array in (*params.values(), *arrays, *(state or ()))]
-    dtype = np.result_type(*(array.dtype for array in given[: len(params) or None]))
-    if any(array.dtype.kind == "c" for array in given):
-        dtype = np.dtype(np.complex128)
+    dtype = given[0].dtype
+    if any([array.dtype is not dtype for array in given]):
+        dtype = np.result_type(*(array.dtype for array in given[: len(params) or None]))
+        dtype = np.result_type(dtype, np.complex128) if any(array.dtype.kind == "c" for array in given) else dtype
     if dtype.kind in "biu":
         dtype = np.dtype(np.float64)
-    if dtype not in (np.float32, np.float64, np.complex128):
+    if dtype.char not in "fdD":
         raise ValueError(f"params are of type {dtype}, expected float32, float64 or complex128")
     return dtype
 
@@ -332,12 +333,13 @@ def _checked(name, value, told, shape, dtype):
     """`value` as an array of a type and shape; None in `shape` is any length."""
     try:
         array = np.asarray(value)
-        if np.iscomplexobj(array) and dtype.kind != "c":
+        if array.dtype.kind == "c" != dtype.kind:
             raise ValueError
         array = array.astype(dtype, copy=False)
     except (TypeError, ValueError):
         raise ValueError(f"{name} is no array of {dtype} numbers, expected {told}") from None
-    fits = array.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, array.shape))
+    fits = array.shape == shape or (
+        array.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, array.shape)))
     if not fits:
         sizes = ", ".join("any" if size is None else str(size) for size in shape)
         raise ValueError(f"{name} has shape {array.shape}, expected {told} = ({sizes})")
