@@ -93,8 +93,7 @@ fuzz: venv  ## throws mutated inputs at the reader for MINUTES, and proves CELLS
 bench: $(READY)  ## times generated modules beside PyTorch, JAX and autograd, and the generator: docs/performance.md
 	@$(SAY) bench "installing what to compare with"
 	@$(PIP) install --editable '.[bench]'
-	@mkdir -p build/bench
-	@$(BIN)/python benchmarks/modules.py $(if $(QUICK),--quick -o build/bench/performance.md)
+	@$(BIN)/python benchmarks/modules.py $(if $(QUICK),--quick)
 	@$(if $(QUICK),true,$(BIN)/python benchmarks/generator.py)
 
 documents: venv tex  ## sets every document in every notation, tells what leaves its margins

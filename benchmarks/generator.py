@@ -8,6 +8,7 @@ takes to import SymPy. The results go into docs/performance.md, in place of thos
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import re
@@ -91,8 +92,37 @@ def seconds(*command: str, repeats: int = 7) -> float:
     return median(times)
 
 
-def told() -> str:
-    results = {stages: measured(stages) for stages in LENGTHS}
+def plot(results: dict[int, dict[str, float]], path: Path) -> None:
+    """Seconds of each step over the number of stages, and beside them what grows in proportion."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(6.4, 4))
+    for step in STEPS:
+        points = [(stages, results[stages][step]) for stages in LENGTHS if step in results[stages]]
+        axis.plot(*zip(*points), "o-", markersize=4, linewidth=1.2)
+        axis.annotate(step, points[-1], xytext=(6, 0), textcoords="offset points", va="center", fontsize=8)
+    axis.plot(LENGTHS, [0.005 * stages / LENGTHS[0] for stages in LENGTHS], "--", color="#9aa0a8", linewidth=1)
+    axis.annotate("in proportion", (LENGTHS[-1], 0.005 * LENGTHS[-1] / LENGTHS[0]), xytext=(6, 0),
+                  textcoords="offset points", va="center", fontsize=8, color="#6b7077")
+    axis.set_xscale("log")
+    axis.set_yscale("log")
+    axis.set_xticks(LENGTHS, [str(stages) for stages in LENGTHS])
+    axis.minorticks_off()
+    axis.set_xlim(LENGTHS[0] * 0.8, LENGTHS[-1] * 3)
+    axis.set_xlabel("stages")
+    axis.set_ylabel("seconds")
+    axis.grid(axis="y", color="#e4e6ea", linewidth=0.6)
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def told(results: dict[int, dict[str, float]]) -> str:
     heads = ["", *(f"{stages} stages" for stages in LENGTHS), "exponent"]
     lines = [f"| {' | '.join(heads)} |", "|---|" + "---:|" * (len(heads) - 1)]
     for step in (*STEPS, "all but document and knock-out"):
@@ -116,8 +146,11 @@ def main() -> None:
         timed(10)
         print(json.dumps(timed(int(sys.argv[1]))))
         return
-    text = told()
+    results = {stages: measured(stages) for stages in LENGTHS}
+    text = told(results)
     print(text)
+    if importlib.util.find_spec("matplotlib"):
+        plot(results, PAGE.parent / "images" / "generator.png")
     page = PAGE.read_text(encoding="utf-8")
     start, end = "<!-- generator -->\n", "<!-- end -->\n"
     PAGE.write_text(re.sub(f"(?s)(?<={start}).*?(?={end})", lambda _: text + "\n", page), encoding="utf-8")

@@ -13,6 +13,7 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -29,6 +30,8 @@ from contenders import CONTENDERS, module_of
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "performance.md"
+QUICK_PAGE = HERE.parent / "build" / "bench" / "performance.md"
+PINS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # may pin a slow kernel: unset for all
 GRID = ((20, 1, 16, 16), (100, 1, 64, 64), (35, 20, 200, 200), (50, 32, 128, 128), (100, 64, 256, 256),
         (50, 64, 512, 512), (784, 32, 1, 128))
 QUICK = ((20, 1, 16, 16), (50, 32, 128, 128))
@@ -65,14 +68,15 @@ def competes(contender: str, case: Case) -> bool:
 class Contender:
     """A process that runs one contender."""
 
-    def __init__(self, name: str, compiled: Path):
-        environment = {key: value for key, value in os.environ.items()
-                       if key not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}  # they may pin a slow kernel
-        environment |= {"PYTHONPATH": str(HERE.parent), "TORCHINDUCTOR_COMPILE_THREADS": "1",
-                        "TORCHINDUCTOR_CACHE_DIR": str(compiled)}  # empty, or an earlier run has done the compiling
-        self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "contenders.py"), name], env=environment, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    def __init__(self, name: str, folder: Path):
+        environment = os.environ | {
+            "PYTHONPATH": str(HERE.parent), "TORCHINDUCTOR_COMPILE_THREADS": "1",
+            "TORCHINDUCTOR_CACHE_DIR": str(folder / "compiled")}  # empty, or an earlier run has done the compiling
+        self.complaints = folder / f"{name}.txt"
+        with self.complaints.open("w") as stderr:
+            self.process = subprocess.Popen(
+                [sys.executable, str(HERE / "contenders.py"), name], env=environment, text=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)
 
     def ask(self, task: dict) -> dict:
         self.process.send_signal(signal.SIGCONT)
@@ -80,7 +84,8 @@ class Contender:
         line = self.process.stdout.readline()
         self.process.send_signal(signal.SIGSTOP)  # threads that wait for work may spin
         if not line:
-            raise ChildProcessError(f"the contender ended with status {self.process.wait()}")
+            raise ChildProcessError(f"{self.process.args[-1]} ended with status {self.process.wait()}:\n"
+                                    f"{self.complaints.read_text()[-2000:]}")
         return json.loads(line)
 
     def end(self) -> None:
@@ -108,7 +113,7 @@ def measure(cases: list[Case], names: list[str]) -> Iterator[Result]:
     with tempfile.TemporaryDirectory() as folder:
         try:
             for name in names:
-                contenders[name] = Contender(name, Path(folder) / "compiled")
+                contenders[name] = Contender(name, Path(folder))
             for case in cases:
                 path = Path(folder) / "case.npz"
                 write_case(case, path)
@@ -241,6 +246,13 @@ def page(results: list[Result], names: list[str]) -> str:
     return told
 
 
+def with_generator(text: str, path: Path) -> str:
+    """The page with what `generator.py` wrote into the one that it replaces."""
+    section = re.compile("(?s)<!-- generator -->\n.*?<!-- end -->\n")
+    written = section.search(path.read_text(encoding="utf-8")) if path.exists() else None
+    return section.sub(lambda _: written[0], text) if written else text
+
+
 def plot(results: list[Result], names: list[str], path: Path) -> None:
     """Of each size and contender how many times as long it takes as the generated module, in float32."""
     import matplotlib
@@ -281,8 +293,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Times generated modules beside other ways to the same gradients.")
     parser.add_argument("--quick", action="store_true", help="two sizes, float32, nothing compiled")
     parser.add_argument("--types", nargs="+", default=("float32", "float64"), help="which of float32 and float64")
-    parser.add_argument("-o", type=Path, default=PAGE, help="the page to write")
+    parser.add_argument("-o", type=Path, help=f"the page to write; {PAGE.name} in docs/, or with --quick in build/bench/")
     chosen = parser.parse_args()
+    path = chosen.o or (QUICK_PAGE if chosen.quick else PAGE)
+    if any(name in os.environ for name in PINS):  # this process has loaded its BLAS: start anew
+        clean = {name: value for name, value in os.environ.items() if name not in PINS}
+        os.execve(sys.executable, [sys.executable, *sys.argv], clean)
     names = [name for name in CONTENDERS if name not in NEEDS or importlib.util.find_spec(NEEDS[name])]
     if chosen.quick and "torch.compile" in names:
         names.remove("torch.compile")
@@ -295,10 +311,10 @@ def main() -> None:
         shown = "  ".join(f"{name} {seconds / ours:.2f}" for name, seconds in result.seconds.items() if name != "lstmgen")
         print(f"{result.case.cell:<14} {result.case.dtype} {result.case.sizes!s:<20} {1e3 * ours:8.2f} ms   {shown}",
               flush=True)
-    chosen.o.write_text(page(results, names), encoding="utf-8")
+    images = path.parent / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    path.write_text(with_generator(page(results, names), path), encoding="utf-8")
     if importlib.util.find_spec("matplotlib"):
-        images = chosen.o.parent / "images"
-        images.mkdir(exist_ok=True)
         plot(results, names, images / "performance.png")
 
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of janet. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:563f7289b0f1f0e9
+# lstmgen: sha256:6a014f52c4a8ce7c
 """JANET: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -261,7 +261,7 @@ def _dtype(params, state, *arrays):
         raise ValueError(f"params has the keys {sorted(params)}, expected {sorted(_AXES)}")
     given = [np.asarray(array) for array in (*params.values(), *arrays, *(state or ()))]
     dtype = given[0].dtype
-    if any([array.dtype is not dtype for array in given]):
+    if any(array.dtype is not dtype for array in given):
         dtype = np.result_type(*(array.dtype for array in given[: len(params) or None]))
         dtype = np.result_type(dtype, np.complex128) if any(array.dtype.kind == "c" for array in given) else dtype
     if dtype.kind in "biu":

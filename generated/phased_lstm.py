@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of phased_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:b81bcd4d241c59df
+# lstmgen: sha256:3a29a3ac4584ced5
 """Phased LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -427,7 +427,7 @@ def _dtype(params, state, *arrays):
         raise ValueError(f"params has the keys {sorted(params)}, expected {sorted(_AXES)}")
     given = [np.asarray(array) for array in (*params.values(), *arrays, *(state or ()))]
     dtype = given[0].dtype
-    if any([array.dtype is not dtype for array in given]):
+    if any(array.dtype is not dtype for array in given):
         dtype = np.result_type(*(array.dtype for array in given[: len(params) or None]))
         dtype = np.result_type(dtype, np.complex128) if any(array.dtype.kind == "c" for array in given) else dtype
     if dtype.kind in "biu":

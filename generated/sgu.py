@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of sgu. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:6910ac62649a1e7a
+# lstmgen: sha256:8d84a02772673573
 """Simple gated unit: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -304,7 +304,7 @@ def _dtype(params, state, *arrays):
         raise ValueError(f"params has the keys {sorted(params)}, expected {sorted(_AXES)}")
     given = [np.asarray(array) for array in (*params.values(), *arrays, *(state or ()))]
     dtype = given[0].dtype
-    if any([array.dtype is not dtype for array in given]):
+    if any(array.dtype is not dtype for array in given):
         dtype = np.result_type(*(array.dtype for array in given[: len(params) or None]))
         dtype = np.result_type(dtype, np.complex128) if any(array.dtype.kind == "c" for array in given) else dtype
     if dtype.kind in "biu":

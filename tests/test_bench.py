@@ -54,3 +54,19 @@ def test_a_wrong_contender_does_not_count(monkeypatch):
     monkeypatch.setitem(modules.CLOSE, "float32", 0.0)
     with pytest.raises(ArithmeticError, match="lstmgen is .* away"):
         list(modules.measure([modules.Case("gru", "float32", (5, 2, 3, 4))], ["lstmgen"]))
+
+
+def test_a_page_keeps_what_is_told_of_the_generator(tmp_path):
+    new = (modules.HERE / "performance.md").read_text(encoding="utf-8")
+    assert modules.with_generator(new, tmp_path / "none.md") == new
+    old = tmp_path / "old.md"
+    old.write_text("# Old\n\n<!-- generator -->\nseconds\n<!-- end -->\n")
+    kept = modules.with_generator(new, old)
+    assert "\n<!-- generator -->\nseconds\n<!-- end -->\n" in kept and "# Old" not in kept
+
+
+def test_a_contender_that_ends_says_why(monkeypatch, tmp_path):
+    contender = modules.Contender("nobody", tmp_path)
+    with pytest.raises(ChildProcessError, match="(?s)nobody ended with status 1:.*KeyError: 'nobody'"):
+        contender.ask({"burst": 0.01})
+    contender.end()
