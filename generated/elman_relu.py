@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of elman_relu. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:77a76603c6ed0ee5
+# lstmgen: sha256:5d12d46d9652c0c6
 """Elman network with relu: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -50,6 +50,9 @@ def init_params(input_size, hidden_size, output_size, rng=0, dtype=np.float32):
     b_y: (O,)
     """
     rng = np.random.default_rng(rng)
+    _checked_sizes(input_size=input_size, hidden_size=hidden_size, output_size=output_size)
+    if np.dtype(dtype) not in (np.float32, np.float64, np.complex128):
+        raise ValueError(f"dtype is {np.dtype(dtype)}, expected float32, float64 or complex128")
     shapes = _shapes(input_size, hidden_size, output_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
@@ -61,6 +64,7 @@ def init_params(input_size, hidden_size, output_size, rng=0, dtype=np.float32):
 
 def named(params):
     """The parameters, or their gradients, under the names of the spec: views, never copies."""
+    _checked_keys(params)
     return {
         "W_h": params["W_h"],
         "R_h": params["R_h"],
@@ -111,7 +115,9 @@ def backward(params, tape, dy=None, dstate=None):
     dy: what reaches the outputs from outside, in their shapes; None is zero
     dstate: what reaches the final state from outside; None is zero
     """
+    _checked_tape(tape)
     T, B, dtype = tape.steps, tape.batch, tape.dtype
+    _checked_keys(params)
     params, H, D, O = _checked_params(params, dtype)
     W_h = params["W_h"]
     R_h = params["R_h"]
@@ -233,32 +239,64 @@ def _sizes(params):
 
 def _dtype(params, state, *arrays):
     """The type to compute in: the parameters' own, but complex128 if any argument is complex."""
-    if state is not None and (not isinstance(state, (tuple, list)) or len(state) != 1):
-        raise ValueError(f"state is {type(state).__name__}, expected State(h)")
-    if params.keys() != _AXES.keys():
-        raise ValueError(f"params has the keys {sorted(params)}, expected {sorted(_AXES)}")
-    given = [np.asarray(array) for array in (*params.values(), *arrays, *(state or ()))]
-    dtype = given[0].dtype
-    if any(array.dtype is not dtype for array in given):
-        dtype = np.result_type(*(array.dtype for array in given[: len(params) or None]))
-        dtype = np.result_type(dtype, np.complex128) if any(array.dtype.kind == "c" for array in given) else dtype
-    if dtype.kind in "biu":
+    _checked_keys(params)
+    if state is not None:
+        _checked_record("state", state, State)
+    try:
+        given = [np.asarray(array) for array in (*params.values(), *arrays, *(state or ()))]
+        dtype = given[0].dtype
+        if any(array.dtype is not dtype for array in given):
+            dtype = np.result_type(*(array.dtype for array in given[: len(params) or None]))
+            dtype = np.result_type(dtype, np.complex128) if any(array.dtype.kind == "c" for array in given) else dtype
+    except (TypeError, ValueError):  # something is no array, or of no type that meets others: `_checked` names it
+        return np.dtype(np.float64)
+    if not dtype.isnative:
+        dtype = dtype.newbyteorder("=")
+    if dtype.kind not in "fc":
         dtype = np.dtype(np.float64)
     if dtype.char not in "fdD":
         raise ValueError(f"params are of type {dtype}, expected float32, float64 or complex128")
     return dtype
 
 
+def _checked_sizes(**sizes):
+    """Whether each size is one that an array can have."""
+    for name, size in sizes.items():
+        if not isinstance(size, (int, np.integer)) or size < 1:
+            raise ValueError(f"{name} is {size!r}, expected a whole number from 1 on")
+
+
+def _checked_keys(params):
+    """Whether there is each parameter under its key, and nothing else."""
+    if not hasattr(params, "keys"):
+        raise ValueError(f"params is {type(params).__name__}, expected a dictionary with the keys {sorted(_AXES)}")
+    if params.keys() != _AXES.keys():
+        raise ValueError(f"params has the keys {sorted(map(str, params))}, expected {sorted(_AXES)}")
+
+
+def _checked_tape(tape):
+    if not isinstance(tape, Tape):
+        raise ValueError(f"tape is {type(tape).__name__}, expected the Tape that `forward` returned")
+
+
+def _checked_record(name, given, record):
+    """Whether `given` is a tuple, or a list, with an entry for each field of `record`."""
+    if not isinstance(given, (tuple, list)) or len(given) != len(record._fields):
+        length = f" of {len(given)}" if isinstance(given, (tuple, list)) else ""
+        told = f"{record.__name__}({', '.join(record._fields)})"
+        raise ValueError(f"{name} is {type(given).__name__}{length}, expected {told}")
+
+
 def _checked(name, value, told, shape, dtype):
-    """`value` as an array of a type and shape; None in `shape` is any length."""
+    """`value` as an array of a type and shape. None in `shape` is any length, and None for it any shape."""
     try:
         array = np.asarray(value)
-        if array.dtype.kind == "c" != dtype.kind:
+        if array.dtype.kind not in ("biufc" if dtype.kind == "c" else "biuf"):
             raise ValueError
         array = array.astype(dtype, copy=False)
     except (TypeError, ValueError):
         raise ValueError(f"{name} is no array of {dtype} numbers, expected {told}") from None
-    fits = array.shape == shape or (
+    fits = shape is None or array.shape == shape or (
         array.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, array.shape)))
     if not fits:
         sizes = ", ".join("any" if size is None else str(size) for size in shape)
@@ -275,7 +313,7 @@ def _checked_params(params, dtype):
     arrays = {}
     for name, axes in _AXES.items():
         array = params[name]
-        if not (isinstance(array, np.ndarray) and array.dtype == dtype and array.ndim == len(axes)):
+        if not (array.__class__ is np.ndarray and array.dtype == dtype and array.ndim == len(axes)):
             array = _checked(f"params['{name}']", array, _told(axes), (None,) * len(axes), dtype)
         arrays[name] = array
     H, D, O = _sizes(arrays)
@@ -299,8 +337,7 @@ def _start(params, state, batch, H, dtype):
 def _outside(name, given, record, told, like, dtype):
     """Gradients that come from outside, checked; None is zero, in whole or in part."""
     given = (None,) * len(like) if given is None else given
-    if len(given) != len(like):
-        raise ValueError(f"{name} has {len(given)} entries, expected {len(like)}: {', '.join(record._fields)}")
+    _checked_record(name, given, record)
     return record(*(
         np.zeros(value.shape, dtype) if gradient is None
         else _checked(f"{name}.{field}", gradient, axes, value.shape, dtype)

@@ -368,6 +368,8 @@ class _Module:
 
     def _stage_line(self, stage: Stage, mode: str, text: str | None = None) -> Line:
         text = text or self._right_side(stage, mode)
+        if mode == SINGLE and stage.name in self.graph.states and _is_view(stage.expression):
+            text += ".copy()"  # who writes to x_t afterwards does not write to the state
         left = stage.name
         if mode == EACH and stage.name in self.arrays:
             left += "[t]"
@@ -1142,6 +1144,13 @@ def _rows(names: list[str]) -> list[str]:
             rows.append("")
         rows[-1] = f"{rows[-1]} {name},".strip()
     return rows
+
+
+def _is_view(expression: Expression) -> bool:
+    """Whether its NumPy is a view of what it reads, and no array of its own."""
+    while isinstance(expression, Call) and expression.function in ("part", "transpose", "stop_gradient"):
+        expression = expression.arguments[0]
+    return isinstance(expression, Value)
 
 
 def _code_alone(lines: Iterable[Line]) -> str:

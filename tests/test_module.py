@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import subprocess
 import sys
 from functools import cache
@@ -187,16 +189,220 @@ def test_nothing_from_outside_is_zero_from_outside(spec_path):
 
 def test_empty_batches_and_sequences(spec_path):
     graph, module, _ = made(spec_path)
-    for steps, batch in ((0, 2), (3, 0)):
-        if graph.spec.loss_at == "last" and not steps:
-            continue
+    for steps, batch, given in itertools.product((0, 1, 3), (0, 1, 2), (True, False)):
         params, arguments, state, dy, dstate = draw(graph, module, steps, batch)
+        if graph.spec.loss_at == "last" and not steps:
+            with pytest.raises(ValueError, match="T is 0"):
+                module.forward(params, *arguments, state)
+            continue
+        _, end, tape = module.forward(params, *arguments, state if given else None)
+        grads = backward(graph, module, params, tape, dy if given else None, dstate)
+        expected = [*params.values(), *arguments[: len(graph.inputs)], *state, *state]
+        found = [*grads.params.values(), *grads[1:-1], *grads.state, *end]
+        assert [np.shape(array) for array in found] == [np.shape(array) for array in expected]
+        assert all(np.all(np.isfinite(array)) for array in found)
+        if not batch or not steps and given:  # a start that is learned hears from dstate even so
+            assert all(np.all(gradient == 0) for gradient in grads.params.values())
+        if not steps:
+            assert not given or all(np.array_equal(a, b) for a, b in zip(end, state))
+            assert all(np.array_equal(a, b) for a, b in zip(grads.state, dstate))
+        else:
+            y_t, after = module.step(params, *(array[0] for array in arguments[: len(graph.inputs)]), state)
+            assert all(array.shape[0] == batch for array in (*after, *(y_t if isinstance(y_t, tuple) else [y_t])))
+
+
+# ---------------------------------------------------------------- what is given
+
+
+def each(change, value):
+    """`change` at every array of an argument."""
+    if isinstance(value, dict):
+        return {name: each(change, entry) for name, entry in value.items()}
+    if isinstance(value, tuple):
+        return type(value)(*(each(change, entry) for entry in value))
+    if isinstance(value, list):
+        return [each(change, entry) for entry in value]
+    return change(np.asarray(value))
+
+
+def flat(value):
+    """The arrays of an argument or of a result."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [array for entry in value for array in flat(entry)] if isinstance(value, (tuple, list)) else [value]
+
+
+def run(graph, module, params, arguments, state, dy, dstate):
+    """Everything that the three functions give back."""
+    y, end, tape = module.forward(params, *arguments, state)
+    grads = backward(graph, module, params, tape, dy, dstate)
+    return flat([y, end, grads, module.step(params, *(array[0] for array in arguments[: len(graph.inputs)]), state)])
+
+
+def strided(array):
+    """Every second entry of a larger array."""
+    wide = np.full([2 * size for size in array.shape], np.nan, array.dtype)
+    view = wide[(..., *(slice(None, None, 2) for _ in array.shape))]
+    view[...] = array
+    return view
+
+
+def backwards(array):
+    """A view with steps below zero."""
+    turned = (..., *(slice(None, None, -1) for _ in array.shape))
+    return array[turned].copy()[turned]
+
+
+def misaligned(array):
+    view = np.zeros(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+    view[...] = array
+    return view
+
+
+LAYOUTS = {
+    "Fortran": lambda array: np.array(array, order="F"), "strided": strided, "backwards": backwards, "misaligned": misaligned,
+    "other byte order": lambda array: array.astype(array.dtype.newbyteorder()), "lists": lambda array: array.tolist(),
+    "masked": lambda array: np.ma.masked_array(array, np.zeros(array.shape, bool)),
+    "wrapped": lambda array: array.view(Wrapped),
+}
+
+
+class Wrapped(np.ndarray):
+    """As np.matrix: an array to which products mean something else."""
+
+    def __mul__(self, other):
+        raise AssertionError("computed with as it came")
+
+    __rmul__ = __matmul__ = __rmatmul__ = __add__ = __radd__ = __sub__ = __mul__
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_any_layout_of_an_argument_gives_the_same(spec_path, layout):
+    graph, module, _ = made(spec_path)
+    case = draw(graph, module, 3, 2)
+    expected = run(graph, module, *case)
+    for place in range(len(case)):
+        given = list(case)
+        given[place] = each(LAYOUTS[layout], given[place])
+        for found, right in zip(run(graph, module, *given), expected, strict=True):
+            assert type(found) is type(right) and found.dtype == right.dtype and close(found, right, 1e-13)
+
+
+def test_whole_numbers_are_computed_with_as_floats(spec_path):
+    graph, module, _ = made(spec_path)
+    case = [each(lambda array: np.floor(2 * array), value) for value in draw(graph, module, 3, 2)]
+    with np.errstate(all="ignore"):  # some cells divide by what is now 0
+        expected = run(graph, module, *case)
+        for kind in (np.int64, np.int8):
+            for first in (0, 1):  # with parameters of that type as well, and without
+                whole = [each(lambda array, to=kind: array.astype(to), value) for value in case[first:]]
+                for found, right in zip(run(graph, module, *case[:first], *whole), expected, strict=True):
+                    assert found.dtype == np.float64 and np.array_equal(found, right, equal_nan=True)
+
+
+def test_a_nan_stays_in_its_example(spec_path):
+    graph, module, _ = made(spec_path)
+    params, arguments, state, dy, dstate = draw(graph, module, 3, 3)
+    inputs = len(graph.inputs)
+
+    def of(arguments):
         _, end, tape = module.forward(params, *arguments, state)
         grads = backward(graph, module, params, tape, dy, dstate)
-        assert all(np.all(np.isfinite(gradient)) for _, gradient in everything(grads))
-        if not steps:
-            assert all(np.array_equal(a, b) for a, b in zip(end, state))
-            assert all(np.array_equal(a, b) for a, b in zip(grads.state, dstate))
+        return flat(tape.y), [*end, *grads.state], grads[1:-1]
+
+    expected = of(arguments)
+    broken = [array.copy() for array in arguments]
+    for array in broken[:inputs]:
+        array[1, 1] = np.nan
+    over_time, at_ends, sent_back = of(broken)
+    assert any(np.isnan(array[1:, 1]).any() for array in over_time)
+    others = [0, 2]
+    assert all(close(a[:, others], b[:, others]) for a, b in zip([*over_time, *sent_back], [*expected[0], *expected[2]]))
+    assert all(close(a[others], b[others]) for a, b in zip(at_ends, expected[1]))
+
+
+def test_states_of_a_step_are_its_own(spec_path):
+    """Who reuses the array of one step's input for the next must not change a state that remembers it."""
+    graph, module, _ = made(spec_path)
+    params, arguments, state, _, _ = draw(graph, module, 3, 2)
+    now = [array[0] for array in arguments[: len(graph.inputs)]]
+    _, after = module.step(params, *now, state)
+    _, end, _ = module.forward(params, *arguments, state)
+    for array in (*after, *end):
+        assert array.flags.writeable
+        assert not any(np.shares_memory(array, other) for other in (*arguments, *state, *params.values()))
+
+
+VIEWS = """
+name: views
+inputs: {x: 2*D}
+state: {u: 2*D, v: D, w: 2*D, s: H, k: H, M: [H, H], N: [H, H], h: H}
+parameters: {W: [H, 2*D], V: [H, D], K: [H, H], b: H}
+equations:
+  u: x
+  v: part(x, 1, 2)
+  w: stop_gradient(x)
+  s: b
+  k: h[t-1]
+  M: K
+  N: transpose(M[t-1])
+  h: tanh(W @ x + W @ u[t-1] + V @ v[t-1] + W @ w[t-1] + s[t-1] + k[t-1] + M[t-1] @ b + N[t-1] @ b)
+output: h
+"""
+
+
+def test_states_that_are_views_of_others_are_copied():
+    graph = derive(load(VIEWS)).graph
+    module = execute(module_source(make_plan(derive(load(VIEWS))), verified=True), "views")
+    params, (x,), state, _, _ = draw(graph, module, 3, 2)
+    _, after = module.step(params, x[0], state)
+    for array in after:
+        assert array.flags.writeable
+        assert not any(np.shares_memory(array, other) for other in (x, *state, *params.values()))
+
+
+NO_ARRAYS = {
+    "None": lambda like: None, "a text": lambda like: "text", "an object": lambda like: object(),
+    "a set": lambda like: {1, 2}, "ragged": lambda like: [[1.0, 2.0], [3.0]], "a generator": lambda like: (n for n in "ab"),
+    "digits": lambda like: np.full(np.shape(like), "1"), "dates": lambda like: np.full(np.shape(like), np.datetime64(0, "D")),
+    "Nones": lambda like: np.full(np.shape(like), None), "one axis too many": lambda like: np.zeros((2, *np.shape(like))),
+}
+
+
+@pytest.mark.parametrize("kind", NO_ARRAYS)
+def test_what_is_no_array_is_refused_by_its_name(spec_path, kind):
+    graph, module, _ = made(spec_path)
+    params, arguments, state, dy, dstate = draw(graph, module, 3, 2)
+    _, _, tape = module.forward(params, *arguments, state)
+    now = [array[0] for array in arguments[: len(graph.inputs)]]
+
+    def wrong(entries, place):
+        changed = list(entries)
+        changed[place] = NO_ARRAYS[kind](entries[place])
+        return changed
+
+    def refused(name, function, *given):
+        with pytest.raises(ValueError, match=rf"^{re.escape(name)}[ .]"):
+            function(*given)
+
+    for place, name in enumerate((*graph.inputs, *graph.targets)):
+        refused(name, module.forward, params, *wrong(arguments, place), state)
+    for place, name in enumerate(graph.inputs):
+        refused(f"{name}_t", module.step, params, *wrong(now, place), state)
+    for place, name in enumerate(graph.states):
+        refused(f"state.{name}", module.forward, params, *arguments, wrong(state, place))
+        refused(f"state.{name}", module.step, params, *now, wrong(state, place))
+        if kind != "None":
+            refused(f"dstate.{name}", backward, graph, module, params, tape, dy, wrong(dstate, place))
+    for name in params:
+        changed = {**params, name: NO_ARRAYS[kind](params[name])}
+        refused(f"params['{name}']", module.forward, changed, *arguments, state)
+        refused(f"params['{name}']", backward, graph, module, changed, tape, dy, dstate)
+    if kind != "None":
+        refused("state", module.forward, params, *arguments, NO_ARRAYS[kind](state[0]))
+        refused("dstate", module.backward, params, tape, *[None] * (not graph.loss), NO_ARRAYS[kind](state[0]))
+        if not graph.loss and len(graph.outputs) == 1:
+            refused("dy", module.backward, params, tape, NO_ARRAYS[kind](dy))
 
 
 def test_wrong_arguments_are_named(spec_path):
@@ -205,21 +411,49 @@ def test_wrong_arguments_are_named(spec_path):
     first = graph.inputs[0]
     with pytest.raises(ValueError, match=f"{first} has shape"):
         module.forward(params, arguments[0][0, 0], *arguments[1:], state)
-    with pytest.raises(ValueError, match=f"{first} is no array"):
-        module.forward(params, "text", *arguments[1:], state)
-    with pytest.raises(ValueError, match="state"):
-        module.forward(params, *arguments, state[:-1])
+    with pytest.raises(ValueError, match=rf"^state is tuple of {len(state) - 1}, expected State\("):
+        module.forward(params, *arguments, tuple(state[:-1]))
     with pytest.raises(ValueError, match=f"state.{graph.states[0]} has shape"):
         module.forward(params, *arguments, state._replace(**{graph.states[0]: state[0][:1]}))
-    with pytest.raises(ValueError, match="params has the keys"):
-        module.forward({}, *arguments, state)
+    for place, name in enumerate((*graph.inputs, *graph.targets)):
+        whose = "state" if len(arguments) == 1 else " has shape"  # which of several is short nobody can know
+        with pytest.raises(ValueError, match=whose):
+            module.forward(params, *arguments[:place], arguments[place][:, :1], *arguments[place + 1:], state)
+        if graph.shapes[name]:
+            with pytest.raises(ValueError, match=f"{name} has shape"):
+                doubled = np.concatenate([arguments[place]] * 2, axis=-1)
+                module.forward(params, *arguments[:place], doubled, *arguments[place + 1:], state)
     _, _, tape = module.forward(params, *arguments, state)
     with pytest.raises(ValueError, match="dstate"):
         module.backward(params, tape, dstate=module.State(*(d[:1] for d in dstate)))
-    for name, array in params.items():
-        wrong = np.zeros((2, *array.shape), array.dtype)
-        with pytest.raises(ValueError, match="params"):
-            module.forward({**params, name: wrong}, *arguments, state)
+    for wrong in ({}, {**params, "more": 1.0}, {**params, 3: 1.0}):
+        for function in (lambda given: module.forward(given, *arguments, state), module.named,
+                         lambda given: backward(graph, module, given, tape, dy, dstate)):
+            with pytest.raises(ValueError, match="params has the keys"):
+                function(wrong)
+    for wrong in (None, list(params.values()), state, "params"):
+        for function in (lambda given: module.forward(given, *arguments, state), module.named,
+                         lambda given: backward(graph, module, given, tape, dy, dstate)):
+            with pytest.raises(ValueError, match=f"params is {type(wrong).__name__}, expected a dictionary"):
+                function(wrong)
+    with pytest.raises(ValueError, match="tape is dict, expected the Tape"):
+        module.backward(params, params)
+    for wrong in (np.float16, np.longdouble):
+        with pytest.raises(ValueError, match="params are of type .*, expected float32, float64 or complex128"):
+            module.forward(each(lambda array, to=wrong: array.astype(to), params), *arguments, state)
+
+
+def test_parameters_are_of_a_size_and_type_that_can_be(spec_path):
+    graph, module, _ = made(spec_path)
+    keywords = {keyword: 4 for _, keyword in graph.dims}
+    assert module.init_params(**{**keywords, graph.dims[0][1]: np.int64(4)})
+    for keyword in keywords:
+        for wrong in (0, -1, 2.5, "4", None):
+            with pytest.raises(ValueError, match=f"{keyword} is {wrong!r}, expected a whole number from 1"):
+                module.init_params(**{**keywords, keyword: wrong})
+    for wrong in (int, np.float16, bool):
+        with pytest.raises(ValueError, match="dtype is .*, expected float32, float64 or complex128"):
+            module.init_params(**keywords, dtype=wrong)
 
 
 def test_gradients_are_clipped_by_their_joint_norm(spec_path):
