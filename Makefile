@@ -1,7 +1,7 @@
 # `make help` lists the targets. What they need is Python 3.10 or newer, git and make; the rest they fetch.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tex demo test audit-long fuzz mutation bench documents generated check-generated references wheel clean
+.PHONY: help venv tex demo test audit-long fuzz mutation versions bench documents generated check-generated references wheel clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -89,6 +89,9 @@ CELLS ?= 500
 fuzz: venv  ## throws mutated inputs at the reader for MINUTES, and proves CELLS random cells
 	@PYTHONPATH=. $(BIN)/python tests/fuzz.py $(MINUTES)
 	@PYTHONPATH=. $(BIN)/python tests/random_cells.py $(CELLS)
+
+versions: venv  ## builds all specs with old and new Pythons, SymPys and NumPys: the same bytes?
+	@$(BIN)/python tests/versions.py
 
 bench: $(READY)  ## times generated modules beside PyTorch, JAX and autograd, and the generator: docs/performance.md
 	@$(SAY) bench "installing what to compare with"

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of fastgrnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:0b59614072b2a7b7
+# lstmgen: sha256:67569d7debde5b64
 """FastGRNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -175,8 +175,8 @@ def backward(params, tape, dy=None, dstate=None):
         "R": _sum_of_outer(d_a, h_prev),                    # (19) from a
         "b_z": d_z_pre.sum((0, 1)),                         # (20) from z_pre
         "b_n": d_n_pre.sum((0, 1)),                         # (21) from n_pre
-        "zeta": np.asarray(d_sigmoid_zeta * sigmoid_zeta * (1 - sigmoid_zeta)),  # (22) from sigmoid_zeta
-        "nu": np.asarray(d_sigmoid_nu * sigmoid_nu * (1 - sigmoid_nu)),  # (23) from sigmoid_nu
+        "zeta": np.asarray(d_sigmoid_zeta * sigmoid_zeta * (1 - sigmoid_zeta), dtype),  # (22) from sigmoid_zeta
+        "nu": np.asarray(d_sigmoid_nu * sigmoid_nu * (1 - sigmoid_nu), dtype),  # (23) from sigmoid_nu
     }
     return Gradients(grads, d_x, State(d_h_next))
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of fastrnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:0f19947ff30df3c3
+# lstmgen: sha256:75eaa11572f13fbc
 """FastRNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -156,8 +156,8 @@ def backward(params, tape, dy=None, dstate=None):
         "W_n": _sum_of_outer(d_n_pre, x),                   # (12) from n_pre
         "R_n": _sum_of_outer(d_n_pre, h_prev),              # (13) from n_pre
         "b_n": d_n_pre.sum((0, 1)),                         # (14) from n_pre
-        "alpha": np.asarray(d_sigmoid_alpha * sigmoid_alpha * (1 - sigmoid_alpha)),  # (15) from sigmoid_alpha
-        "beta": np.asarray(d_sigmoid_beta * sigmoid_beta * (1 - sigmoid_beta)),  # (16) from sigmoid_beta
+        "alpha": np.asarray(d_sigmoid_alpha * sigmoid_alpha * (1 - sigmoid_alpha), dtype),  # (15) from sigmoid_alpha
+        "beta": np.asarray(d_sigmoid_beta * sigmoid_beta * (1 - sigmoid_beta), dtype),  # (16) from sigmoid_beta
     }
     return Gradients(grads, d_x, State(d_h_next))
 

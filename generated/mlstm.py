@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mlstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:ed5f5e214bcb807c
+# lstmgen: sha256:25db830e4183c4d2
 """mLSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -310,8 +310,8 @@ def backward(params, tape, dy=None, dstate=None):
         "b_v_stack": d_pre_.sum((0, 1)),                    # (62) to (63) from v, o_pre
         "w_i": np.einsum("tbk,tbk->k", _fill(d_a_1, D), x),  # (64) from a_1
         "w_f": np.einsum("tbk,tbk->k", _fill(d_l_1, D), x),  # (65) from l_1
-        "b_i": np.asarray(d_a.sum()),                       # (66) from a
-        "b_f": np.asarray(d_l_2.sum()),                     # (67) from l_2
+        "b_i": np.asarray(d_a.sum(), dtype),                # (66) from a
+        "b_f": np.asarray(d_l_2.sum(), dtype),              # (67) from l_2
     }
     return Gradients(grads, d_x, State(d_C_next, d_n_next, d_m_next))
 

@@ -20,6 +20,7 @@ from bisect import bisect, insort
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from math import fsum  # exact: `sum` of floats is another from Python 3.12 on, and breaks ties otherwise
 
 from .drawing import AFFINE, OPERATOR, PITCH, SINK, SOURCE, Drawing, Edge, Node, Wire
 from .simplex import Spring, solve
@@ -556,7 +557,7 @@ class _Router:
 
     def cost(self) -> float:
         """What makes a layout worse."""
-        upright = sum(abs(a[1] - b[1]) for pieces in self.segments.values() for a, b in pieces)
+        upright = fsum(abs(a[1] - b[1]) for pieces in self.segments.values() for a, b in pieces)
         heights = [*self.places.centre.values(), *self.places.port.values()]
         spread = max(heights) - min(heights)
         return (7 * self.crossings + 20 * self.doglegs + 15 * self._bends() + 0.12 * upright + 0.5 * spread

@@ -769,7 +769,7 @@ class _Module:
                 shape = self._axes(gradients[name].shape)
                 text = " + ".join(piece for piece, _ in pieces) or f"np.zeros({shape}, dtype)"
                 if not gradients[name].shape and pieces:
-                    text = f"np.asarray({text})"  # a sum over all entries is a number: `named` hands out arrays
+                    text = f"np.asarray({text}, dtype)"  # a sum over all entries is a number, where `named` hands out arrays
             lines.append(Line(f'"{name}": {text},', f"{shown} from {readers}" if readers else shown))
         return lines
 

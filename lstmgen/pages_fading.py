@@ -15,6 +15,7 @@ from .spell_latex import BREAK, Printer, width
 from .wording import count, listed, math_text, sentence
 
 FLOOR = 1e-10  # of the figure
+RESIDUE = 1e-15
 TOLD = 20  # the lag of which the text speaks
 STRIDE = 2  # lags between two points of a curve
 BESIDE = rf"{BREAK}0\;"  # between two matrices
@@ -104,7 +105,7 @@ def _way(pen: Pen, step: OneStep, path: Path) -> str:
         return "the carousel" if len(step.direct) == 1 else "directly"
     passed = [each for each in path.stages[:-1] if each[0] in pen.notation.symbols]
     symbols = [math_text(pen.plain(Value(name, at - 2))) for name, at in passed]
-    while len(symbols) > 2 and sum(map(width, symbols)) > WIDEST_WAY:
+    while len(symbols) > 2 and math.fsum(map(width, symbols)) > WIDEST_WAY:
         middle = len(symbols) // 2
         symbols[middle - 1 : middle + 1] = [r"$\dots$"]
     return f"by {', '.join(symbols)}" if symbols else "entry by entry"
@@ -176,7 +177,9 @@ def _measured_told(pen: Pen, measured: Fading, plain: Fading) -> str:
 
 
 def _number(value: float) -> str:
-    """Three digits: 0.0123, and powers of ten beyond."""
+    """Three digits: 0.0123, and powers of ten beyond. What rounding may have left of 0 has no digits worth telling."""
+    if 0 < abs(value) < RESIDUE:
+        return rf"less than $10^{{{math.log10(RESIDUE):.0f}}}$"
     if value == 0 or 1e-3 <= abs(value) < 1e3:
         return f"${value:.3g}$"
     digits, exponent = f"{value:.2e}".split("e")

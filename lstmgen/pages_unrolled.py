@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from .blocks import Block, Heading, Prose, Section
 from .chain import START
 from .expressions import Value, total
@@ -116,7 +118,7 @@ def _way(pen: Pen, path: Path) -> str:
     passed = [each for each in path.stages if any(gradient.value == each[0] for gradient in pen.forks)]
     passed = list(dict.fromkeys(passed or path.stages[-1:]))
     symbols = [f"${_at(pen, step)(Value(name))}$" for name, step in passed]
-    while len(symbols) > 2 and sum(map(width, symbols)) > WIDEST_WAY:
+    while len(symbols) > 2 and math.fsum(map(width, symbols)) > WIDEST_WAY:
         middle = len(symbols) // 2
         symbols[middle - 1 : middle + 1] = [r"$\dots$"]
     return ", ".join(symbols)

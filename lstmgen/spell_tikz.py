@@ -244,7 +244,7 @@ def _chosen_cuts(layout: Layout, rows: int) -> list[Cut]:
         ideal = layout.width * index / rows
         allowed = [cut for cut in layout.cuts if cut.wires and (not chosen or cut.x > chosen[-1].x)]
         if allowed:
-            chosen.append(min(allowed, key=lambda cut: abs(cut.x - ideal) + sum(
+            chosen.append(min(allowed, key=lambda cut: abs(cut.x - ideal) + math.fsum(
                 1.5 if mark.wire.symbol else 5.0 for mark in cut.wires)))
     return chosen
 
@@ -359,7 +359,7 @@ class _Blocks:
         self.block_height = max(16.0, STATE_PITCH * len(graph.states) + 2.0)
         for self.is_stacked in (False, True):  # gradients' symbols beside their wires, or below the values'
             self.step_width = max(STEP_WIDTH, *(
-                sum(map(sum, map(self._sides, outside))) + 2.0
+                math.fsum(map(math.fsum, map(self._sides, outside))) + 2.0
                 for lag in lags for outside in (self._read(lag), self._seen(lag))))
             self.width = 3 * self.step_width + 4 * self.gap + 8.0
             if self.width <= TEXT_WIDTH / 0.8:
@@ -400,7 +400,7 @@ class _Blocks:
     def _spread(self, left: float, outside: list[_Outside]) -> Iterator[tuple[float, _Outside]]:
         """Places along the edge of a block: in its middle for one, side by side for several."""
         rooms = [self._sides(each) for each in outside]
-        free = (self.step_width - sum(map(sum, rooms))) / (len(outside) + 1)
+        free = (self.step_width - math.fsum(map(math.fsum, rooms))) / (len(outside) + 1)
         if len(outside) == 1:
             yield left + self.step_width / 2, outside[0]
             return

@@ -24,6 +24,7 @@ from .unrolled import Adjoints, ByStep, Unrolled
 STEPS = 2
 DIGITS = 3
 MOST_DRAWS = 300
+RESIDUE = 1e-13  # numbers are of the order of 1: what is smaller is what rounding left of 0
 
 Entries = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
 
@@ -197,11 +198,16 @@ def _poor(run: Unrolled, adjoints: Adjoints) -> np.ndarray:
     poor = np.zeros(run.rows)
     with np.errstate(all="ignore"):
         for array in arrays:
-            flat = np.broadcast_to(array, (run.rows, *array.shape[1:])).reshape(run.rows, -1)
+            flat = _settled(np.broadcast_to(array, (run.rows, *array.shape[1:])).reshape(run.rows, -1))
             poor += np.where(flat.any(axis=1), _are_poor(flat).sum(axis=1), 0)  # zero throughout: for a reason
     every = [*run.fixed.values(), *(array for step in run.values for array in step.values())]
     finite = [np.isfinite(array).reshape(len(array), -1).all(axis=1) for array in every]
     return np.where(np.all(np.broadcast_arrays(*finite), axis=0), poor, inf)
+
+
+def _settled(array: np.ndarray) -> np.ndarray:
+    """Terms that cancel leave a residue, which is another on another machine: it is told as the 0 that it stands for."""
+    return np.where(np.abs(array) < RESIDUE, 0.0, array)
 
 
 def _computed(run: Unrolled) -> list[np.ndarray]:
@@ -218,7 +224,7 @@ def _are_poor(values: np.ndarray) -> np.ndarray:
 
 def _told_alike(run: Unrolled, row: int) -> int:
     """How many entries are told like another one of their array: which of two equal ones was it?"""
-    arrays = (array[row] for array in _computed(run))
+    arrays = (_settled(array[row]) for array in _computed(run))
     told = ([three_digits(float(entry)) for entry in array.flat] for array in arrays if array.any())
     return sum(len(entries) - len(set(entries)) for entries in told)
 
@@ -309,7 +315,7 @@ def _entries(array: np.ndarray) -> Entries:
     def plain(part):
         return tuple(map(plain, part)) if isinstance(part, list) else float(part) + 0.0
 
-    return plain(np.asarray(array)[0].tolist())
+    return plain(_settled(np.asarray(array)[0]).tolist())
 
 
 # ---------------------------------------------------------------- the check
