@@ -795,8 +795,6 @@ class _Module:
 
     def context(self) -> dict[str, object]:
         graph, spec = self.graph, self.graph.spec
-        self._every = {}
-        self.bundles = {}
         forward, single = self.forward(), self.single_step()
         backward, gradients = self.backward(), self.parameter_gradients()
         kept = self._kept_names([*backward, *gradients])
@@ -1163,7 +1161,7 @@ def _mentions(text: str, name: str) -> bool:
     start = text.find(name)
     while start >= 0:
         before, after = text[start - 1:start], text[start + len(name):start + len(name) + 1]
-        if not (before.isalnum() or before in ("_", ".", '"') and before) and not (after.isalnum() or after == "_" and after):
+        if not (before.isalnum() or before in ("_", ".", '"')) and not (after.isalnum() or after == "_"):
             return True
         start = text.find(name, start + 1)
     return False

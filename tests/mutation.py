@@ -5,7 +5,8 @@
 draws COUNT faults (0: all of them) in what derives and what spells the module, and counts those that
 nobody notices. Each is held against three kinds of witnesses, in this order: the proofs of `verify` on
 cells that among them use the whole language, the files in `generated/`, byte for byte, and those tests of
-the suite that are of derivation and module. What is asked for is that 95 % are noticed; the rest is listed.
+the suite that are of derivation and module. What is asked for is that 95 % are noticed, and that each of the rest is
+explained by the table EXPLAINED.
 
 Faults are made in the text of a module or a template and live in a forked process alone: no file is
 changed.
@@ -37,7 +38,7 @@ TEMPLATES = ("numpy/module.py.jinja", *(f"numpy/helpers/{path.name}" for path in
     (ROOT / "templates/numpy/helpers").glob("*.py"))))
 SECONDS = 240  # a fault that lets a witness run longer counts as noticed
 WITNESSES = ("proofs", "bytes", "tests", "time")
-TESTS = (("invalid", "switches", "interpret"), ("module", "checkpoint", "terminal"), ("vanishing", "random_cells"))
+TESTS = (("graph", "invalid", "switches", "interpret"), ("checkpoint", "module", "terminal"), ("vanishing", "random_cells"))
 
 _TEXT_FAULTS = (("+", "-"), ("-", "+"), ("*", "+"), ("/", "*"), ("<", ">"), (">", "<"), ("0", "1"), ("1", "2"),
                 (" == ", " != "), ("True", "False"), ("False", "True"), (" not ", " "))
@@ -46,6 +47,32 @@ _COMPARISONS = {ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Lt: ast.LtE, ast.LtE: 
 _OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.BitOr: ast.BitAnd, ast.BitAnd: ast.BitOr}
 _TRANSPARENT = ("reversed", "sorted", "negative", "Negative", "tuple", "set", "_opened", "_indented")
 
+# Faults that change nothing which anybody could notice: (file, part of the line, part of what is done to it) -> why.
+EXPLAINED = {
+    ("vanishing.py", 'step, nothing = "1e-6", "1e-7"', ""):
+        "a quick look in floats, that only decides for which branches 90 digits are worth their time",
+    ("numpy/helpers/init_orthogonal.py", "np.where(np.diag(r) < 0, -1, 1)", ""):
+        "a column with the other sign is as orthogonal",
+    ("numpy_module.py", "return stack.phase == LOOP and not stack.vector.lag", "'not stack.vector.lag'"):
+        "what is read one step later is a state, and states are of the loop, not of what is before it",
+    ("numpy_module.py", "if block.phase not in phases or len(block.stages) == 1:", "without the condition 'len(block"):
+        "the stacks of a block of one stage have one factor, and those are passed over below",
+    ("numpy_module.py", "start = text.find(name, start + 1)", "1 -> 2"):
+        "where a name begins at two neighbouring characters, both are within a longer word",
+    ("plan.py", "return tuple(stage for stage in self.graph.stages if self.phases", "without tuple()"):
+        "the truth of the tuple is asked for the loop, that no cell lacks, and for the last step, to indent lines if any",
+    ("graph.py", "return node", "returns nothing"):
+        "`transform` takes None for: the node as it is",
+    ("spell_numpy.py", "full = any(part.rank == rank and not is_fill(operand)", "and <-> or"):
+        "no operation joins nothing but copies of scalars: none in specs/, none in 150 random cells",
+    ("calculus.py", "numerator = product(number, *sorted(above, key=_factor_order))", "swapped"):
+        "`product` puts numbers in front wherever they come",
+    ("calculus.py", "if exponent.is_Rational and exponent < 0:", "Lt -> LtE"):
+        "SymPy makes no power of nought",
+    ("calculus.py", "isinstance(numerator, Number) and numerator.value < 0", "Lt -> LtE"):
+        "SymPy divides no nought",
+}
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -53,8 +80,15 @@ class Fault:
 
     file: str  # a module of lstmgen or a template
     line: int
+    source: str  # the line as it was
     what: str
     text: str  # of the whole file with the change in it
+
+    @property
+    def explained(self) -> str:
+        """Why nobody can notice it; '' where there is no reason."""
+        return next((why for (file, line, what), why in EXPLAINED.items()
+                     if file == self.file and line in self.source and what in self.what), "")
 
 
 # ---------------------------------------------------------------- faults
@@ -84,13 +118,13 @@ def _in_module(module: str) -> Iterator[Fault]:
         return (data[:start] + new.encode() + data[end:]).decode()
 
     tree = ast.parse(source)
-    prose = _prose(tree)
+    prose, plain = _prose(tree), ast.dump(tree)
     for node in ast.walk(tree):
         for what, new in _changes(node, prose):
             text = replaced(node, new)
             with contextlib.suppress(SyntaxError):
-                if text != source and ast.dump(ast.parse(text)) != ast.dump(tree):
-                    yield Fault(f"{module}.py", node.lineno, what, text)
+                if text != source and ast.dump(ast.parse(text)) != plain:
+                    yield Fault(f"{module}.py", node.lineno, lines[node.lineno - 1].strip(), what, text)
 
 
 def _prose(tree: ast.AST) -> set[int]:
@@ -176,7 +210,7 @@ def _in_template(name: str) -> Iterator[Fault]:
             continue
         for what, new in _template_changes(line):
             changed = "".join(lines[:number] + [new] + lines[number + 1:])
-            yield Fault(name, number + 1, f"{line.strip()[:70]}: {what}", changed)
+            yield Fault(name, number + 1, line.strip(), f"{line.strip()[:70]}: {what}", changed)
 
 
 def _docstring_lines(lines: list[str]) -> set[int]:
@@ -356,19 +390,20 @@ def main() -> None:
     by_file: dict[str, Counter] = {}
     for number, fault in enumerate(drawn, 1):
         witness, said = noticed_by(fault)
-        tally[witness] += 1
+        tally[witness or ("explained" if fault.explained else "")] += 1
         by_file.setdefault(fault.file, Counter())[bool(witness)] += 1
         if not witness:
-            print(f"unnoticed  {fault.file}:{fault.line}: {fault.what}", flush=True)
+            print(f"unnoticed  {fault.file}:{fault.line}: {fault.what}  # {fault.explained or 'UNEXPLAINED'}", flush=True)
         if number % 50 == 0:
             print(f"{number}: {dict(tally)}", flush=True)
     for file, counts in sorted(by_file.items()):
         print(f"{file:<34} {counts[True]:5d} noticed {counts[False]:4d} not")
     for witness in WITNESSES:
         print(f"{tally[witness]:5d} noticed by {witness}")
-    share = 1 - tally[""] / len(drawn)
-    print(f"{tally['']:5d} by nobody: {share:.1%} are noticed")
-    sys.exit(share < 0.95)
+    unnoticed = tally["explained"] + tally[""]
+    share = 1 - unnoticed / len(drawn)
+    print(f"{unnoticed:5d} by nobody, {tally['explained']} of them explained: {share:.1%} are noticed")
+    sys.exit(share < 0.95 or tally[""] > 0)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,26 @@ output: [h, s, y1]
 initial: {h: h_0, s: s_0}
 """
 
+# The loss reads an input, a gate of the loop, and parameters that nothing in time reads beside it.
+READS_ALL = """
+name: reads_all
+inputs: {x: D, v: H}
+state: {h: H}
+parameters: {W: [H, D], R: [H, H], p: H, q: H, g: [], k: [2]}
+equations:
+  u: v + h[t-1]
+  i: sigmoid(W @ x + R @ u)
+  h: tanh(i * u + p)
+  y: q * h
+output: y
+targets: {target: H}
+loss: 0.5 * sum((target - y) ** 2) + dot(v, h) + sum(i * p) + 0.1 * sum(k ** 2) + 0.3 * g
+loss_at: LOSS_AT
+"""
+
 CELLS = {
+    "a loss that reads all": READS_ALL.replace("LOSS_AT", "every"),
+    "one at the last step": READS_ALL.replace("LOSS_AT", "last"),
     "several outputs, learned start": SEVERAL,
     "a loss at every step": LAST.replace("LOSS_AT", "every"),
     "a loss at the last step": LAST.replace("LOSS_AT", "last"),
@@ -89,8 +108,8 @@ def test_every_spec_gives_the_same_numbers(spec_path):
 @pytest.mark.parametrize("text", CELLS.values(), ids=CELLS)
 def test_the_proofs_hold_across_checkpoints(text):
     plan = make_plan(derive(load(text)))
-    for every in (1, 2, 3):
-        module = module_of(plan, 100, every)
+    for every in (None, 1, 2, 3):
+        module = module_of(plan, 100 if every else None, every)
         for prove in (proofs.meaning, proofs.complex_step, proofs.splitting):
             assert [str(figure) for figure in prove(plan.graph, module) if not figure.passed] == []
 

@@ -42,6 +42,18 @@ equations:
 output: [h, n]
 """
 
+# Nothing reads what n held at the start, though a parameter says what it was.
+UNHEARD_START = """
+name: unheard_start
+state: {h: H, n: H}
+parameters: {W: [H, D], R: [H, H], h_0: H, n_0: H}
+equations:
+  n: tanh(W @ x) + 0 * n[t-1]
+  h: tanh(R @ h[t-1] + n)
+output: h
+initial: {h: h_0, n: n_0}
+"""
+
 # What h and n held at the start is gone after two steps.
 DELAY_LINE = """
 name: delay_line
@@ -101,7 +113,7 @@ def test_what_is_left_out(text, gone):
     assert gone <= missing and (gone or not missing)
 
 
-@pytest.mark.parametrize("text", [RENORMALISED, SHIFTED, FORGOTTEN, DELAY_LINE, CHOICES, LAST_LOSS],
+@pytest.mark.parametrize("text", [RENORMALISED, SHIFTED, FORGOTTEN, UNHEARD_START, DELAY_LINE, CHOICES, LAST_LOSS],
                          ids=lambda text: text.split()[1])
 def test_what_remains_passes_every_proof(text):
     verdict = verify(text)
@@ -111,6 +123,12 @@ def test_what_remains_passes_every_proof(text):
 def test_a_state_that_sends_nothing_back_gets_no_terms_of_its_step():
     forks = derive(load(FORGOTTEN)).adjoints["n"].forks
     assert [(fork.reader, fork.lag) for fork in forks] == [("h", 1)]  # for the initial state
+
+
+def test_a_start_that_nobody_hears_gets_no_term():
+    derivation = derive(load(UNHEARD_START))
+    forks = {gradient.value: gradient.forks for gradient in derivation.parameters}
+    assert [fork.reader for fork in forks["h_0"]] == ["h"] and forks["n_0"] == ()
 
 
 @pytest.mark.parametrize("path", packaged_specs(), ids=lambda path: path.stem)

@@ -1,0 +1,130 @@
+"""What the derivation rests on, piece by piece: records, names of stages, numbers, forms of local derivatives."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import re
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from lstmgen.calculus import derivative
+from lstmgen.errors import Mistakes, Place, SpecError
+from lstmgen.expressions import Value
+from lstmgen.graph import constant_value
+from lstmgen.language import Text, parse
+from lstmgen.pipeline import derive, load, verify
+from lstmgen.shapes import Dim
+from lstmgen.spell_numpy import Speller
+from lstmgen.spell_text import source
+
+
+def expression(text: str):
+    mistakes = Mistakes("a test", text)
+    found = parse(Text(text, Place(1, 1)), mistakes)
+    mistakes.stop()
+    return found
+
+
+NUMBERS = {
+    "2 + 3 - 1": 4, "-(2 - 5)": 3, "2 * 3 / 4": Fraction(3, 2), "1 / 3": Fraction(1, 3), "1 / (2 - 2)": None,
+    "2 ** 3": 8, "2 ** -1": Fraction(1, 2), "(-2) ** -3": Fraction(-1, 8), "0 ** 2": 0, "0 ** 1": 0,
+    "0 ** 0": None, "0 ** -1": None,
+    "0.25 ** 0.5": Fraction(1, 2), "(-4) ** 0.5": None, "4 ** -0.5": Fraction(1, 2), "0 ** 0.5": None,
+    "2 ** (99 + 1)": 2**100, "2 ** (99 + 2)": None, "2 ** -(99 + 2)": None, "a + 1": None, "2 ** a": None,
+    "1e300 * 1e300": None, "1e-300 / 1e300": None,
+    "1e300 * 1": 10**300, "1e-300 * 1": Fraction(1, 10**300),
+}
+
+
+@pytest.mark.parametrize("text", NUMBERS)
+def test_the_value_of_algebra_on_numbers(text):
+    assert constant_value(expression(text)) == NUMBERS[text]
+
+
+DERIVATIVES = {  # with respect to a
+    "a + b": "1", "b - a": "-1", "a * b": "b", "a * c * b": "c * b", "c * (b - c) * a": "c * (b - c)",
+    "(b - c) * c * a": "c * (b - c)", "3 * a * (b - c) * c ** 2": "3 * c ** 2 * (b - c)", "a ** 2": "2 * a",
+    "a ** 3 * b": "3 * a ** 2 * b", "a ** -3": "-3 / a ** 4", "a ** 0.5": "0.5 / a ** 0.5", "a ** -0.5": "-0.5 / a ** 1.5",
+    "1 / a": "-1 / a ** 2", "b / a": "-b / a ** 2", "-2 / a": "2 / a ** 2", "a / (b * c)": "1 / (b * c)",
+    "-a / b / c": "-1 / (b * c)", "0.5 * a / b": "0.5 / b", "a / (-2 * b)": "-0.5 / b", "a / 3": "1/3",
+    "2 * a / (3 * b)": "2/3 / b", "a * b ** -2": "1 / b ** 2", "0.5 * a * b ** -2": "0.5 / b ** 2",
+    "a * b ** 2": "b ** 2", "a * b ** 0.5": "b ** 0.5", "a * c * b ** 0.5": "c * b ** 0.5",
+    "a * b ** c": "b ** c", "a * b ** -c": "b ** (-c)", "a / b ** 0.5": "1 / b ** 0.5", "b * a ** c": "b * a ** c * c / a",
+    "a * b / c - a / b": "b / c - 1 / b", "0.5 * (b - a) ** 2": "a - b", "b ** 2 * (c - a)": "-b ** 2",
+}
+
+
+@pytest.mark.parametrize("text", DERIVATIVES)
+def test_the_derivative_of_algebra(text):
+    assert source(derivative(expression(text), Value("a"))) == DERIVATIVES[text]
+
+
+@pytest.mark.parametrize("power, refused", [
+    ("0 ** 2", ""), ("0 ** 1", ""), ("2 ** H", ""), ("3 ** -2", ""), ("0 ** -2", "divides by zero"),
+    ("0 ** 0", "no real number"), ("0 ** 0.5", "no real number"), ("(-1) ** 0.5", "no real number"),
+])
+def test_powers_of_numbers(power, refused):
+    cell = f"name: cell\nstate: {{h: H}}\nparameters: {{W: [H, D]}}\nequations:\n  h: W @ x + h[t-1] + {power}\noutput: h\n"
+    if not refused:
+        assert derive(load(cell))
+        return
+    with pytest.raises(SpecError, match=refused):
+        derive(load(cell))
+
+
+CLASHES = """
+name: clashes
+dims: {D: input_size, H: hidden_size}
+inputs: {x: D}
+state: {h: H, c: H}
+constants: {beta: 0.3}
+parameters: {W: [H, D], R: [H, H], b: H}
+equations:
+  c: tanh(W @ x) * sigmoid(R @ h[t-1]) + beta * c[t-1]
+  h: tanh(c) * sigmoid(b) + mean(c)
+output: h
+"""
+
+
+@pytest.mark.parametrize("role", ["beta", "H", "x", "b"])
+@pytest.mark.parametrize("name", ["tanh_c", "mean_c", "sigmoid_b"])
+def test_stages_that_the_spec_does_not_name_take_no_name_of_it(role, name):
+    plain = {stage.name for stage in derive(load(CLASHES)).graph.stages}
+    assert {"tanh_c", "mean_c", "sigmoid_b"} <= plain
+    text = re.sub(rf"\b{role}\b", name, CLASHES)
+    made = {stage.name for stage in derive(load(text)).graph.stages}
+    assert name not in made and len(made) == len(plain)
+    assert verify(text).passed
+
+
+@pytest.mark.parametrize("name", ["cell", "expressions", "chain", "graph", "plan", "shapes", "functions", "errors"])
+def test_records_are_frozen(name):
+    module = importlib.import_module(f"lstmgen.{name}")
+    records = [item for item in vars(module).values()
+               if dataclasses.is_dataclass(item) and item.__module__ == module.__name__]
+    assert records and all(record.__dataclass_params__.frozen for record in records)
+
+
+SPELLED = ("a / rsqrt(b)", "c ** rsqrt(b)", "-rsqrt(b) ** 2", "dot(a, b) / dot(b, a + c)", "a - (b - c)", "a / (b / c)",
+           "a / (b * c)", "(a / b) ** 2", "2 ** -a", "(-a) ** 2", "a * -b", "a - -b", "sum(a) * b / mean(c)", "c * (1 / a)",
+           "1 / 3 * a", "a / (1 / 3)", "(1 / 3) ** a", "max(a, b) * min(b, c)", "1 / max(a, b)", "where(a < b, a, c) / b")
+
+
+@pytest.mark.parametrize("text", SPELLED)
+def test_numpy_binds_as_the_expression_does(text):
+    """Calls are stages of their own by the time they are spelled; should they not be, nothing may change its meaning."""
+    shapes = dict.fromkeys("abc", (Dim((("H", 1),)),))
+    code = Speller(shapes, frozenset(), lambda leaf: leaf.name, all_steps=False)(expression(text))
+    rng = np.random.default_rng(0)
+    values = {name: rng.uniform(0.5, 2, (2, 3)) for name in "abc"}
+    meant = {
+        "rsqrt": lambda v: 1 / np.sqrt(v), "max": np.maximum, "min": np.minimum, "where": np.where,
+        "sum": lambda v: v.sum(-1, keepdims=True), "mean": lambda v: v.mean(-1, keepdims=True),
+        "dot": lambda v, w: (v * w).sum(-1, keepdims=True),
+    }
+    expected = eval(text, {**values, **meant})
+    found = eval(code, {**values, "np": np})
+    assert np.allclose(found, np.squeeze(expected, -1) if expected.shape[-1] == 1 else expected, rtol=1e-14), code
