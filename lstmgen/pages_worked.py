@@ -12,6 +12,7 @@ from .spell_latex import Printer, width
 from .wording import listed, math_text
 from .worked import Entries, GradientNumber, TermNumber, WorkedExample, three_digits
 
+MOST_NUMBERS = 300  # that anybody would follow with a calculator
 FEW = 4  # entries of an array that leave room for another beside it
 
 
@@ -19,6 +20,8 @@ def worked_section(pen: Pen, example: WorkedExample | None) -> Section | None:
     """Every value and every adjoint of two steps."""
     if example is None:
         return None
+    if example.numbers > MOST_NUMBERS:
+        return Section("A worked example", "worked", (Prose(_too_many(pen, example)),))
     return Section("A worked example", "worked", (
         Prose(_told(pen, example)),
         _given(pen, example),
@@ -32,9 +35,19 @@ def worked_section(pen: Pen, example: WorkedExample | None) -> Section | None:
     ))
 
 
+def _too_many(pen: Pen, example: WorkedExample) -> str:
+    sizes = _sizes(pen, example)
+    return (f"Even at the smallest sizes{f', {sizes},' if sizes else ''} two steps of this cell are {example.numbers} "
+            r"numbers. That is nothing to follow with a calculator, so they are not printed here. A cell with fewer "
+            r"of them shows how it goes: \texttt{lstmgen build lstm}.")
+
+
+def _sizes(pen: Pen, example: WorkedExample) -> str:
+    return listed([f"${pen.notation.size(symbol)}={size}$" for symbol, size in example.sizes]) if example.sizes else ""
+
+
 def _told(pen: Pen, example: WorkedExample) -> str:
-    sizes = listed([f"${pen.notation.size(symbol)}={size}$" for symbol, size in example.sizes]) \
-        if example.sizes else ""
+    sizes = _sizes(pen, example)
     told = f"Here are two steps, $T={example.steps}$, in numbers" + (f", with {sizes}" if sizes else "") + "."
     return told + (" All is computed in double precision and printed in three digits, so the last digit of "
                    "what you compute from the printed numbers can differ. Rows of a matrix are divided by "

@@ -85,9 +85,9 @@ class WorkedExample:
         return next(each for each in every if (each.name, each.step) == (name, step))
 
     @property
-    def largest(self) -> int:
-        """How many entries the largest array has that moves with time: what a table has to hold."""
-        return max((np.size(each.entries) for each in self.forward), default=1)
+    def numbers(self) -> int:
+        """How many numbers there are to compute on the way forward and back."""
+        return sum(np.size(each.entries) for each in (*self.forward, *self.backward))
 
 
 def three_digits(value: float) -> str:

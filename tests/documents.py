@@ -1,13 +1,18 @@
-"""Sets the document of every spec in every notation, and tells what does not compile or leaves its margins.
+"""Every document in every notation: `make documents`, or `python tests/documents.py [NAME ...]` for some specs.
 
-It takes half an hour of one core, so it is no test: `make documents` runs it, on all of them.
+Each is set; what does not compile, leaves its margins or is too long is told. Each displayed equation is read
+back from the TeX and evaluated. It takes more than half an hour of one core, so it is no test.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+
+import numpy as np
+from test_latex import check, most_pages
 
 from lstmgen.document import render_document
 from lstmgen.errors import SpecError
@@ -20,32 +25,39 @@ from lstmgen.tex import TexError, compile_pdf, overfull_boxes
 UNROLLED = 3
 
 
-def complaints(path: Path) -> list[str]:
-    """What is wrong with one spec's documents."""
+def complaints(path: Path) -> tuple[list[str], list[int]]:
+    """What is wrong with one spec's documents, and how many pages each has without the module's listing."""
     plan = _plan(load(path))
     text = module_source(plan, verified=False)
-    extras, found = _extras(plan, execute(text, path.stem), UNROLLED), []
+    extras, found, pages = _extras(plan, execute(text, path.stem), UNROLLED), [], []
+    np.seterr(all="ignore")  # points are drawn without regard to where a logarithm is defined
     for choice in STYLES:
         try:
             tex = render_document(plan, make_notation(plan.graph, choice), None, path.stem, extras)
-            log = compile_pdf(tex, {f"{path.stem}.py": text}).log
+            log = compile_pdf(tex, {f"{path.stem}.py": "pass\n"}).log
+            wrong = check(path.read_text(encoding="utf-8"), choice)
         except (SpecError, TexError) as error:
             found.append(f"{path.stem} in {choice}: {error}")
             continue
+        found += [f"{path.stem} in {choice}: {each}" for each in wrong]
+        pages.append(int(re.search(r"Output written on .*\((\d+) page", log)[1]))
+        if pages[-1] > most_pages(len(plan.graph.stages)):
+            found.append(f"{path.stem} in {choice}: {pages[-1]} pages for {len(plan.graph.stages)} stages")
         wide = [box for box in overfull_boxes(log) if box.points > 1]
         found += [f"{path.stem} in {choice}: {box.points:.1f} pt too wide, {box.where}" for box in wide]
         if "undefined references" in log:
             found.append(f"{path.stem} in {choice}: undefined references")
-    return found
+    return found, pages
 
 
 def main() -> int:
     """Status 1 where there is something to tell."""
     wrong = False
+    paths = [path for path in packaged_specs() if not sys.argv[1:] or path.stem in sys.argv[1:]]
     with ProcessPoolExecutor() as pool:
-        for path, found in zip(packaged_specs(), pool.map(complaints, packaged_specs())):
+        for path, (found, pages) in zip(paths, pool.map(complaints, paths)):
             wrong = wrong or bool(found)
-            print("\n".join(found) or f"{path.stem}: as it should be", flush=True)
+            print("\n".join(found) or f"{path.stem:<24} {' '.join(map(str, pages))} pages", flush=True)
     return int(wrong)
 
 
