@@ -100,7 +100,7 @@ class Fields:
             return self.unexpected(node, what, "a name")
         objection = names.objection(node.value)
         if objection:
-            self.wrong(node.place, f"'{node.value}' {objection}", "choose another name")
+            self.wrong(node.place, f"'{node.value}' {objection}", names.cure_for(node.value))
         return node.value  # objected or not: who mentions it elsewhere made no second mistake
 
     def mention(self, node: Node, what: str) -> Named | None:

@@ -293,10 +293,16 @@ class _Builder:
         return node
 
     def _cure_unknown(self, name: str) -> str | None:
-        for ending in ("_prev", "_last", "_old", "_tm1"):
+        for ending in ("_prev", "_last", "_old", "_tm1", "_t1", "_t_1", "_t_minus_1"):
             base = name.removesuffix(ending)
             if base != name and base in self.states:
                 return f"write {base}[t-1] for the previous step"
+        base = name.removesuffix("_t")
+        if base != name and base in {*self.declared, *self.equations}:
+            return f"write {base}: a name stands for the value at step t" + (
+                f", and {base}[t-1] for the step before" if base in self.states else "")
+        if name in _NO_NUMBERS:
+            return _NO_NUMBERS[name]
         if name == "t":
             return "the step stands in brackets behind a state, h[t-1]; a cell that needs the time has a state that counts"
         if name in functions.PUBLIC or name in self.functions:
@@ -402,6 +408,10 @@ class _Builder:
         return tuple(starts)
 
 
+_NO_NUMBERS = {
+    "T": "write transpose(W) for a transpose", "e": "write exp(a) for a power of e", "inf": "numbers are finite",
+    "pi": "write the number, 3.141592653589793, or declare it under 'constants:'",
+}
 _LOSS = ""  # stands for the loss among the equations' names: no equation can have it
 
 

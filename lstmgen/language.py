@@ -45,8 +45,12 @@ _WRITTEN = {
     **dict.fromkeys("\u00b7\u00d7\u2217\u2218\u2219\u2299\u22c5", "*"),
     **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"),
     "\u00f7": "/", "\u00b2": "** 2", "\u00b3": "** 3", "\u03c3": "sigmoid(...)", "\u2211": "sum(...)", "\u221a": "sqrt(...)",
+    "\u00a0": "a plain space", "\u200b": "nothing in its place",
     "\u1d40": "transpose(...)", "\u22a4": "transpose(...)", "\u2264": "<=", "\u2265": ">=",
 }
+_LATEX = {"sigma": "sigmoid(...)", "odot": "*", "circ": "*", "cdot": "*", "times": "*", "sqrt": "sqrt(...)", "frac": "a / b",
+          "top": "transpose(...)", "sum": "sum(...)"}
+_CURES = {";": "an equation is one expression; concat(a, b) joins two vectors", "$": "write the expression without it"}
 _OPERAND = r"\*\*|[-+*/@<>]"
 
 
@@ -139,7 +143,8 @@ class _Reader:
         if source.count("(") != source.count(")"):
             self._refuse(offset, "the parentheses do not match", "every ( needs a )")
         if word:
-            self._refuse(word.start(), f"'{word[0]}' is no part of the language")
+            self._refuse(word.start(), f"'{word[0]}' is no part of the language", _CURES.get(word[0]))
+        self._refuse_what_was_copied(source)
         after = re.search(rf"({_OPERAND})\s*(?=$|[),])", source)
         if after:
             self._refuse(after.start(1), f"nothing stands after '{after[1]}'", "write what it is applied to, or take it out")
@@ -147,11 +152,33 @@ class _Reader:
         if before:
             self._refuse(before.start(1), f"nothing stands before '{before[1]}'",
                          "write what it is applied to, or take it out")
-        juxtaposed = re.search(r"[A-Za-z0-9_\])]\s+[A-Za-z0-9_(]", source)
+        juxtaposed = re.search(
+            r"[A-Za-z0-9_\])]\s+[A-Za-z0-9_(]|[\])][A-Za-z0-9_]|(?<![\w.])\d+\.?\d*(?![eE][-+]?\d)[A-Za-z_]", source)
         if juxtaposed:
             self._refuse(juxtaposed.end() - 1, "two operands without an operator between them",
                          "write * for an elementwise product and @ for a matrix times a vector")
         self._refuse(offset, "the expression cannot be read from here on")
+
+    def _refuse_what_was_copied(self, source: str) -> None:
+        """What a paper writes and Python cannot read."""
+        step = re.search(r"([A-Za-z][A-Za-z0-9_]*?)_?\{\s*t\s*(?:-\s*(\d+)\s*)?\}", source)
+        if step:
+            back = f"{step[1]}[t-{step[2]}]" if step[2] else step[1]
+            self._refuse(step.start(), f"'{step[0][:40]}' is LaTeX", f"write {back}")
+        command = re.search(r"\\([A-Za-z]*)", source)
+        if command:
+            word = command[1]
+            cure = _LATEX.get(word) or (f"{word}(...)" if word in functions.PUBLIC else "names without it")
+            self._refuse(command.start(), f"'{command[0][:40]}' is LaTeX", f"write {cure}")
+        prime = re.search(r"[A-Za-z0-9_)\]]'", source)
+        if prime:
+            self._refuse(prime.end() - 1, "a prime is no part of a name or an operator", "write transpose(W) for a transpose")
+        brace = re.search(r"[{}]", source)
+        if brace:
+            self._refuse(brace.start(), f"'{brace[0]}' is no part of the language", "parentheses are ( and )")
+        percent = re.search(r"\d\s*%", source)
+        if percent:
+            self._refuse(percent.end() - 1, "'%' is no part of the language", "write 0.5 for 50 %")
 
     # ------------------------------------------------------------------ Python's tree -> expression
 
@@ -227,6 +254,10 @@ class _Reader:
         spine = self._left_spine(node)
         if spine is not None:
             return spine(depth)
+        if isinstance(node.op, ast.BitXor) and re.match(r"\s*\(?\s*T\b", self.text.value[node.left.end_col_offset + 1:]):
+            self.readable.append(self._build(node.left, depth + 1))
+            self._refuse(self._operator_place(node, "^"), "'^' is no operator of the language",
+                         f"write transpose({ast.unparse(node.left)[:30]})")
         left, right = self._each([node.left, node.right], depth)
         at = node.col_offset
         match node.op:

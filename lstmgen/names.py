@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import keyword
 import re
+import unicodedata
 from collections.abc import Iterable
 
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z", re.ASCII)
@@ -30,6 +31,28 @@ NO_DIMENSION = frozenset(
 )
 
 
+# What papers and other libraries call what has another name here.
+_ELSEWHERE = {
+    "logistic": "sigmoid", "sigm": "sigmoid", "expit": "sigmoid", "swish": "silu", "lrelu": "leaky_relu",
+    "hardsigmoid": "hard_sigmoid", "hardtanh": "hard_tanh", "layernorm": "layer_norm", "ln": "layer_norm", "lse": "logsumexp",
+    "cat": "concat", "concatenate": "concat", "maximum": "max", "minimum": "min", "clamp": "clip", "detach": "stop_gradient",
+    "linear": "identity", "xavier": "glorot", "average": "mean", "inner": "dot",
+}
+
+
+def cure_for(name: str) -> str:
+    """What to write in place of what is no name."""
+    step = re.match(r"([A-Za-z][A-Za-z0-9_]*)\s*(\[\s*t\s*\]|_?\{\s*t\s*\}|\(\s*t\s*\))\Z", name)
+    if step:
+        return f"write '{step[1]}': a name stands for the value at step t"
+    if len(name) == 1 and "GREEK SMALL LETTER" in unicodedata.name(name, ""):
+        return f"write it out: {unicodedata.name(name).split()[-1].lower()}"
+    plain = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_")
+    if plain != name and name.isascii() and re.match(r"[A-Za-z]", name) and objection(plain) is None and ")" not in name:
+        return f"choose another name, such as {plain}"
+    return "choose another name"
+
+
 def objection(name: str) -> str | None:
     """Why `name` cannot be a name in a spec, as the end of a sentence; None if it can."""
     if not IDENTIFIER.match(name):
@@ -50,6 +73,8 @@ def objection(name: str) -> str | None:
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that was probably meant, if one is near enough."""
     candidates = sorted(set(known))
+    if _ELSEWHERE.get(name.lower()) in candidates:
+        return _ELSEWHERE[name.lower()]
     folded = {candidate.lower(): candidate for candidate in reversed(candidates)}
     if name.lower() in folded:
         return folded[name.lower()]

@@ -189,7 +189,7 @@ class _Reader:
             return ""
         objection = _objection_to_module(node.value)
         if objection:
-            self._wrong(node.place, f"'{node.value}' {objection}", "choose another name")
+            self._wrong(node.place, f"'{node.value}' {objection}", names.cure_for(node.value))
         return node.value
 
     def _prose(self, key: str, longest: int) -> str:

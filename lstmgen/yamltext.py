@@ -346,6 +346,7 @@ _SYNTAX = (
 
 # Mistakes that PyYAML notices only after the place where they were made.
 _SEEN_LATE = ("but got '<stream end>'", "end of stream", "document separator", "alphabetic or numeric")
+_COLON_MISSING = ("mapping values are not allowed", "could not find expected ':'")
 
 
 def _explain(problem: yaml.MarkedYAMLError, text: str, mistakes: Mistakes) -> SpecError:
@@ -354,12 +355,28 @@ def _explain(problem: yaml.MarkedYAMLError, text: str, mistakes: Mistakes) -> Sp
     mark = problem.problem_mark or problem.context_mark
     if any(words in found for words in _SEEN_LATE):
         mark = problem.context_mark or mark  # where it begins
+    unfinished = _without_colon(text, mark.line) if any(words in found for words in _COLON_MISSING) else None
+    if unfinished:
+        place, name = unfinished
+        return mistakes.fatal(place, f"'{name}' has no ': ' behind it", f"write '{name}: ...', with a colon and a space")
     char = text[mark.index : mark.index + 1]
     char = f"'{char}'" if char.strip() else "the end of the line"
     for words, message, cure in _SYNTAX:
         if words in found:
             return mistakes.fatal(_at(mark), message.format(char=char), cure)
     return mistakes.fatal(_at(mark), f"this is not valid YAML ({problem.problem})", _QUOTE)
+
+
+def _without_colon(text: str, number: int) -> tuple[Place, str] | None:
+    """Where a line, this one or the one before, that is indented like its neighbour forgets the colon behind its name."""
+    lines = text.split("\n")
+    for this, other in ((line, line + side) for line in (number, number - 1) for side in (1, -1)):
+        if 0 <= min(this, other) and max(this, other) < len(lines):
+            line = re.match(r"( *)([A-Za-z][A-Za-z0-9_]*)( *=|:(?=\S)| +(?=[A-Za-z(0-9-]))(?!.*: )", lines[this])
+            key = re.match(r"( *)[A-Za-z][A-Za-z0-9_]* *:( |$)", lines[other])
+            if line and key and line[1] == key[1]:
+                return Place(this + 1, line.end(2) + 1), line[2]
+    return None
 
 
 def _at(mark: yaml.Mark) -> Place:
