@@ -1445,7 +1445,7 @@ def compiled_log(plan: Plan, notation: Notation) -> str:
 
 def most_pages(stages: int) -> float:
     """How long a document may be, without the module's listing: docs/commands.md says it too."""
-    return 8 + 0.75 * stages
+    return 10 + 0.75 * stages
 
 
 def stays_within_its_margins(log: str) -> None:
