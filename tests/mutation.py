@@ -67,6 +67,14 @@ EXPLAINED = {
         "no operation joins nothing but copies of scalars: none in specs/, none in 150 random cells",
     ("calculus.py", "numerator = product(number, *sorted(above, key=_factor_order))", "swapped"):
         "`product` puts numbers in front wherever they come",
+    ("spell_numpy.py", "product(HALF, chosen)", "swapped"):
+        "`product` puts numbers in front wherever they come",
+    ("numpy_module.py", "for stack in stacks[:1]) if not (", "1 -> 2"):
+        "the biases are added once, whichever stack asks for them first",
+    ("numpy_module.py", "if mode == EACH and phases[name] == LOOP and name not in self.plan.remembered", "'mode == EACH'"):
+        "over all steps there is no index, and at the last step the adjoints of its own stages alone are read",
+    ("graph.py", "all(value.name in static and not value.lag for value", "without the condition 'not value.lag'"):
+        "only states are read one step later, and they are among what moves",
     ("calculus.py", "if exponent.is_Rational and exponent < 0:", "Lt -> LtE"):
         "SymPy makes no power of nought",
     ("calculus.py", "isinstance(numerator, Number) and numerator.value < 0", "Lt -> LtE"):

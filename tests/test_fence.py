@@ -128,6 +128,17 @@ def test_text_stays_text_in_the_module(attack, plain_code):
     assert all(line.startswith("#") for line in module.split('"""')[0].splitlines())
 
 
+@pytest.mark.parametrize("escape", [r"\u2028", r"\u2029", r"\x85", r"\v", r"\f", r"\r", r"\n", r"\0", r"\e", r"\ufeff", r"\u202e"])
+def test_no_escape_ends_a_line_of_text(escape, plain_code):
+    """In quotes YAML can write any character: what ends a line somewhere is refused or told, and ends none here."""
+    try:
+        module, document = made(cell(title=f'"one{escape}import os{escape}\\\\input two"'))
+    except SpecError:
+        return
+    assert code_of(module) == plain_code and module.isascii() and document.isascii()
+    assert not any(line.startswith(("import os", "\\input")) for text in (module, document) for line in text.splitlines())
+
+
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_text_stays_text_in_the_document(attack):
     """What is no letter is escaped: no control word in it that the document of a plain cell does not have."""

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import re
 import subprocess
 import sys
+import tracemalloc
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
 
+from lstmgen.expressions import Value
+from lstmgen.interpret import Digits
 from lstmgen.numpy_module import module_source
 from lstmgen.pipeline import derive, execute, load
 from lstmgen.plan import make_plan
+from lstmgen.points import STEPS, choose_sizes, draw_point
 from lstmgen.resources import packaged_specs
+from lstmgen.sweep import Sweep
 
 SPECS = packaged_specs()
 
@@ -454,6 +461,73 @@ def test_parameters_are_of_a_size_and_type_that_can_be(spec_path):
     for wrong in (int, np.float16, bool):
         with pytest.raises(ValueError, match="dtype is .*, expected float32, float64 or complex128"):
             module.init_params(**keywords, dtype=wrong)
+
+
+# ---------------------------------------------------------------- large numbers, many calls
+
+
+@pytest.mark.filterwarnings("error")
+def test_saturated_gates_give_gradients_as_exact_as_the_type(spec_path):
+    """Inputs of up to 50 drive gates to their ends; against the derivation in 90 digits, in absolute terms."""
+    derivation = derive(load(spec_path))
+    graph, module, _ = made(spec_path)
+    sizes = choose_sizes(graph, least=2)
+    point = draw_point(graph, sizes, STEPS, 1, np.random.default_rng(0), reach=1)
+    kept = {entry.name for entry in graph.spec.ranges} | set(graph.targets)
+    point = replace(point, inputs={name: array if name in kept else 50 * array for name, array in point.inputs.items()})
+    exact = Sweep(graph, derivation, sizes, Digits(), point).gradients()
+    learned = {start.name for _, start in graph.initial if isinstance(start, Value)}
+    for dtype in (np.float64, np.float32):
+        params = module.init_params(**{keyword: sizes[symbol] for symbol, keyword in graph.dims}, dtype=dtype)
+        for name, view in module.named(params).items():
+            view[...] = point.parameters[name]
+        arguments = [point.inputs[name].astype(dtype) for name in (*graph.inputs, *graph.targets)]
+        state, final = (module.State(*(group[name].astype(dtype) for name in graph.states))
+                        for group in (point.state, point.final))
+        dy = [point.weights[name].astype(dtype) for name in graph.outputs if not graph.loss]
+        _, _, tape = module.forward(params, *arguments, state)
+        grads = backward(graph, module, params, tape, module.Outputs(*dy) if len(dy) > 1 else dy and dy[0], final)
+        found = {**module.named(grads.params), **dict(zip(graph.inputs, grads[1:-1])), **grads.state._asdict()}
+        for name in exact.keys() - learned:  # a start that is given is not learned
+            right = np.asarray(exact[name], dtype=np.float64).reshape(np.shape(found[name]))
+            assert np.all(np.isfinite(found[name])), name
+            error = np.abs(found[name] - right).max(initial=0)
+            assert error <= 2000 * np.finfo(dtype).eps * (1 + np.abs(right).max(initial=0)), name
+
+
+STABLE = ("sigmoid", "tanh", "softplus", "logsigmoid", "silu", "softsign", "elu", "gelu", "softmax", "logsumexp",
+          "layer_norm", "hard_sigmoid", "hard_tanh", "relu", "leaky_relu", "abs")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("function", STABLE)
+def test_large_arguments_overflow_nowhere(function):
+    text = "name: large\ninputs: {x: H}\nstate: {h: H}\nparameters: {b: H}\nequations:\n" \
+           f"  h: 1e-6 * {function}(x + b) + 0.1 * h[t-1]\noutput: h\n"
+    module = execute(module_source(make_plan(derive(load(text))), verified=True), "large")
+    for dtype, size in itertools.product((np.float32, np.float64), (1e2, 1e4, 1e12)):
+        params = {"b": np.zeros(4, dtype)}
+        x = size * np.array([[[-1, -0.5, 0.25, 1]]], dtype)
+        y, _, tape = module.forward(params, x)
+        grads = module.backward(params, tape, np.ones_like(y))
+        assert np.all(np.isfinite(y)) and all(np.all(np.isfinite(gradient)) for _, gradient in everything(grads))
+
+
+@pytest.mark.parametrize("path", SPECS[::8], ids=lambda path: path.stem)
+def test_many_calls_hold_no_memory(path):
+    graph, module, _ = made(path)
+    case = draw(graph, module, 6, 3)
+    held = []
+    tracemalloc.start()
+    try:
+        for turn in range(35):
+            run(graph, module, *case)
+            if turn in (4, 34):
+                gc.collect()
+                held.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert held[1] - held[0] < 5000, "thirty calls left something behind: an array of each would be more"
 
 
 def test_gradients_are_clipped_by_their_joint_norm(spec_path):
