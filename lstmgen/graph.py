@@ -630,7 +630,7 @@ def _static(stages: tuple[Stage, ...], parameters: set[str], moving: set[str | N
     """What no step changes. States are carried, outputs are of every step, and the loss is summed over them."""
     static = set(parameters)
     for stage in stages:
-        if stage.name not in moving and all(value.name in static and not value.lag for value in values(stage.expression)):
+        if stage.name not in moving and all(value.name in static for value in values(stage.expression)):
             static.add(stage.name)
     return frozenset(static)
 

@@ -280,7 +280,7 @@ class _Module:
     def _hoisted(self, stack: Stack) -> bool:
         """Whether a loop's product can be done for all steps at once, before the loop."""
         phase = self.plan.phases.get(stack.vector.name, BEFORE)
-        return stack.phase == LOOP and not stack.vector.lag and phase == BEFORE
+        return stack.phase == LOOP and phase == BEFORE
 
     def _hoisted_products(self) -> list[Line]:
         lines = []
@@ -323,7 +323,7 @@ class _Module:
         """Products that are there before the first stage: those of equal extent in one sum."""
         lines = []
         for block in self.plan.blocks:
-            if block.phase not in phases or len(block.stages) == 1:
+            if block.phase not in phases:
                 continue
             ready: dict[tuple[str, ...], list[Stack]] = {}
             for stack in block.stacks:

@@ -53,10 +53,6 @@ EXPLAINED = {
         "a quick look in floats, that only decides for which branches 90 digits are worth their time",
     ("numpy/helpers/init_orthogonal.py", "np.where(np.diag(r) < 0, -1, 1)", ""):
         "a column with the other sign is as orthogonal",
-    ("numpy_module.py", "return stack.phase == LOOP and not stack.vector.lag", "'not stack.vector.lag'"):
-        "what is read one step later is a state, and states are of the loop, not of what is before it",
-    ("numpy_module.py", "if block.phase not in phases or len(block.stages) == 1:", "without the condition 'len(block"):
-        "the stacks of a block of one stage have one factor, and those are passed over below",
     ("numpy_module.py", "start = text.find(name, start + 1)", "1 -> 2"):
         "where a name begins at two neighbouring characters, both are within a longer word",
     ("plan.py", "return tuple(stage for stage in self.graph.stages if self.phases", "without tuple()"):
@@ -73,8 +69,6 @@ EXPLAINED = {
         "the biases are added once, whichever stack asks for them first",
     ("numpy_module.py", "if mode == EACH and phases[name] == LOOP and name not in self.plan.remembered", "'mode == EACH'"):
         "over all steps there is no index, and at the last step the adjoints of its own stages alone are read",
-    ("graph.py", "all(value.name in static and not value.lag for value", "without the condition 'not value.lag'"):
-        "only states are read one step later, and they are among what moves",
     ("calculus.py", "if exponent.is_Rational and exponent < 0:", "Lt -> LtE"):
         "SymPy makes no power of nought",
     ("calculus.py", "isinstance(numerator, Number) and numerator.value < 0", "Lt -> LtE"):
