@@ -15,7 +15,7 @@ import sympy
 
 from .expressions import (
     ONE, Call, Expression, Negative, Number, Power, Product, Quotient, Size, Sum, Value, children,
-    negative, product, total, transform, walk,
+    negative, product, total, transform, values, walk,
 )
 from .graph import is_constant
 from .spell_text import source
@@ -24,7 +24,10 @@ from .spell_text import source
 def derivative(expression: Expression, value: Value) -> Expression:
     """The immediate derivative with respect to one value, all others held still."""
     atoms = _atoms(expression)
-    symbols = {atom: sympy.Symbol(f"v{index:05d}", real=True) for index, atom in enumerate(atoms)}
+    if isinstance(expression, Sum):  # of many terms, say: those that do not read the value have no say
+        expression = Sum(tuple(term for term in expression.terms if value in values(term)))
+    read = set(_atoms(expression))
+    symbols = {atom: sympy.Symbol(f"v{index:05d}", real=True) for index, atom in enumerate(atoms) if atom in read}
     differentiated = _to_sympy(expression, symbols).diff(symbols[value])
     numbered = _from_sympy(differentiated)
     names = {symbol.name: atom for atom, symbol in symbols.items()}

@@ -16,11 +16,12 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from . import functions
+from .errors import Mistakes
 from .expressions import (
-    ONE, ZERO, Adjoint, Call, Compare, Expression, MatVec, Negative, Outside, Product, Quotient, Sum,
-    Value, negative, product, total, transform, values,
+    ONE, ZERO, Adjoint, Call, Compare, Expression, MatVec, Negative, Number, Outside, Product, Quotient, Sum,
+    Value, negative, product, total, transform, values, walk,
 )
-from .graph import Graph, Stage, is_constant
+from .graph import LEAST, Graph, Stage, is_constant
 from .language import parse_rule
 from .shapes import SCALAR, Dim, Shape, shape_of
 
@@ -225,6 +226,7 @@ def _branches(stage: Stage, upstream: Expression, graph: Graph) -> Iterator[tupl
         return
     for value in values(algebra):
         local = _immediate(algebra, value, stage)
+        _refuse_numbers(local, value, stage, graph)
         if local != ZERO:
             yield value, ELEMENTWISE, local, _reduced(_times(upstream, local, stage.shape, graph.shapes),
                                                       stage.shape, graph.shapes[value.name])
@@ -273,6 +275,15 @@ def _immediate(expression: Expression, value: Value, stage: Stage) -> Expression
         if argument == value:
             locals_.append(_instance(parse_rule(rule), given))
     return total(*locals_)
+
+
+def _refuse_numbers(local: Expression, value: Value, stage: Stage, graph: Graph) -> None:
+    """Numbers that were within the limits can have grown beyond them: (2 * a + 2 * b) ** 100 takes the 2 out."""
+    for node in walk(local):
+        if isinstance(node, Number) and node.value and not LEAST <= abs(node.value) <= 1 / LEAST:
+            message = f"the derivative of '{stage.owner}' with respect to {value.name} has a number beyond " \
+                      f"{float(1 / LEAST):.0e}, or too close to zero"
+            raise Mistakes(graph.spec.path, graph.spec.source).fatal(stage.place, message, "scale what is raised to a power")
 
 
 def _where_derivative(expression: Call, value: Value) -> Expression:

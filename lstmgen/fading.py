@@ -31,6 +31,7 @@ LAGS = 100  # steps that are looked back
 SHOWN = (1, 2, 3, 5, 10, 20, 50, 100)  # of them, in a table
 WARMING = 10  # steps before those, so that no state is at its start
 MOST_ENTRIES = 16  # of a state: sizes are chosen so that none has more
+MOST_CURVES = 8  # states that are measured, the first ones: as many as one figure can tell apart
 EXAMPLES = 8  # sequences of which the median is taken
 SEED = 0
 
@@ -73,7 +74,7 @@ class Fading:
     name: str
     title: str
     steps: tuple[OneStep, ...]  # of each state, in the spec's order
-    curves: tuple[Curve, ...]  # the same; none where the forward pass grows beyond all numbers
+    curves: tuple[Curve, ...]  # of the first MOST_CURVES of them; none where the forward pass grows beyond all numbers
     sizes: tuple[tuple[str, int], ...]  # by keyword
     seed: int
     examples: int
@@ -124,7 +125,7 @@ def fade(derivation: Derivation, module: ModuleType, lags: int = LAGS, seed: int
     with np.errstate(all="ignore"):
         run = Unrolled(derivation, sizes, of_one(parameters), inputs, _starts(graph, sizes, parameters))
         steps = tuple(one_step(derivation, state) for state in graph.states)
-        curves = tuple(_curve(run, step, lags) for step in steps) if run.finite() else ()
+        curves = tuple(_curve(run, step, lags) for step in steps[:MOST_CURVES]) if run.finite() else ()
     spec = graph.spec
     return Fading(spec.name, spec.title, steps, curves, tuple(keywords.items()), seed, EXAMPLES)
 

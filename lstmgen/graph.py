@@ -14,13 +14,14 @@ Nothing here differentiates.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
 
 from . import functions
 from .cell import CellSpec, Function, Text
+from .effort import Extent, derivative_nodes, extent
 from .errors import Mistakes, Place
 from .expressions import (
     Adjoint, Call, Compare, Expression, MatVec, Negative, Number, Outside, Power, Product, Quotient,
@@ -34,7 +35,12 @@ from .spell_text import source
 
 LEAST = Fraction(1, 10**300)  # of a constant that is not zero; the most is one over it
 MOST_STAGES = 2000
-MOST_NODES = 20_000  # of one expression, when a spec's own functions have been put in
+MOST_NODES = 20_000  # of one expression, when functions have been put in
+MOST_NODES_IN_ALL = 100_000  # of all expressions of a cell
+DEEPEST = 300  # an expression, when functions have been put in
+MOST_DERIVED = 5000  # operations of all local derivatives of one stage
+MOST_DERIVED_IN_ALL = 50_000  # of all stages of a cell
+MOST_ENTRIES = 2**16  # of one value, where every symbol of a size is 4
 
 
 @dataclass(frozen=True)
@@ -151,7 +157,10 @@ class _Builder:
         used: set[str] = set()
         for item in self.declared.values():
             shape = read_shape(item.shape, self.symbols, self.mistakes)
-            if shape is not None:
+            if shape is not None and _entries(shape) > MOST_ENTRIES:
+                self.mistakes.add(item.place, f"'{item.name}' of shape {describe(shape)} has more than {MOST_ENTRIES} "
+                                  "entries where every symbol of a size is 4", "declare a dimension for a size that is large")
+            elif shape is not None:
                 self.shapes[item.name] = shape
                 used.update(symbol for dim in shape for symbol, _ in dim.terms)
         self.used_symbols = used
@@ -167,6 +176,7 @@ class _Builder:
             if body is not None and self._is_scalar_function(function, body):
                 self.function_bodies[function.name] = body
         self._refuse_recursion()
+        extents = self._extents()
         bodies = {}
         for name, text in self._texts():
             readable: list[Expression] = []
@@ -175,6 +185,7 @@ class _Builder:
                 bodies[name] = self._resolve(expression, text, in_loss=name == _LOSS)
             for part in readable:
                 self._resolve(part, text, in_loss=name == _LOSS)
+        self._refuse_long(bodies, extents)
         return bodies
 
     def _texts(self) -> Iterator[tuple[str, Text]]:
@@ -210,15 +221,48 @@ class _Builder:
         return fine
 
     def _refuse_recursion(self) -> None:
-        calls = {
-            name: [node.function for node in walk(body) if isinstance(node, Call) and node.function in self.functions]
-            for name, body in self.function_bodies.items()
-        }
-        cycle = _cycle(calls)
+        cycle = _cycle({name: list(_own_calls(body, self.functions)) for name, body in self.function_bodies.items()})
         if cycle:
             place = self.functions[cycle[0]].place
             self.function_bodies = {}
             raise self.mistakes.fatal(place, f"the functions call each other in a circle: {' -> '.join(cycle)}")
+
+    def _extents(self) -> Callable[[str], Extent | None]:
+        """How large the body of a function is with all functions in it put in: nothing is put in for that."""
+        found: dict[str, Extent] = {}
+
+        def known(name: str) -> Extent | None:
+            entry = functions.TABLE.get(name)
+            if name not in self.functions and isinstance(entry, functions.Macro) and name not in found:
+                found[name] = extent(_macro_body(entry), known)
+            return found.get(name)
+
+        calls = {name: list(_own_calls(body, self.function_bodies)) for name, body in self.function_bodies.items()}
+        for name in _sorted(calls):
+            found[name] = extent(self.function_bodies[name], known)
+            if found[name].depth > DEEPEST:
+                raise self.mistakes.fatal(self.functions[name].place, f"'{name}' is nested deeper than {DEEPEST} when the "
+                                          "functions that it calls are put in", "make it of fewer functions")
+        return known
+
+    def _refuse_long(self, bodies: Mapping[str, Expression], extents: Callable[[str], Extent | None]) -> None:
+        """Before anything is put in: a chain of functions that each call another one twice doubles at each call."""
+        in_all = 0
+        for name, text in self._texts():
+            if name not in bodies:
+                continue
+            found = extent(bodies[name], extents)
+            what = "the loss" if name == _LOSS else f"'{name}'"
+            if found.nodes > MOST_NODES:
+                raise self.mistakes.fatal(text.place, f"{what} is longer than {MOST_NODES} operations when functions are "
+                                          "put in", "give what is read more than once an equation of its own")
+            if found.depth > DEEPEST:
+                raise self.mistakes.fatal(text.place, f"{what} is nested deeper than {DEEPEST} when functions are put in",
+                                          "give a part of it an equation of its own")
+            in_all += found.nodes
+            if in_all > MOST_NODES_IN_ALL:
+                raise self.mistakes.fatal(text.place, f"up to {what} the equations are longer than {MOST_NODES_IN_ALL} "
+                                          "operations when functions are put in", "a cell of this size wants to be several")
 
     def _resolve(self, expression: Expression, text: Text, in_loss: bool) -> Expression:
         """Constants and sizes put in for their names; every other name checked."""
@@ -231,9 +275,6 @@ class _Builder:
 
         resolved = transform(expression, rule)
         self._check_constants(resolved, text)
-        if sum(1 for _ in walk(resolved)) > MOST_NODES:
-            raise self.mistakes.fatal(text.place, f"the expression is longer than {MOST_NODES} operations "
-                                      "when the spec's own functions are put in")
         return resolved
 
     def _check_constants(self, expression: Expression, text: Text) -> None:
@@ -327,18 +368,7 @@ class _Builder:
             cure = f"one of them has to read the step before, such as {states[0]}[t-1]" if states else (
                 "one of them has to be a state and be read one step later")
             raise self.mistakes.fatal(place, f"the equations need each other within one step: {reads}", cure)
-        order: dict[str, None] = {}
-        for start in needs:
-            stack = [(start, iter(needs[start]))]
-            while stack:
-                name, rest = stack[-1]
-                following = next((need for need in rest if need not in order), None)
-                if following is None:
-                    order.setdefault(name)
-                    stack.pop()
-                else:
-                    stack.append((following, iter(needs[following])))
-        return list(order)
+        return _sorted(needs)
 
     def _infer_shapes(self, bodies: Mapping[str, Expression], order: list[str]) -> None:
         unknown: set[str] = {name for name in self.equations if name not in bodies}
@@ -423,6 +453,7 @@ class _Normaliser:
         self.shapes = dict(builder.shapes)
         self.taken = set(builder.declared) | set(builder.equations) | set(builder.constants) | set(builder.symbols)
         self.made: list[Stage] = []
+        self.derived = 0  # operations of all derivatives
         self.unnamed: set[str] = set()  # stages that the spec gave no name
         self.known: dict[Expression, str] = {}  # what has a stage already
 
@@ -436,15 +467,33 @@ class _Normaliser:
             self.place = self.builder.spec.loss.place if name == _LOSS else self.builder.equations[name].place
             expression = self._stage_expression(self.bodies[name])
             self._append(stage_name, expression)
-            if len(self.made) > MOST_STAGES:
-                raise self.builder.mistakes.fatal(self.place, f"the cell has more than {MOST_STAGES} stages")
         return tuple(self.made), loss
 
     def _append(self, name: str, expression: Expression) -> None:
+        """Takes a stage up, if it and those before it can be derived and computed."""
         shape = shape_of(expression, self.shapes)
+        self._refuse_laborious(expression, shape)
         self.shapes[name] = shape
         self.known.setdefault(expression, name)
         self.made.append(Stage(name, expression, shape, self.owner, self.place))
+
+    def _refuse_laborious(self, expression: Expression, shape: Shape) -> None:
+        def refuse(what: str, cure: str | None = None):
+            raise self.builder.mistakes.fatal(self.place, what, cure)
+
+        if len(self.made) >= MOST_STAGES:
+            refuse(f"the cell has more than {MOST_STAGES} stages", "a cell of this size wants to be several")
+        nodes = derivative_nodes(expression)
+        self.derived += nodes
+        if nodes > MOST_DERIVED:
+            refuse(f"the derivatives of '{self.owner}' with respect to all that it reads have more than {MOST_DERIVED} "
+                   "operations", "give parts of it equations of their own: a product of products, a sum of sums")
+        if self.derived > MOST_DERIVED_IN_ALL:
+            refuse(f"up to '{self.owner}' the derivatives have more than {MOST_DERIVED_IN_ALL} operations",
+                   "a cell of this size wants to be several")
+        if _entries(shape) > MOST_ENTRIES:
+            refuse(f"'{self.owner}' needs a value of shape {describe(shape)}, and one has at most {MOST_ENTRIES} entries "
+                   "where every symbol of a size is 4", "declare a dimension for a size that is large")
 
     def _stage_expression(self, expression: Expression, top: bool = True) -> Expression:
         """The normal form of one stage's expression; what does not fit becomes stages before it."""
@@ -555,6 +604,11 @@ class _Normaliser:
         return name
 
 
+def _entries(shape: Shape) -> int:
+    """Of a small example: what the proofs compute in many digits, and what a machine has to hold many times."""
+    return prod(dim.value(dict.fromkeys((symbol for symbol, _ in dim.terms), 4)) for dim in shape)
+
+
 _MACRO_BODIES: dict[str, Expression] = {}
 
 
@@ -633,6 +687,27 @@ def _static(stages: tuple[Stage, ...], parameters: set[str], moving: set[str | N
         if stage.name not in moving and all(value.name in static for value in values(stage.expression)):
             static.add(stage.name)
     return frozenset(static)
+
+
+def _own_calls(body: Expression, own: Collection[str]) -> Iterator[str]:
+    """The names of the spec's own functions that an expression calls."""
+    return (node.function for node in walk(body) if isinstance(node, Call) and node.function in own)
+
+
+def _sorted(needs: Mapping[str, list[str]]) -> list[str]:
+    """Names in an order of dependence that follows the given one where it can. There is no circle."""
+    order: dict[str, None] = {}
+    for start in needs:
+        stack = [(start, iter(needs[start]))]
+        while stack:
+            name, rest = stack[-1]
+            following = next((need for need in rest if need not in order), None)
+            if following is None:
+                order.setdefault(name)
+                stack.pop()
+            else:
+                stack.append((following, iter(needs[following])))
+    return list(order)
 
 
 def _cycle(needs: Mapping[str, list[str]]) -> list[str] | None:

@@ -161,6 +161,8 @@ def _figure(pen: Pen, measured: Fading, plain: Fading) -> list[Block]:
                f"{count(measured.examples, 'sequence')} of unit normal inputs, with fresh parameters"
                f"{f' ({sizes})' if sizes else ''}; and that of a simple "
                r"network, $\bm h_t=\tanh(\bm W\bm x_t+\bm R\bm h_{t-1}+\bm b)$, with 16 units.")
+    if len(measured.curves) < len(measured.steps):
+        caption += f" Of {count(len(measured.steps), 'state')} the first {len(measured.curves)} are shown."
     if any(curve.direct for curve in measured.curves):
         caption += " Dashed: along the direct path alone."
     return [Prose(_measured_told(pen, measured, plain)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from types import ModuleType
 
 import numpy as np
@@ -43,7 +44,7 @@ class ModuleProofs:
         self.graph, self.module = graph, module
         self.sizes = choose_sizes(graph, least=3)
         taken = {BATCH} | {dim.value(self.sizes) for shape in graph.shapes.values() for dim in shape}
-        self.steps = next(steps for steps in range(STEPS, 100) if steps not in taken)
+        self.steps = next(steps for steps in count(STEPS) if steps not in taken)
         self.random = np.random.default_rng(1)
         self.entries = self.redraws = 0
         self._point: Point | None = None

@@ -30,6 +30,7 @@ DEFAULT_DIMS = {"D": "input_size", "H": "hidden_size", "P": "projection_size"}
 
 MAX_EQUATIONS = 1000
 MAX_PARAMETERS = 1000
+MAX_DIMS = 20  # the proofs give each another size
 MAX_TITLE = 200
 MAX_DESCRIPTION = 4000
 MAX_REFERENCE = 500
@@ -318,6 +319,7 @@ class _Reader:
             if any(word.name == earlier.keyword for earlier in found):
                 self._wrong(word.place, f"the keyword '{word.name}' is taken twice", "rename one of them")
             found.append(Dimension(symbol, word.name, node.place))
+        self._limit("dims", len(found), MAX_DIMS)
         return tuple(found)
 
     def _constants(self) -> tuple[Constant, ...]:

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "lstmgen"
 # the others may take the version alone.
 ORDER = """
     errors expressions spell_text names cell resources files columns tex yamltext fields functions switches
-    language spec expand schema shapes graph catalogue calculus chain explanation plan interpret
+    language spec expand schema shapes effort graph catalogue calculus chain explanation plan interpret
     points sweep vanishing unrolled paths fading worked charts
     notation spell_latex simplex drawing layout spell_tikz notebook spell_numpy render numpy_module
     blocks wording pen pages_forward pages_rules pages_backward pages_time pages_end
