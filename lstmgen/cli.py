@@ -39,9 +39,13 @@ class _Kind(click.Group):
     def invoke(self, context: click.Context):
         _print_anything()
         try:
-            return super().invoke(context)
+            with _stopped_gently():
+                return super().invoke(context)
         except (click.exceptions.Exit, click.ClickException, click.Abort):
             raise
+        except _Stopped as stop:
+            click.echo("terminated", err=True)
+            context.exit(128 + stop.number)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             context.exit(130)
@@ -53,6 +57,39 @@ class _Kind(click.Group):
                 raise
             click.echo(_told(error), err=True)
             context.exit(_status_of(error))
+
+
+class _Stopped(BaseException):
+    """Somebody told the process to end: what is half done is taken back on the way out."""
+
+    def __init__(self, number: int):
+        self.number = number
+
+
+@contextmanager
+def _stopped_gently() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the work as Ctrl-C does: TeX is stopped, and its folder and new files go."""
+    import signal
+    import threading
+
+    if threading.current_thread() is not threading.main_thread():  # no other one may ask for signals
+        yield
+        return
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    numbers = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]  # nohup: let it be
+
+    def stop(number: int, _) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)  # what is being taken back must not be interrupted
+        raise _Stopped(number)
+
+    for number in numbers:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _print_anything() -> None:

@@ -19,7 +19,7 @@ from .expressions import (
 )
 from .graph import Graph, Stage
 from .spell_text import source
-from .terminal import _Pen as Pen
+from .terminal import TerminalPen
 
 _RADII = (6, 4, 3, 2, 1)  # how far around a value the cells are alike
 
@@ -331,7 +331,7 @@ class _Text:
     def __init__(self, comparison: Comparison, unicode: bool, width: int):
         self.found, self.width = comparison, width
         sides = {"<": comparison.first, ">": comparison.second}
-        self.pens = {mark: Pen(derivation, unicode, width) for mark, derivation in sides.items()}
+        self.pens = {mark: TerminalPen(derivation, unicode, width) for mark, derivation in sides.items()}
         self.names = [derivation.graph.spec.name for derivation in sides.values()]
 
     def lines(self) -> list[str]:

@@ -392,7 +392,8 @@ class _Builder:
             if name in self.states and declared is not None and declared != shape:
                 self.mistakes.add(text.place, f"the state {name} is declared {describe(declared)}, "
                                   f"its equation gives {describe(shape)}")
-            self.shapes[name] = shape
+            if name != _LOSS:
+                self.shapes[name] = shape
         for state, start in ((item.state, item) for item in self.spec.initial):
             if isinstance(start.start, str):
                 self.read.add(start.start)

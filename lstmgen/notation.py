@@ -347,8 +347,14 @@ def moved(expression: Expression, steps: int, static: Collection[str]) -> Expres
 
 
 def make_notation(graph: Graph, choice: str | tuple[tuple[str, str], ...] | None = None) -> Notation:
-    """The notation that a spec asks for, or another one by name. Raises `SpecError` where symbols collide."""
+    """The notation that a spec asks for, or another one by name.
+
+    Raises `SpecError` where symbols collide, and ValueError where there is none of that name.
+    """
     choice = graph.spec.notation if choice is None else choice
+    if isinstance(choice, str) and choice not in STYLES:
+        near = did_you_mean(choice, STYLES)
+        raise ValueError(f"there is no notation '{choice}'; {near or 'there are ' + ', '.join(STYLES)}")
     mistakes = Mistakes(graph.spec.path, graph.spec.source)
     style = STYLES[choice] if isinstance(choice, str) else PLAIN
     chosen = {} if isinstance(choice, str) else _mapped(choice, graph, mistakes)

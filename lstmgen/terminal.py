@@ -37,7 +37,7 @@ class UnknownName(Exception):
 # ---------------------------------------------------------------- spelling
 
 
-class _Pen:
+class TerminalPen:
     """Spells one cell's expressions, with symbols or in ASCII, and styles text."""
 
     def __init__(self, derivation: Derivation, unicode: bool, width: int):
@@ -145,7 +145,7 @@ def _is_copied_scalar(part: Expression, graph: Graph) -> bool:
 
 def show_derivation(derivation: Derivation, unicode: bool, width: int = WIDTH) -> str:
     """The whole cell: forward equations, then every gradient, a line per fork."""
-    pen = _Pen(derivation, unicode, width)
+    pen = TerminalPen(derivation, unicode, width)
     spec = derivation.graph.spec
     lines = [f"{bold(_shown(spec.title, unicode))}  {grey(spec.name)}", ""]
     lines += _declarations(pen)
@@ -160,7 +160,7 @@ def show_derivation(derivation: Derivation, unicode: bool, width: int = WIDTH) -
     return "\n".join(lines)
 
 
-def _declarations(pen: _Pen) -> list[str]:
+def _declarations(pen: TerminalPen) -> list[str]:
     graph = pen.graph
 
     def with_shapes(names: Iterable[str]) -> str:
@@ -184,7 +184,7 @@ def _declarations(pen: _Pen) -> list[str]:
     return lines
 
 
-def _parameters(pen: _Pen) -> str:
+def _parameters(pen: TerminalPen) -> str:
     """Names by shape, and how many numbers that is."""
     graph = pen.graph
     shapes: dict[Shape, list[str]] = {}
@@ -197,7 +197,7 @@ def _parameters(pen: _Pen) -> str:
     return f"{groups}: {count.replace(' ', '~')}~numbers"
 
 
-def _forward_rows(pen: _Pen) -> list[Row]:
+def _forward_rows(pen: TerminalPen) -> list[Row]:
     graph = pen.graph
     sizes = {stage.name: pen.size(stage.shape) for stage in graph.stages}
     width = max(map(len, sizes.values()))
@@ -208,7 +208,7 @@ def _forward_rows(pen: _Pen) -> list[Row]:
     ]
 
 
-def _readers(pen: _Pen, stage: Stage) -> str:
+def _readers(pen: TerminalPen, stage: Stage) -> str:
     readers = pen.graph.readers(stage.name)
     parts = []
     if stage.name in pen.graph.outputs and pen.graph.loss is None:
@@ -220,14 +220,14 @@ def _readers(pen: _Pen, stage: Stage) -> str:
     return f"{text}, {later} at t+1" if later else text
 
 
-def _gradients(pen: _Pen, gradients: Iterable[Gradient]) -> list[str]:
+def _gradients(pen: TerminalPen, gradients: Iterable[Gradient]) -> list[str]:
     rows: list[Row] = []
     for gradient in gradients:
         rows += gradient_rows(pen, gradient, lambda fork: pen.origin(fork))
     return display(rows, pen.width)
 
 
-def gradient_rows(pen: _Pen, gradient: Gradient, remark) -> list[Row]:
+def gradient_rows(pen: TerminalPen, gradient: Gradient, remark) -> list[Row]:
     """A gradient's sum, a row per branch."""
     left = pen.delta(gradient.value)
     if not gradient.forks:
@@ -242,7 +242,7 @@ def gradient_rows(pen: _Pen, gradient: Gradient, remark) -> list[Row]:
     return rows
 
 
-def _reading(pen: _Pen) -> list[str]:
+def _reading(pen: TerminalPen) -> list[str]:
     """How to read it, in grey."""
     graph = pen.graph
     name = graph.states[0]
@@ -278,7 +278,7 @@ def explain_gradient(derivation: Derivation, name: str, unicode: bool, width: in
     gradient = derivation.adjoints.get(found)
     if gradient is None:  # computed, and on no path to the loss
         gradient = Gradient(found, derivation.graph.shapes[found], ())
-    pen = _Pen(derivation, unicode, width)
+    pen = TerminalPen(derivation, unicode, width)
     return "\n".join(_Explanation(pen, gradient).lines())
 
 
@@ -313,7 +313,7 @@ def _find(derivation: Derivation, name: str) -> str:
 class _Explanation:
     """Puts one gradient into words. Branches are numbered from 1, in the order of the sum."""
 
-    def __init__(self, pen: _Pen, gradient: Gradient):
+    def __init__(self, pen: TerminalPen, gradient: Gradient):
         self.pen, self.gradient, self.graph = pen, gradient, pen.graph
         self.name, self.still = gradient.value, gradient.value in pen.graph.static
         self.stage = pen.graph.stage(gradient.value)
@@ -334,7 +334,7 @@ class _Explanation:
                                                                                    "step", self._ends())):
             if body:
                 lines += ["", bold(heading), *body]
-        words = self._words()
+        words = self._words("\n".join(lines))
         return [*lines, "", *(grey(line) for text in words for line in prose(text, self.pen.width, ""))]
 
     # ------------------------------------------------------------------ head
@@ -654,19 +654,21 @@ class _Explanation:
         names = listed(f"{self.pen.value(name, -1)}" for name in dict.fromkeys(early))
         return self._say(f"At t = 1, {names} is the initial state.")
 
-    def _words(self) -> list[str]:
+    def _words(self, printed: str) -> list[str]:
+        """What the signs mean, as far as they were printed."""
         pen, name = self.pen, self.name
         at = "" if self.still else " at step t"
         words = [f"{pen.delta(name)} is the derivative of the loss with respect to {name}{at}, by all "
                  "paths. A name "
                  "without brackets is of step t; [t-1] is the step before, [t+1] the step after."]
-        if pen.unicode:
-            words.append("⊙ multiplies entry by entry, ᵀ transposes, σ is the sigmoid.")
-        return words + pen.legend()
+        signs = [f"{sign} {meaning}" for sign, meaning in _SIGNS.items() if sign in printed]
+        return [*words, *([", ".join(signs) + "."] if signs else []), *pen.legend()]
 
     def _say(self, text: str) -> list[str]:
         return prose(text, self.pen.width)
 
+
+_SIGNS = {"⊙": "multiplies entry by entry", "ᵀ": "transposes", "σ": "is the sigmoid"}
 
 _LOCAL_OF_OPERATION = {
     "sum": "{reader} adds up the entries of {value}, so each entry gets all of the upstream gradient",

@@ -118,6 +118,14 @@ def test_bad_usage_is_2(arguments):
     assert result.stderr and not files()
 
 
+def test_an_unknown_notation_is_told_with_the_one_that_was_meant():
+    with pytest.raises(ValueError, match="there is no notation 'gref'; did you mean 'greff'?"):
+        lstmgen.build(small("first"), notation="gref", verify=False)
+    assert not Path("generated").exists()
+    result = run("build", small("first"), "--notation", "gref")
+    assert result.exit_code == 2 and "greff" in result.stderr
+
+
 def test_the_notations_are_those_of_a_spec():
     from lstmgen.spec import NOTATIONS
 

@@ -373,6 +373,52 @@ def test_no_expression_raises_anything_but_a_spec_error(text):
         assert all(char.isprintable() or char == "\n" for char in str(error))
 
 
+# ---------------------------------------------------------------- sizes
+
+
+def test_a_number_that_grows_beyond_the_limits_in_a_derivative_is_refused():
+    """Each number is within the limits; what SymPy takes out of the sum and raises to the power is not."""
+    body = " + ".join(f"{factor} * p * h[t-1]" for factor in range(1, 100))
+    cell = read("name: cell\nstate: {h: H}\nparameters: {W: [H, D]}\nequations:\n"
+                f"  p: W @ x\n  h: ({body}) ** 100\noutput: h\n", "cell.yaml")
+    with pytest.raises(SpecError, match="the derivative of 'h' with respect to p has a number beyond") as caught:
+        derive(cell)
+    assert (caught.value.line, caught.value.column) == (6, 3)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is limited in the way of Linux")
+def test_no_refusal_needs_a_gigabyte():
+    program = "\n".join([
+        "import resource, sys",
+        "resource.setrlimit(resource.RLIMIT_AS, (10**9, 10**9))",
+        "from lstmgen.errors import SpecError",
+        "from lstmgen.graph import build_graph",
+        "from lstmgen.spec import load",
+        "from pathlib import Path",
+        "for path in sorted(Path(sys.argv[1]).glob('*.yaml')):",
+        "    try:",
+        "        build_graph(load(path))",
+        "    except SpecError:",
+        "        continue",
+        "    sys.exit(f'{path} was taken')",
+    ])
+    run = subprocess.run([sys.executable, "-c", program, str(ROOT / "tests" / "invalid")], cwd=ROOT, capture_output=True,
+                         text=True)
+    assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize("body", ["tanh(f73(W @ x + h[t-1]))", "f73(f0(h[t-1])) + sum(x) * sum(W @ x)"])
+def test_what_is_nearly_too_deep_is_taken(body):
+    """The limits are reached before Python's own: no stage of a build runs out of its stack."""
+    functions_ = "".join(f"  f{n}(a): tanh(f{n - 1}(a))\n" for n in range(1, 74))
+    made("name: cell\nstate: {h: H}\nparameters: {W: [H, D]}\nfunctions:\n  f0(a): tanh(a)\n" + functions_
+         + f"equations:\n  h: {body}\noutput: h\n")
+
+
+def test_the_loss_is_no_value_without_a_name():
+    assert "" not in build_graph(load("ng_lstm_last")).shapes
+
+
 # ---------------------------------------------------------------- files
 
 

@@ -6,6 +6,10 @@ import errno
 import multiprocessing
 import os
 import pickle
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -266,3 +270,96 @@ def test_two_builds_at_once_do_not_disturb_each_other(tmp_path):
 def test_errors_survive_the_way_back_from_a_worker(error):
     again = pickle.loads(pickle.dumps(error))
     assert str(again) == str(error) and vars(again) == vars(error)
+
+
+# --- real processes, really stopped
+
+ROOT = Path(__file__).parent.parent
+SPEC = "name: cell\nstate: {h: H}\nparameters: {W: [H, D]}\nequations:\n  h: 0.5 * h[t-1] + W @ x\noutput: h\n"
+LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the ways of Linux")
+
+
+def _write_forever(folder: Path) -> None:
+    for version in range(10**9):
+        write_outputs(folder, outputs(version % 200), force=False)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
+def test_a_killed_build_leaves_every_file_old_or_new(tmp_path):
+    """`kill -9` at any moment. What lies about then has a hidden name, and is in no later build's way."""
+    versions = {name: {outputs(version)[name] for version in range(200)} for name in outputs()}
+    write_outputs(tmp_path, outputs(), force=False)
+    context = multiprocessing.get_context("spawn")
+    for _ in range(8):
+        build = context.Process(target=_write_forever, args=(tmp_path,))
+        before = (tmp_path / "cell.py").read_bytes()
+        build.start()
+        while build.is_alive() and (tmp_path / "cell.py").read_bytes() == before:
+            time.sleep(0.001)
+        build.kill()
+        build.join()
+        assert build.exitcode == -signal.SIGKILL
+        found = contents(tmp_path)
+        assert all(found[name] in versions[name] for name in outputs())
+        assert all(name in versions or (name.startswith(".cell.") and name.endswith(".tmp")) for name in found)
+    write_outputs(tmp_path, outputs(7), force=False)
+    assert contents(tmp_path).items() >= outputs(7).items()
+
+
+def _command(tmp_path: Path, *arguments: str, **options) -> subprocess.Popen:
+    (tmp_path / "cell.yaml").write_text(SPEC)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    variables = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)} | options.pop("variables", {})
+    return subprocess.Popen([sys.executable, "-m", "lstmgen", "build", "cell.yaml", *arguments], cwd=tmp_path,
+                            env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+@LINUX
+def test_a_disk_that_takes_no_more_is_a_line(tmp_path):
+    import resource
+
+    process = _command(tmp_path, "--no-verify", "-o", "out", preexec_fn=lambda: resource.setrlimit(
+        resource.RLIMIT_FSIZE, (2000, 2000)))
+    said, wrong = process.communicate(timeout=120)
+    assert process.returncode == 2 and not said
+    assert len(wrong.splitlines()) == 1 and "cell.py" in wrong
+    assert not (tmp_path / "out").exists()
+
+
+@LINUX
+def test_a_folder_that_takes_nothing_is_a_line(tmp_path):
+    """Nobody can write into /proc, not even an administrator, whom permissions do not stop."""
+    process = _command(tmp_path, "--no-verify", "-o", "/proc/lstmgen")
+    said, wrong = process.communicate(timeout=120)
+    assert process.returncode == 2 and not said
+    assert len(wrong.splitlines()) == 1 and "/proc/lstmgen" in wrong
+
+
+@LINUX
+@pytest.mark.parametrize("number, status, told", [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+                         ids=["ctrl-c", "terminated"])
+@pytest.mark.parametrize("when", ["proofs", "tex"])
+def test_a_build_that_is_told_to_stop_leaves_nothing(tmp_path, number, status, told, when):
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "pdflatex").write_text("#!/bin/sh\nexec sleep 600\n")
+    (programs / "pdflatex").chmod(0o755)
+    options = ["--pdf", "--no-verify"] if when == "tex" else []
+    path = os.pathsep.join([str(programs), os.environ.get("PATH", "")])
+    process = _command(tmp_path, *options, "-o", "out", variables={"PATH": path})
+    if when == "tex":
+        waiting = time.monotonic() + 120
+        while not list((tmp_path / "temporary").glob("lstmgen-*/document.tex")) and time.monotonic() < waiting:
+            time.sleep(0.02)
+    else:
+        maps = Path(f"/proc/{process.pid}/maps")
+        while "_multiarray_umath" not in maps.read_text() and process.poll() is None:  # NumPy: the command has begun
+            time.sleep(0.01)
+    process.send_signal(number)
+    said, wrong = process.communicate(timeout=30)
+    if when == "proofs" and process.returncode == 0:
+        return  # it was done before
+    assert (process.returncode, said, wrong) == (status, "", told + "\n")
+    assert not list((tmp_path / "temporary").iterdir())
+    assert not (tmp_path / "out").exists()

@@ -146,6 +146,14 @@ def test_the_question_of_the_forum(peephole):
     assert "terms 3, 4 and 5 alone are the gradient of the initial state c[0]: grads.state.c" in words
 
 
+@pytest.mark.parametrize("cell, name", [("rnn", "h"), ("rnn", "h_pre"), ("lstm", "c"), ("lstm", "i_pre"), ("lstm", "W_i")])
+def test_the_signs_that_are_explained_are_those_that_stand_there(cell, name):
+    text = click.unstyle(explain_gradient(lstmgen.derive(lstmgen.load(cell)), name, True))
+    above, _, below = text.rpartition("\n\n")
+    for sign in "⊙ᵀσ":
+        assert (sign in above) == (sign in below), text
+
+
 def test_an_output_hears_from_outside(peephole):
     told = text_of(explain_gradient(peephole, "h", True))
     assert "From outside\n  1  Δh: h is an output" in told
