@@ -110,7 +110,8 @@ def test_records_are_frozen(name):
 
 SPELLED = ("a / rsqrt(b)", "c ** rsqrt(b)", "-rsqrt(b) ** 2", "dot(a, b) / dot(b, a + c)", "a - (b - c)", "a / (b / c)",
            "a / (b * c)", "(a / b) ** 2", "2 ** -a", "(-a) ** 2", "a * -b", "a - -b", "sum(a) * b / mean(c)", "c * (1 / a)",
-           "1 / 3 * a", "a / (1 / 3)", "(1 / 3) ** a", "max(a, b) * min(b, c)", "1 / max(a, b)", "where(a < b, a, c) / b")
+           "1 / 3 * a", "a / (1 / 3)", "(1 / 3) ** a", "max(a, b) * min(b, c)", "1 / max(a, b)", "where(a < b, a, c) / b",
+           "outer(a, b) ** 2", "1 / outer(a, b)")
 
 
 @pytest.mark.parametrize("text", SPELLED)
@@ -123,7 +124,7 @@ def test_numpy_binds_as_the_expression_does(text):
     meant = {
         "rsqrt": lambda v: 1 / np.sqrt(v), "max": np.maximum, "min": np.minimum, "where": np.where,
         "sum": lambda v: v.sum(-1, keepdims=True), "mean": lambda v: v.mean(-1, keepdims=True),
-        "dot": lambda v, w: (v * w).sum(-1, keepdims=True),
+        "dot": lambda v, w: (v * w).sum(-1, keepdims=True), "outer": lambda v, w: v[..., :, None] * w[..., None, :],
     }
     expected = eval(text, {**values, **meant})
     found = eval(code, {**values, "np": np})
