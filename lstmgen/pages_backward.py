@@ -194,13 +194,15 @@ def _stack_blocks(pen: Pen, stack: Stack) -> list[Block]:
     lead = (f"For {math_text(vector)} it is \\texttt{{{name}}} in the module, of shape {shape}:")
     matrix = _column(matrices)
     steps = pen.notation.steps
-    at = pen.plain(Adjoint(stack.vector.name, stack.vector.lag))
+    back = ""
+    if stack.vector.name in pen.derivation.adjoints:  # no gradient passes a stop
+        at = pen.plain(Adjoint(stack.vector.name, stack.vector.lag))
+        back = rf",\qquad {at}={matrix}^{{\!\mathsf T}}{_column(adjoints)}+\cdots"
     return [
         Prose(lead),
         Formula(rf"{_column(stages)}={matrix}{vector}+\cdots"),
         Formula(rf"{_column(gradients)}=\sum_{{t=1}}^{{{steps}}}{_column(adjoints)}"
-                rf"{_row_vector(pen, stack.vector)},"
-                rf"\qquad {at}={matrix}^{{\!\mathsf T}}{_column(adjoints)}+\cdots"),
+                rf"{_row_vector(pen, stack.vector)}{back}"),
     ]
 
 

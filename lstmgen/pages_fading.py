@@ -96,8 +96,17 @@ def _matrix(pen: Pen, factor: Factor) -> str:
     shapes = pen.graph.shapes
     text = pen.factor(factor.expression, shapes[factor.reader.name], shapes[factor.value.name])
     scalar = SCALAR in (shapes[factor.reader.name], shapes[factor.value.name])
-    bare = text.startswith("-") or (scalar and isinstance(factor.expression, Sum))
-    return f"({text})" if bare else text
+    return f"({text})" if text.startswith("-") or (scalar and _is_sum(text)) else text
+
+
+def _is_sum(text: str) -> bool:
+    """Whether a sign stands outside all brackets: what a max sends back is one expression, and printed as a sum."""
+    depth = 0
+    for character in text:
+        depth += (character in "{[(") - (character in "}])")
+        if character in "+-" and not depth:
+            return True
+    return False
 
 
 def _way(pen: Pen, step: OneStep, path: Path) -> str:
@@ -146,7 +155,7 @@ def _many_steps(pen: Pen, step: OneStep) -> tuple[str, str]:
     left = rf"{_derivative(pen, step.state, 't', 't-k')}\bigg|_{{\text{{direct}}}}"
     later = Printer(pen.notation, "t-j")
     factor = pen.factor(step.carousel, shape, shape, later)
-    if shape == SCALAR and isinstance(step.carousel, Sum):
+    if shape == SCALAR and _is_sum(factor):
         factor = f"({factor})"
     return left, rf"\prod_{{j=0}}^{{k-1}}{factor}"
 

@@ -13,6 +13,7 @@ from .wording import listed, math_text
 from .worked import Entries, GradientNumber, TermNumber, WorkedExample, three_digits
 
 MOST_NUMBERS = 300  # that anybody would follow with a calculator
+ONE_LINE = 2  # entries of a row that is never divided
 FEW = 4  # entries of an array that leave room for another beside it
 
 
@@ -164,7 +165,8 @@ def _entries(entries: Entries) -> str:
     if isinstance(entries, float):
         return f"${_three(entries)}$"
     if entries and isinstance(entries[0], tuple):
-        return ";\\ \\ ".join(", ".join(f"${_three(entry)}$" for entry in row) for row in entries)
+        rows = (", ".join(f"${_three(entry)}$" for entry in row) for row in entries)
+        return ";\\ \\ ".join(rf"\mbox{{{row}}}" if len(entries[0]) <= ONE_LINE else row for row in rows)
     return ", ".join(f"${_three(entry)}$" for entry in entries)
 
 

@@ -323,8 +323,9 @@ def _in_order(path: Path, points: list[tuple[float, float]]) -> list[tuple[float
 
 # ---------------------------------------------------------------- three steps in a row
 
-STEP_WIDTH, STATE_PITCH = 25.0, 12.0  # of a block; between two states
+STEP_WIDTH, STATE_PITCH = 25.0, 12.0  # of a block; between two states, or more where symbols are high
 OUTSIDE = 11.0  # from a block to its inputs and outputs
+OFF_WIRE = 0.8  # a symbol
 APART = 1.1  # a value's wire and its gradient's, from the middle between them
 
 
@@ -356,7 +357,9 @@ class _Blocks:
         lags = range(self.lag, self.lag + 3)
         labels = [self.printer(Adjoint(name, lag)) for name in graph.states for lag in lags]
         self.gap = max(14.0, max(map(label_width, labels), default=0.0) + 4.0)
-        self.block_height = max(16.0, STATE_PITCH * len(graph.states) + 2.0)
+        high = max(map(label_height, labels), default=0.0)
+        self.pitch = max(STATE_PITCH, 2 * (high + APART + OFF_WIRE) + 0.4)
+        self.block_height = max(16.0, self.pitch * len(graph.states) + 2.0)
         for self.is_stacked in (False, True):  # gradients' symbols beside their wires, or below the values'
             self.step_width = max(STEP_WIDTH, *(
                 math.fsum(map(math.fsum, map(self._sides, outside))) + 2.0
@@ -448,12 +451,12 @@ class _Blocks:
         """A state from one block to the next, in the gap before block number `gap`; its gradient back."""
         start = self._left(gap - 1) + self.step_width if gap else 4.0
         end = self._left(gap) if gap < 3 else self.width - 4.0
-        y = self._top + self.block_height / 2 + (row - (len(self.graph.states) - 1) / 2) * STATE_PITCH
+        y = self._top + self.block_height / 2 + (row - (len(self.graph.states) - 1) / 2) * self.pitch
         colour = self.colours.get(state, "ink")
         lag = self.lag + gap - 1
         value, gradient = self.printer(Value(state, lag)), self.printer(Adjoint(state, lag))
         middle = (start + end) / 2
-        below, above = _point(middle, y + APART + 0.8), _point(middle, y - APART - 0.8)
+        below, above = _point(middle, y + APART + OFF_WIRE), _point(middle, y - APART - OFF_WIRE)
         is_last = gap == 3 and self.loss_at_end  # nothing comes back from beyond the last step
         is_fork = state in self.numbers and gap > 0 and not is_last
         lines = [] if is_last else [

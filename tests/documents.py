@@ -12,7 +12,10 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from test_latex import check, most_pages
+from test_latex import (
+    carousel_disagreements, check, document, fading_disagreements, most_pages, plan_of, stacked_disagreements,
+    unrolled_disagreements,
+)
 
 from lstmgen.document import render_document
 from lstmgen.errors import SpecError
@@ -36,7 +39,7 @@ def complaints(path: Path) -> tuple[list[str], list[int]]:
         try:
             tex = render_document(plan, make_notation(plan.graph, choice), None, path.stem, extras)
             log = compile_pdf(tex, {f"{path.stem}.py": "pass\n"}).log
-            wrong = check(path.read_text(encoding="utf-8"), choice)
+            wrong = misprints(path.read_text(encoding="utf-8"), choice)
         except (SpecError, TexError) as error:
             found.append(f"{path.stem} in {choice}: {error}")
             continue
@@ -49,6 +52,17 @@ def complaints(path: Path) -> tuple[list[str], list[int]]:
         if "undefined references" in log:
             found.append(f"{path.stem} in {choice}: undefined references")
     return found, pages
+
+
+def misprints(spec: str, choice: str) -> list[str]:
+    """Equations, stacks, paths, factors over many steps and unrolled gradients that do not say what was derived."""
+    plan = plan_of(spec)
+    notation = make_notation(plan.graph, choice)
+    tex = document(plan, notation, UNROLLED)
+    found = [*check(spec, choice), *unrolled_disagreements(tex, plan, notation, UNROLLED)]
+    for disagreements in (stacked_disagreements, fading_disagreements, carousel_disagreements):
+        found += disagreements(tex, plan, notation)
+    return found
 
 
 def main() -> int:

@@ -344,3 +344,20 @@ def test_a_drawing_of_many_rows_has_a_caption(tmp_path):
              "  s_0: W @ x + R @ h[t-1]", *(f"  s_{at}: tanh(s_{at - 1})" for at in range(1, 160)), "  h: tanh(s_159)"]
     built = build("\n".join(lines) + "\n", tmp_path, verify=False)
     assert re.search(r"comes in \d\d rows", built.files[1].read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("choice", ["greff", "ng", "hats"])
+@pytest.mark.parametrize("name", ["fgr_lstm", "slstm", "peephole_lstm", "stacked_lstm"])
+def test_symbols_between_three_steps_do_not_touch(name, choice):
+    """A gradient's symbol hangs below its wire, the next state's value stands on its own."""
+    graph = build_graph(load(find_spec(name)))
+    tikz = draw_blocks(graph, make_notation(graph, choice), {}).tikz
+    spans: dict[str, list[tuple[float, float]]] = {}
+    found = re.findall(r"anchor=(north|south)\] at \(([-\d.]+),([-\d.]+)\) \{\$(.*)\$\};", tikz)
+    assert len(found) == 8 * len(graph.states)
+    for anchor, x, y, label in found:
+        height = label_height(label) if anchor == "north" else -label_height(label)
+        spans.setdefault(x, []).append(tuple(sorted((float(y), float(y) + height))))
+    for column in spans.values():
+        for (_, bottom), (top, _) in itertools.pairwise(sorted(column)):
+            assert bottom <= top + TOUCH

@@ -23,7 +23,7 @@ from lstmgen import spec as specs
 from lstmgen.chain import ELEMENTWISE, START, TRANSPOSED, Contribution, Gradient, derive, later
 from lstmgen.document import Extras, render_document
 from lstmgen.errors import SpecError
-from lstmgen.expressions import Adjoint, MatVec, Outside, Product, Value
+from lstmgen.expressions import Adjoint, MatVec, Outside, Product, Value, walk
 from lstmgen.fading import one_step
 from lstmgen.graph import build_graph
 from lstmgen.interpret import Floats, evaluate
@@ -989,10 +989,163 @@ def test_paths_of_one_step_are_displayed_as_they_are(name, choice):
     assert fading_disagreements(document(plan, notation), plan, notation) == []
 
 
+def carousel_disagreements(tex: str, plan: Plan, notation: Notation) -> list[str]:
+    """What the direct paths leave over many steps: the factor of each step, read as it stands behind the sign."""
+    point, wrong, shapes = random_point(plan, notation), [], plan.graph.shapes
+    table, printer = symbols(plan, notation, point, "t-j"), Printer(notation)
+    steps = (one_step(plan.derivation, state) for state in plan.graph.states)
+    direct = {printer(Value(step.state)): step for step in steps if step.carousel is not None}
+    shown = gathered(section(tex, "fading")) if direct else []
+    for text in shown:
+        above, _, right = _split_derivative(text)
+        step = direct.pop(above.removeprefix(r"\mathrm d").strip())
+        _, factor = right.split(r"=\prod_{j=0}^{k-1}")
+        expected = point.of(step.carousel)
+        diagonal = re.fullmatch(r"\\operatorname\{diag\}\((.*)\)", factor)
+        unit = re.fullmatch(r"(.*?)(?:\\,)?\\bm I", factor)
+        if bool(shapes[step.state]) != bool(diagonal or unit):
+            wrong.append(f"no matrix, or one too many: {text}")
+            continue
+        inner = diagonal[1] if diagonal else (unit[1] or "1") if unit else factor
+        reader = Reader(inner, table)
+        value = reader.sum() if diagonal else reader.product()  # a sum behind a product's sign needs brackets
+        if reader.at != len(inner) or not same(value, expected):
+            wrong.append(f"over many steps: {text}")
+    return wrong + [f"{state} over many steps is missing" for state in direct]
+
+
 def test_specs_fade_as_displayed(spec_path):
     plan = plan_of(spec_path.read_text(encoding="utf-8"))
     notation = make_notation(plan.graph)
-    assert fading_disagreements(document(plan, notation), plan, notation) == []
+    tex = document(plan, notation)
+    assert fading_disagreements(tex, plan, notation) == []
+    assert carousel_disagreements(tex, plan, notation) == []
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        (r"{k-1}\operatorname{diag}(\bm f_{t-j})", r"{k-1}\operatorname{diag}(\bm i_{t-j})"),
+        (r"{k-1}\operatorname{diag}(\bm f_{t-j})", r"{k-1}\operatorname{diag}(\bm f_{t-j-1})"),
+        (r"{k-1}\operatorname{diag}(\bm f_{t-j})", r"{k-1}\bm f_{t-j}"),
+    ],
+)
+def test_a_wrong_carousel_is_noticed(old, new):
+    plan = plan_of(PEEPHOLE)
+    notation = make_notation(plan.graph)
+    tex = document(plan, notation)
+    assert old in tex
+    assert carousel_disagreements(tex.replace(old, new), plan, notation)
+
+
+def test_a_sum_behind_a_product_sign_stands_in_brackets():
+    plan = plan_of(find_spec("mlstm").read_text(encoding="utf-8"))
+    notation = make_notation(plan.graph)
+    tex = document(plan, notation)
+    bare = re.sub(r"(\{k-1\})\((\[.*\])\)", r"\1\2", tex)
+    assert bare != tex and carousel_disagreements(bare, plan, notation)
+
+
+# ---------------------------------------------------------------- the stacked form
+
+_COLUMN = re.compile(r"\\begin\{pmatrix\}(.*?)\\end\{pmatrix\}")
+
+
+def stacked_disagreements(tex: str, plan: Plan, notation: Notation) -> list[str]:
+    """Rows of the stacked matrices that are not the products of the stages, or not what they send back."""
+    point, printer, wrong = random_point(plan, notation), Printer(notation), []
+    table, static = symbols(plan, notation, point), plan.graph.static
+    stacks = [stack for block in plan.blocks for stack in block.stacks if len(stack.factors) > 1]
+    if not stacks:
+        return []
+    stages = {printer(Value(stage.name)): stage for stage in plan.graph.stages}
+    parameters = {printer(Value(name)): name for name in plan.graph.parameters}
+    shown = re.findall(r"\\begin\{equation\*\}\n  (.*)\n", section(tex, "stacked"))
+    if len(shown) != 2 * len(stacks):
+        wrong.append("stacks are missing")
+    for stack, forward, backward in zip(stacks, shown[::2], shown[1::2]):
+        lag = stack.vector.lag
+        made, matrices = (each.split(r"\\") for each in _COLUMN.findall(forward))
+        vector = forward.rpartition(r"\end{pmatrix}")[2].removesuffix(r"+\cdots")
+        outer, _, sent = backward.partition(r",\qquad ")
+        gradients, adjoints = (each.split(r"\\") for each in _COLUMN.findall(outer))
+        row = outer.rpartition(r"\end{pmatrix}")[2]
+        fine = len(made) == len(stack.factors) and rf"=\sum_{{t=1}}^{{{notation.steps}}}" in outer
+        is_past = stack.vector.name in plan.derivation.adjoints
+        if is_past:
+            fine = (fine and [each.split(r"\\") for each in _COLUMN.findall(sent)] == [matrices, adjoints]
+                    and r"\end{pmatrix}^{\!\mathsf T}" in sent
+                    and sent.startswith(printer(Adjoint(stack.vector.name, lag)) + "="))
+        elif sent:
+            wrong.append(f"a gradient of {stack.vector.name}, which has none")
+        wrong += [] if fine else [f"the frame of {backward}"]
+        for stage, matrix, gradient, adjoint in zip(made, matrices, gradients, adjoints):
+            reader, name = stages[stage], parameters[matrix]
+            product = Reader(f"{matrix}{vector}", table).read()
+            products = [point.of(node) for node in walk(reader.expression) if isinstance(node, MatVec)]
+            into = [fork for fork in plan.derivation.adjoints[name].forks if fork.reader == reader.name]
+            added = Reader(adjoint + row, table).read()
+            back = Reader(matrix + r"^{\mathsf T}" + adjoint, table).read()
+            forks = plan.derivation.adjoints[stack.vector.name].forks if is_past else ()
+            past = [fork for fork in forks if (fork.reader, fork.lag) == (reader.name, -lag)]
+            fine = (
+                any(same(product, each) for each in products)
+                and gradient.replace(" ", "") == printer(Adjoint(name)).replace(" ", "")
+                and any(same(added, point.of(fork.term)) for fork in into)
+                and (not is_past or any(same(back, point.of(later(fork.term, lag, static))) for fork in past))
+            )
+            wrong += [] if fine else [f"the row of {matrix} in the stack on {vector}"]
+    return wrong
+
+
+@pytest.mark.parametrize("choice", NOTATIONS)
+@pytest.mark.parametrize("name", CELLS)
+def test_the_stacked_form_is_made_of_the_stages(name, choice):
+    plan = plan_of(CELLS[name])
+    notation = make_notation(plan.graph, choice)
+    assert stacked_disagreements(document(plan, notation), plan, notation) == []
+
+
+def test_specs_stack_as_displayed(spec_path):
+    plan = plan_of(spec_path.read_text(encoding="utf-8"))
+    notation = make_notation(plan.graph)
+    assert stacked_disagreements(document(plan, notation), plan, notation) == []
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        (r"\bm W_z\\\bm W_i", r"\bm W_i\\\bm W_z"),
+        (r"\end{pmatrix}\bm y_{t-1}+", r"\end{pmatrix}\bm y_t+"),
+        (r"\end{pmatrix}\bm y_{t-1}^{\mathsf T}", r"\end{pmatrix}\bm y_t^{\mathsf T}"),
+        (r"\delta\bar{\bm z}_t\\\delta\bar{\bm i}_t", r"\delta\bar{\bm i}_t\\\delta\bar{\bm z}_t"),
+        (r"{\!\mathsf T}", r"{-1}"),
+        (r"\delta\bm y_{t-1}=", r"\delta\bm y_t="),
+    ],
+)
+def test_a_wrong_stack_is_noticed(old, new):
+    plan = plan_of(PEEPHOLE)
+    notation = make_notation(plan.graph)
+    tex = document(plan, notation)
+    before, found = tex.split(r"\label{sec:stacked}")
+    assert old in section(tex, "stacked")
+    assert stacked_disagreements(before + r"\label{sec:stacked}" + found.replace(old, new), plan, notation)
+
+
+# ---------------------------------------------------------------- a mapping
+
+
+def test_every_equation_says_what_was_derived_with_a_mapping():
+    """Symbols of a spec's own, one of them a letter that another value has by default."""
+    mapping = "notation: {h: 'y hat', c: s, W_z: Theta_in, f: phi, z: 'c tilde'}\n"
+    plan = plan_of(PEEPHOLE + mapping)
+    notation = make_notation(plan.graph)
+    tex = document(plan, notation, 2)
+    assert r"\hat{\bm y}_t" in tex and r"\bm\Theta_{in}" in tex
+    assert check(PEEPHOLE + mapping, None) == []
+    assert unrolled_disagreements(tex, plan, notation, 2) == []
+    for disagree in (fading_disagreements, carousel_disagreements, stacked_disagreements):
+        assert disagree(tex, plan, notation) == []
 
 
 @pytest.mark.parametrize(
@@ -1454,7 +1607,7 @@ def stays_within_its_margins(log: str) -> None:
 
 
 # Setting all of them takes two minutes of a core: `make documents` does it, in every notation.
-SAMPLE = [*packaged_specs()[::8], *(find_spec(name) for name in ("on_lstm", "nas_lstm", "slstm", "mlstm"))]
+SAMPLE = [*packaged_specs()[::8], *(find_spec(name) for name in ("fgr_lstm", "on_lstm", "nas_lstm", "slstm", "mlstm"))]
 
 
 @pytest.fixture(scope="module")
