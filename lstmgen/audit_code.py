@@ -229,7 +229,8 @@ def run_function(path: str | Path, function: str, graph: Graph, data: Data, seco
     with tempfile.TemporaryDirectory(prefix="lstmgen-") as folder:
         given, found = Path(folder) / "given.npz", Path(folder) / "found.npz"
         np.savez(given, **arrays)
-        command = [sys.executable, "-c", _RUNNER, str(Path(path).resolve()), function, str(given), str(found)]
+        # -B: no bytecode beside somebody's file, which would be taken for a change of the same second and size
+        command = [sys.executable, "-B", "-c", _RUNNER, str(Path(path).resolve()), function, str(given), str(found)]
         try:
             done = subprocess.run(
                 command,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +16,9 @@ from lstmgen.resources import packaged_specs
 
 settings.register_profile("lstmgen", deadline=None)  # a machine under load is no reason to fail
 settings.load_profile("lstmgen")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background job: what is started here inherits it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _numbers = itertools.count()
 
