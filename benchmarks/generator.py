@@ -99,19 +99,18 @@ def plot(results: dict[int, dict[str, float]], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axis = plt.subplots(figsize=(6.4, 4))
-    for step in STEPS:
+    figure, axis = plt.subplots(figsize=(7, 4))
+    last = {step: [results[stages][step] for stages in LENGTHS if step in results[stages]][-1] for step in STEPS}
+    for step in sorted(STEPS, key=last.get, reverse=True):  # the legend in the order of the lines' ends
         points = [(stages, results[stages][step]) for stages in LENGTHS if step in results[stages]]
-        axis.plot(*zip(*points), "o-", markersize=4, linewidth=1.2)
-        axis.annotate(step, points[-1], xytext=(6, 0), textcoords="offset points", va="center", fontsize=8)
-    axis.plot(LENGTHS, [0.005 * stages / LENGTHS[0] for stages in LENGTHS], "--", color="#9aa0a8", linewidth=1)
-    axis.annotate("in proportion", (LENGTHS[-1], 0.005 * LENGTHS[-1] / LENGTHS[0]), xytext=(6, 0),
-                  textcoords="offset points", va="center", fontsize=8, color="#6b7077")
+        axis.plot(*zip(*points), "o-", markersize=4, linewidth=1.2, label=step)
+    axis.plot(LENGTHS, [0.005 * stages / LENGTHS[0] for stages in LENGTHS], "--", color="#9aa0a8", linewidth=1,
+              label="in proportion")
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
     axis.set_xscale("log")
     axis.set_yscale("log")
     axis.set_xticks(LENGTHS, [str(stages) for stages in LENGTHS])
     axis.minorticks_off()
-    axis.set_xlim(LENGTHS[0] * 0.8, LENGTHS[-1] * 3)
     axis.set_xlabel("stages")
     axis.set_ylabel("seconds")
     axis.grid(axis="y", color="#e4e6ea", linewidth=0.6)
