@@ -1023,19 +1023,22 @@ def test_specs_fade_as_displayed(spec_path):
 
 
 @pytest.mark.parametrize(
-    "old, new",
+    "disagree, old, new",
     [
-        (r"{k-1}\operatorname{diag}(\bm f_{t-j})", r"{k-1}\operatorname{diag}(\bm i_{t-j})"),
-        (r"{k-1}\operatorname{diag}(\bm f_{t-j})", r"{k-1}\operatorname{diag}(\bm f_{t-j-1})"),
-        (r"{k-1}\operatorname{diag}(\bm f_{t-j})", r"{k-1}\bm f_{t-j}"),
+        (carousel_disagreements, r"{k-1}\operatorname{diag}(\bm f_{t-j})", r"{k-1}\operatorname{diag}(\bm i_{t-j})"),
+        (carousel_disagreements, r"{k-1}\operatorname{diag}(\bm f_{t-j})", r"{k-1}\operatorname{diag}(\bm f_{t-j-1})"),
+        (carousel_disagreements, r"{k-1}\operatorname{diag}(\bm f_{t-j})", r"{k-1}\bm f_{t-j}"),
+        (fading_disagreements, r"&\operatorname{diag}(\bm f_t)&&\by{the", r"&\operatorname{diag}(\bm i_t)&&\by{the"),
+        (fading_disagreements, r"&\operatorname{diag}(\bm f_t)&&\by{the", r"&\bm f_t&&\by{the"),
+        (fading_disagreements, r"\;\bm R_z", r"\;\bm R_i"),
     ],
 )
-def test_a_wrong_carousel_is_noticed(old, new):
+def test_a_wrong_way_through_the_steps_is_noticed(disagree, old, new):
     plan = plan_of(PEEPHOLE)
     notation = make_notation(plan.graph)
     tex = document(plan, notation)
-    assert old in tex
-    assert carousel_disagreements(tex.replace(old, new), plan, notation)
+    assert old in section(tex, "fading")
+    assert disagree(tex.replace(old, new), plan, notation)
 
 
 def test_a_sum_behind_a_product_sign_stands_in_brackets():
@@ -1146,22 +1149,6 @@ def test_every_equation_says_what_was_derived_with_a_mapping():
     assert unrolled_disagreements(tex, plan, notation, 2) == []
     for disagree in (fading_disagreements, carousel_disagreements, stacked_disagreements):
         assert disagree(tex, plan, notation) == []
-
-
-@pytest.mark.parametrize(
-    "old, new",
-    [
-        (r"&\operatorname{diag}(\bm f_t)&&\by{the", r"&\operatorname{diag}(\bm i_t)&&\by{the"),
-        (r"&\operatorname{diag}(\bm f_t)&&\by{the", r"&\bm f_t&&\by{the"),
-        (r"\;\bm R_z", r"\;\bm R_i"),
-    ],
-)
-def test_a_wrong_path_of_one_step_is_noticed(old, new):
-    plan = plan_of(PEEPHOLE)
-    notation = make_notation(plan.graph)
-    tex = document(plan, notation)
-    assert old in section(tex, "fading")
-    assert fading_disagreements(tex.replace(old, new), plan, notation)
 
 
 def test_a_cell_without_a_carousel_says_so():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
@@ -599,11 +598,7 @@ def chain_of(stages: int) -> str:
     return one(f"a{stages - 1}").replace("  u: W", f"{equations}\n  a0: W")
 
 
-@pytest.mark.parametrize("text, seconds", [(PEEPHOLES, 0.15), (chain_of(300), 1.5)])
-def test_it_is_quick(text, seconds):
-    """Ten times what an idle machine takes; an effort that grows with the square would be far beyond."""
-    graph, derivation = derived(text)
-    module = generated(graph, derivation)
-    start = time.process_time()
-    assert verify(graph, derivation, module).passed
-    assert time.process_time() - start < 10 * seconds
+def test_a_long_chain_passes():
+    """How its cost grows is measured by benchmarks/generator.py: no time is asked for here."""
+    graph, derivation = derived(chain_of(300))
+    assert verify(graph, derivation, generated(graph, derivation)).passed

@@ -369,11 +369,11 @@ def test_no_bytes_raise_anything_but_a_spec_error(data):
     ids=lambda text: text[:6],
 )
 def test_large_hostile_text_is_refused_in_time(text):
-    start = time.perf_counter()
+    start = time.process_time()  # of this process alone: other work on the machine does not count
     with pytest.raises(SpecError):
         of(text)
         graph.build_graph(of(text))
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20
 
 
 def test_nothing_that_a_spec_says_is_run(tmp_path):
