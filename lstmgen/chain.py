@@ -359,9 +359,7 @@ def _through_operation(expression: Call, stage: Stage, upstream: Expression, gra
             term = Call("Slice", (upstream, low.expression(), offset.expression()))
         else:
             given = dict(zip(entry.arguments, arguments), y=Value(stage.name), d=upstream)
-            missing = len(entry.arguments) - len(arguments)
-            for name, default in zip(entry.arguments[len(arguments):], entry.optional[len(entry.optional) - missing:]):
-                given[name] = parse_rule(default)
+            given |= {name: parse_rule(text) for name, text in functions.left_out(entry, len(arguments)).items()}
             if shape:
                 given["n"] = shape[-1].expression()
             term = _instance(parse_rule(entry.adjoints[position]), given)

@@ -29,6 +29,7 @@ from .pages_unrolled import unrolled_section
 from .pages_worked import worked_section
 from .pen import COLOURS, Pen
 from .plan import Plan
+from .render import Compiled
 from .resources import TEMPLATES
 from .spell_latex import escape
 from .spell_tikz import PREAMBLE
@@ -82,5 +83,5 @@ def _environment() -> Environment:
         loader=FileSystemLoader(TEMPLATES / "latex"), undefined=StrictUndefined, autoescape=False,
         variable_start_string="<<", variable_end_string=">>", block_start_string="<%", block_end_string="%>",
         comment_start_string="<#", comment_end_string="#>",
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, bytecode_cache=Compiled(),
     )

@@ -31,6 +31,7 @@ LAGS = 100  # steps that are looked back
 SHOWN = (1, 2, 3, 5, 10, 20, 50, 100)  # of them, in a table
 WARMING = 10  # steps before those, so that no state is at its start
 MOST_ENTRIES = 16  # of a state: sizes are chosen so that none has more
+MOST_NUMBERS = 2**14  # of one value, that are sent back at a time: a matter of memory
 MOST_CURVES = 8  # states that are measured, the first ones: as many as one figure can tell apart
 EXAMPLES = 8  # sequences of which the median is taken
 SEED = 0
@@ -125,7 +126,7 @@ def fade(derivation: Derivation, module: ModuleType, lags: int = LAGS, seed: int
     with np.errstate(all="ignore"):
         run = Unrolled(derivation, sizes, of_one(parameters), inputs, _starts(graph, sizes, parameters))
         steps = tuple(one_step(derivation, state) for state in graph.states)
-        curves = tuple(_curve(run, step, lags) for step in steps[:MOST_CURVES]) if run.finite() else ()
+        curves = _curves(run, steps[:MOST_CURVES], lags) if run.finite() else ()
     spec = graph.spec
     return Fading(spec.name, spec.title, steps, curves, tuple(keywords.items()), seed, EXAMPLES)
 
@@ -163,12 +164,15 @@ def _starts(graph: Graph, sizes: Mapping[str, int], parameters) -> dict[str, np.
     return starts
 
 
-def _curve(run: Unrolled, step: OneStep, lags: int) -> Curve:
-    direct = None if step.carousel is None else tuple(_direct_norms(run, step, lags))
-    return Curve(step.state, tuple(_all_norms(run, step.state, lags)), direct)
+def _curves(run: Unrolled, steps: Sequence[OneStep], lags: int) -> tuple[Curve, ...]:
+    every = _all_norms(run, lags)
+    return tuple(
+        Curve(step.state, every[step.state], _direct_norms(run, step, lags) if step.direct else None)
+        for step in steps
+    )
 
 
-def _direct_norms(run: Unrolled, step: OneStep, lags: int) -> list[float]:
+def _direct_norms(run: Unrolled, step: OneStep, lags: int) -> tuple[float, ...]:
     """Along the direct path the derivative is diagonal: a product of the factors of the steps between."""
     so_far = np.ones((run.rows, *run.shape(step.state)))
     norms = [1.0]
@@ -176,37 +180,82 @@ def _direct_norms(run: Unrolled, step: OneStep, lags: int) -> list[float]:
         factor = run.value(step.carousel, at)  # of a matrix's every entry one number, say
         so_far = so_far * factor.reshape(factor.shape + (1,) * (so_far.ndim - factor.ndim))
         norms.append(float(np.median(np.abs(so_far).reshape(run.rows, -1).max(axis=1))))
-    return norms
+    return tuple(norms)
 
 
-def _all_norms(run: Unrolled, state: str, lags: int) -> list[float]:
-    """Along all paths: every entry of the last state is sent back as if it were the loss."""
-    shape = run.shape(state)
-    entries = prod(shape)
-    rows, end = run.repeated(entries), (state, run.steps)
-    network = Network(run.derivation, run.steps, to=end)
-    arrived = {end: np.tile(np.eye(entries), (run.rows, 1)).reshape(-1, *shape)}
-    moving = [gradient.value for gradient in run.derivation.stages if gradient.value not in run.graph.static]
-    norms = []
-    for step in range(run.steps, run.steps - lags - 1, -1):
-        for name in moving:
-            terms = [
-                rows.branch(link.fork, link.reader_step, arrived[link.fork.reader, link.reader_step])
-                for link in network.links(name, step)
-                if (link.fork.reader, link.reader_step) in arrived
-            ]
-            if terms:
-                arrived[name, step] = sum(terms)
-        norms.append(_norm(arrived.get((state, step)), run.rows, entries))
-        arrived = {key: array for key, array in arrived.items() if key[1] == step}
-    return norms
+def _all_norms(run: Unrolled, lags: int) -> dict[str, tuple[float, ...]]:
+    """Along all paths, by state: the product of the steps' Jacobians, which all states share.
+
+    Between steps only the states carry anything, so one step back is a matrix with a row and a column for
+    every entry of every state. The matrix of the columns' own step stands last in the product: through it
+    the state is also reached by what is made of it before the next step begins, as h is of c.
+    """
+    over, within = _jacobians(run, lags)
+    so_far = np.eye(over.shape[-1])
+    reached = []
+    for back in range(lags + 1):
+        reached.append(so_far @ within[back])
+        so_far = so_far @ over[back]
+    places = _places(run)
+    return {name: _norms(np.stack([whole[:, own, own] for whole in reached])) for name, own in places.items()}
 
 
-def _norm(rows: np.ndarray | None, examples: int, entries: int) -> float:
-    """The median of the largest singular values."""
-    if rows is None:
-        return 0.0
-    jacobians = rows.reshape(examples, entries, entries)
-    if not np.isfinite(jacobians).all():
-        return float("nan")
-    return float(np.median(np.linalg.svd(jacobians, compute_uv=False)[:, 0]))
+def _places(run: Unrolled) -> dict[str, slice]:
+    """Where each state's entries stand among those of all states."""
+    places, start = {}, 0
+    for name in run.graph.states:
+        end = start + prod(run.shape(name))
+        places[name] = slice(start, end)
+        start = end
+    return places
+
+
+def _jacobians(run: Unrolled, lags: int) -> tuple[np.ndarray, np.ndarray]:
+    """∂states[t]/∂states[t-1] by the branches over time alone, and ∂states[t]/∂states[t] by those within
+    the step, from the last step backwards: (lags + 1, examples, entries, entries)."""
+    entries = sum(prod(run.shape(name)) for name in run.graph.states)
+    largest = max(prod(run.shape(stage.name)) for stage in run.graph.stages)
+    at_once = max(1, MOST_NUMBERS // (run.rows * entries * largest))
+    steps = range(run.steps, run.steps - lags - 1, -1)
+    parts = [_sent_back(run, steps[first : first + at_once], entries) for first in range(0, len(steps), at_once)]
+    over, within = (np.concatenate(part) for part in zip(*parts))
+    return over, within
+
+
+def _sent_back(run: Unrolled, steps: Sequence[int], entries: int) -> tuple[np.ndarray, np.ndarray]:
+    """Both of `_jacobians`, of some steps: every entry of every state is sent back as if it were the loss."""
+    many, derivation, places = run.side_by_side(steps, entries), run.derivation, _places(run)
+    arrived: dict[str, np.ndarray] = {}
+
+    def at(name: str, lag: int) -> list[np.ndarray]:
+        return [
+            many.branch(fork, 1, arrived[fork.reader])
+            for fork in derivation.adjoints[name].forks if fork.lag == lag and fork.reader in arrived
+        ]
+
+    for gradient in derivation.stages:
+        name = gradient.value
+        if name in run.graph.static:
+            continue
+        terms = at(name, 0)
+        if name in places:
+            own = np.eye(entries)[:, places[name]].reshape(entries, *run.shape(name))
+            terms.append(np.tile(own, (many.rows // entries,) + (1,) * (own.ndim - 1)))
+        if terms:
+            arrived[name] = sum(terms)
+
+    def matrices(columns: Sequence[np.ndarray]) -> np.ndarray:
+        flat = np.concatenate([column.reshape(many.rows, -1) for column in columns], axis=1)
+        return flat.reshape(len(steps), run.rows, entries, entries)
+
+    nothing = {name: np.zeros((many.rows, *run.shape(name))) for name in places}
+    over = matrices([sum(at(name, 1), nothing[name]) for name in places])
+    return over, matrices([arrived[name] for name in places])
+
+
+def _norms(jacobians: np.ndarray) -> tuple[float, ...]:
+    """Of each lag, of (lags, examples, entries, entries): the examples' median of the largest singular value."""
+    finite = np.isfinite(jacobians).all(axis=(1, 2, 3))
+    largest = np.full(jacobians.shape[:2], np.nan)
+    largest[finite] = np.linalg.svd(jacobians[finite], compute_uv=False)[..., 0]
+    return tuple(np.median(largest, axis=1).tolist())

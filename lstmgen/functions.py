@@ -228,6 +228,12 @@ def _standardised(math, a, eps):
     return _centred(a) / math.sqrt(_variance(a, keepdims=True) + math.number(eps))
 
 
+def left_out(entry: Operation, given: int) -> dict[str, str]:
+    """The optional literals that a call of so many arguments does without, and what stands for them."""
+    needed = len(entry.arguments) - len(entry.optional)
+    return dict(zip(entry.arguments[given:], entry.optional[given - needed:]))
+
+
 WHERE = "where"  # where(a < b, u, v): pointwise, but its first argument is a comparison
 TABLE = {entry.name: entry for entry in (*POINTWISE, *MACROS, *OPERATIONS)}
 PUBLIC = tuple(sorted([name for name in TABLE if name[0].islower()] + [WHERE]))

@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from math import prod
 
 from . import functions
@@ -82,23 +83,21 @@ class Graph:
     def stage(self, name: str) -> Stage | None:
         return self._by_name.get(name)
 
-    @property
-    def _by_name(self) -> dict[str, Stage]:
-        found = self.__dict__.get("_stage_index")
-        if found is None:
-            found = {stage.name: stage for stage in self.stages}
-            object.__setattr__(self, "_stage_index", found)
-        return found
-
     def readers(self, name: str) -> tuple[Reader, ...]:
         """The stages that read a value, in order of evaluation; those of the next step last."""
-        found = [
-            Reader(stage.name, -value.lag)
-            for stage in self.stages
-            for value in values(stage.expression)
-            if value.name == name
-        ]
-        return tuple(sorted(found, key=lambda reader: reader.lag))
+        return self._readers.get(name, ())
+
+    @cached_property
+    def _by_name(self) -> dict[str, Stage]:
+        return {stage.name: stage for stage in self.stages}
+
+    @cached_property
+    def _readers(self) -> dict[str, tuple[Reader, ...]]:
+        found: dict[str, list[Reader]] = {}
+        for stage in self.stages:
+            for value in values(stage.expression):
+                found.setdefault(value.name, []).append(Reader(stage.name, -value.lag))
+        return {name: tuple(sorted(readers, key=lambda reader: reader.lag)) for name, readers in found.items()}
 
 
 def build_graph(spec: CellSpec) -> Graph:

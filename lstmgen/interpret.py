@@ -197,6 +197,8 @@ class _Evaluator:
             or matrix.shape[-1] != vector.shape[-1]
         ):
             raise Mismatch(f"a matrix times a vector: shapes {matrix.shape} and {vector.shape}")
+        if self.leading == 1 and len(matrix) == 1:  # one matrix for all examples
+            return vector @ matrix[0].T
         return (matrix * vector[..., None, :]).sum(-1)
 
     def call(self, call: Call) -> np.ndarray:

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import fsum  # exact: `sum` of floats is another from Python 3.12 on, and breaks ties otherwise
+from typing import NamedTuple
 
 from .drawing import AFFINE, OPERATOR, PITCH, SINK, SOURCE, Drawing, Edge, Node, Wire
 from .simplex import Spring, solve
@@ -131,8 +132,7 @@ def place(drawing: Drawing, wire_gap: float = WIRE_GAP) -> Layout:
 # ---------------------------------------------------------------- columns
 
 
-@dataclass(frozen=True)
-class _Item:
+class _Item(NamedTuple):  # a tuple is hashed sooner than a dataclass, and items are looked up all the time
     """What has a place in a column: a node, or a wire that passes."""
 
     key: str  # the node's or the wire's name

@@ -243,9 +243,7 @@ def _operation_rule(entry: functions.Operation, call: Call, graph: Graph) -> Rul
             shapes[name] = shape_of(argument, graph.shapes)
         else:
             given[name] = argument
-    for name, default in zip(reversed(entry.arguments), reversed(entry.optional)):
-        if name not in shapes and name not in given:
-            given[name] = parse_rule(default)
+    given |= {name: parse_rule(text) for name, text in functions.left_out(entry, len(call.arguments)).items()}
     generic = tuple(given.get(name, Value(name)) for name in entry.arguments[: len(call.arguments)])
     shapes["y"] = shapes["d"] = shape_of(Call(call.function, generic), shapes)
     printer = Printer(_RuleSymbols(shapes))

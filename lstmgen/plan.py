@@ -399,7 +399,7 @@ class _StackNames:
             shared = shared[:-1]
         shared = shared.rstrip("_0123456789") or "W"
         name = shared if shared not in self.taken else f"{shared}_{vector}"
-        while name in self.taken or not name[0].isalpha():
+        while name in self.taken:
             name += "_stack"
         self.taken.add(name)
         return name

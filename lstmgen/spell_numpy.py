@@ -162,7 +162,7 @@ class Speller:
         assert isinstance(comparison, Compare)
         parts = self._together((comparison.left, comparison.right, chosen, other))
         left, right, first, second = parts
-        if _only_adjoints(chosen) and first.moving:  # `np.where` takes ten times as long as a product
+        if _only_adjoints(chosen):  # `np.where` takes ten times as long as a product
             if other == ZERO:
                 compared = f"({left.inside(SUM)} {comparison.relation} {right.inside(SUM)})"
                 return _joined(f"{first.inside(PRODUCT)} * {compared}", PRODUCT, parts)
@@ -200,8 +200,7 @@ class Speller:
         if entry.name == "Fill" and is_constant(call.arguments[0]):
             return Spelled(f"np.full({parts[1].text}, {parts[0].text}, dtype)", ATOM, 1, False)
         given = dict(zip(entry.arguments, parts))
-        for name, default in zip(entry.arguments[len(parts):], entry.optional[-(len(entry.arguments) - len(parts)):]):
-            given[name] = Spelled(default, ATOM, 0, False)
+        given |= {name: Spelled(text, ATOM, 0, False) for name, text in functions.left_out(entry, len(parts)).items()}
         first = parts[0]
         if entry.name == "dot":
             given = dict(zip(entry.arguments, self._together(call.arguments)))

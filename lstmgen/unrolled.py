@@ -36,11 +36,14 @@ class Unrolled:
         self.steps, self.rows = len(inputs), len(next(iter(state.values())))
         self.fixed = {name: np.asarray(array, float) for name, array in parameters.items()}
         self.values: list[dict[str, np.ndarray]] = [dict(state), *map(dict, inputs)]
+        self._shapes = {
+            name: tuple(dim.value(sizes) for dim in shape) for name, shape in self.graph.shapes.items()
+        }
         self._forward()
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Of one example."""
-        return tuple(dim.value(self.sizes) for dim in self.graph.shapes[name])
+        return self._shapes[name]
 
     def exists(self, stage: str, step: int) -> bool:
         """Whether a stage is computed at a step: what only a loss at the last step reads is not before."""
@@ -57,13 +60,17 @@ class Unrolled:
         """An expression of values, and of what reaches outputs from outside, as it is at a step."""
         return evaluate(expression, _Known(self, step, outside=outside), _MATH, self.sizes, leading=1)
 
-    def repeated(self, count: int) -> Unrolled:
-        """The same with each example `count` times over, one after the other."""
+    def side_by_side(self, steps: Sequence[int], count: int) -> Unrolled:
+        """One step of many examples: each of these steps, of it each example, that `count` times over."""
         made = object.__new__(Unrolled)
-        made.__dict__.update(self.__dict__, rows=self.rows * count)
-        made.values = [
-            {name: np.repeat(array, count, axis=0) for name, array in step.items()} for step in self.values
-        ]
+        made.__dict__.update(self.__dict__, steps=1, rows=len(steps) * self.rows * count)
+        everywhere = [name for name in self.values[steps[0]] if all(name in self.values[step] for step in steps)]
+
+        def stacked(name: str, back: int) -> np.ndarray:
+            return np.repeat(np.concatenate([self.values[step - back][name] for step in steps]), count, axis=0)
+
+        before = {name: stacked(name, 1) for name in self.graph.states}
+        made.values = [before, {name: stacked(name, 0) for name in everywhere}]
         return made
 
     def finite(self) -> bool:

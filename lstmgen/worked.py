@@ -24,7 +24,7 @@ from .unrolled import Adjoints, ByStep, Unrolled
 STEPS = 2
 DIGITS = 3
 MOST_DRAWS = 300
-AT_ONCE = 20  # of them side by side
+AT_ONCE = 100  # of them side by side
 RESIDUE = 1e-13  # numbers are of the order of 1: what is smaller is what rounding left of 0
 
 Entries = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
@@ -64,7 +64,6 @@ class WorkedExample:
 
     sizes: tuple[tuple[str, int], ...]  # by symbol
     steps: int
-    seed: int
     parameters: tuple[Number, ...]
     state: tuple[Number, ...]  # before the first step, as the spec says where none is given
     inputs: tuple[Number, ...]  # and targets, step by step
@@ -106,18 +105,18 @@ def three_digits(value: float) -> str:
 def work_out(derivation: Derivation, steps: int = STEPS) -> WorkedExample:
     """An example of a cell: the first draw with nothing to complain of, else the first with least."""
     best, fewest = None, inf
-    for first in range(0, MOST_DRAWS, AT_ONCE):
-        draws = [_drawn(derivation.graph, steps, seed) for seed in range(first, first + AT_ONCE)]
-        run, adjoints = _run(derivation, draws)
+    for seed in range(MOST_DRAWS // AT_ONCE):
+        drawn = _drawn(derivation.graph, steps, seed)
+        run, adjoints = _run(derivation, drawn)
         for row, poor in enumerate(_poor(run, adjoints)):
             if poor < fewest and (complaints := poor + _told_alike(run, row)) < fewest:
-                best, fewest = first + row, complaints
+                best, fewest = drawn.only(row), complaints
         if not fewest:
             break
     if best is None:
         raise ArithmeticError(f"{derivation.graph.spec.name} is not finite at any of {MOST_DRAWS} examples")
-    run, adjoints = _run(derivation, [_drawn(derivation.graph, steps, best)])
-    return _example(derivation, best, run, adjoints.outside, adjoints)
+    run, adjoints = _run(derivation, best)
+    return _example(derivation, run, best.outside, adjoints)
 
 
 def small_sizes(graph: Graph) -> dict[str, int]:
@@ -133,64 +132,58 @@ def small_sizes(graph: Graph) -> dict[str, int]:
 
 
 @dataclass(frozen=True)
-class _Draw:
-    """Short decimals for a cell, with an axis of one example in front."""
+class _Drawn:
+    """Short decimals for a cell: a number of draws, along the axis in front."""
 
     parameters: Mapping[str, np.ndarray]
     inputs: Sequence[Mapping[str, np.ndarray]]  # and targets, of each step
     outside: ByStep
     state: Mapping[str, np.ndarray]
 
+    def only(self, row: int) -> _Drawn:
+        """One draw of them."""
+        def one(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return {name: array[row : row + 1] for name, array in arrays.items()}
 
-def _drawn(graph: Graph, steps: int, seed: int) -> _Draw:
+        outside = {name: [array[row : row + 1] for array in arrays] for name, arrays in self.outside.items()}
+        return _Drawn(one(self.parameters), [one(step) for step in self.inputs], outside, one(self.state))
+
+
+def _drawn(graph: Graph, steps: int, seed: int) -> _Drawn:
     random, sizes = np.random.default_rng(seed), small_sizes(graph)
     ranges = {item.name: (float(item.low), float(item.high)) for item in graph.spec.ranges}
 
     def shape(name: str) -> tuple[int, ...]:
-        return tuple(dim.value(sizes) for dim in graph.shapes[name])
+        return (AT_ONCE, *(dim.value(sizes) for dim in graph.shapes[name]))
 
-    def draw(name: str, grid: Sequence[float], *lead: int) -> np.ndarray:
+    def draw(name: str, grid: Sequence[float]) -> np.ndarray:
         if name in ranges:
             low, high = ranges[name]
             places = 1 if high - low > 0.5 else 3
-            return np.clip(np.round(random.uniform(low, high, (*lead, *shape(name))), places), low, high)
-        return random.choice(np.array(grid), (*lead, *shape(name)))
+            return np.clip(np.round(random.uniform(low, high, shape(name)), places), low, high)
+        return random.choice(np.array(grid), shape(name))
 
     tenths = [sign * each / 10 for each in range(1, 10) for sign in (1, -1)]
     halves = [-1.5, -1.0, -0.5, 0.5, 1.0, 1.5]
-    parameters = {name: draw(name, tenths, 1) for name in graph.parameters}
-    arrived = [
-        {name: draw(name, halves, 1) for name in (*graph.inputs, *graph.targets)} for _ in range(steps)
-    ]
+    parameters = {name: draw(name, tenths) for name in graph.parameters}
+    arrived = [{name: draw(name, halves) for name in (*graph.inputs, *graph.targets)} for _ in range(steps)]
     outside = {}
     if graph.loss is None:
         weights = (-1.0, -0.5, 0.5, 1.0)
-        outside = {name: [draw(name, weights, 1) for _ in range(steps)] for name in graph.outputs}
+        outside = {name: [draw(name, weights) for _ in range(steps)] for name in graph.outputs}
     state = {}
     for name, start in graph.initial:
         filled = parameters[start.name] if isinstance(start, Value) else float(start.value)
-        state[name] = np.broadcast_to(np.asarray(filled, float), (1, *shape(name)))
-    return _Draw(parameters, arrived, outside, state)
+        state[name] = np.broadcast_to(np.asarray(filled, float), shape(name))
+    return _Drawn(parameters, arrived, outside, state)
 
 
-def _run(derivation: Derivation, draws: Sequence[_Draw]) -> tuple[Unrolled, Adjoints]:
+def _run(derivation: Derivation, drawn: _Drawn) -> tuple[Unrolled, Adjoints]:
     """The cell at each draw, side by side along the axis of examples."""
-    steps = range(len(draws[0].inputs))
-    parameters = _beside([draw.parameters for draw in draws])
-    inputs = [_beside([draw.inputs[step] for draw in draws]) for step in steps]
-    state = _beside([draw.state for draw in draws])
-    outside = {
-        name: [np.concatenate([draw.outside[name][step] for draw in draws]) for step in steps]
-        for name in draws[0].outside
-    }
+    sizes = small_sizes(derivation.graph)
     with np.errstate(all="ignore"):  # a draw that does not fit is not taken
-        run = Unrolled(derivation, small_sizes(derivation.graph), parameters, inputs, state)
-        return run, Adjoints(run, outside)
-
-
-def _beside(groups: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Arrays of the same names, one after the other along the axis of examples."""
-    return {name: np.concatenate([group[name] for group in groups]) for name in groups[0]}
+        run = Unrolled(derivation, sizes, drawn.parameters, drawn.inputs, drawn.state)
+        return run, Adjoints(run, drawn.outside)
 
 
 def _poor(run: Unrolled, adjoints: Adjoints) -> np.ndarray:
@@ -232,7 +225,7 @@ def _told_alike(run: Unrolled, row: int) -> int:
 
 
 def _example(
-    derivation: Derivation, seed: int, run: Unrolled, outside: ByStep, adjoints: Adjoints
+    derivation: Derivation, run: Unrolled, outside: ByStep, adjoints: Adjoints
 ) -> WorkedExample:
     graph = derivation.graph
     steps = range(1, run.steps + 1)
@@ -244,7 +237,6 @@ def _example(
     return WorkedExample(
         sizes=tuple(run.sizes.items()),
         steps=run.steps,
-        seed=seed,
         parameters=tuple(Number(name, 0, _entries(run.fixed[name])) for name in graph.parameters),
         state=tuple(Number(name, 0, _entries(run.values[0][name])) for name in graph.states),
         inputs=tuple(_numbers(run, (*graph.inputs, *graph.targets), steps)),

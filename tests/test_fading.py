@@ -144,7 +144,7 @@ def test_all_paths_against_differences_of_the_text(name):
     expected = np.median(np.linalg.norm(jacobians, 2, axis=(1, 2)))
     from lstmgen.fading import _all_norms
 
-    assert _all_norms(run, state, lags)[lags] == pytest.approx(expected, rel=1e-6)
+    assert _all_norms(run, lags)[state][lags] == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_direct_path_of_the_first_lstm_keeps_everything():

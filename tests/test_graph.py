@@ -28,6 +28,14 @@ def expression(text: str):
     return found
 
 
+@pytest.mark.parametrize("ending", ["prev", "last", "old", "tm1", "t1", "t_1", "t_minus_1"])
+def test_a_state_of_the_step_before_is_known_by_any_name(ending):
+    text = (f"name: made\nstate: {{h: [H]}}\nparameters: {{R: [H, H]}}\n"
+            f"equations: {{h: tanh(R @ h_{ending})}}\noutput: h\n")
+    with pytest.raises(SpecError, match=r"write h\[t-1\] for the previous step"):
+        derive(load(text))
+
+
 NUMBERS = {
     "2 + 3 - 1": 4, "-(2 - 5)": 3, "2 * 3 / 4": Fraction(3, 2), "1 / 3": Fraction(1, 3), "1 / (2 - 2)": None,
     "2 ** 3": 8, "2 ** -1": Fraction(1, 2), "(-2) ** -3": Fraction(-1, 8), "0 ** 2": 0, "0 ** 1": 0,
