@@ -48,6 +48,7 @@ class Verdict:
     module_steps: int
     batch: int
     untaken: tuple[str, ...]  # equations with a choice of which no point took both sides
+    saturated: tuple[str, ...]  # where a proof failed: equations with a function that its point left no slope
 
     @property
     def passed(self) -> bool:
@@ -100,6 +101,9 @@ class Verdict:
             told.append(f"{self.redraws} points drawn again: not finite, or too ill-conditioned")
         if self.untaken:
             told.append(f"no point took both sides of a choice in {', '.join(self.untaken)}")
+        if self.saturated:
+            told.append(f"saturated where the proofs looked: {', '.join(self.saturated)}; "
+                        "'range:' in the spec says where to draw parameters, inputs and states from")
         return told
 
 

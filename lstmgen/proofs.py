@@ -48,6 +48,7 @@ def verify(graph: Graph, derivation, module: ModuleType) -> Verdict:
         module_steps=built.steps,
         batch=BATCH,
         untaken=derived.untaken,
+        saturated=() if all(figure.passed for figure in figures) else derived.saturated(),
     )
 
 

@@ -18,6 +18,7 @@ from .graph import Graph
 from .interpret import Digits, Floats, Interpreter
 from .points import DRAWS, STEPS, Point, by_step, choose_sizes, draw_point, of_one, reach_after
 from .sweep import Sweep
+from .vanishing import saturated
 
 LARGEST = 1e100  # of a value at a point
 DIFFERENCE = 30  # decimal places of the step of central differences
@@ -72,6 +73,11 @@ class DerivationProofs:
             return point, run.branches
         self.redraws += 1
         return None, {}
+
+    def saturated(self) -> tuple[str, ...]:
+        """Why a proof of a right derivation can fail: equations with a function that has no slope at a point."""
+        found = [saturated(self.derivation, self.sizes, point) for point in self.points]
+        return tuple(dict.fromkeys(name for names in found for name in names))
 
     # ------------------------------------------------------------------ proof 2
 

@@ -127,6 +127,12 @@ class Sweep:
         """A branch's term at each step at which its reader stands, once the gradients are known."""
         return [self._known(fork.at_reader, step) for step in self._reader_steps(fork)]
 
+    def sent_back(self, fork, upstream: np.ndarray) -> list[np.ndarray]:
+        """What a branch would send back at each of these steps if `upstream` arrived at its reader."""
+        adjoint = {fork.reader: upstream}
+        known = [_At(step, self.values, self.fixed, fixed_adjoints=adjoint) for step in self._reader_steps(fork)]
+        return [self._evaluate(fork.at_reader, each) for each in known]
+
     def read(self, fork) -> list[np.ndarray]:
         """What the branch's reader reads at each of these steps: the value that the branch is of."""
         value = Value(fork.target, -fork.lag)

@@ -6,8 +6,9 @@ needs. Algebra over several stages can cancel in other ways. No rule for one sta
 
 What a branch does for the gradient along some direction is its term times the change of its value in that
 direction. At a random point, in many digits, that is zero for such a branch and for no other. It is zero
-as well where a choice is closed, as in `relu` of a negative number: so that nothing is taken for zero that
-is not, every choice here lets a share of both sides through.
+as well where a choice is closed, as in `relu` of a negative number, and where a function is saturated, as
+`sigmoid` of 1000. So that nothing is taken for zero that is not, every choice here lets a share of both
+sides through, and points where a function is saturated are not looked at.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from .chain import OUTPUT, START, Contribution, Derivation, without
+from .chain import ELEMENTWISE, OUTPUT, START, Contribution, Derivation, without
+from .expressions import Call
 from .interpret import Digits, Floats
 from .points import DRAWS, STEPS, Point, choose_sizes, draw_point
 from .sweep import Sweep
+
+FLAT = 1e-10  # a derivative as small as that: what lies behind it is lost in the digits
 
 
 class _Open:
@@ -31,7 +35,8 @@ class _Open:
 
     def select(self, relation: str, left, right, chosen, other):
         ahead = left - right if relation in (">", ">=") else right - left
-        share = self.divide(self.number(1), self.number(1) + self.exp(-ahead))
+        far = self.divide(ahead, self.number(1) + abs(ahead))
+        share = (self.number(1) + far) * self.number("0.5")
         return share * chosen + (self.number(1) - share) * other
 
     def floor(self, array):
@@ -56,8 +61,10 @@ def without_vanishing(derivation: Derivation) -> Derivation:
     forks = [fork for fork in derivation.contributions() if fork.kind not in (OUTPUT, START)]
     sizes = choose_sizes(derivation.graph, least=2)
     random = np.random.default_rng(0)
-    for _ in range(DRAWS):
-        point, direction = (draw_point(derivation.graph, sizes, STEPS, 1, random, reach=1) for _ in range(2))
+    for unfit in range(DRAWS):
+        point, direction = (draw_point(derivation.graph, sizes, STEPS, 1, random, 0.5**unfit) for _ in range(2))
+        if saturated(derivation, sizes, point):
+            continue
         floats = _effects(derivation, forks, sizes, _OpenFloats(), point, direction)
         if np.isfinite(floats).all():
             break
@@ -70,6 +77,24 @@ def without_vanishing(derivation: Derivation) -> Derivation:
     effects = _effects(derivation, suspects, sizes, digits, point, direction)
     shorter = without(derivation, _smallest(suspects, effects, max(floats), digits))
     return shorter if _agree(derivation, shorter, sizes, digits, point) else derivation
+
+
+def saturated(derivation: Derivation, sizes: Mapping[str, int], point: Point) -> tuple[str, ...]:
+    """The functions that hardly answer to what they are of: at some entry, or, if they mix entries, at any.
+
+    Told are the equations that they belong to.
+    """
+    random, found = np.random.default_rng(0), {}
+    with np.errstate(all="ignore"):
+        sweep = Sweep(derivation.graph, derivation, sizes, _OpenFloats(), point)
+        for fork in derivation.contributions():
+            stage = derivation.graph.stage(fork.reader)
+            if fork.kind not in (OUTPUT, START) and isinstance(stage.expression, Call):
+                upstream = random.uniform(0.5, 1.5, (1, *(dim.value(sizes) for dim in stage.shape)))
+                least = np.min if fork.kind == ELEMENTWISE else np.max
+                if any(least(abs(array)) < FLAT for array in sweep.sent_back(fork, upstream)):
+                    found[stage.owner] = None
+    return tuple(found)
 
 
 def _smallest(forks: Sequence[Contribution], effects: Sequence, largest: float, arithmetic: _Open) -> list[Contribution]:

@@ -386,6 +386,19 @@ def test_a_number_that_grows_beyond_the_limits_in_a_derivative_is_refused():
     assert (caught.value.line, caught.value.column) == (6, 3)
 
 
+@pytest.mark.parametrize("body, allowed", [
+    ("1e300 * p", True), ("1e300 * p ** 2", False), ("1e-300 * p", True), ("1e-300 * p ** 0.5", False),
+])
+def test_the_limits_of_a_derivatives_numbers(body, allowed):
+    cell = read("name: cell\nstate: {h: H}\nparameters: {W: [H, D]}\nequations:\n"
+                f"  p: W @ x\n  h: {body} + 0.5 * h[t-1]\noutput: h\n", "cell.yaml")
+    if allowed:
+        assert derive(cell)
+    else:
+        with pytest.raises(SpecError, match="a number beyond"):
+            derive(cell)
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is limited in the way of Linux")
 def test_no_refusal_needs_a_gigabyte():
     program = "\n".join([

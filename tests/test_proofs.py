@@ -576,7 +576,7 @@ def test_a_verdict_that_says_no():
 
 def test_infinity_is_no_json():
     figure = Figure(MEANING, "raised", float("inf"), 1e-12, False)
-    verdict = Verdict((figure,), 0, 0, 0, 0, 0, {}, {}, 3, 3, 2, ())
+    verdict = Verdict((figure,), 0, 0, 0, 0, 0, {}, {}, 3, 3, 2, (), ())
     assert verdict.as_json()["figures"][0]["error"] is None
     assert not verdict.passed and len(verdict.lines()) == 2
 

@@ -79,6 +79,17 @@ equations:
 output: h
 """
 
+# A gate that is nearly a step: flat to the last digit nearly everywhere, and not without a slope for all that.
+STEEP = """
+name: steep
+state: {h: H}
+parameters: {W: [H, D], R: [H, H], b: H}
+equations:
+  k: sigmoid(10000 * (W @ x + b))
+  h: k * tanh(R @ h[t-1] + b)
+output: h
+"""
+
 LAST_LOSS = """
 name: last_loss
 inputs: {x: H}
@@ -103,6 +114,9 @@ def branches(derivation) -> set[tuple[str, str, int]]:
     (SHIFTED, {("m", "h_pre"), ("b", "h_pre"), ("s", "h_pre")}),
     (DELAY_LINE, set()),
     (CHOICES, set()),
+    (STEEP, set()),
+    (STEEP.replace("sigmoid", "softmax"), set()),
+    (STEEP.replace("sigmoid(10000 * (", "tanh(300 + ("), set()),
     (LAST_LOSS, set()),
 ], ids=lambda value: "" if isinstance(value, set) else value.split()[1])
 def test_what_is_left_out(text, gone):
@@ -118,6 +132,15 @@ def test_what_is_left_out(text, gone):
 def test_what_remains_passes_every_proof(text):
     verdict = verify(text)
     assert verdict.passed, "\n".join(verdict.lines())
+
+
+def test_what_no_proof_can_see_is_refused_with_the_reason():
+    verdict = verify(STEEP)
+    assert not verdict.passed
+    assert verdict.saturated == ("k",)
+    assert verdict.lines()[-1].startswith("saturated where the proofs looked: k; 'range:'")
+    verdict = verify(f"{STEEP}range: {{W: [-1e-4, 1e-4], b: [-1e-4, 1e-4]}}\n")
+    assert verdict.passed and verdict.saturated == ()
 
 
 def test_a_state_that_sends_nothing_back_gets_no_terms_of_its_step():
