@@ -645,9 +645,8 @@ class _Module:
             pieces = [(f"np.zeros({self._axes(gradient.shape, *(() if still else leading))}, dtype)", "no reader")]
         elif not still and not any(map(self._moves, forks)):
             leading = {FINAL: (self.B,)}.get(mode, (self.T, self.B))
-            same = " + ".join(text for text, _ in pieces)
-            pieces = [(f"np.full({self._axes(gradient.shape, *leading)}, {same}, dtype)",
-                       ", ".join(reader for _, reader in pieces))]
+            (number, reader), = pieces  # there is one value of which the gradient is a number: the loss
+            pieces = [(f"np.full({self._axes(gradient.shape, *leading)}, {number}, dtype)", reader)]
         return self._numbered(left, pieces, gradient, mode)
 
     def _moves(self, fork: Contribution) -> bool:

@@ -51,6 +51,14 @@ _TRANSPARENT = ("reversed", "sorted", "negative", "Negative", "tuple", "set", "_
 EXPLAINED = {
     ("vanishing.py", 'step, nothing = "1e-6", "1e-7"', ""):
         "a quick look in floats, that only decides for which branches 90 digits are worth their time",
+    ("vanishing.py", "return share * chosen + (self.number(1) - share) * other", "Mult -> Add"):
+        "any mixture will do in which both sides count",
+    ("vanishing.py", 'step, nothing = "1e-30", "1e-50"', "'1e-30'"):
+        "what is constant is so at any distance, and what is not changes at nearly any",
+    ("vanishing.py", "return all(abs(longer[name] - short[name])", "LtE -> Lt"):
+        "no difference is 1e-50 to the last digit",
+    ("numpy/module.py.jinja", 'dtype{{ (", False" if checkpoint', "False -> True"):
+        "between checkpoints the flag of a stretch is set when the stretch is computed anew",
     ("numpy/helpers/init_orthogonal.py", "np.where(np.diag(r) < 0, -1, 1)", ""):
         "a column with the other sign is as orthogonal",
     ("numpy_module.py", "start = text.find(name, start + 1)", "1 -> 2"):

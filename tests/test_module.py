@@ -16,9 +16,9 @@ import pytest
 
 from lstmgen.expressions import Value
 from lstmgen.interpret import Digits
-from lstmgen.numpy_module import module_source
+from lstmgen.numpy_module import WIDTH, _wrapped_unpacking, module_source
 from lstmgen.pipeline import derive, execute, load
-from lstmgen.plan import make_plan
+from lstmgen.plan import _order, make_plan
 from lstmgen.points import STEPS, choose_sizes, draw_point
 from lstmgen.resources import packaged_specs
 from lstmgen.sweep import Sweep
@@ -554,6 +554,29 @@ def test_a_module_checks_itself_and_notices_a_fault(path, tmp_path):
     assert file.read_text() != text
     faulty = subprocess.run([sys.executable, "-I", str(file)], capture_output=True, text=True)
     assert faulty.returncode == 1 and "WRONG" in faulty.stdout
+
+
+@pytest.mark.parametrize("groups, order", [
+    ([["a", "c"], ["b", "d"]], "acbd"), ([["a", "b"], ["c", "d"]], "abcd"), ([["a", "b", "d"]], "abdc"),
+    ([["a", "c"], ["a", "b", "d"]], "bdac"), ([["a", "d"], ["b", "c", "d"]], "adbc"),
+])
+def test_gates_that_share_a_product_stand_side_by_side(groups, order):
+    assert "".join(_order(groups, list("abcd"))) == order
+
+
+@pytest.mark.parametrize("longer, expected", [
+    (0, ["{names} = {right}"]), (1, ["(", "    {names},", ") = {right}"]),
+])
+def test_a_long_unpacking_is_wrapped(longer, expected):
+    names, right = "n" * (WIDTH - 8 - 30 - len(" = ") + longer), "r" * 30
+    lines = [line.code for line in _wrapped_unpacking([names], right)]
+    assert lines == [line.format(names=names, right=right) for line in expected]
+
+
+def test_a_wrapped_unpacking_fills_its_rows():
+    names = ["n" * (WIDTH // 2 - 12), "m" * (WIDTH // 2 - 10), "k" * 40]
+    lines = [line.code for line in _wrapped_unpacking(names, "tape.kept")]
+    assert lines == ["(", f"    {names[0]}, {names[1]},", f"    {names[2]},", ") = tape.kept"]
 
 
 def test_modules_import_numpy_and_typing_alone(spec_path):
