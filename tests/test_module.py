@@ -653,6 +653,15 @@ def test_a_choice_sends_back_to_what_was_chosen_and_half_at_a_tie(choice, of_u, 
     assert grads.x.dtype == grads.state.h.dtype == np.float32
 
 
+def test_what_is_not_chosen_does_no_harm():
+    """A product with a truth value would make infinity times nought of it."""
+    module, _ = compiled(CHOICE % "where(u < 1, exp(u), 0) + h[t-1]")
+    params, x = {"W": np.eye(3, dtype=np.float32)}, np.array([[[-1, 0, 1000]]], np.float32)
+    with np.errstate(over="ignore"):
+        h, _, _ = module.forward(params, x)
+    assert h[0, 0] == pytest.approx([np.exp(-1), 1, 0])
+
+
 EXACT = "accurate to the last digits where it is close to 0"
 
 
