@@ -13,6 +13,7 @@ from .interpret import DIGITS
 NAMES = ("meaning", "complex step", "high precision", "splitting", "knock-out")
 MEANING, COMPLEX_STEP, HIGH_PRECISION, SPLITTING, KNOCK_OUT = range(5)
 BOUNDS = (1e-12, 1e-12, 1e-35, 1e-12, 1e-8)  # the last one is to be exceeded
+MOST_FAILED = 10  # that are told of one proof, beside its worst; and equations that are saturated
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Verdict:
         return told
 
     def lines(self, every: bool = False) -> list[str]:
-        """One line for each proof, with its worst figure; or with all of them. What failed is always told."""
+        """One line for each proof, with its worst figure and the first ones that failed; or with all of them."""
         told = []
         for proof, name in enumerate(NAMES):
             figures = [figure for figure in self.figures if figure.proof == proof]
@@ -83,7 +84,10 @@ class Verdict:
                 continue
             told.append(f"{proof}  {name:<14}  {worst.told()}  (worst of {len(figures)})")
             more = [figure for figure in figures if figure is not worst and (every or not figure.passed)]
-            told += [f"{'':<17}  {figure.told()}" for figure in more]
+            most = len(more) if every else MOST_FAILED
+            told += [f"{'':<17}  {figure.told()}" for figure in more[:most]]
+            if more[most:]:
+                told.append(f"{'':<17}  ... and {len(more) - most} more FAILED; `lstmgen verify` tells all")
         return [*told, *self.counts()]
 
     def counts(self) -> list[str]:
@@ -102,7 +106,8 @@ class Verdict:
         if self.untaken:
             told.append(f"no point took both sides of a choice in {', '.join(self.untaken)}")
         if self.saturated:
-            told.append(f"saturated where the proofs looked: {', '.join(self.saturated)}; "
+            names = [*self.saturated[:MOST_FAILED], *(["..."] if self.saturated[MOST_FAILED:] else [])]
+            told.append(f"saturated where the proofs looked: {', '.join(names)}; "
                         "'range:' in the spec says where to draw parameters, inputs and states from")
         return told
 

@@ -125,20 +125,21 @@ class Sweep:
 
     def terms(self, fork) -> list[np.ndarray]:
         """A branch's term at each step at which its reader stands, once the gradients are known."""
-        return [self._known(fork.at_reader, step) for step in self._reader_steps(fork)]
+        return [self._known(fork.at_reader, step) for step in self.reader_steps(fork)]
 
     def sent_back(self, fork, upstream: np.ndarray) -> list[np.ndarray]:
         """What a branch would send back at each of these steps if `upstream` arrived at its reader."""
         adjoint = {fork.reader: upstream}
-        known = [_At(step, self.values, self.fixed, fixed_adjoints=adjoint) for step in self._reader_steps(fork)]
+        known = [_At(step, self.values, self.fixed, fixed_adjoints=adjoint) for step in self.reader_steps(fork)]
         return [self._evaluate(fork.at_reader, each) for each in known]
 
     def read(self, fork) -> list[np.ndarray]:
         """What the branch's reader reads at each of these steps: the value that the branch is of."""
         value = Value(fork.target, -fork.lag)
-        return [self._evaluate(value, _At(step, self.values, self.fixed)) for step in self._reader_steps(fork)]
+        return [self._evaluate(value, _At(step, self.values, self.fixed)) for step in self.reader_steps(fork)]
 
-    def _reader_steps(self, fork) -> Sequence[int]:
+    def reader_steps(self, fork) -> Sequence[int]:
+        """At which the branch's reader stands; 0 if it stands still."""
         if fork.reader in self.still:
             return (0,)
         return [step for step in range(1, self.steps + 1) if self._happens(fork.reader, step)]

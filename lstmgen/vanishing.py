@@ -6,14 +6,16 @@ needs. Algebra over several stages can cancel in other ways. No rule for one sta
 
 What a branch does for the gradient along some direction is its term times the change of its value in that
 direction. At a random point, in many digits, that is zero for such a branch and for no other. It is zero
-as well where a choice is closed, as in `relu` of a negative number, and where a function is saturated, as
-`sigmoid` of 1000. So that nothing is taken for zero that is not, every choice here lets a share of both
-sides through, and points where a function is saturated are not looked at.
+as well where a choice is closed, as in `relu` of a negative number: so every choice here lets a share of
+both sides through. And it is lost in the digits behind a saturated function, as `sigmoid` of 1000, and
+after many stages that each make it smaller: so a branch is judged only where it would do something that
+can be seen, if nothing cancelled. What cannot be judged stays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,10 +23,13 @@ import numpy as np
 from .chain import ELEMENTWISE, OUTPUT, START, Contribution, Derivation, without
 from .expressions import Call
 from .interpret import Digits, Floats
-from .points import DRAWS, STEPS, Point, choose_sizes, draw_point
+from .points import STEPS, Point, choose_sizes, draw_point
 from .sweep import Sweep
 
-FLAT = 1e-10  # a derivative as small as that: what lies behind it is lost in the digits
+FLAT = 1e-10  # a slope, or what a branch would do beside what others do: less than that may be lost in the digits
+LOOKS = 5  # at points ever nearer to nought, until each branch can be judged
+
+Place = tuple[str, int]  # a value at a step; 0 for what stands still, and for the initial states
 
 
 class _Open:
@@ -61,16 +66,19 @@ def without_vanishing(derivation: Derivation) -> Derivation:
     forks = [fork for fork in derivation.contributions() if fork.kind not in (OUTPUT, START)]
     sizes = choose_sizes(derivation.graph, least=2)
     random = np.random.default_rng(0)
-    for unfit in range(DRAWS):
-        point, direction = (draw_point(derivation.graph, sizes, STEPS, 1, random, 0.5**unfit) for _ in range(2))
-        if saturated(derivation, sizes, point):
-            continue
-        floats = _effects(derivation, forks, sizes, _OpenFloats(), point, direction)
-        if np.isfinite(floats).all():
+    judged: list[Contribution] = []
+    for look in range(LOOKS):
+        if len(judged) == len(forks):
             break
-    else:
+        drawn = tuple(draw_point(derivation.graph, sizes, STEPS, 1, random, 0.5**look) for _ in range(2))
+        seen = _seen(derivation, forks, sizes, drawn[0])
+        if len(seen) > len(judged):
+            effects = _effects(derivation, seen, sizes, _OpenFloats(), *drawn)
+            if np.isfinite(effects).all():
+                judged, floats, (point, direction) = seen, effects, drawn
+    if not judged:
         return derivation
-    suspects = _smallest(forks, floats, max(floats), _OpenFloats())
+    suspects = _smallest(judged, floats, max(floats), _OpenFloats())
     if not suspects:
         return derivation
     digits = _OpenDigits()
@@ -79,22 +87,67 @@ def without_vanishing(derivation: Derivation) -> Derivation:
     return shorter if _agree(derivation, shorter, sizes, digits, point) else derivation
 
 
-def saturated(derivation: Derivation, sizes: Mapping[str, int], point: Point) -> tuple[str, ...]:
-    """The functions that hardly answer to what they are of: at some entry, or, if they mix entries, at any.
+def _seen(
+    derivation: Derivation, forks: Sequence[Contribution], sizes: Mapping[str, int], point: Point,
+) -> list[Contribution]:
+    """The branches that would do something that can be seen, if nothing cancelled.
 
-    Told are the equations that they belong to.
+    What a branch would do is about the product of the slopes along the steepest way through it. There are
+    none where the point does not fit.
     """
-    random, found = np.random.default_rng(0), {}
+    graph = derivation.graph
+    with np.errstate(all="ignore"):
+        sweep = Sweep(graph, derivation, sizes, _OpenFloats(), point)
+        slopes = {id(fork): _slopes(sweep, fork) for fork in forks}
+    def places(fork: Contribution) -> Iterator[tuple[float, Place, Place]]:
+        """The slope, the reader and what it reads, at each step."""
+        for step, slope in slopes[id(fork)].items():
+            yield slope, (fork.reader, step), (fork.target, 0 if fork.target in graph.static else step - fork.lag)
+
+    moving = [stage.name for stage in graph.stages if stage.name not in graph.static]
+    order = [(stage.name, 0) for stage in graph.stages if stage.name in graph.static]
+    order += [(name, step) for step in range(1, STEPS + 1) for name in moving]
+    moved: dict[Place, float] = {(name, 0): 1.0 for name in (*graph.parameters, *graph.states)}
+    moved |= {(name, step): 1.0 for name in (*graph.inputs, *graph.targets) for step in range(1, STEPS + 1)}
+    heard: dict[Place, float] = {(name, STEPS): 1.0 for name in graph.states}
+    ends = graph.outputs if graph.loss is None else (graph.loss,)
+    heard |= {(name, step): 1.0 for name in ends for step in range(1, STEPS + 1)}
+    ways = {place: [] for place in order}
+    for fork in forks:
+        for slope, reader, read in places(fork):
+            ways[reader].append((slope, read))
+    for place in order:
+        moved[place] = max((slope * moved.get(read, 0.0) for slope, read in ways[place]), default=0.0)
+    for place in reversed(order):
+        for slope, read in ways[place]:
+            heard[read] = max(heard.get(read, 0.0), slope * heard.get(place, 0.0))
+    scales = [
+        max((heard.get(reader, 0.0) * slope * moved.get(read, 0.0) for slope, reader, read in places(fork)), default=0.0)
+        for fork in forks
+    ]
+    largest = max(scales, default=0.0)
+    return [fork for fork, scale in zip(forks, scales) if math.isfinite(largest) and scale >= FLAT * max(1, largest)]
+
+
+def _slopes(sweep: Sweep, fork: Contribution) -> dict[int, float]:
+    """By the reader's step, how much of a gradient a branch lets through: at any entry, or, where it mixes them, at all."""
+    shape = tuple(dim.value(sweep.sizes) for dim in sweep.graph.shapes[fork.reader])
+    upstream = np.random.default_rng(0).uniform(0.5, 1.5, (1, *shape))
+    least = np.min if fork.kind == ELEMENTWISE else np.max
+    arrays = sweep.sent_back(fork, upstream)
+    return {step: float(least(abs(array))) for step, array in zip(sweep.reader_steps(fork), arrays)}
+
+
+def saturated(derivation: Derivation, sizes: Mapping[str, int], point: Point) -> tuple[str, ...]:
+    """The equations with a function that hardly answers to what it is of."""
     with np.errstate(all="ignore"):
         sweep = Sweep(derivation.graph, derivation, sizes, _OpenFloats(), point)
-        for fork in derivation.contributions():
-            stage = derivation.graph.stage(fork.reader)
-            if fork.kind not in (OUTPUT, START) and isinstance(stage.expression, Call):
-                upstream = random.uniform(0.5, 1.5, (1, *(dim.value(sizes) for dim in stage.shape)))
-                least = np.min if fork.kind == ELEMENTWISE else np.max
-                if any(least(abs(array)) < FLAT for array in sweep.sent_back(fork, upstream)):
-                    found[stage.owner] = None
-    return tuple(found)
+        calls = [
+            (derivation.graph.stage(fork.reader), fork) for fork in derivation.contributions()
+            if fork.kind not in (OUTPUT, START) and isinstance(derivation.graph.stage(fork.reader).expression, Call)
+        ]
+        flat = [stage.owner for stage, fork in calls if min(_slopes(sweep, fork).values(), default=1) < FLAT]
+    return tuple(dict.fromkeys(flat))
 
 
 def _smallest(forks: Sequence[Contribution], effects: Sequence, largest: float, arithmetic: _Open) -> list[Contribution]:

@@ -574,6 +574,17 @@ def test_a_verdict_that_says_no():
     assert json.dumps(verdict.as_json(), allow_nan=False)
 
 
+def test_many_failures_are_counted():
+    figures = tuple(Figure(KNOCK_OUT, f"branch {number}", 0.0, 1e-8, False) for number in range(100))
+    names = tuple(f"a{number}" for number in range(12))
+    verdict = Verdict(figures, 0, 0, 0, 0, 0, {}, {}, 3, 3, 2, (), names)
+    told = verdict.lines()
+    assert len(told) == 1 + 10 + 1 + 2
+    assert told[-3].strip() == "... and 89 more FAILED; `lstmgen verify` tells all"
+    assert "a8, a9, ...; 'range:'" in told[-1]
+    assert len(verdict.lines(every=True)) == 100 + 2
+
+
 def test_infinity_is_no_json():
     figure = Figure(MEANING, "raised", float("inf"), 1e-12, False)
     verdict = Verdict((figure,), 0, 0, 0, 0, 0, {}, {}, 3, 3, 2, (), ())

@@ -90,6 +90,10 @@ equations:
 output: h
 """
 
+# Sixty times a slope of a tenth: what is left is beyond all digits, and it is not nothing.
+DEEP = "name: deep\nstate: {h: H}\nparameters: {W: [H, D], R: [H, H]}\nequations:\n  a0: W @ x + R @ h[t-1]\n" + "".join(
+    f"  a{stage}: tanh(a{stage - 1} + 1.8)\n" for stage in range(1, 61)) + "  h: a60\noutput: h\n"
+
 LAST_LOSS = """
 name: last_loss
 inputs: {x: H}
@@ -117,6 +121,7 @@ def branches(derivation) -> set[tuple[str, str, int]]:
     (STEEP, set()),
     (STEEP.replace("sigmoid", "softmax"), set()),
     (STEEP.replace("sigmoid(10000 * (", "tanh(300 + ("), set()),
+    (DEEP, set()),
     (LAST_LOSS, set()),
 ], ids=lambda value: "" if isinstance(value, set) else value.split()[1])
 def test_what_is_left_out(text, gone):
