@@ -136,6 +136,7 @@ class _Sweep:
 
     def __init__(self, graph: Graph):
         self.graph = graph
+        self.loss_stages = _loss_stages(graph)
         self.forks: dict[str, list[Contribution]] = {}
 
     def derive(self) -> Derivation:
@@ -160,7 +161,7 @@ class _Sweep:
             stages=tuple(self._gradient(name) for name in completed),
             inputs=tuple(self._gradient(name) for name in graph.inputs),
             parameters=tuple(self._gradient(name) for name in graph.parameters),
-            loss_stages=_loss_stages(graph),
+            loss_stages=self.loss_stages,
         )
         return without(everything, ())
 
@@ -184,9 +185,10 @@ class _Sweep:
         if stage.name == self.graph.loss:
             return ONE
         forks = self.forks.get(stage.name, [])
-        if stage.name not in self.graph.states and len(forks) == 1 and not forks[0].over_time:
+        at_all_steps = self.graph.spec.loss_at == "every" or stage.name in self.loss_stages
+        if at_all_steps and stage.name not in self.graph.states and len(forks) == 1 and not forks[0].over_time:
             term = forks[0].term
-            if is_constant(term):
+            if is_constant(term) and _is_same_in_every_entry(term):
                 return _filled(_thinned(term), stage.shape, self.graph.shapes)
         return Adjoint(stage.name)
 
@@ -307,7 +309,7 @@ def _times(upstream: Expression, local: Expression, shape: Shape, shapes: Mappin
 
     A choice takes the upstream gradient inside, so that what is not chosen cannot spoil it (0 * inf).
     """
-    if isinstance(upstream, Call) and upstream.function == "Fill":
+    if isinstance(upstream, Call):  # Fill, of a number
         constant = _times(upstream.arguments[0], local, shape, shapes)
         return _filled(constant, shape, shapes)
     match local:
@@ -321,12 +323,14 @@ def _times(upstream: Expression, local: Expression, shape: Shape, shapes: Mappin
     return product(upstream, local)
 
 
+def _is_same_in_every_entry(constant: Expression) -> bool:
+    """Whether a number was copied, and nothing else done to it: the sum of a cumsum sends back n, n - 1, ..., 1."""
+    return all(node.function == "Fill" for node in walk(constant) if isinstance(node, Call))
+
+
 def _thinned(expression: Expression) -> Expression:
     """One entry of what is the same in every entry."""
-    def rule(node: Expression) -> Expression | None:
-        return _thinned(node.arguments[0]) if isinstance(node, Call) and node.function == "Fill" else None
-
-    return transform(expression, rule)
+    return transform(expression, lambda node: _thinned(node.arguments[0]) if isinstance(node, Call) else None)
 
 
 def _filled(expression: Expression, shape: Shape, shapes: Mapping[str, Shape]) -> Expression:

@@ -13,7 +13,7 @@ paths.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from types import ModuleType
@@ -30,7 +30,8 @@ from .unrolled import Unrolled
 LAGS = 100  # steps that are looked back
 SHOWN = (1, 2, 3, 5, 10, 20, 50, 100)  # of them, in a table
 WARMING = 10  # steps before those, so that no state is at its start
-MOST_ENTRIES = 16  # of a state: sizes are chosen so that none has more
+MOST_ENTRIES = 16  # of a state, and
+MOST_ENTRIES_IN_ALL = 128  # of all of them: sizes are chosen so that there are not more, else nothing is measured
 MOST_NUMBERS = 2**14  # of one value, that are sent back at a time: a matter of memory
 MOST_CURVES = 8  # states that are measured, the first ones: as many as one figure can tell apart
 EXAMPLES = 8  # sequences of which the median is taken
@@ -75,7 +76,7 @@ class Fading:
     name: str
     title: str
     steps: tuple[OneStep, ...]  # of each state, in the spec's order
-    curves: tuple[Curve, ...]  # of the first MOST_CURVES of them; none where the forward pass grows beyond all numbers
+    curves: tuple[Curve, ...]  # of the first MOST_CURVES; none where there are too many, or one grows beyond all numbers
     sizes: tuple[tuple[str, int], ...]  # by keyword
     seed: int
     examples: int
@@ -126,18 +127,19 @@ def fade(derivation: Derivation, module: ModuleType, lags: int = LAGS, seed: int
     with np.errstate(all="ignore"):
         run = Unrolled(derivation, sizes, of_one(parameters), inputs, _starts(graph, sizes, parameters))
         steps = tuple(one_step(derivation, state) for state in graph.states)
-        curves = _curves(run, steps[:MOST_CURVES], lags) if run.finite() else ()
+        entries = sum(prod(run.shape(name)) for name in graph.states)
+        curves = _curves(run, steps[:MOST_CURVES], lags) if entries <= MOST_ENTRIES_IN_ALL and run.finite() else ()
     spec = graph.spec
     return Fading(spec.name, spec.title, steps, curves, tuple(keywords.items()), seed, EXAMPLES)
 
 
 def small_sizes(graph: Graph) -> dict[str, int]:
-    """One size for every symbol, a power of two, such that no state has more than so many entries."""
+    """One size for every symbol, a power of two, such that the states have no more than so many entries."""
     size = MOST_ENTRIES
     while size > 1:
         sizes = {symbol: size for symbol, _ in graph.dims}
-        entries = (prod(dim.value(sizes) for dim in graph.shapes[name]) for name in graph.states)
-        if max(entries) <= MOST_ENTRIES:
+        entries = [prod(dim.value(sizes) for dim in graph.shapes[name]) for name in graph.states]
+        if max(entries) <= MOST_ENTRIES and sum(entries) <= MOST_ENTRIES_IN_ALL:
             break
         size //= 2
     return {symbol: size for symbol, _ in graph.dims}
@@ -190,14 +192,15 @@ def _all_norms(run: Unrolled, lags: int) -> dict[str, tuple[float, ...]]:
     every entry of every state. The matrix of the columns' own step stands last in the product: through it
     the state is also reached by what is made of it before the next step begins, as h is of c.
     """
-    over, within = _jacobians(run, lags)
-    so_far = np.eye(over.shape[-1])
-    reached = []
-    for back in range(lags + 1):
-        reached.append(so_far @ within[back])
-        so_far = so_far @ over[back]
     places = _places(run)
-    return {name: _norms(np.stack([whole[:, own, own] for whole in reached])) for name, own in places.items()}
+    so_far = np.eye(sum(prod(run.shape(name)) for name in places))
+    reached: dict[str, list[np.ndarray]] = {name: [] for name in places}
+    for over, within in _jacobians(run, lags, len(so_far)):
+        whole = so_far @ within
+        for name, own in places.items():
+            reached[name].append(whole[:, own, own])
+        so_far = so_far @ over
+    return {name: _norms(np.stack(blocks)) for name, blocks in reached.items()}
 
 
 def _places(run: Unrolled) -> dict[str, slice]:
@@ -210,16 +213,14 @@ def _places(run: Unrolled) -> dict[str, slice]:
     return places
 
 
-def _jacobians(run: Unrolled, lags: int) -> tuple[np.ndarray, np.ndarray]:
+def _jacobians(run: Unrolled, lags: int, entries: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """∂states[t]/∂states[t-1] by the branches over time alone, and ∂states[t]/∂states[t] by those within
-    the step, from the last step backwards: (lags + 1, examples, entries, entries)."""
-    entries = sum(prod(run.shape(name)) for name in run.graph.states)
+    the step, of each step from the last one backwards: (examples, entries, entries)."""
     largest = max(prod(run.shape(stage.name)) for stage in run.graph.stages)
     at_once = max(1, MOST_NUMBERS // (run.rows * entries * largest))
     steps = range(run.steps, run.steps - lags - 1, -1)
-    parts = [_sent_back(run, steps[first : first + at_once], entries) for first in range(0, len(steps), at_once)]
-    over, within = (np.concatenate(part) for part in zip(*parts))
-    return over, within
+    for first in range(0, len(steps), at_once):
+        yield from zip(*_sent_back(run, steps[first : first + at_once], entries))
 
 
 def _sent_back(run: Unrolled, steps: Sequence[int], entries: int) -> tuple[np.ndarray, np.ndarray]:

@@ -161,7 +161,7 @@ def _columns(fading: Fading, lags: Sequence[int]) -> list[tuple[str, str, str, l
             head = "" if found else fading.name
             told = [three_digits(norms[lag]) for lag in lags]
             found.append((head, "" if index else curve.state, which, told))
-    return found or [(fading.name, "", "", ["not finite", *[""] * (len(lags) - 1)])]
+    return found or [(fading.name, "", "", ["not measured", *[""] * (len(lags) - 1)])]
 
 
 def _block(columns: Sequence[tuple[str, str, str, list[str]]], gap: str) -> list[str]:

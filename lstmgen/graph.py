@@ -215,7 +215,7 @@ class _Builder:
                 self.mistakes.add(place, f"'{what}' in the function {function.name}",
                                   "a function of one's own is scalar: it acts entry by entry")
                 fine = False
-            elif isinstance(node, Call) and node.function in self.functions:
+            elif isinstance(node, Call):
                 self.read.add(node.function)
         return fine
 

@@ -425,7 +425,7 @@ class _Module:
             if name.endswith("[t]"):
                 return name.removesuffix("]") + self._slice(stack, stage.name, last, ", :, ").removeprefix("[")
             return name + self._slice(stack, stage.name, last, "..., " if mode == WHOLE else ":, ")
-        if mode == EACH and ("hoisted", stack) in self.bundles:
+        if ("hoisted", stack) in self.bundles:
             name = self.bundles[("hoisted", stack)]
             part = self._slice(stack, stage.name, last, ":, ")
             return f"{name}[t, {part[1:]}" if part else f"{name}[t]"
@@ -620,6 +620,8 @@ class _Module:
             pieces = self._pieces(forks, EACH)
             if not pieces:
                 pieces = [(f"np.zeros_like({self.next[name]})", "no reader")]
+            elif not any(map(self._moves, forks)):
+                pieces = [self._same_everywhere(gradient, forks, EACH, (self.B,))]
             if len(pieces) == 1:
                 text, reader = pieces[0]
                 lines.append(Line(f"{self.next[name]} = {text}", f"({number}) to {name}[t-1], from {reader}"))
@@ -645,14 +647,20 @@ class _Module:
             pieces = [(f"np.zeros({self._axes(gradient.shape, *(() if still else leading))}, dtype)", "no reader")]
         elif not still and not any(map(self._moves, forks)):
             leading = {FINAL: (self.B,)}.get(mode, (self.T, self.B))
-            (number, reader), = pieces  # there is one value of which the gradient is a number: the loss
-            pieces = [(f"np.full({self._axes(gradient.shape, *leading)}, {number}, dtype)", reader)]
+            pieces = [self._same_everywhere(gradient, forks, mode, leading)]
         return self._numbered(left, pieces, gradient, mode)
 
     def _moves(self, fork: Contribution) -> bool:
         """Whether what a fork sends back is not the same at all steps and examples."""
         leaves = (node for node in walk(fork.at_reader) if isinstance(node, (Value, Adjoint, Outside)))
         return any(leaf.name not in self.graph.static for leaf in leaves)
+
+    def _same_everywhere(self, gradient, forks, mode: str, leading: tuple[str, ...]) -> tuple[str, str]:
+        """What forks send back that is the same at every step and example, in an array of its own."""
+        speller = self.speller(mode)
+        same = " + ".join(speller.thin(fork.at_reader).inside(SUM) for fork in forks)
+        return (f"np.full({self._axes(gradient.shape, *leading)}, {same}, dtype)",
+                ", ".join(self._reader(fork) for fork in forks))
 
     def _pieces(self, forks: tuple[Contribution, ...], mode: str) -> list[tuple[str, str]]:
         """(code, readers) for each fork; branches through one stack are one product."""

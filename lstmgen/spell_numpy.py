@@ -197,8 +197,8 @@ class Speller:
         if entry.name == "Slice":
             low, high = (part.text.replace(" ", "") for part in parts[1:])
             return Spelled(f"{parts[0].inside(ATOM)}[..., {low}:{high}]", ATOM, parts[0].rank, parts[0].moving)
-        if entry.name == "Fill" and is_constant(call.arguments[0]):
-            return Spelled(f"np.full({parts[1].text}, {parts[0].text}, dtype)", ATOM, 1, False)
+        if entry.name == "Fill" and (number := self._copied(call)):
+            return number
         given = dict(zip(entry.arguments, parts))
         given |= {name: Spelled(text, ATOM, 0, False) for name, text in functions.left_out(entry, len(parts)).items()}
         first = parts[0]
@@ -207,6 +207,17 @@ class Speller:
         text, tightness = _filled(entry.numpy, given)
         rank = {"reduce": -1, "dot": -1, "outer": 1, "fill": 1}.get(entry.shape, 0) + first.rank
         return Spelled(text, tightness, rank, any(part.moving for part in parts))
+
+    def _copied(self, call: Call) -> Spelled | None:
+        """A number in every entry of an array; None where it is no number that is copied."""
+        sizes, inner = [], call
+        while is_fill(inner):
+            inner, size = inner.arguments
+            sizes.insert(0, self.spell(size).text)
+        if not is_constant(inner) or any(isinstance(node, Call) for node in walk(inner)):
+            return None
+        shape = sizes[0] if len(sizes) == 1 else f"({', '.join(sizes)})"
+        return Spelled(f"np.full({shape}, {self.spell(inner).text}, dtype)", ATOM, len(sizes), False)
 
     def _concat(self, entry, call: Call, parts: list[Spelled]) -> Spelled:
         """Along the last axis; parts that stand still have to be given the leading axes of the others."""

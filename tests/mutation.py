@@ -51,7 +51,7 @@ _TRANSPARENT = ("reversed", "sorted", "negative", "Negative", "tuple", "set", "_
 EXPLAINED = {
     ("vanishing.py", 'step, nothing = "1e-6", "1e-7"', ""):
         "a quick look in floats, that only decides for which branches 90 digits are worth their time",
-    ("vanishing.py", "return share * chosen + (self.number(1) - share) * other", "Mult -> Add"):
+    ("vanishing.py", "return share * chosen + (self.number(1) - share) * other", ""):
         "any mixture will do in which both sides count",
     ("vanishing.py", 'step, nothing = "1e-30", "1e-50"', "'1e-30'"):
         "what is constant is so at any distance, and what is not changes at nearly any",
@@ -238,7 +238,7 @@ def _template_changes(line: str) -> Iterator[tuple[str, str]]:
                      ("is None", "is not None"), (" and ", " or "), (".mean(", ".sum("), ("zeros", "ones")):
         at = -1
         while (at := line.find(old, at + 1)) >= 0:
-            if old in "+-*/<>01" and _in_message(line, at):
+            if old in "+-*/<>01" and _in_message(line, at) or "  #" in line[:at]:
                 continue
             yield f"{old.strip()} -> {new.strip()} at {at + 1}", line[:at] + new + line[at + len(old):]
     if not line.strip().startswith(("{%", "def ", "class ", "if ", "for ", "else", "try", "except", "return {", ")", "}")):

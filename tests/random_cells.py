@@ -244,10 +244,13 @@ def _text(cell: _Cell, inputs, states, outputs) -> str:
         lines.append("initial: {" + ", ".join(f"{name}: {start}" for name, start in initial.items()) + "}")
     shape = states.get(outputs[0])
     if shape is not None and cell.chance(4):
-        lines += [f"targets: {{goal: {_shape(shape)}}}"]
-        square = f"square({outputs[0]} - goal)"
-        opened = ("0.5 * ", "sum(", "sum(mean(")[len(shape)]
-        lines.append(f"loss: {opened}{square}{')' * len(shape)}")
+        name, opened = outputs[0], ("0.5 * ", "sum(", "sum(mean(")[len(shape)]
+        if cell.chance(3):  # linear: gradients that no step changes, and that need not be the same in every entry
+            inner = f"{name} - 2 * {name}[t-1]"
+            inner = f"cumsum({inner})" if shape and cell.chance(2) else f"({inner})"
+            lines.append(f"loss: {opened}{inner}{')' * len(shape)}")
+        else:
+            lines += [f"targets: {{goal: {_shape(shape)}}}", f"loss: {opened}square({name} - goal){')' * len(shape)}"]
         if cell.chance(2):
             lines.append("loss_at: last")
     used = {size for group in (inputs, states, cell.parameters) for shape in group.values() for size in shape}

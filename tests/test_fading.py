@@ -191,6 +191,23 @@ def test_sizes_keep_a_matrix_state_small():
     assert fading.curves[0].direct == pytest.approx((1, 0.9, 0.81))
 
 
+def many_states(count):
+    names = [f"s{number}" for number in range(count)]
+    return (f"name: many\nstate: {{{', '.join(f'{name}: H' for name in names)}}}\nparameters: {{W: [H, D]}}\nequations:\n"
+            + "".join(f"  {name}: tanh(W @ x + 0.9 * {before}[t-1])\n" for name, before in zip(names, [names[-1], *names]))
+            + "output: s0\n")
+
+
+@pytest.mark.parametrize("count, size, curves", [(3, 16, 3), (9, 8, 8), (128, 1, 8), (129, 1, 0)])
+def test_many_states_are_made_smaller_and_very_many_not_measured(count, size, curves):
+    derivation = derive(load(many_states(count)))
+    assert small_sizes(derivation.graph) == {"D": size, "H": size}
+    fading = fade(derivation, module_of(derivation), lags=2)
+    assert len(fading.curves) == curves and len(fading.steps) == count
+    if not curves:
+        assert "not measured" in flow_text([(derivation, _long(fading))], False, 100)
+
+
 @pytest.mark.parametrize("value, text", [
     (1.0, "1.00"), (0.0, "0"), (0.0123456, "0.0123"), (1.5e-7, "1.50e-07"), (23.456, "23.5"), (123.4, "123"),
 ])

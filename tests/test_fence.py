@@ -386,6 +386,18 @@ def test_a_number_that_grows_beyond_the_limits_in_a_derivative_is_refused():
     assert (caught.value.line, caught.value.column) == (6, 3)
 
 
+@pytest.mark.parametrize("number, allowed", [
+    ("1e300", True), ("1.01e300", False), ("1e-300", True), ("0.99e-300", False), ("0", True),
+])
+def test_the_limits_of_a_number(number, allowed):
+    text = f"name: cell\nstate: {{h: H}}\nparameters: {{W: [H, D]}}\nequations:\n  h: W @ x + {number} * h[t-1]\noutput: h\n"
+    if allowed:
+        assert build_graph(read(text, "cell.yaml"))
+    else:
+        with pytest.raises(SpecError, match="a constant beyond 1e[+]300, or too close to zero"):
+            build_graph(read(text, "cell.yaml"))
+
+
 @pytest.mark.parametrize("body, allowed", [
     ("1e300 * p", True), ("1e300 * p ** 2", False), ("1e-300 * p", True), ("1e-300 * p ** 0.5", False),
 ])

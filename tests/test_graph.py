@@ -13,9 +13,10 @@ import pytest
 from lstmgen.calculus import derivative
 from lstmgen.errors import Mistakes, Place, SpecError
 from lstmgen.expressions import Value
-from lstmgen.graph import constant_value
+from lstmgen.graph import _shortened, constant_value
 from lstmgen.language import Text, parse
 from lstmgen.pipeline import derive, load, verify
+from lstmgen.plan import _StackNames
 from lstmgen.shapes import Dim
 from lstmgen.spell_numpy import Speller
 from lstmgen.spell_text import source
@@ -34,6 +35,36 @@ def test_a_state_of_the_step_before_is_known_by_any_name(ending):
             f"equations: {{h: tanh(R @ h_{ending})}}\noutput: h\n")
     with pytest.raises(SpecError, match=r"write h\[t-1\] for the previous step"):
         derive(load(text))
+
+
+def test_what_can_be_read_of_a_loss_may_read_targets():
+    text = ("name: made\nstate: {h: H}\nparameters: {R: [H, H]}\nequations:\n  h: tanh(R @ h[t-1])\ntargets: {goal: H}\n"
+            "loss: sum((h - goal) ** 2) + h.T @ h\noutput: h\n")
+    with pytest.raises(SpecError) as caught:
+        derive(load(text))
+    assert "target" not in str(caught.value), caught.value
+
+
+def test_a_state_that_only_the_next_step_reads():
+    """At the last step nobody reads it, so its gradient is not the number that it is before."""
+    text = ("name: made\nstate: {s: H}\nparameters: {W: [H, D]}\nequations:\n  s: tanh(W @ x)\n  n: 2 * s[t-1]\n"
+            "loss: sum(n)\noutput: n\n")
+    assert verify(text).passed
+
+
+@pytest.mark.parametrize("parameters, vector, name", [
+    (["W_z", "W_i"], "x", "W"), (["W0a", "W0b"], "x", "W"), (["W_12", "W_13"], "x", "W"), (["A", "B"], "x", "W"),
+    (["R_z", "R_i"], "h", "R_h"), (["V_z"], "x", "V_z"),
+])
+def test_the_name_of_a_stack_is_what_its_parameters_share(parameters, vector, name):
+    text = "name: made\nstate: {h: H}\nparameters: {R: [H, D]}\nequations:\n  h: R @ x + h[t-1]\noutput: h\n"
+    graph = derive(load(text)).graph
+    assert _StackNames(graph).of(parameters, vector) == name
+
+
+def test_a_long_expression_is_told_in_part():
+    assert _shortened(expression("a" * 30 + " + " + "b" * 27)) == "a" * 30 + " + " + "b" * 27
+    assert _shortened(expression("a" * 30 + " + " + "b" * 28)) == "a" * 30 + " + " + "b" * 24 + "..."
 
 
 NUMBERS = {

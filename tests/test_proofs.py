@@ -545,6 +545,44 @@ def test_generated_modules_of_every_function_pass(body):
     assert not failed((*meaning(graph, module), *complex_step(graph, module), *splitting(graph, module)))
 
 
+# A loss that is linear sends back numbers: the same at every step, or at the last one alone; the same in every
+# entry, or not. Where nothing that moves arrives, an array has to be made of them.
+LINEAR = """
+name: linear
+state: {h: H, s: H}
+parameters: {W: [H, D], R: [H, H], A: [H, H], p: H, q: []}
+equations:
+  h: tanh(W @ x + R @ h[t-1])
+  s: W @ x + 0 * s[t-1]
+  u: A @ s
+  n: N * q
+output: [h, n]
+loss: L + dot(p, n) + 0.5 * sum(h)
+"""
+
+
+@pytest.mark.parametrize("loss_at", ["every", "last"])
+@pytest.mark.parametrize("loss", ["sum(u)", "mean(n) + sum(A @ u)", "sum(cumsum(u))", "sum(concat(u, n)) + mean(u)"])
+@pytest.mark.parametrize("body", ["2 * s[t-1]", "p * s[t-1]", "A @ s[t-1] - s[t-1]", "part(concat(s[t-1], s[t-1]), 1, 2)"])
+def test_losses_that_send_back_numbers(body, loss, loss_at):
+    for factor in (" * q", ""):  # with it d_n moves, without it d_n is a number
+        text = LINEAR.replace(" * q", factor).replace("N", body).replace("L +", f"{loss} +") + f"loss_at: {loss_at}\n"
+        if not factor:
+            text = text.replace(", q: []", "").replace("dot(p, n)", "sum(n) + 0.1 * dot(p, p)")
+        graph, derivation = derived(text)
+        verdict = verify(graph, derivation, generated(graph, derivation))
+        assert verdict.passed, "\n".join([text, *verdict.lines()])
+
+
+@pytest.mark.parametrize("loss", ["sum(mean(cumsum(s)))", "sum(sum(s - 2 * s[t-1]))", "sum(cumsum(mean(s)))"])
+def test_losses_that_send_back_a_matrix_of_numbers(loss):
+    text = ("name: linear\ndims: {D: input_size, H: hidden_size, K: key_size}\nstate: {s: [H, K]}\n"
+            "parameters: {V: [H, D], b: K}\nequations:\n  s: tanh(outer(V @ x, b)) + 0 * s[t-1]\noutput: s\n")
+    graph, derivation = derived(f"{text}loss: {loss}\n")
+    verdict = verify(graph, derivation, generated(graph, derivation))
+    assert verdict.passed, "\n".join(verdict.lines())
+
+
 # ---------------------------------------------------------------- the verdict
 
 
