@@ -27,6 +27,7 @@ from .points import STEPS, Point, choose_sizes, draw_point
 from .sweep import Sweep
 
 FLAT = 1e-10  # a slope, or what a branch would do beside what others do: less than that may be lost in the digits
+NOUGHT = 1e-75  # what cancels leaves less in 90 digits
 LOOKS = 5  # at points ever nearer to nought, until each branch can be judged
 
 Place = tuple[str, int]  # a value at a step; 0 for what stands still, and for the initial states
@@ -99,6 +100,9 @@ def _seen(
     with np.errstate(all="ignore"):
         sweep = Sweep(graph, derivation, sizes, _OpenFloats(), point)
         slopes = {id(fork): _slopes(sweep, fork) for fork in forks}
+        calls = [fork for fork in forks if isinstance(graph.stage(fork.reader).expression, Call)]
+        if all(slope >= FLAT for fork in calls for slope in slopes[id(fork)].values()):
+            slopes |= _of_factors_that_cancel(derivation, forks, slopes, sizes, point)
     def places(fork: Contribution) -> Iterator[tuple[float, Place, Place]]:
         """The slope, the reader and what it reads, at each step."""
         for step, slope in slopes[id(fork)].items():
@@ -129,12 +133,27 @@ def _seen(
     return [fork for fork, scale in zip(forks, scales) if math.isfinite(largest) and scale >= FLAT * max(1, largest)]
 
 
+def _of_factors_that_cancel(derivation, forks, slopes, sizes, point: Point) -> dict[int, dict[int, float]]:
+    """Slopes of branches that have none because the other factor is nought in all digits: 1, so that they are judged.
+
+    Where no function is flat that is so by cancellation, as of a mean of a layer norm, and by nothing else.
+    """
+    level = [fork for fork in forks if min(slopes[id(fork)].values(), default=1) < FLAT]
+    if not level:
+        return {}
+    sweep = Sweep(derivation.graph, derivation, sizes, _OpenDigits(), point)
+    return {
+        id(fork): {step: 1.0 if slope < NOUGHT else slope for step, slope in _slopes(sweep, fork).items()}
+        for fork in level
+    }
+
+
 def _slopes(sweep: Sweep, fork: Contribution) -> dict[int, float]:
     """By the reader's step, how much of a gradient a branch lets through: at any entry, or, where it mixes them, at all."""
     shape = tuple(dim.value(sweep.sizes) for dim in sweep.graph.shapes[fork.reader])
     upstream = np.random.default_rng(0).uniform(0.5, 1.5, (1, *shape))
     least = np.min if fork.kind == ELEMENTWISE else np.max
-    arrays = sweep.sent_back(fork, upstream)
+    arrays = sweep.sent_back(fork, sweep.math.array(upstream))
     return {step: float(least(abs(array))) for step, array in zip(sweep.reader_steps(fork), arrays)}
 
 
