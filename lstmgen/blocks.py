@@ -105,6 +105,11 @@ class Section:
     label: str
     blocks: tuple[Block, ...]
 
+    @property
+    def opens_a_table(self) -> bool:
+        """Whether its first words lead in to a table."""
+        return [block.kind for block in self.blocks[:2]] == ["prose", "table"]
+
 
 @dataclass(frozen=True)
 class Document:
