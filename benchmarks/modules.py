@@ -26,7 +26,7 @@ from statistics import median
 
 import numpy as np
 from cells import CELLS, stacked
-from contenders import CONTENDERS, module_of
+from contenders import CONTENDERS, FLOORS, module_of
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "performance.md"
@@ -35,7 +35,8 @@ PINS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # may pin a slow kernel: unset
 GRID = ((20, 1, 16, 16), (100, 1, 64, 64), (35, 20, 200, 200), (50, 32, 128, 128), (100, 64, 256, 256),
         (50, 64, 512, 512), (784, 32, 1, 128))
 QUICK = ((20, 1, 16, 16), (50, 32, 128, 128))
-NEEDS = {"torch eager": "torch", "torch.compile": "torch", "torch.nn": "torch", "jax": "jax", "autograd": "autograd"}
+NEEDS = {"torch products": "torch", "torch eager": "torch", "torch.compile": "torch", "torch.nn": "torch",
+         "jax": "jax", "autograd": "autograd"}
 CLOSE = {"float32": 2e-3, "float64": 1e-9}  # how far gradients may be from ours, relative
 ROUNDS, BURST = 3, 0.06  # turns, and seconds of one, which has two runs at least
 COMPILED = ("peephole_lstm", "float32")  # each size is compiled anew, for 10 s and more
@@ -205,12 +206,14 @@ def versions(names: list[str]) -> str:
 
 def table(results: list[Result], names: list[str]) -> list[str]:
     """How many times as long as the generated module each contender takes; the floor the other way round."""
-    others = [name for name in names if name not in ("lstmgen", "floor")]
-    lines = [f"| {' | '.join(['T, B, D, H', 'milliseconds', 'of the floor', *others])} |",
-             "|---|---:|---:|" + "---:|" * len(others)]
+    others = [name for name in names if name not in ("lstmgen", *FLOORS)]
+    in_torch = ["torch's floor"] if "torch products" in names else []
+    lines = [f"| {' | '.join(['T, B, D, H', 'milliseconds', 'of the floor', *in_torch, *others])} |",
+             "|---|---:|---:|" + "---:|" * len([*in_torch, *others])]
     for result in results:
         ours = result.seconds["lstmgen"]
         row = [", ".join(map(str, result.case.sizes)), f"{1e3 * ours:.3g}", f"{ours / result.seconds['floor']:.2f}"]
+        row += [f"{result.seconds['torch products'] / result.seconds['floor']:.2f}" for _ in in_torch]
         row += [f"{result.seconds[name] / ours:.2f}" if name in result.seconds else "" for name in others]
         lines.append("| " + " | ".join(row) + " |")
     return lines
@@ -268,6 +271,8 @@ def plot(results: list[Result], names: list[str], path: Path) -> None:
     for axis, cell in zip(axes[0], cells):
         rows = [each for each in chosen if each.case.cell == cell]
         for name in names[1:]:
+            if name == "torch products":
+                continue
             points = [(at, each.seconds[name] / each.seconds["lstmgen"])
                       for at, each in enumerate(rows) if name in each.seconds]
             if points:

@@ -23,7 +23,7 @@ def test_contenders_compute_the_same_gradients(cell, tmp_path):
     expected = {name[2:]: arrays.pop(name) for name in list(arrays) if name.startswith("d_") and name != "dy"}
     x, dy = arrays.pop("x"), arrays.pop("dy")
     for name, make in contenders.CONTENDERS.items():
-        if name in ("floor", "torch.compile") or not modules.competes(name, case):
+        if name in (*contenders.FLOORS, "torch.compile") or not modules.competes(name, case):
             continue
         if name in modules.NEEDS:
             try:
