@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of antisymmetric_rnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:9de0e0a3c821de61
+# lstmgen: sha256:de1fa6ed97f2b6eb
 """Antisymmetric RNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -41,6 +41,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # H, D
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -104,7 +105,7 @@ def forward(params, x, state=None):
         h[t] = h_prev[t] + 0.1 * h_2[t]                     # (6)
     end = State(h_all[-1].copy())
     kept = (x, a_1, h_2, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (H, D))
     return h, end, tape
 
 
@@ -118,6 +119,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, H, D = _checked_params(params, dtype)
+    if tape.sizes != (H, D):
+        raise ValueError(f"the tape is of params with H, D = {tape.sizes}, and these have {(H, D)}")
     W_h = params["W_h"]
     x, a_1, h_2, h_prev = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)

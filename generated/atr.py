@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of atr. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:b04ddea281f993b1
+# lstmgen: sha256:cf074f5c79ae7ba6
 """Addition-subtraction twin-gated network: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -42,6 +42,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # H, D
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -107,7 +108,7 @@ def forward(params, x, state=None):
         h[t] = i[t] * p[t] + f[t] * h_prev[t]               # (7)
     end = State(h_all[-1].copy())
     kept = (x, p, i, f, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (H, D))
     return h, end, tape
 
 
@@ -121,6 +122,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, H, D = _checked_params(params, dtype)
+    if tape.sizes != (H, D):
+        raise ValueError(f"the tape is of params with H, D = {tape.sizes}, and these have {(H, D)}")
     W = params["W"]
     R = params["R"]
     x, p, i, f, h_prev = tape.kept

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of brc. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:673394f2c58219d2
+# lstmgen: sha256:d7155af58a892f1f
 """Bistable recurrent cell: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -43,6 +43,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -114,7 +115,7 @@ def forward(params, x, state=None):
         h[t] = c[t] * h_prev[t] + (1 - c[t]) * h_2[t]       # (8)
     end = State(h_all[-1].copy())
     kept = (x, a_2, a, c, h_2, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -128,6 +129,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     r_a = params["r_a"]
     r_c = params["r_c"]

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of cfn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:d40407bf3d7eeab8
+# lstmgen: sha256:f9a6012c79aa4ecb
 """Chaos-free network: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -43,6 +43,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -118,7 +119,7 @@ def forward(params, x, state=None):
         h[t] = k[t] * tanh_h_prev[t] + e[t] * h_2[t]        # (8)
     end = State(h_all[-1].copy())
     kept = (x, k, e, tanh_h_prev, h_2, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -132,6 +133,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     W_n = params["W_n"]
     R = params["R"]

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of cornn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:b43e37abe4e899c6
+# lstmgen: sha256:745ee5a964f09df9
 """coRNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -40,6 +40,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # H, D
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -109,7 +110,7 @@ def forward(params, x, state=None):
         y[t] = y_prev[t] + 0.05 * z[t]                      # (4)
     end = State(y_all[-1].copy(), z_all[-1].copy())
     kept = (x, z_2, z_prev, y_prev)
-    tape = Tape(y, kept, T, B, dtype)
+    tape = Tape(y, kept, T, B, dtype, (H, D))
     return y, end, tape
 
 
@@ -123,6 +124,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, H, D = _checked_params(params, dtype)
+    if tape.sizes != (H, D):
+        raise ValueError(f"the tape is of params with H, D = {tape.sizes}, and these have {(H, D)}")
     W = params["W"]
     R_y = params["R_y"]
     R_z = params["R_z"]

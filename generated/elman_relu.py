@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of elman_relu. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:5d12d46d9652c0c6
+# lstmgen: sha256:1e1c07cb8b60a724
 """Elman network with relu: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -38,6 +38,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # H, D, O
 
 
 def init_params(input_size, hidden_size, output_size, rng=0, dtype=np.float32):
@@ -105,7 +106,7 @@ def forward(params, x, state=None):
     y = _at_once(h, V.T) + b_y                              # (3)
     end = State(h_all[-1].copy())
     kept = (x, h_pre, h_prev, h)
-    tape = Tape(y, kept, T, B, dtype)
+    tape = Tape(y, kept, T, B, dtype, (H, D, O))
     return y, end, tape
 
 
@@ -119,6 +120,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, H, D, O = _checked_params(params, dtype)
+    if tape.sizes != (H, D, O):
+        raise ValueError(f"the tape is of params with H, D, O = {tape.sizes}, and these have {(H, D, O)}")
     W_h = params["W_h"]
     R_h = params["R_h"]
     V = params["V"]

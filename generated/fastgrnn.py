@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of fastgrnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:67569d7debde5b64
+# lstmgen: sha256:077f5db8282183ea
 """FastGRNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -43,6 +43,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # H, D
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -118,7 +119,7 @@ def forward(params, x, state=None):
         h[t] = (sigmoid_zeta * (1 - z[t]) + sigmoid_nu) * n[t] + z[t] * h_prev[t]  # (8)
     end = State(h_all[-1].copy())
     kept = (x, z, n, sigmoid_zeta, sigmoid_nu, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (H, D))
     return h, end, tape
 
 
@@ -132,6 +133,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, H, D = _checked_params(params, dtype)
+    if tape.sizes != (H, D):
+        raise ValueError(f"the tape is of params with H, D = {tape.sizes}, and these have {(H, D)}")
     W = params["W"]
     R = params["R"]
     x, z, n, sigmoid_zeta, sigmoid_nu, h_prev = tape.kept

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of fastrnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:75eaa11572f13fbc
+# lstmgen: sha256:a6bb2176f8935871
 """FastRNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -40,6 +40,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # H, D
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -110,7 +111,7 @@ def forward(params, x, state=None):
         h[t] = sigmoid_alpha * n[t] + sigmoid_beta * h_prev[t]  # (5)
     end = State(h_all[-1].copy())
     kept = (x, n, sigmoid_alpha, sigmoid_beta, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (H, D))
     return h, end, tape
 
 
@@ -124,6 +125,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, H, D = _checked_params(params, dtype)
+    if tape.sizes != (H, D):
+        raise ValueError(f"the tape is of params with H, D = {tape.sizes}, and these have {(H, D)}")
     W_n = params["W_n"]
     R_n = params["R_n"]
     x, n, sigmoid_alpha, sigmoid_beta, h_prev = tape.kept

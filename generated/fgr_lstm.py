@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of fgr_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:ca5afa26dd8dfbc0
+# lstmgen: sha256:d749a6db79acdbf2
 """LSTM with full gate recurrence (FGR): forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -50,6 +50,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -184,7 +185,7 @@ def forward(params, x, state=None):
         h[t] = o[t] * tanh_c[t]                             # (11)
     end = State(h_all[-1].copy(), c_all[-1].copy(), i_all[-1].copy(), f_all[-1].copy(), o_all[-1].copy())
     kept = (x, z, i_prev, i, f_prev, f, c_prev, c, o_prev, o, tanh_c, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -198,6 +199,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     R = params["R"]
     R_i_i = params["R_i_i"]

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of forget_gate_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:cf5a9d97349b5c77
+# lstmgen: sha256:eef461a0ffb7c4ea
 """LSTM of 2000: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -49,6 +49,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -139,7 +140,7 @@ def forward(params, x, state=None):
         h[t] = o[t] * (2 * sigmoid_c[t] - 1)                # (13)
     end = State(h_all[-1].copy(), c_all[-1].copy())
     kept = (x, k, i, f, sigmoid_z_pre, z, c_prev, o, sigmoid_c)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -153,6 +154,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     x, k, i, f, sigmoid_z_pre, z, c_prev, o, sigmoid_c = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of gated_antisymmetric_rnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:b3f63aef8db3df42
+# lstmgen: sha256:120bfcb7243f508e
 """Gated antisymmetric RNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -43,6 +43,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -112,7 +113,7 @@ def forward(params, x, state=None):
         h[t] = h_prev[t] + 0.1 * z[t] * h_2[t]              # (8)
     end = State(h_all[-1].copy())
     kept = (x, a_1, z, h_2, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -126,6 +127,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     x, a_1, z, h_2, h_prev = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)

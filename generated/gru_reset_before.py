@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of gru_reset_before. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:9dc5e345e4b309b9
+# lstmgen: sha256:e6a105604b8f7905
 """GRU, reset before: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -43,6 +43,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -122,7 +123,7 @@ def forward(params, x, state=None):
         h[t] = z[t] * h_prev[t] + (1 - z[t]) * n[t]         # (8)
     end = State(h_all[-1].copy())
     kept = (x, r, z, r_h_prev, n, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -136,6 +137,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     R = params["R"]
     R_n = params["R_n"]

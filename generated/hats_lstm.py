@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of hats_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:494b15330b06eeab
+# lstmgen: sha256:cdd180f85c622659
 """LSTM in the symbols a, i, f, o with hats: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -47,6 +47,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -126,7 +127,7 @@ def forward(params, x, state=None):
         h[t] = tanh_c[t] * o[t]                             # (11)
     end = State(h_all[-1].copy(), c_all[-1].copy())
     kept = (x, a, i, f, c_prev, o, tanh_c, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -140,6 +141,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     U = params["U"]
     x, a, i, f, c_prev, o, tanh_c, h_prev = tape.kept

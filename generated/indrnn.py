@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of indrnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:630cd5a3fcab3a3b
+# lstmgen: sha256:4d7872a7b33946b8
 """Independently recurrent network: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -37,6 +37,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # H, D
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -95,7 +96,7 @@ def forward(params, x, state=None):
         h[t] = np.maximum(h_pre[t], 0)                      # (2)
     end = State(h_all[-1].copy())
     kept = (x, h_pre, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (H, D))
     return h, end, tape
 
 
@@ -109,6 +110,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, H, D = _checked_params(params, dtype)
+    if tape.sizes != (H, D):
+        raise ValueError(f"the tape is of params with H, D = {tape.sizes}, and these have {(H, D)}")
     W_h = params["W_h"]
     r_h = params["r_h"]
     x, h_pre, h_prev = tape.kept

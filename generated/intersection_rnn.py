@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of intersection_rnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:5b07caf11f772e30
+# lstmgen: sha256:e7df5fd0958a1599
 """Intersection RNN (+RNN): forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -45,6 +45,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # H
 
 
 def init_params(hidden_size, rng=0, dtype=np.float32):
@@ -138,7 +139,7 @@ def forward(params, x, state=None):
     y = k * x + (1 - k) * u                                 # (10)
     end = State(h_all[-1].copy())
     kept = (x, n, u_pre, u, g, k, h_prev)
-    tape = Tape(y, kept, T, B, dtype)
+    tape = Tape(y, kept, T, B, dtype, (H,))
     return y, end, tape
 
 
@@ -152,6 +153,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, H = _checked_params(params, dtype)
+    if tape.sizes != (H,):
+        raise ValueError(f"the tape is of params with H = {tape.sizes}, and these have {(H,)}")
     W = params["W"]
     W_x = params["W_x"]
     R = params["R"]

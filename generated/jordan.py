@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of jordan. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:c433be0c0646d0c3
+# lstmgen: sha256:afe500bf3e4491ad
 """Jordan network: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -39,6 +39,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # H, D, O
 
 
 def init_params(input_size, hidden_size, output_size, rng=0, dtype=np.float32):
@@ -108,7 +109,7 @@ def forward(params, x, state=None):
         y[t] = _sigmoid(y_pre)                              # (4)
     end = State(y_all[-1].copy())
     kept = (x, h, y_prev, y)
-    tape = Tape(y, kept, T, B, dtype)
+    tape = Tape(y, kept, T, B, dtype, (H, D, O))
     return y, end, tape
 
 
@@ -122,6 +123,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, H, D, O = _checked_params(params, dtype)
+    if tape.sizes != (H, D, O):
+        raise ValueError(f"the tape is of params with H, D, O = {tape.sizes}, and these have {(H, D, O)}")
     W_h = params["W_h"]
     R_h = params["R_h"]
     V = params["V"]

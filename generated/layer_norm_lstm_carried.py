@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of layer_norm_lstm_carried. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:e33c52278b6adab6
+# lstmgen: sha256:fa517ce27ce3e857
 """Layer norm LSTM, normalised cell carried: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -54,6 +54,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -146,7 +147,7 @@ def forward(params, x, state=None):
         h[t] = o[t] * tanh_c[t]                             # (18)
     end = State(h_all[-1].copy(), c_all[-1].copy())
     kept = (x, a_1, a_2, a_3, a_4, i, f, z, o, c_1, c_2, c_prev, tanh_c, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -160,6 +161,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     R = params["R"]
     g_x = params["g_x"]

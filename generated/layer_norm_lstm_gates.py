@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of layer_norm_lstm_gates. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:2395cb961d44e447
+# lstmgen: sha256:3c65423e3c611e68
 """Layer norm LSTM, each gate by itself: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -57,6 +57,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -188,7 +189,7 @@ def forward(params, x, state=None):
         x, i_1, i_2, i, f_1, f_2, f, z_1, z_2, z, o_1, o_2, o, c_1, c_2, c_prev, tanh_c,
         h_prev,
     )
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -202,6 +203,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     R = params["R"]
     g_i = params["g_i"]

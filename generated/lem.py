@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of lem. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:26ba25b186620738
+# lstmgen: sha256:48c9d57b0ce0a0ad
 """Long expressive memory: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -48,6 +48,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -139,7 +140,7 @@ def forward(params, x, state=None):
         y[t] = (1 - l[t]) * y_prev[t] + l[t] * y_2[t]       # (12)
     end = State(y_all[-1].copy(), z_all[-1].copy())
     kept = (x, k_2, k, l_2, l, z_2, z_prev, z, y_2, y_prev)
-    tape = Tape(y, kept, T, B, dtype)
+    tape = Tape(y, kept, T, B, dtype, (D, H))
     return y, end, tape
 
 
@@ -153,6 +154,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     R = params["R"]
     R_y = params["R_y"]

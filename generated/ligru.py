@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of ligru. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:7a2f0e14e8203302
+# lstmgen: sha256:4d480fa159cdee8d
 """Light GRU: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -40,6 +40,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -109,7 +110,7 @@ def forward(params, x, state=None):
         h[t] = z[t] * h_prev[t] + (1 - z[t]) * n[t]         # (5)
     end = State(h_all[-1].copy())
     kept = (x, z, n_pre, n, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -123,6 +124,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     R = params["R"]
     x, z, n_pre, n, h_prev = tape.kept

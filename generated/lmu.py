@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of lmu. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:f310b9dc794cf0de
+# lstmgen: sha256:b76767090695bf84
 """Legendre memory unit: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -54,6 +54,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H, M
 
 
 def init_params(input_size, hidden_size, order, rng=0, dtype=np.float32):
@@ -147,7 +148,7 @@ def forward(params, x, state=None):
         h[t] = np.tanh(h_pre)                               # (18)
     end = State(h_all[-1].copy(), m_all[-1].copy())
     kept = (x, k, s, m_prev, m, h_prev, h)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H, M))
     return h, end, tape
 
 
@@ -161,6 +162,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H, M = _checked_params(params, dtype)
+    if tape.sizes != (D, H, M):
+        raise ValueError(f"the tape is of params with D, H, M = {tape.sizes}, and these have {(D, H, M)}")
     e_x = params["e_x"]
     e_h = params["e_h"]
     e_m = params["e_m"]

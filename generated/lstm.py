@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:2920224b90c4bed9
+# lstmgen: sha256:51cce2dfe8dafaa1
 """LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -47,6 +47,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -134,7 +135,7 @@ def forward(params, x, state=None):
         h[t] = o[t] * tanh_c[t]                             # (11)
     end = State(h_all[-1].copy(), c_all[-1].copy())
     kept = (x, z, i, f, c_prev, o, tanh_c, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -148,6 +149,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     R = params["R"]
     x, z, i, f, c_prev, o, tanh_c, h_prev = tape.kept

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of lstm_1997. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:a3ce65779186b766
+# lstmgen: sha256:25108336f8089de1
 """LSTM of 1997: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -47,6 +47,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -130,7 +131,7 @@ def forward(params, x, state=None):
         h[t] = o[t] * (2 * sigmoid_c[t] - 1)                # (11)
     end = State(h_all[-1].copy(), c_all[-1].copy())
     kept = (x, k, i, sigmoid_z_pre, z, o, sigmoid_c)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -144,6 +145,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     x, k, i, sigmoid_z_pre, z, o, sigmoid_c = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mc_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:dafea5e00842abe7
+# lstmgen: sha256:326b4dc484ae34a1
 """Memory-controller LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -50,6 +50,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -151,7 +152,7 @@ def forward(params, x, state=None):
     h = o * tanh_c                                          # (13)
     end = State(v_all[-1].copy(), c_all[-1].copy())
     kept = (x, i, f, z, o, m, c_prev, tanh_c, v_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -165,6 +166,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     W_o = params["W_o"]
     R = params["R"]

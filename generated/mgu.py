@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mgu. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:fb5f9df00a861a0a
+# lstmgen: sha256:0fc27fbc711197d4
 """Minimal gated unit: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -41,6 +41,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -113,7 +114,7 @@ def forward(params, x, state=None):
         h[t] = (1 - f[t]) * h_prev[t] + f[t] * n[t]         # (6)
     end = State(h_all[-1].copy())
     kept = (x, f, f_h_prev, n, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -127,6 +128,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     R_f = params["R_f"]
     R_n = params["R_n"]

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mingru. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:aeb732bdc55cf438
+# lstmgen: sha256:3d08e72eb36536fa
 """minGRU: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -39,6 +39,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -97,7 +98,7 @@ def forward(params, x, state=None):
         h[t] = (1 - z[t]) * h_prev[t] + z[t] * n[t]         # (4)
     end = State(h_all[-1].copy())
     kept = (x, z, n, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -111,6 +112,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     x, z, n, h_prev = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)

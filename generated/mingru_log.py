@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mingru_log. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:99fdaeb01c1bdd39
+# lstmgen: sha256:4367239e82d65a2f
 """minGRU for log space: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -42,6 +42,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -103,7 +104,7 @@ def forward(params, x, state=None):
         h[t] = (1 - z[t]) * h_prev[t] + z[t] * n[t]         # (7)
     end = State(h_all[-1].copy())
     kept = (x, z, n_pre, sigmoid_n_pre, n, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -117,6 +118,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     x, z, n_pre, sigmoid_n_pre, n, h_prev = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)

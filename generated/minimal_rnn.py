@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of minimal_rnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:ad9b4ce59e85dd7b
+# lstmgen: sha256:3bd3295ebeeeb404
 """Minimal RNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -40,6 +40,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # H, D
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -109,7 +110,7 @@ def forward(params, x, state=None):
         h[t] = u[t] * h_prev[t] + (1 - u[t]) * z[t]         # (5)
     end = State(h_all[-1].copy())
     kept = (x, z, u, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (H, D))
     return h, end, tape
 
 
@@ -123,6 +124,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, H, D = _checked_params(params, dtype)
+    if tape.sizes != (H, D):
+        raise ValueError(f"the tape is of params with H, D = {tape.sizes}, and these have {(H, D)}")
     W_z = params["W_z"]
     R_u = params["R_u"]
     V_u = params["V_u"]

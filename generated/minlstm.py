@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of minlstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:c05deee1e754883b
+# lstmgen: sha256:0e6fe8dfe9a78562
 """minLSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -41,6 +41,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -104,7 +105,7 @@ def forward(params, x, state=None):
         h[t] = f[t] / (f[t] + i[t]) * h_prev[t] + i[t] / (f[t] + i[t]) * n[t]  # (6)
     end = State(h_all[-1].copy())
     kept = (x, f, i, n, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -118,6 +119,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     x, f, i, n, h_prev = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)

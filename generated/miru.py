@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of miru. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:a7aa547f7b4d117e
+# lstmgen: sha256:1fcbbeba6db792cf
 """Minion gated unit: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -41,6 +41,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -113,7 +114,7 @@ def forward(params, x, state=None):
         h[t] = 0.5 * h_prev[t] + (1 - 0.5) * n[t]           # (6)
     end = State(h_all[-1].copy())
     kept = (x, r, r_h_prev, n, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -127,6 +128,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     R_r = params["R_r"]
     R_n = params["R_n"]

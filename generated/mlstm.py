@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mlstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:25db830e4183c4d2
+# lstmgen: sha256:72e4e4a4692fede2
 """mLSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -64,6 +64,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, K, H
 
 
 def init_params(input_size, hidden_size, key_size, rng=0, dtype=np.float32):
@@ -177,7 +178,7 @@ def forward(params, x, state=None):
     h = o * h_1 / h_6[..., None]                            # (27)
     end = State(C_all[-1].copy(), n_all[-1].copy(), m_all[-1].copy())
     kept = (x, q, k, v, a, l_2, l, i, f, C_1, C_prev, C, n_prev, n, o, h_1, h_2, h_3, h_5, h_6)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, K, H))
     return h, end, tape
 
 
@@ -191,6 +192,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, K, H = _checked_params(params, dtype)
+    if tape.sizes != (D, K, H):
+        raise ValueError(f"the tape is of params with D, K, H = {tape.sizes}, and these have {(D, K, H)}")
     W = params["W"]
     W_x = params["W_x"]
     w_i = params["w_i"]

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of multiplicative_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:ab10818574495ca5
+# lstmgen: sha256:084aaa6c2bc89ad2
 """Multiplicative LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -50,6 +50,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # M, D, H
 
 
 def init_params(input_size, hidden_size, multiplicative_size, rng=0, dtype=np.float32):
@@ -151,7 +152,7 @@ def forward(params, x, state=None):
         h[t] = o[t] * tanh_c[t]                             # (14)
     end = State(h_all[-1].copy(), c_all[-1].copy())
     kept = (x, m_1, m_2, m, i, f, z, c_prev, o, tanh_c, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (M, D, H))
     return h, end, tape
 
 
@@ -165,6 +166,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, M, D, H = _checked_params(params, dtype)
+    if tape.sizes != (M, D, H):
+        raise ValueError(f"the tape is of params with M, D, H = {tape.sizes}, and these have {(M, D, H)}")
     W_m = params["W_m"]
     R_m = params["R_m"]
     W = params["W"]

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mut1. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:b43e2fce5f64ca57
+# lstmgen: sha256:2b294e8c5d07a1a4
 """MUT1: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -45,6 +45,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -131,7 +132,7 @@ def forward(params, x, state=None):
         h[t] = z[t] * n[t] + (1 - z[t]) * h_prev[t]         # (10)
     end = State(h_all[-1].copy())
     kept = (x, z, r, r_h_prev, n_2, n, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -145,6 +146,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     W_r = params["W_r"]
     R_r = params["R_r"]

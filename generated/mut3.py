@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mut3. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:6016042e62f568d5
+# lstmgen: sha256:2011c2cc5b33502a
 """MUT3: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -44,6 +44,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -127,7 +128,7 @@ def forward(params, x, state=None):
         h[t] = z[t] * n[t] + (1 - z[t]) * h_prev[t]         # (9)
     end = State(h_all[-1].copy())
     kept = (x, tanh_h_prev, z, r, r_h_prev, n, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -141,6 +142,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     R_z = params["R_z"]
     R_r = params["R_r"]

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of nas_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:eb2cb3fc3deb8a68
+# lstmgen: sha256:fafe3866c73dbc6c
 """NAS cell: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -72,6 +72,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -168,7 +169,7 @@ def forward(params, x, state=None):
         x, u_2, u_3, u_4, u, v_2, v_3, v_4, v_5, v, w_2, w_4, w, g_2, g_4, g, c_2, c, h_2,
         h_prev, h,
     )
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -182,6 +183,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     R = params["R"]
     (

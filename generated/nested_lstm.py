@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of nested_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:bb7c70504f509d55
+# lstmgen: sha256:b6d53b1db781ade6
 """Nested LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -59,6 +59,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -190,7 +191,7 @@ def forward(params, x, state=None):
         h[t] = o[t] * tanh_c[t]                             # (22)
     end = State(h_all[-1].copy(), c_all[-1].copy(), n_all[-1].copy())
     kept = (x, i, f, z, o, u, k, i_n, f_n, z_n, o_n, n_prev, tanh_n, c_prev, tanh_c, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -204,6 +205,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     R = params["R"]
     V = params["V"]

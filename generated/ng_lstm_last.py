@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of ng_lstm_last. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:f8ccfad2d3e2a403
+# lstmgen: sha256:c37792c019860379
 """LSTM with output a, loss at the last step: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -51,6 +51,7 @@ class Tape(NamedTuple):
     batch: int
     dtype: np.dtype
     learned_start: bool  # whether no initial state was given
+    sizes: tuple  # H, D
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -144,7 +145,7 @@ def forward(params, x, target, state=None):
     loss = loss_pre.sum(-1)                                 # (14)
     end = State(a_all[-1].copy(), c_all[-1].copy())
     kept = (target, Gamma_f_1, Gamma_f, Gamma_u, c_tilde, Gamma_o, c_prev, tanh_c, a)
-    tape = Tape(a, kept, T, B, dtype, learned_start)
+    tape = Tape(a, kept, T, B, dtype, learned_start, (H, D))
     return loss.sum(), end, tape
 
 
@@ -157,6 +158,8 @@ def backward(params, tape, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, H, D = _checked_params(params, dtype)
+    if tape.sizes != (H, D):
+        raise ValueError(f"the tape is of params with H, D = {tape.sizes}, and these have {(H, D)}")
     W = params["W"]
     a_0 = params["a_0"]
     c_0 = params["c_0"]

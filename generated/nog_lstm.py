@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of nog_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:4d29260a2d39cf9a
+# lstmgen: sha256:c13354e6defde3f5
 """LSTM without output gate (NOG): forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -44,6 +44,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -130,7 +131,7 @@ def forward(params, x, state=None):
         h[t] = np.tanh(c[t])                                # (8)
     end = State(h_all[-1].copy(), c_all[-1].copy())
     kept = (x, z, i, f, c_prev, h_prev, h)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -144,6 +145,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     R = params["R"]
     p_i = params["p_i"]

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of on_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:80e873be6b339432
+# lstmgen: sha256:671337783ce470d2
 """Ordered-neurons LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -62,6 +62,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, K
 
 
 def init_params(input_size, chunks, rng=0, dtype=np.float32):
@@ -181,7 +182,7 @@ def forward(params, x, state=None):
         x, i, f, z, o, f_tilde_pre, f_tilde, i_tilde_2, i_tilde, f_hat_1, f_hat, i_hat,
         c_prev, tanh_c, h_prev,
     )
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, K))
     return h, end, tape
 
 
@@ -195,6 +196,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, K = _checked_params(params, dtype)
+    if tape.sizes != (D, K):
+        raise ValueError(f"the tape is of params with D, K = {tape.sizes}, and these have {(D, K)}")
     W = params["W"]
     W_h = params["W_h"]
     (

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of phased_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:a65a35b1a0b6693e
+# lstmgen: sha256:5536731a13cb5309
 """Phased LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -60,6 +60,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -183,7 +184,7 @@ def forward(params, x, time, state=None):
         h[t] = k[t] * h_new[t] + (1 - k[t]) * h_prev[t]     # (23)
     end = State(h_all[-1].copy(), c_all[-1].copy())
     kept = (x, i, f, z, c_new, o, tanh_c_new, h_new, phi_1, phi_3, phi, k_1, k, c_prev, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -197,6 +198,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     R = params["R"]
     p_i = params["p_i"]

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of projected_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:a3191048748f4bce
+# lstmgen: sha256:a3fd3b542b2abebd
 """LSTM with recurrent projection: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -48,6 +48,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, P, H
 
 
 def init_params(input_size, hidden_size, projection_size, rng=0, dtype=np.float32):
@@ -140,7 +141,7 @@ def forward(params, x, state=None):
         h[t] = m[t] @ W_proj_T                              # (12)
     end = State(h_all[-1].copy(), c_all[-1].copy())
     kept = (x, z, i, f, c_prev, o, tanh_c, m, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, P, H))
     return h, end, tape
 
 
@@ -154,6 +155,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, P, H = _checked_params(params, dtype)
+    if tape.sizes != (D, P, H):
+        raise ValueError(f"the tape is of params with D, P, H = {tape.sizes}, and these have {(D, P, H)}")
     W = params["W"]
     R = params["R"]
     W_proj = params["W_proj"]

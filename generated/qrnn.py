@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of qrnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:55a5c39ecc19ff4f
+# lstmgen: sha256:99cfaec7749b7980
 """QRNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -43,6 +43,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -108,7 +109,7 @@ def forward(params, x, state=None):
     h = o * c                                               # (8)
     end = State(c_all[-1].copy())
     kept = (x, z, f, o, c_prev, c)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -122,6 +123,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     x, z, f, o, c_prev, c = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of qrnn_window2. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:ce59225b0a7b72ea
+# lstmgen: sha256:799a223a8c34e95d
 """QRNN with a window of two: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -47,6 +47,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -140,7 +141,7 @@ def forward(params, x, state=None):
     h = o * c                                               # (11)
     end = State(c_all[-1].copy(), u_all[-1].copy())
     kept = (x, u_prev, z, i, f, o, c_prev, c)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -154,6 +155,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     W_o = params["W_o"]
     V = params["V"]

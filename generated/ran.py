@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of ran. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:bf191c75e3e3e629
+# lstmgen: sha256:d891872ef1b89e23
 """Recurrent additive network: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -43,6 +43,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # H, D
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -120,7 +121,7 @@ def forward(params, x, state=None):
         h[t] = np.tanh(c[t])                                # (7)
     end = State(h_all[-1].copy(), c_all[-1].copy())
     kept = (x, z, i, f, c_prev, h_prev, h)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (H, D))
     return h, end, tape
 
 
@@ -134,6 +135,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, H, D = _checked_params(params, dtype)
+    if tape.sizes != (H, D):
+        raise ValueError(f"the tape is of params with H, D = {tape.sizes}, and these have {(H, D)}")
     W_z = params["W_z"]
     W = params["W"]
     R = params["R"]

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of residual_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:312ebd6cc6249f4b
+# lstmgen: sha256:75ed0baa5ffa8d97
 """Residual LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -48,6 +48,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -152,7 +153,7 @@ def forward(params, x, state=None):
         h[t] = o[t] * h_1[t]                                # (12)
     end = State(h_all[-1].copy(), c_all[-1].copy())
     kept = (x, i, f, z, c_prev, c, o, tanh_c, h_1, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -166,6 +167,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     R = params["R"]
     p_i = params["p_i"]

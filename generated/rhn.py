@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of rhn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:e47340d2c25809b7
+# lstmgen: sha256:3077d172c9e86007
 """Recurrent highway network: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -50,6 +50,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -156,7 +157,7 @@ def forward(params, x, state=None):
         h[t] = k3[t] * n3[t] + (1 - k3[t]) * s2[t]          # (15)
     end = State(h_all[-1].copy())
     kept = (x, n1, k1, s1, n2, k2, s2, n3, k3, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -170,6 +171,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     R = params["R"]
     R_s1 = params["R_s1"]

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of scrn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:45ea6c455525e2ea
+# lstmgen: sha256:3c245fe1ab6a473c
 """Structurally constrained RNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B_ examples.
@@ -42,6 +42,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # S, D, H, O
 
 
 def init_params(input_size, hidden_size, slow_size, output_size, rng=0, dtype=np.float32):
@@ -120,7 +121,7 @@ def forward(params, x, state=None):
     y = _softmax(y_pre)                                     # (6)
     end = State(h_all[-1].copy(), s_all[-1].copy())
     kept = (x, s, h_prev, h, y)
-    tape = Tape(y, kept, T, B_, dtype)
+    tape = Tape(y, kept, T, B_, dtype, (S, D, H, O))
     return y, end, tape
 
 
@@ -134,6 +135,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B_, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, S, D, H, O = _checked_params(params, dtype)
+    if tape.sizes != (S, D, H, O):
+        raise ValueError(f"the tape is of params with S, D, H, O = {tape.sizes}, and these have {(S, D, H, O)}")
     B = params["B"]
     A = params["A"]
     P = params["P"]

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of sgrn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:66a84c7816b40d62
+# lstmgen: sha256:dcf10556ed2ffc71
 """Simple gated recurrent network: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -40,6 +40,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # H, D
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -103,7 +104,7 @@ def forward(params, x, state=None):
         h[t] = np.tanh(h_pre)                               # (5)
     end = State(h_all[-1].copy())
     kept = (x, p, f, h_prev, h)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (H, D))
     return h, end, tape
 
 
@@ -117,6 +118,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, H, D = _checked_params(params, dtype)
+    if tape.sizes != (H, D):
+        raise ValueError(f"the tape is of params with H, D = {tape.sizes}, and these have {(H, D)}")
     W = params["W"]
     R = params["R"]
     x, p, f, h_prev, h = tape.kept

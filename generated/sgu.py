@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of sgu. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:dcd2a921296d7e15
+# lstmgen: sha256:3ac3f7b8a8a6271f
 """Simple gated unit: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -44,6 +44,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # H, D
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -125,7 +126,7 @@ def forward(params, x, state=None):
         h[t] = (1 - z[t]) * h_prev[t] + z[t] * h_1[t]       # (9)
     end = State(h_all[-1].copy())
     kept = (x, u, u_h_prev, g, z, g_h_prev, h_1, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (H, D))
     return h, end, tape
 
 
@@ -139,6 +140,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, H, D = _checked_params(params, dtype)
+    if tape.sizes != (H, D):
+        raise ValueError(f"the tape is of params with H, D = {tape.sizes}, and these have {(H, D)}")
     W_g = params["W_g"]
     W_z = params["W_z"]
     R_g = params["R_g"]

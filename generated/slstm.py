@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of slstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:40c95c5731bb38ec
+# lstmgen: sha256:754d177f6a393235
 """sLSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -54,6 +54,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -153,7 +154,7 @@ def forward(params, x, state=None):
         h[t] = o[t] * (c[t] / n[t])                         # (16)
     end = State(h_all[-1].copy(), c_all[-1].copy(), n_all[-1].copy(), m_all[-1].copy())
     kept = (x, a, l_1, l, z, o, i, f, c_prev, c, n_prev, n, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -167,6 +168,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     R = params["R"]
     x, a, l_1, l, z, o, i, f, c_prev, c, n_prev, n, h_prev = tape.kept

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of sru. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:f08a558443e1c526
+# lstmgen: sha256:69869bf401a70971
 """Simple recurrent unit: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -43,6 +43,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -124,7 +125,7 @@ def forward(params, x, state=None):
     h = r * c + (1 - r) * h_1                               # (8)
     end = State(c_all[-1].copy())
     kept = (x, f, r, c_1, c_prev, c, h_1)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -138,6 +139,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     W_f = params["W_f"]
     W_r = params["W_r"]

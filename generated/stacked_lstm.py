@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of stacked_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:4b30dcf68ba77bd9
+# lstmgen: sha256:b0058a8633a56452
 """LSTM in stacked form: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -49,6 +49,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # H, D
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -114,7 +115,7 @@ def forward(params, x, state=None):
         h[t] = tanh_c[t] * o[t]                             # (13)
     end = State(h_all[-1].copy(), c_all[-1].copy())
     kept = (I, a, i, f, o, c_prev, tanh_c)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (H, D))
     return h, end, tape
 
 
@@ -128,6 +129,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, H, D = _checked_params(params, dtype)
+    if tape.sizes != (H, D):
+        raise ValueError(f"the tape is of params with H, D = {tape.sizes}, and these have {(H, D)}")
     W = params["W"]
     I, a, i, f, o, c_prev, tanh_c = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of star. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:3e0c63c222b11ad5
+# lstmgen: sha256:d4bfef079f7267a1
 """STAR: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -41,6 +41,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # H, D
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -111,7 +112,7 @@ def forward(params, x, state=None):
         h[t] = np.tanh(h_pre)                               # (6)
     end = State(h_all[-1].copy())
     kept = (x, z, k, h_prev, h)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (H, D))
     return h, end, tape
 
 
@@ -125,6 +126,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, H, D = _checked_params(params, dtype)
+    if tape.sizes != (H, D):
+        raise ValueError(f"the tape is of params with H, D = {tape.sizes}, and these have {(H, D)}")
     W_z = params["W_z"]
     W_k = params["W_k"]
     R_k = params["R_k"]

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of tau_gru. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:cefd962c455c30ca
+# lstmgen: sha256:071963f38dae099d
 """GRU with delayed feedback: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -48,6 +48,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -141,7 +142,7 @@ def forward(params, x, state=None):
         h[t] = (1 - g[t]) * h_prev[t] + g[t] * (u[t] + a[t] * z[t])  # (11)
     end = State(h_all[-1].copy(), h_1_all[-1].copy(), h_2_all[-1].copy())
     kept = (x, h_2_prev, u, z, g, a, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -155,6 +156,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     R = params["R"]
     R_z = params["R_z"]

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of truncated_peephole_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:442d0b6234d26182
+# lstmgen: sha256:9efc17d0e7a77184
 """Peephole LSTM, truncated: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -50,6 +50,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -152,7 +153,7 @@ def forward(params, x, state=None):
         h[t] = o[t] * c[t]                                  # (14)
     end = State(h_all[-1].copy(), c_all[-1].copy())
     kept = (x, k, stop_gradient_c_prev, i, f, sigmoid_z_pre, z, c_prev, c, stop_gradient_c, o)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -166,6 +167,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     x, k, stop_gradient_c_prev, i, f, sigmoid_z_pre, z, c_prev, c, stop_gradient_c, o = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of ugrnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:3937cc9d566f43ff
+# lstmgen: sha256:89c59439f2873790
 """Update gate RNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -40,6 +40,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -110,7 +111,7 @@ def forward(params, x, state=None):
         h[t] = g[t] * h_prev[t] + (1 - g[t]) * n[t]         # (5)
     end = State(h_all[-1].copy())
     kept = (x, n, g, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -124,6 +125,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     R = params["R"]
     x, n, g, h_prev = tape.kept

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of unicornn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:b307a3701b21eb58
+# lstmgen: sha256:7bff009ca5d114ae
 """UnICORNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -41,6 +41,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # H, D
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -109,7 +110,7 @@ def forward(params, x, state=None):
         y[t] = y_prev[t] + 0.1 * sigmoid_k * z[t]           # (5)
     end = State(y_all[-1].copy(), z_all[-1].copy())
     kept = (x, sigmoid_k, z_2, z, y_prev)
-    tape = Tape(y, kept, T, B, dtype)
+    tape = Tape(y, kept, T, B, dtype, (H, D))
     return y, end, tape
 
 
@@ -123,6 +124,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, H, D = _checked_params(params, dtype)
+    if tape.sizes != (H, D):
+        raise ValueError(f"the tape is of params with H, D = {tape.sizes}, and these have {(H, D)}")
     W = params["W"]
     w = params["w"]
     x, sigmoid_k, z_2, z, y_prev = tape.kept

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of wmc_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:bd2f94968247c215
+# lstmgen: sha256:ec85bb70a9da93ab
 """LSTM with working memory connections: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -53,6 +53,7 @@ class Tape(NamedTuple):
     steps: int
     batch: int
     dtype: np.dtype
+    sizes: tuple  # D, H
 
 
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
@@ -159,7 +160,7 @@ def forward(params, x, state=None):
         h[t] = o[t] * tanh_c[t]                             # (17)
     end = State(h_all[-1].copy(), c_all[-1].copy())
     kept = (x, i_2, i, f_2, f, z, c_prev, c, o_2, o, tanh_c, h_prev)
-    tape = Tape(h, kept, T, B, dtype)
+    tape = Tape(h, kept, T, B, dtype, (D, H))
     return h, end, tape
 
 
@@ -173,6 +174,8 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
     W = params["W"]
     R = params["R"]
     P = params["P"]

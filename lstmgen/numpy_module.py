@@ -832,6 +832,11 @@ class _Module:
             "late_sizes": sizes.late_lines(single=False),
             "late_single": sizes.late_lines(single=True),
             "late_names": sizes.late,
+            "tape_sizes": [*sizes.known, *sizes.late],
+            "tape_sizes_held": _tuple([*sizes.known, *sizes.late]),
+            "known_sizes_held": _tuple(sizes.known),
+            "known_part": f"[:{len(sizes.known)}]" if sizes.late else "",
+            "late_part": f"[{len(sizes.known)}:]" if sizes.known else "",
             "start_sizes": start_sizes,
             "named_sizes": sizes.known if any(len(members) > 1 for members in self.stored.values()) else [],
             "inputs": inputs,
@@ -1156,6 +1161,12 @@ def _is_view(expression: Expression) -> bool:
     while isinstance(expression, Call) and expression.function in ("part", "transpose", "stop_gradient"):
         expression = expression.arguments[0]
     return isinstance(expression, Value)
+
+
+def _tuple(names: Iterable[str]) -> str:
+    """Of one name, too."""
+    listed = [*names]
+    return f"({', '.join(listed)}{',' if len(listed) == 1 else ''})"
 
 
 def _code_alone(lines: Iterable[Line]) -> str:

@@ -450,6 +450,20 @@ def test_wrong_arguments_are_named(spec_path):
             module.forward(each(lambda array, to=wrong: array.astype(to), params), *arguments, state)
 
 
+def test_a_tape_is_of_parameters_of_its_sizes(spec_path):
+    """What the gradient at the input alone would show is a wrong shape, and nobody may look at it."""
+    graph, module, _ = made(spec_path)
+    params, arguments, state, dy, dstate = draw(graph, module, 3, 2)
+    _, _, tape = module.forward(params, *arguments, state)
+    sizes = {symbol: 4 + place for place, (symbol, _) in enumerate(graph.dims)}
+    told = {symbol for name in graph.parameters for dim in graph.shapes[name] for symbol, _ in dim.terms}
+    for changed in told:
+        keywords = {keyword: sizes[symbol] + (symbol == changed) for symbol, keyword in graph.dims}
+        other = module.init_params(**keywords, dtype=np.float64)
+        with pytest.raises(ValueError, match="the tape is of params with .* and these have"):
+            backward(graph, module, other, tape, dy, dstate)
+
+
 def test_parameters_are_of_a_size_and_type_that_can_be(spec_path):
     graph, module, _ = made(spec_path)
     keywords = {keyword: 4 for _, keyword in graph.dims}
