@@ -256,8 +256,11 @@ class _Reader:
             return spine(depth)
         if isinstance(node.op, ast.BitXor) and re.match(r"\s*\(?\s*T\b", self.text.value[node.left.end_col_offset + 1:]):
             self.readable.append(self._build(node.left, depth + 1))
+            matrix = node.left  # to Python ^ binds less than all else: in W @ x + R^T it is the last of its left side
+            while isinstance(matrix, ast.BinOp) and self.text.value[matrix.end_col_offset] != ")":
+                matrix = matrix.right
             self._refuse(self._operator_place(node, "^"), "'^' is no operator of the language",
-                         f"write transpose({ast.unparse(node.left)[:30]})")
+                         f"write transpose({ast.unparse(matrix)[:30]})")
         left, right = self._each([node.left, node.right], depth)
         at = node.col_offset
         match node.op:

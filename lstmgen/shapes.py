@@ -79,8 +79,10 @@ def read_dim(text: Text, symbols: Mapping[str, object], mistakes: Mistakes) -> D
         for piece in part.split("*"):
             match = _FACTOR.fullmatch(piece)
             if not match or (match[2] and symbol):
-                mistakes.add(text.at(offset), f"'{text.value[:40]}' is no size",
-                             "a size is a symbol, a number, a multiple such as 2*H, or a sum such as D + H")
+                axes = re.findall(r"[A-Za-z]\w*", text.value) if re.search(r"[,x]", text.value) else []
+                listed = f"a shape of several axes is a list: [{', '.join(axis for axis in axes if axis != 'x')}]"
+                mistakes.add(text.at(offset), f"'{text.value[:40]}' is no size", listed if axes[1:] and len(text.value) < 40
+                             else "a size is a symbol, a number, a multiple such as 2*H, or a sum such as D + H")
                 return None
             if match[2]:
                 symbol = match[2]
