@@ -22,6 +22,7 @@ import numpy as np
 
 from .chain import ELEMENTWISE, OUTPUT, START, Contribution, Derivation, without
 from .expressions import Call
+from .graph import Graph
 from .interpret import Digits, Floats
 from .points import STEPS, Point, choose_sizes, draw_point
 from .sweep import Sweep
@@ -30,7 +31,7 @@ FLAT = 1e-10  # a slope, or what a branch would do beside what others do: less t
 NOUGHT = 1e-75  # what cancels leaves less in 90 digits
 LOOKS = 5  # at points ever nearer to nought, until each branch can be judged
 
-Place = tuple[str, int]  # a value at a step; 0 for what stands still, and for the initial states
+Where = tuple[str, int]  # a value at a step; 0 for what stands still, and for the initial states
 
 
 class _Open:
@@ -91,11 +92,7 @@ def without_vanishing(derivation: Derivation) -> Derivation:
 def _seen(
     derivation: Derivation, forks: Sequence[Contribution], sizes: Mapping[str, int], point: Point,
 ) -> list[Contribution]:
-    """The branches that would do something that can be seen, if nothing cancelled.
-
-    What a branch would do is about the product of the slopes along the steepest way through it. There are
-    none where the point does not fit.
-    """
+    """The branches that would do something that can be seen, if nothing cancelled; none where the point does not fit."""
     graph = derivation.graph
     with np.errstate(all="ignore"):
         sweep = Sweep(graph, derivation, sizes, _OpenFloats(), point)
@@ -103,7 +100,14 @@ def _seen(
         calls = [fork for fork in forks if isinstance(graph.stage(fork.reader).expression, Call)]
         if all(slope >= FLAT for fork in calls for slope in slopes[id(fork)].values()):
             slopes |= _of_factors_that_cancel(derivation, forks, slopes, sizes, point)
-    def places(fork: Contribution) -> Iterator[tuple[float, Place, Place]]:
+    scales = _scales(graph, forks, slopes)
+    largest = max(scales, default=0.0)
+    return [fork for fork, scale in zip(forks, scales) if math.isfinite(largest) and scale >= FLAT * max(1, largest)]
+
+
+def _scales(graph: Graph, forks: Sequence[Contribution], slopes: Mapping[int, Mapping[int, float]]) -> list[float]:
+    """About what each branch would do if nothing cancelled: the product of the slopes along the steepest way through it."""
+    def ways(fork: Contribution) -> Iterator[tuple[float, Where, Where]]:
         """The slope, the reader and what it reads, at each step."""
         for step, slope in slopes[id(fork)].items():
             yield slope, (fork.reader, step), (fork.target, 0 if fork.target in graph.static else step - fork.lag)
@@ -111,26 +115,26 @@ def _seen(
     moving = [stage.name for stage in graph.stages if stage.name not in graph.static]
     order = [(stage.name, 0) for stage in graph.stages if stage.name in graph.static]
     order += [(name, step) for step in range(1, STEPS + 1) for name in moving]
-    moved: dict[Place, float] = {(name, 0): 1.0 for name in (*graph.parameters, *graph.states)}
-    moved |= {(name, step): 1.0 for name in (*graph.inputs, *graph.targets) for step in range(1, STEPS + 1)}
-    heard: dict[Place, float] = {(name, STEPS): 1.0 for name in graph.states}
-    ends = graph.outputs if graph.loss is None else (graph.loss,)
-    heard |= {(name, step): 1.0 for name in ends for step in range(1, STEPS + 1)}
-    ways = {place: [] for place in order}
+    read_at: dict[Where, list[tuple[float, Where]]] = {where: [] for where in order}
     for fork in forks:
-        for slope, reader, read in places(fork):
-            ways[reader].append((slope, read))
-    for place in order:
-        moved[place] = max((slope * moved.get(read, 0.0) for slope, read in ways[place]), default=0.0)
-    for place in reversed(order):
-        for slope, read in ways[place]:
-            heard[read] = max(heard.get(read, 0.0), slope * heard.get(place, 0.0))
-    scales = [
-        max((heard.get(reader, 0.0) * slope * moved.get(read, 0.0) for slope, reader, read in places(fork)), default=0.0)
+        for slope, reader, read in ways(fork):
+            read_at[reader].append((slope, read))
+
+    # how far each value moves when all that is given moves by 1; how much of a gradient it hears of all that leaves
+    moved = dict.fromkeys([(name, 0) for name in (*graph.parameters, *graph.states)], 1.0)
+    moved |= dict.fromkeys([(name, step) for name in (*graph.inputs, *graph.targets) for step in range(1, STEPS + 1)], 1.0)
+    for where in order:
+        moved[where] = max((slope * moved.get(read, 0.0) for slope, read in read_at[where]), default=0.0)
+    ends = graph.outputs if graph.loss is None else (graph.loss,)
+    heard = dict.fromkeys([(name, STEPS) for name in graph.states], 1.0)
+    heard |= dict.fromkeys([(name, step) for name in ends for step in range(1, STEPS + 1)], 1.0)
+    for where in reversed(order):
+        for slope, read in read_at[where]:
+            heard[read] = max(heard.get(read, 0.0), slope * heard.get(where, 0.0))
+    return [
+        max((heard.get(reader, 0.0) * slope * moved.get(read, 0.0) for slope, reader, read in ways(fork)), default=0.0)
         for fork in forks
     ]
-    largest = max(scales, default=0.0)
-    return [fork for fork, scale in zip(forks, scales) if math.isfinite(largest) and scale >= FLAT * max(1, largest)]
 
 
 def _of_factors_that_cancel(derivation, forks, slopes, sizes, point: Point) -> dict[int, dict[int, float]]:
