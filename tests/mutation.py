@@ -59,6 +59,10 @@ EXPLAINED = {
         "no difference is 1e-50 to the last digit",
     ("numpy/module.py.jinja", 'dtype{{ (", False" if checkpoint', "False -> True"):
         "between checkpoints the flag of a stretch is set when the stretch is computed anew",
+    ("plan.py", "return [Gates(run[0][2], tuple(r[0] for r in run)", "0 -> 1"):
+        "a run has one function, whichever of its gates is asked",
+    ("numpy_module.py", "operand = Spelled(self._right_side(self.graph.stage(first), mode, last), SUM, 1, True)", "1 -> 2"):
+        "a function of one argument does not ask for its rank",
     ("numpy/helpers/init_orthogonal.py", "np.where(np.diag(r) < 0, -1, 1)", ""):
         "a column with the other sign is as orthogonal",
     ("numpy_module.py", "start = text.find(name, start + 1)", "1 -> 2"):

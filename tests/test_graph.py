@@ -67,6 +67,16 @@ def test_a_long_expression_is_told_in_part():
     assert _shortened(expression("a" * 30 + " + " + "b" * 28)) == "a" * 30 + " + " + "b" * 24 + "..."
 
 
+@pytest.mark.parametrize("inner, name", [
+    ("r * h[t-1]", "r_h_prev"), ("h[t-1] * r", "h_prev_r"), ("r * x", "r_x"), ("tanh(h[t-1])", "tanh_h_prev"),
+    ("r + h[t-1]", "h_1"),
+])
+def test_what_a_stage_without_a_name_is_called(inner, name):
+    text = ("name: made\ninputs: {x: H}\nstate: {h: H}\nparameters: {W: [H, H], R: [H, H]}\nequations:\n"
+            f"  r: sigmoid(W @ x + h[t-1])\n  h: tanh(R @ ({inner}))\noutput: h\n")
+    assert name in [stage.name for stage in derive(load(text)).graph.stages]
+
+
 NUMBERS = {
     "2 + 3 - 1": 4, "-(2 - 5)": 3, "2 * 3 / 4": Fraction(3, 2), "1 / 3": Fraction(1, 3), "1 / (2 - 2)": None,
     "2 ** 3": 8, "2 ** -1": Fraction(1, 2), "(-2) ** -3": Fraction(-1, 8), "0 ** 2": 0, "0 ** 1": 0,
