@@ -68,7 +68,7 @@ def test_a_long_expression_is_told_in_part():
 
 
 @pytest.mark.parametrize("inner, name", [
-    ("r * h[t-1]", "r_h_prev"), ("h[t-1] * r", "h_prev_r"), ("r * x", "r_x"), ("tanh(h[t-1])", "tanh_h_prev"),
+    ("r * h[t-1]", "r_h_prev"), ("h[t-1] * r", "h_prev_r"), ("r * x", "r_x"), ("tanh(h[t-1]) + r", "tanh_h_prev"),
     ("r + h[t-1]", "h_1"),
 ])
 def test_what_a_stage_without_a_name_is_called(inner, name):
