@@ -667,6 +667,14 @@ def test_a_choice_sends_back_to_what_was_chosen_and_half_at_a_tie(choice, of_u, 
     assert grads.x.dtype == grads.state.h.dtype == np.float32
 
 
+@pytest.mark.parametrize("comparison", ["u < 1", "1 < u"])
+def test_a_choice_of_numbers_is_of_the_computations_type(comparison):
+    text = (CHOICE % "tanh(h[t-1])").replace("output: h", f"  y: where({comparison}, 1, 0.25)\noutput: [h, y]")
+    module, _ = compiled(text)
+    outputs, _, _ = module.forward({"W": np.eye(3, dtype=np.float32)}, np.zeros((2, 1, 3), np.float32))
+    assert outputs.y.dtype == np.float32 and set(outputs.y.flat) == {1 if comparison == "u < 1" else 0.25}
+
+
 def test_what_is_not_chosen_does_no_harm():
     """A product with a truth value would make infinity times nought of it."""
     module, _ = compiled(CHOICE % "where(u < 1, exp(u), 0) + h[t-1]")
