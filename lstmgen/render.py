@@ -23,6 +23,10 @@ class Compiled(FileSystemBytecodeCache):
     def __init__(self):
         super().__init__(str(TEMPLATES / "__pycache__"), f"%s.jinja-{jinja2.__version__}")
 
+    def load_bytecode(self, bucket: Bucket) -> None:
+        with suppress(OSError):
+            super().load_bytecode(bucket)
+
     def dump_bytecode(self, bucket: Bucket) -> None:
         if not sys.dont_write_bytecode:
             with suppress(OSError):
