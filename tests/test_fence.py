@@ -398,6 +398,19 @@ def test_the_limits_of_a_number(number, allowed):
             build_graph(read(text, "cell.yaml"))
 
 
+@pytest.mark.parametrize("exponent, allowed", [
+    ("(60 + 40)", True), ("(60 + 41)", False), ("(-60 - 41)", False), ("k", False), ("(k - 100)", True), ("(1 / (k - k))", False),
+])
+def test_the_limits_of_an_exponent(exponent, allowed):
+    text = ("name: cell\nstate: {h: H}\nparameters: {W: [H, D]}\nconstants: {k: 200}\nequations:\n"
+            f"  h: tanh(W @ x) ** {exponent} + k * h[t-1]\noutput: h\n")
+    if allowed:
+        assert build_graph(read(text, "cell.yaml"))
+    else:
+        with pytest.raises(SpecError, match="an exponent beyond 100"):
+            build_graph(read(text, "cell.yaml"))
+
+
 @pytest.mark.parametrize("body, allowed", [
     ("1e300 * p", True), ("1e300 * p ** 2", False), ("1e-300 * p", True), ("1e-300 * p ** 0.5", False),
 ])
