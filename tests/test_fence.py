@@ -399,7 +399,8 @@ def test_the_limits_of_a_number(number, allowed):
 
 
 @pytest.mark.parametrize("exponent, allowed", [
-    ("(60 + 40)", True), ("(60 + 41)", False), ("(-60 - 41)", False), ("k", False), ("(k - 100)", True), ("(1 / (k - k))", False),
+    ("(60 + 40)", True), ("(60 + 41)", False), ("(-60 - 41)", False), ("k", False), ("(k - 100)", True),
+    ("(1 / (k - k))", False),
 ])
 def test_the_limits_of_an_exponent(exponent, allowed):
     text = ("name: cell\nstate: {h: H}\nparameters: {W: [H, D]}\nconstants: {k: 200}\nequations:\n"
