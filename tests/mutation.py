@@ -63,6 +63,10 @@ EXPLAINED = {
         "a run has one function, whichever of its gates is asked",
     ("numpy_module.py", "operand = Spelled(self._right_side(self.graph.stage(first), mode, last), SUM, 1, True)", "1 -> 2"):
         "a function of one argument does not ask for its rank",
+    ("graph.py", "if in_all > MOST_NODES_IN_ALL", "Gt -> GtE"):
+        "one operation among all that a cell may have",
+    ("numpy_module.py", '"[^"]*"', "* -> +"):
+        "no line of a module holds an empty text",
     ("numpy/helpers/init_orthogonal.py", "np.where(np.diag(r) < 0, -1, 1)", ""):
         "a column with the other sign is as orthogonal",
     ("numpy_module.py", "start = text.find(name, start + 1)", "1 -> 2"):
