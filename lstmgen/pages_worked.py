@@ -165,9 +165,14 @@ def _entries(entries: Entries) -> str:
     if isinstance(entries, float):
         return f"${_three(entries)}$"
     if entries and isinstance(entries[0], tuple):
-        rows = (", ".join(f"${_three(entry)}$" for entry in row) for row in entries)
-        return ";\\ \\ ".join(rf"\mbox{{{row}}}" if len(entries[0]) <= ONE_LINE else row for row in rows)
+        return ";\\ \\ ".join(map(_row, entries))
     return ", ".join(f"${_three(entry)}$" for entry in entries)
+
+
+def _row(row: tuple[float, ...]) -> str:
+    """Of a matrix; a short one is never divided."""
+    told = ", ".join(f"${_three(entry)}$" for entry in row)
+    return rf"\mbox{{{told}}}" if len(row) <= ONE_LINE and "e" not in "".join(map(three_digits, row)) else told
 
 
 def _three(value: float) -> str:
