@@ -38,7 +38,8 @@ TEMPLATES = ("numpy/module.py.jinja", *(f"numpy/helpers/{path.name}" for path in
     (ROOT / "templates/numpy/helpers").glob("*.py"))))
 SECONDS = 240  # a fault that lets a witness run longer counts as noticed
 WITNESSES = ("proofs", "bytes", "tests", "time")
-TESTS = (("graph", "invalid", "switches", "interpret"), ("checkpoint", "module", "terminal"), ("vanishing", "random_cells"))
+TESTS = (("graph", "invalid", "switches", "interpret"), ("checkpoint", "module", "terminal"), ("vanishing", "random_cells"),
+         ("fence",))
 
 _TEXT_FAULTS = (("+", "-"), ("-", "+"), ("*", "+"), ("/", "*"), ("<", ">"), (">", "<"), ("0", "1"), ("1", "2"),
                 (" == ", " != "), ("True", "False"), ("False", "True"), (" not ", " "))
@@ -271,7 +272,7 @@ def _proofs() -> str | None:
     from lstmgen.pipeline import verify
     from lstmgen.resources import find_spec
 
-    for text in (cells.PEEPHOLES, cells.MANY, cells.LOSS + "loss_at: last\n", cells.LOSS, cells.RNN):
+    for text in (cells.PEEPHOLES, cells.MANY, cells.LOSS + "loss_at: last\n", cells.LOSS, cells.RNN, cells.MET):
         if not verify(text).passed:
             return text
     for name in ("gru", "stacked_lstm", "ng_lstm_last", "indrnn", "minlstm", "fgr_lstm", "phased_lstm"):

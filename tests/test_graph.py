@@ -77,6 +77,31 @@ def test_what_a_stage_without_a_name_is_called(inner, name):
     assert name in [stage.name for stage in derive(load(text)).graph.stages]
 
 
+@pytest.mark.parametrize("equations, cycle", [
+    ("a: b + x\n  b: c\n  c: b\n  h: a + h[t-1]", "b reads c; c reads b;"), ("h: a + h[t-1]\n  a: a + x", "a reads a;"),
+])
+def test_a_circle_that_one_comes_to_from_elsewhere_is_spelt_out(equations, cycle):
+    with pytest.raises(SpecError) as caught:
+        derive(load("name: made\ninputs: {x: H}\nstate: {h: H}\nparameters: {}\n"
+                    f"equations:\n  {equations}\noutput: h\n"))
+    assert cycle in str(caught.value)
+
+
+def test_a_state_that_nobody_reads_is_told_once():
+    text = ("name: made\nstate: {h: H, s: H}\nparameters: {W: [H, D]}\nequations:\n  h: tanh(W @ x + h[t-1])\n"
+            "  s: tanh(h)\noutput: h\n")
+    with pytest.raises(SpecError, match="the state 's' is carried and never read") as caught:
+        derive(load(text))
+    assert str(caught.value).count("error:") == 1
+
+
+def test_the_rest_of_an_expression_that_cannot_be_read_is_looked_at():
+    text = "name: made\nstate: {h: H}\nparameters: {R: [H, H]}\nequations:\n  h: tanh(Q @ x + R.T @ h[t-1])\noutput: h\n"
+    with pytest.raises(SpecError) as caught:
+        derive(load(text))
+    assert "transpose(R)" in str(caught.value) and "there is no 'Q'" in str(caught.value)
+
+
 NUMBERS = {
     "2 + 3 - 1": 4, "-(2 - 5)": 3, "2 * 3 / 4": Fraction(3, 2), "1 / 3": Fraction(1, 3), "1 / (2 - 2)": None,
     "2 ** 3": 8, "2 ** -1": Fraction(1, 2), "(-2) ** -3": Fraction(-1, 8), "0 ** 2": 0, "0 ** 1": 0,

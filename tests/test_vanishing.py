@@ -161,6 +161,11 @@ def test_what_no_proof_can_see_is_refused_with_the_reason():
     assert verdict.passed and verdict.saturated == ()
 
 
+def test_what_is_left_out_is_told_as_often_as_one_asks():
+    derivation = derive(load(RENORMALISED))
+    assert [fork.reader for fork in derivation.left_out] == [fork.reader for fork in derivation.left_out] != []
+
+
 def test_a_state_that_sends_nothing_back_gets_no_terms_of_its_step():
     forks = derive(load(FORGOTTEN)).adjoints["n"].forks
     assert [(fork.reader, fork.lag) for fork in forks] == [("h", 1)]  # for the initial state
