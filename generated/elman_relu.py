@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of elman_relu. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:1e1c07cb8b60a724
+# lstmgen: sha256:82f17ca1f93102d9
 """Elman network with relu: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -120,8 +120,7 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, H, D, O = _checked_params(params, dtype)
-    if tape.sizes != (H, D, O):
-        raise ValueError(f"the tape is of params with H, D, O = {tape.sizes}, and these have {(H, D, O)}")
+    _checked_tape_sizes(tape.sizes, (H, D, O))
     W_h = params["W_h"]
     R_h = params["R_h"]
     V = params["V"]
@@ -280,6 +279,12 @@ def _checked_keys(params):
 def _checked_tape(tape):
     if not isinstance(tape, Tape):
         raise ValueError(f"tape is {type(tape).__name__}, expected the Tape that `forward` returned")
+
+
+def _checked_tape_sizes(had, have):
+    """Whether the parameters are of the sizes that those of the forward pass had."""
+    if had != have:
+        raise ValueError(f"the tape is of params with H, D, O = {had}, and these have {have}")
 
 
 def _checked_record(name, given, record):

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of fastgrnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:077f5db8282183ea
+# lstmgen: sha256:5863ceacf4411796
 """FastGRNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -133,8 +133,7 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, H, D = _checked_params(params, dtype)
-    if tape.sizes != (H, D):
-        raise ValueError(f"the tape is of params with H, D = {tape.sizes}, and these have {(H, D)}")
+    _checked_tape_sizes(tape.sizes, (H, D))
     W = params["W"]
     R = params["R"]
     x, z, n, sigmoid_zeta, sigmoid_nu, h_prev = tape.kept
@@ -321,6 +320,12 @@ def _checked_keys(params):
 def _checked_tape(tape):
     if not isinstance(tape, Tape):
         raise ValueError(f"tape is {type(tape).__name__}, expected the Tape that `forward` returned")
+
+
+def _checked_tape_sizes(had, have):
+    """Whether the parameters are of the sizes that those of the forward pass had."""
+    if had != have:
+        raise ValueError(f"the tape is of params with H, D = {had}, and these have {have}")
 
 
 def _checked_record(name, given, record):

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of fastrnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:a6bb2176f8935871
+# lstmgen: sha256:c101cf9435706034
 """FastRNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -125,8 +125,7 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, H, D = _checked_params(params, dtype)
-    if tape.sizes != (H, D):
-        raise ValueError(f"the tape is of params with H, D = {tape.sizes}, and these have {(H, D)}")
+    _checked_tape_sizes(tape.sizes, (H, D))
     W_n = params["W_n"]
     R_n = params["R_n"]
     x, n, sigmoid_alpha, sigmoid_beta, h_prev = tape.kept
@@ -296,6 +295,12 @@ def _checked_keys(params):
 def _checked_tape(tape):
     if not isinstance(tape, Tape):
         raise ValueError(f"tape is {type(tape).__name__}, expected the Tape that `forward` returned")
+
+
+def _checked_tape_sizes(had, have):
+    """Whether the parameters are of the sizes that those of the forward pass had."""
+    if had != have:
+        raise ValueError(f"the tape is of params with H, D = {had}, and these have {have}")
 
 
 def _checked_record(name, given, record):

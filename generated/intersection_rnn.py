@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of intersection_rnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:e7df5fd0958a1599
+# lstmgen: sha256:9e10a9d0ec89b4f5
 """Intersection RNN (+RNN): forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -153,8 +153,7 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, H = _checked_params(params, dtype)
-    if tape.sizes != (H,):
-        raise ValueError(f"the tape is of params with H = {tape.sizes}, and these have {(H,)}")
+    _checked_tape_sizes(tape.sizes, (H,))
     W = params["W"]
     W_x = params["W_x"]
     R = params["R"]
@@ -347,6 +346,12 @@ def _checked_keys(params):
 def _checked_tape(tape):
     if not isinstance(tape, Tape):
         raise ValueError(f"tape is {type(tape).__name__}, expected the Tape that `forward` returned")
+
+
+def _checked_tape_sizes(had, have):
+    """Whether the parameters are of the sizes that those of the forward pass had."""
+    if had != have:
+        raise ValueError(f"the tape is of params with H = {had}, and these have {have}")
 
 
 def _checked_record(name, given, record):

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of janet. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:0db2777ddbc5e06a
+# lstmgen: sha256:57a2b2c066c75d85
 """JANET: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -128,8 +128,7 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
-    if tape.sizes != (D, H):
-        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
+    _checked_tape_sizes(tape.sizes, (D, H))
     W = params["W"]
     R = params["R"]
     x, n, sigmoid_s, h_2, h_prev = tape.kept
@@ -302,6 +301,12 @@ def _checked_keys(params):
 def _checked_tape(tape):
     if not isinstance(tape, Tape):
         raise ValueError(f"tape is {type(tape).__name__}, expected the Tape that `forward` returned")
+
+
+def _checked_tape_sizes(had, have):
+    """Whether the parameters are of the sizes that those of the forward pass had."""
+    if had != have:
+        raise ValueError(f"the tape is of params with D, H = {had}, and these have {have}")
 
 
 def _checked_record(name, given, record):

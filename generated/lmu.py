@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of lmu. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:b76767090695bf84
+# lstmgen: sha256:2db9a5c45eeae64f
 """Legendre memory unit: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -162,8 +162,7 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H, M = _checked_params(params, dtype)
-    if tape.sizes != (D, H, M):
-        raise ValueError(f"the tape is of params with D, H, M = {tape.sizes}, and these have {(D, H, M)}")
+    _checked_tape_sizes(tape.sizes, (D, H, M))
     e_x = params["e_x"]
     e_h = params["e_h"]
     e_m = params["e_m"]
@@ -403,6 +402,12 @@ def _checked_keys(params):
 def _checked_tape(tape):
     if not isinstance(tape, Tape):
         raise ValueError(f"tape is {type(tape).__name__}, expected the Tape that `forward` returned")
+
+
+def _checked_tape_sizes(had, have):
+    """Whether the parameters are of the sizes that those of the forward pass had."""
+    if had != have:
+        raise ValueError(f"the tape is of params with D, H, M = {had}, and these have {have}")
 
 
 def _checked_record(name, given, record):

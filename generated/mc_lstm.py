@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mc_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:326b4dc484ae34a1
+# lstmgen: sha256:34abb730dc460863
 """Memory-controller LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -166,8 +166,7 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
-    if tape.sizes != (D, H):
-        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
+    _checked_tape_sizes(tape.sizes, (D, H))
     W = params["W"]
     W_o = params["W_o"]
     R = params["R"]
@@ -378,6 +377,12 @@ def _checked_keys(params):
 def _checked_tape(tape):
     if not isinstance(tape, Tape):
         raise ValueError(f"tape is {type(tape).__name__}, expected the Tape that `forward` returned")
+
+
+def _checked_tape_sizes(had, have):
+    """Whether the parameters are of the sizes that those of the forward pass had."""
+    if had != have:
+        raise ValueError(f"the tape is of params with D, H = {had}, and these have {have}")
 
 
 def _checked_record(name, given, record):

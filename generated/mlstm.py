@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mlstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:72e4e4a4692fede2
+# lstmgen: sha256:e5d72c54894a7ea7
 """mLSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -192,8 +192,7 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, K, H = _checked_params(params, dtype)
-    if tape.sizes != (D, K, H):
-        raise ValueError(f"the tape is of params with D, K, H = {tape.sizes}, and these have {(D, K, H)}")
+    _checked_tape_sizes(tape.sizes, (D, K, H))
     W = params["W"]
     W_x = params["W_x"]
     w_i = params["w_i"]
@@ -503,6 +502,12 @@ def _checked_keys(params):
 def _checked_tape(tape):
     if not isinstance(tape, Tape):
         raise ValueError(f"tape is {type(tape).__name__}, expected the Tape that `forward` returned")
+
+
+def _checked_tape_sizes(had, have):
+    """Whether the parameters are of the sizes that those of the forward pass had."""
+    if had != have:
+        raise ValueError(f"the tape is of params with D, K, H = {had}, and these have {have}")
 
 
 def _checked_record(name, given, record):

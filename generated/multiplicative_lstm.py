@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of multiplicative_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:084aaa6c2bc89ad2
+# lstmgen: sha256:746397dec87cd335
 """Multiplicative LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -166,8 +166,7 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, M, D, H = _checked_params(params, dtype)
-    if tape.sizes != (M, D, H):
-        raise ValueError(f"the tape is of params with M, D, H = {tape.sizes}, and these have {(M, D, H)}")
+    _checked_tape_sizes(tape.sizes, (M, D, H))
     W_m = params["W_m"]
     R_m = params["R_m"]
     W = params["W"]
@@ -372,6 +371,12 @@ def _checked_keys(params):
 def _checked_tape(tape):
     if not isinstance(tape, Tape):
         raise ValueError(f"tape is {type(tape).__name__}, expected the Tape that `forward` returned")
+
+
+def _checked_tape_sizes(had, have):
+    """Whether the parameters are of the sizes that those of the forward pass had."""
+    if had != have:
+        raise ValueError(f"the tape is of params with M, D, H = {had}, and these have {have}")
 
 
 def _checked_record(name, given, record):

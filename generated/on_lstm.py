@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of on_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:671337783ce470d2
+# lstmgen: sha256:36aa723f05a9c472
 """Ordered-neurons LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -196,8 +196,7 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, K = _checked_params(params, dtype)
-    if tape.sizes != (D, K):
-        raise ValueError(f"the tape is of params with D, K = {tape.sizes}, and these have {(D, K)}")
+    _checked_tape_sizes(tape.sizes, (D, K))
     W = params["W"]
     W_h = params["W_h"]
     (
@@ -457,6 +456,12 @@ def _checked_keys(params):
 def _checked_tape(tape):
     if not isinstance(tape, Tape):
         raise ValueError(f"tape is {type(tape).__name__}, expected the Tape that `forward` returned")
+
+
+def _checked_tape_sizes(had, have):
+    """Whether the parameters are of the sizes that those of the forward pass had."""
+    if had != have:
+        raise ValueError(f"the tape is of params with D, K = {had}, and these have {have}")
 
 
 def _checked_record(name, given, record):

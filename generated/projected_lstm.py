@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of projected_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:a3fd3b542b2abebd
+# lstmgen: sha256:fcc10ff73077512b
 """LSTM with recurrent projection: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -155,8 +155,7 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, D, P, H = _checked_params(params, dtype)
-    if tape.sizes != (D, P, H):
-        raise ValueError(f"the tape is of params with D, P, H = {tape.sizes}, and these have {(D, P, H)}")
+    _checked_tape_sizes(tape.sizes, (D, P, H))
     W = params["W"]
     R = params["R"]
     W_proj = params["W_proj"]
@@ -343,6 +342,12 @@ def _checked_keys(params):
 def _checked_tape(tape):
     if not isinstance(tape, Tape):
         raise ValueError(f"tape is {type(tape).__name__}, expected the Tape that `forward` returned")
+
+
+def _checked_tape_sizes(had, have):
+    """Whether the parameters are of the sizes that those of the forward pass had."""
+    if had != have:
+        raise ValueError(f"the tape is of params with D, P, H = {had}, and these have {have}")
 
 
 def _checked_record(name, given, record):

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of scrn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:3c245fe1ab6a473c
+# lstmgen: sha256:5fba7a2993f60ddd
 """Structurally constrained RNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B_ examples.
@@ -135,8 +135,7 @@ def backward(params, tape, dy=None, dstate=None):
     T, B_, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, S, D, H, O = _checked_params(params, dtype)
-    if tape.sizes != (S, D, H, O):
-        raise ValueError(f"the tape is of params with S, D, H, O = {tape.sizes}, and these have {(S, D, H, O)}")
+    _checked_tape_sizes(tape.sizes, (S, D, H, O))
     B = params["B"]
     A = params["A"]
     P = params["P"]
@@ -333,6 +332,12 @@ def _checked_keys(params):
 def _checked_tape(tape):
     if not isinstance(tape, Tape):
         raise ValueError(f"tape is {type(tape).__name__}, expected the Tape that `forward` returned")
+
+
+def _checked_tape_sizes(had, have):
+    """Whether the parameters are of the sizes that those of the forward pass had."""
+    if had != have:
+        raise ValueError(f"the tape is of params with S, D, H, O = {had}, and these have {have}")
 
 
 def _checked_record(name, given, record):

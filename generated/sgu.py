@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of sgu. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:3ac3f7b8a8a6271f
+# lstmgen: sha256:88fe08c04a92f6f6
 """Simple gated unit: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -140,8 +140,7 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, H, D = _checked_params(params, dtype)
-    if tape.sizes != (H, D):
-        raise ValueError(f"the tape is of params with H, D = {tape.sizes}, and these have {(H, D)}")
+    _checked_tape_sizes(tape.sizes, (H, D))
     W_g = params["W_g"]
     W_z = params["W_z"]
     R_g = params["R_g"]
@@ -345,6 +344,12 @@ def _checked_keys(params):
 def _checked_tape(tape):
     if not isinstance(tape, Tape):
         raise ValueError(f"tape is {type(tape).__name__}, expected the Tape that `forward` returned")
+
+
+def _checked_tape_sizes(had, have):
+    """Whether the parameters are of the sizes that those of the forward pass had."""
+    if had != have:
+        raise ValueError(f"the tape is of params with H, D = {had}, and these have {have}")
 
 
 def _checked_record(name, given, record):

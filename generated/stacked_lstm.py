@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of stacked_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:b0058a8633a56452
+# lstmgen: sha256:1c63fe803d6859d0
 """LSTM in stacked form: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -129,8 +129,7 @@ def backward(params, tape, dy=None, dstate=None):
     T, B, dtype = tape.steps, tape.batch, tape.dtype
     _checked_keys(params)
     params, H, D = _checked_params(params, dtype)
-    if tape.sizes != (H, D):
-        raise ValueError(f"the tape is of params with H, D = {tape.sizes}, and these have {(H, D)}")
+    _checked_tape_sizes(tape.sizes, (H, D))
     W = params["W"]
     I, a, i, f, o, c_prev, tanh_c = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
@@ -316,6 +315,12 @@ def _checked_keys(params):
 def _checked_tape(tape):
     if not isinstance(tape, Tape):
         raise ValueError(f"tape is {type(tape).__name__}, expected the Tape that `forward` returned")
+
+
+def _checked_tape_sizes(had, have):
+    """Whether the parameters are of the sizes that those of the forward pass had."""
+    if had != have:
+        raise ValueError(f"the tape is of params with H, D = {had}, and these have {have}")
 
 
 def _checked_record(name, given, record):
