@@ -83,7 +83,7 @@ def _stopped_gently() -> Iterator[None]:
 
     def stop(number: int, _) -> None:
         for each in numbers:
-            signal.signal(each, signal.SIG_IGN)  # what is being taken back must not be interrupted
+            signal.signal(each, _go_on)
         raise _Stopped(number)
 
     for number in numbers:
@@ -93,6 +93,10 @@ def _stopped_gently() -> Iterator[None]:
     finally:
         for number in numbers:
             signal.signal(number, signal.SIG_DFL)
+
+
+def _go_on(*_) -> None:
+    """What is being taken back must not be interrupted. (SIG_IGN would: Python tells of a signal that came just before.)"""
 
 
 def _print_anything() -> None:
@@ -303,7 +307,7 @@ def _leave_quietly() -> None:
 
     def leave(*_) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)  # what is being taken back must not be interrupted
+            signal.signal(number, _go_on)
         sys.exit(130)
 
     for number in (signal.SIGINT, signal.SIGTERM):
