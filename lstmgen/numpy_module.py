@@ -642,11 +642,10 @@ class _Module:
         pieces = self._summed_pieces(forks) if still else self._pieces(forks, mode)
         if own and len(pieces) == 1 and " " not in pieces[0][0]:
             pieces = [(f"{pieces[0][0]}.copy()", pieces[0][1])]
+        leading = (self.B,) if mode == FINAL else (self.T, self.B)
         if not pieces:
-            leading = {FINAL: (self.B,)}.get(mode, (self.T, self.B))
             pieces = [(f"np.zeros({self._axes(gradient.shape, *(() if still else leading))}, dtype)", "no reader")]
         elif not still and not any(map(self._moves, forks)):
-            leading = {FINAL: (self.B,)}.get(mode, (self.T, self.B))
             pieces = [self._same_everywhere(gradient, forks, mode, leading)]
         return self._numbered(left, pieces, gradient, mode)
 

@@ -197,8 +197,8 @@ class Speller:
         if entry.name == "Slice":
             low, high = (part.text.replace(" ", "") for part in parts[1:])
             return Spelled(f"{parts[0].inside(ATOM)}[..., {low}:{high}]", ATOM, parts[0].rank, parts[0].moving)
-        if entry.name == "Fill" and (number := self._copied(call)):
-            return number
+        if entry.name == "Fill" and (copied := self._copied(call)):
+            return copied
         given = dict(zip(entry.arguments, parts))
         given |= {name: Spelled(text, ATOM, 0, False) for name, text in functions.left_out(entry, len(parts)).items()}
         first = parts[0]
