@@ -346,7 +346,7 @@ class _Drafter:
                 label = self.printer(condition) + "?"
                 return label if label_width(label) <= WIDEST_LABEL else r"\text{where}"
             case Call(function="part", arguments=(_, index, count)):
-                return rf"{{\scriptstyle {int(index.value) + 1}/{int(count.value)}}}"
+                return rf"\operatorname{{part}}_{{{int(index.value)}/{int(count.value)}}}"
             case Call(function="repeat", arguments=(_, count)):
                 return rf"\times {self.printer(count)}"
         if call.function in _LABELS:

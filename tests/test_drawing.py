@@ -14,6 +14,7 @@ from lstmgen.drawing import (
     AFFINE, CALL, OPERATOR, SINK, SOURCE, Drawing, Edge, Node, Wire, fork_names, forks, label_height,
     make_drawing,
 )
+from lstmgen.expressions import Call
 from lstmgen.graph import build_graph
 from lstmgen.layout import ABOVE_WIRE, BADGE, Layout, place
 from lstmgen.notation import make_notation
@@ -21,6 +22,7 @@ from lstmgen.pipeline import build
 from lstmgen.resources import find_spec
 from lstmgen.simplex import Spring, solve
 from lstmgen.spec import load
+from lstmgen.spell_latex import Printer
 from lstmgen.spell_tikz import UPRIGHT, draw_blocks, draw_step, split
 
 TOUCH = 0.05  # millimetres: what is rounded away
@@ -252,6 +254,18 @@ def test_peepholes_are_dashed():
     dashed = {(edge.wire, edge.reader) for edge in drawing.edges if edge.dashed}
     assert {wire.split("[")[0] for wire, _ in dashed} == {"c"}
     assert len(dashed) == 3
+
+
+@pytest.mark.parametrize("name", ["stacked_lstm", "nas_lstm"])
+def test_a_part_has_the_same_number_in_its_box_and_in_its_equation(name):
+    graph, notation, _ = cell(find_spec(name))
+    drawing, _ = laid_out(find_spec(name))
+    labels = {node.name: node.label for node in drawing.nodes}
+    parts = [stage for stage in graph.stages
+             if isinstance(stage.expression, Call) and stage.expression.function == "part"]
+    assert len(parts) > 3
+    for stage in parts:
+        assert Printer(notation)(stage.expression).startswith(labels[stage.name] + "(")
 
 
 # ---------------------------------------------------------------- graphs that nobody has seen
