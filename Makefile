@@ -104,7 +104,7 @@ documents: venv tex  ## sets every document in every notation, tells what leaves
 
 generated: venv  ## rebuilds generated/ and docs/zoo.md from specs/
 	@$(BUILD) specs/*.yaml -o generated --force
-	@$(BIN)/python -m lstmgen.catalogue > docs/zoo.md
+	@$(BIN)/python -m lstmgen.document.catalogue > docs/zoo.md
 
 check-generated: venv  ## is generated/ what specs/ gives?
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && trap 'exit 1' INT TERM && \

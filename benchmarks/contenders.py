@@ -17,8 +17,8 @@ import numpy as np
 from cells import CELLS, Cell, stacked
 
 from lstmgen.pipeline import derive, execute, load
-from lstmgen.numpy_module import module_source
-from lstmgen.plan import make_plan
+from lstmgen.outputs.numpy.module import module_source
+from lstmgen.schedule.plan import make_plan
 
 Arrays = Mapping[str, np.ndarray]
 Run = Callable[[], object]

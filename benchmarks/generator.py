@@ -37,14 +37,14 @@ def chain(stages: int) -> str:
 
 def timed(stages: int) -> dict[str, float]:
     """Seconds of each step, in this process."""
-    from lstmgen.document import Extras, render_document
-    from lstmgen.notation import make_notation
-    from lstmgen.numpy_module import module_source
+    from lstmgen.document.compose import Extras, render_document
+    from lstmgen.document.notation import make_notation
+    from lstmgen.outputs.numpy.module import module_source
     from lstmgen.pipeline import derive, execute
-    from lstmgen.plan import make_plan
-    from lstmgen.prove_derivation import DerivationProofs
-    from lstmgen.prove_module import ModuleProofs
-    from lstmgen.spec import read
+    from lstmgen.schedule.plan import make_plan
+    from lstmgen.proofs.derivation import DerivationProofs
+    from lstmgen.proofs.module import ModuleProofs
+    from lstmgen.spec.reader import read
 
     took, start = {}, time.perf_counter()
 

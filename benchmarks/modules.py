@@ -151,9 +151,9 @@ def tape_per_step(cell: str) -> tuple[int, int]:
 
 def peak_of(cell: str, sizes: tuple[int, int, int, int], checkpoint: int | None = None) -> int:
     """The most bytes that forward and backward hold at once, beside their arguments."""
-    from lstmgen.numpy_module import module_source
+    from lstmgen.outputs.numpy.module import module_source
     from lstmgen.pipeline import derive, execute, load
-    from lstmgen.plan import make_plan
+    from lstmgen.schedule.plan import make_plan
 
     text = module_source(make_plan(derive(load(cell))), verified=False, checkpoint=checkpoint)
     module, (steps, batch, size, hidden) = execute(text, cell), sizes

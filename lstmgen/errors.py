@@ -6,7 +6,7 @@ Knows nothing of YAML or of mathematics: a place is a line and a column of some 
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, order=True)
@@ -15,6 +15,22 @@ class Place:
 
     line: int
     column: int
+
+
+@dataclass(frozen=True)
+class Text:
+    """A piece of a spec's text that is read further: an equation, a shape, a loss."""
+
+    value: str
+    place: Place  # where it begins
+    # the place of every character; empty where the text was made from switches
+    places: tuple[Place, ...] = field(default=(), compare=False, repr=False)
+
+    def at(self, offset: int) -> Place:
+        """The place of one character of `value`."""
+        if not self.places:
+            return self.place
+        return self.places[min(offset, len(self.places) - 1)]
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
 """The stages in one place: this file is the reader's map.
 
-    load          text        -> CellSpec     spec.py, yamltext.py, switches.py
-    build_graph   CellSpec    -> Graph        graph.py, language.py, shapes.py
-    derive        Graph       -> Derivation   chain.py, calculus.py, vanishing.py, functions.py
-    make_plan     Derivation  -> Plan         plan.py
-    module_source Plan        -> NAME.py      numpy_module.py, spell_numpy.py, templates/numpy
-    verify        all of it   -> Verdict      proofs.py, interpret.py
-    render_document Plan      -> NAME.tex     document.py, pages_*.py, spell_latex.py, templates/latex
-    compile_pdf   NAME.tex    -> NAME.pdf     tex.py
+    load            text        -> CellSpec     spec/
+    build_graph     CellSpec    -> Graph        derivation/graph.py, with language/
+    derive          Graph       -> Derivation   derivation/chain.py, derivation/calculus.py, numerics/vanishing.py
+    make_plan       Derivation  -> Plan         schedule/
+    module_source   Plan        -> NAME.py      outputs/numpy/, templates/numpy/
+    verify          all of it   -> Verdict      proofs/
+    render_document Plan        -> NAME.tex     document/, templates/latex/
+    compile_pdf     NAME.tex    -> NAME.pdf     document/latex/pdf.py
 
 Each stage takes the record of the one before and knows nothing of the others. What is written is
 written whole, and only if the proofs hold.
@@ -22,18 +22,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from . import spec as _spec
-from .cell import CellSpec
-from .graph import Graph, build_graph
-from .names import IDENTIFIER
+from .spec import reader as _spec
+from .spec.cell import CellSpec
+from .derivation.graph import Graph, build_graph
+from .language.names import IDENTIFIER
 from .resources import find_spec
 
 if TYPE_CHECKING:
-    from .chain import Derivation
-    from .document import Extras
-    from .fading import Fading
-    from .plan import Plan
-    from .proofs import Verdict
+    from .derivation.chain import Derivation
+    from .document.compose import Extras
+    from .numerics.fading import Fading
+    from .schedule.plan import Plan
+    from .proofs.verify import Verdict
 
 
 MOST_UNROLLED = 6  # steps that a document writes out
@@ -72,9 +72,9 @@ def load(path_or_text: str | Path) -> CellSpec:
 
 def derive(cell: CellSpec | Graph) -> Derivation:
     """Every gradient of a cell, with one record per branch of each fork."""
-    from .chain import derive as differentiate  # SymPy comes with it
-    from .notebook import displayable
-    from .vanishing import without_vanishing
+    from .derivation.chain import derive as differentiate  # SymPy comes with it
+    from .document.notebook import displayable
+    from .numerics.vanishing import without_vanishing
 
     everything = differentiate(cell if isinstance(cell, Graph) else build_graph(cell))
     return displayable(without_vanishing(everything))
@@ -103,10 +103,10 @@ def build(
     With `checkpoint`, the module keeps the state at every so many steps and computes the others anew.
     Raises `SpecError`, `VerificationFailed`, or `OutputError` where a file cannot or should not be written.
     """
-    from .document import render_document
+    from .document.compose import render_document
     from .files import stamp, write_outputs
-    from .notation import make_notation
-    from .numpy_module import module_source
+    from .document.notation import make_notation
+    from .outputs.numpy.module import module_source
 
     if unroll is not None and not 2 <= unroll <= MOST_UNROLLED:
         raise ValueError(f"gradients are unrolled over 2 to {MOST_UNROLLED} steps, and not over {unroll}")
@@ -134,9 +134,9 @@ def build(
 
 def _extras(plan: Plan, module: ModuleType, unroll: int | None) -> Extras:
     """What the document shows in numbers."""
-    from .document import Extras
-    from .fading import fade
-    from .worked import work_out
+    from .document.compose import Extras
+    from .numerics.fading import fade
+    from .numerics.worked import work_out
 
     return Extras(unroll, fade(plan.derivation, module), _simple_network(), work_out(plan.derivation))
 
@@ -144,15 +144,15 @@ def _extras(plan: Plan, module: ModuleType, unroll: int | None) -> Extras:
 @lru_cache(maxsize=1)
 def _simple_network() -> Fading:
     """How the gradient of the simplest recurrent cell fades: what others are compared with."""
-    from .fading import fade
-    from .numpy_module import module_source
+    from .numerics.fading import fade
+    from .outputs.numpy.module import module_source
 
     plan = _plan("rnn")
     return fade(plan.derivation, execute(module_source(plan, verified=False), "rnn"))
 
 
 def _plan(source: str | Path | CellSpec) -> Plan:
-    from .plan import make_plan
+    from .schedule.plan import make_plan
 
     cell = source if isinstance(source, CellSpec) else load(source)
     return make_plan(derive(cell))
@@ -160,8 +160,8 @@ def _plan(source: str | Path | CellSpec) -> Plan:
 
 def _prove(plan: Plan, checkpoint: int | None = None) -> tuple[str, Verdict]:
     """The module's text and what the proofs say of it."""
-    from .numpy_module import module_source
-    from .proofs import verify as run_proofs
+    from .outputs.numpy.module import module_source
+    from .proofs.verify import verify as run_proofs
 
     text = module_source(plan, verified=True, checkpoint=checkpoint)
     module = execute(text, plan.graph.spec.name)
@@ -181,7 +181,7 @@ def execute(text: str, name: str) -> ModuleType:
 
 def _add_pdf(outputs: dict[str, bytes], texts: dict[str, str], name: str) -> str:
     """The PDF beside the others; or why there is none."""
-    from .tex import TexError, compile_pdf
+    from .document.latex.pdf import TexError, compile_pdf
 
     try:
         compiled = compile_pdf(texts[f"{name}.tex"], {f"{name}.py": texts[f"{name}.py"]})

@@ -17,13 +17,13 @@ from test_latex import (
     unrolled_disagreements,
 )
 
-from lstmgen.document import render_document
+from lstmgen.document.compose import render_document
 from lstmgen.errors import SpecError
-from lstmgen.notation import STYLES, make_notation
-from lstmgen.numpy_module import module_source
+from lstmgen.document.notation import STYLES, make_notation
+from lstmgen.outputs.numpy.module import module_source
 from lstmgen.pipeline import _extras, _plan, execute, load
 from lstmgen.resources import packaged_specs
-from lstmgen.tex import TexError, compile_pdf, overfull_boxes
+from lstmgen.document.latex.pdf import TexError, compile_pdf, overfull_boxes
 
 UNROLLED = 3
 MOST_UNROLLED = 5  # pages of that section

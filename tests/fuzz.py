@@ -21,13 +21,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from lstmgen.claims import read as read_claims
+from lstmgen.auditing.claims import read as read_claims
 from lstmgen.errors import SpecError
-from lstmgen.notation import make_notation
-from lstmgen.numpy_module import module_source
+from lstmgen.document.notation import make_notation
+from lstmgen.outputs.numpy.module import module_source
 from lstmgen.pipeline import derive
-from lstmgen.plan import make_plan
-from lstmgen.spec import load, read
+from lstmgen.schedule.plan import make_plan
+from lstmgen.spec.reader import load, read
 
 ROOT = Path(__file__).parent.parent
 KINDS = ("bytes", "lines", "tokens", "expression", "claims")

@@ -33,7 +33,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-MODULES = ("functions", "chain", "calculus", "vanishing", "graph", "plan", "spell_numpy", "numpy_module")
+MODULES = ("language/functions", "derivation/chain", "derivation/calculus", "numerics/vanishing", "derivation/graph",
+           "schedule/plan", "outputs/numpy/spelling", "outputs/numpy/module")
 TEMPLATES = ("numpy/module.py.jinja", *(f"numpy/helpers/{path.name}" for path in sorted(
     (ROOT / "templates/numpy/helpers").glob("*.py"))))
 SECONDS = 240  # a fault that lets a witness run longer counts as noticed
@@ -50,45 +51,45 @@ _TRANSPARENT = ("reversed", "sorted", "negative", "Negative", "tuple", "set", "_
 
 # Faults that change nothing which anybody could notice: (file, part of the line, part of what is done to it) -> why.
 EXPLAINED = {
-    ("vanishing.py", 'step, nothing = "1e-6", "1e-7"', ""):
+    ("numerics/vanishing.py", 'step, nothing = "1e-6", "1e-7"', ""):
         "a quick look in floats, that only decides for which branches 90 digits are worth their time",
-    ("vanishing.py", "return share * chosen + (self.number(1) - share) * other", ""):
+    ("numerics/vanishing.py", "return share * chosen + (self.number(1) - share) * other", ""):
         "any mixture will do in which both sides count",
-    ("vanishing.py", 'step, nothing = "1e-30", "1e-50"', "'1e-30'"):
+    ("numerics/vanishing.py", 'step, nothing = "1e-30", "1e-50"', "'1e-30'"):
         "what is constant is so at any distance, and what is not changes at nearly any",
-    ("vanishing.py", "return all(abs(longer[name] - short[name])", "LtE -> Lt"):
+    ("numerics/vanishing.py", "return all(abs(longer[name] - short[name])", "LtE -> Lt"):
         "no difference is 1e-50 to the last digit",
     ("numpy/module.py.jinja", 'dtype{{ (", False" if checkpoint', "False -> True"):
         "between checkpoints the flag of a stretch is set when the stretch is computed anew",
-    ("plan.py", "return [Gates(run[0][2], tuple(r[0] for r in run)", "0 -> 1"):
+    ("schedule/plan.py", "return [Gates(run[0][2], tuple(r[0] for r in run)", "0 -> 1"):
         "a run has one function, whichever of its gates is asked",
-    ("numpy_module.py", "operand = Spelled(self._right_side(self.graph.stage(first), mode, last), SUM, 1, True)", "1 -> 2"):
+    ("outputs/numpy/module.py", "mode, last), SUM, 1, True)", "1 -> 2"):
         "a function of one argument does not ask for its rank",
-    ("graph.py", "if in_all > MOST_NODES_IN_ALL", "Gt -> GtE"):
+    ("derivation/graph.py", "if in_all > MOST_NODES_IN_ALL", "Gt -> GtE"):
         "one operation among all that a cell may have",
-    ("numpy_module.py", '"[^"]*"', "* -> +"):
+    ("outputs/numpy/module.py", '"[^"]*"', "* -> +"):
         "no line of a module holds an empty text",
     ("numpy/helpers/init_orthogonal.py", "np.where(np.diag(r) < 0, -1, 1)", ""):
         "a column with the other sign is as orthogonal",
-    ("numpy_module.py", "start = text.find(name, start + 1)", "1 -> 2"):
+    ("outputs/numpy/module.py", "start = text.find(name, start + 1)", "1 -> 2"):
         "where a name begins at two neighbouring characters, both are within a longer word",
-    ("plan.py", "return tuple(stage for stage in self.graph.stages if self.phases", "without tuple()"):
+    ("schedule/plan.py", "return tuple(stage for stage in self.graph.stages if self.phases", "without tuple()"):
         "the truth of the tuple is asked for the loop, that no cell lacks, and for the last step, to indent lines if any",
-    ("graph.py", "return node", "returns nothing"):
+    ("derivation/graph.py", "return node", "returns nothing"):
         "`transform` takes None for: the node as it is",
-    ("spell_numpy.py", "full = any(part.rank == rank and not is_fill(operand)", "and <-> or"):
+    ("outputs/numpy/spelling.py", "full = any(part.rank == rank and not is_fill(operand)", "and <-> or"):
         "no operation joins nothing but copies of scalars: none in specs/, none in 150 random cells",
-    ("calculus.py", "numerator = product(number, *sorted(above, key=_factor_order))", "swapped"):
+    ("derivation/calculus.py", "numerator = product(number, *sorted(above, key=_factor_order))", "swapped"):
         "`product` puts numbers in front wherever they come",
-    ("spell_numpy.py", "product(HALF, chosen)", "swapped"):
+    ("outputs/numpy/spelling.py", "product(HALF, chosen)", "swapped"):
         "`product` puts numbers in front wherever they come",
-    ("numpy_module.py", "for stack in stacks[:1]) if not (", "1 -> 2"):
+    ("outputs/numpy/module.py", "for stack in stacks[:1]) if not (", "1 -> 2"):
         "the biases are added once, whichever stack asks for them first",
-    ("numpy_module.py", "if mode == EACH and phases[name] == LOOP and name not in self.plan.remembered", "'mode == EACH'"):
+    ("outputs/numpy/module.py", "phases[name] == LOOP and name not in self.plan.remembered", "'mode == EACH'"):
         "over all steps there is no index, and at the last step the adjoints of its own stages alone are read",
-    ("calculus.py", "if exponent.is_Rational and exponent < 0:", "Lt -> LtE"):
+    ("derivation/calculus.py", "if exponent.is_Rational and exponent < 0:", "Lt -> LtE"):
         "SymPy makes no power of nought",
-    ("calculus.py", "isinstance(numerator, Number) and numerator.value < 0", "Lt -> LtE"):
+    ("derivation/calculus.py", "isinstance(numerator, Number) and numerator.value < 0", "Lt -> LtE"):
         "SymPy divides no nought",
 }
 
@@ -267,8 +268,8 @@ def _proofs() -> str | None:
     """What `verify` says of cells that among them use every function and every kind of value."""
     import test_proofs as cells
 
-    from lstmgen.chain import derive
-    from lstmgen.graph import build_graph
+    from lstmgen.derivation.chain import derive
+    from lstmgen.derivation.graph import build_graph
     from lstmgen.pipeline import verify
     from lstmgen.resources import find_spec
 
@@ -304,9 +305,9 @@ def _tests() -> str | None:
 
 def _bytes() -> str | None:
     """The files in generated/, without the checksums."""
-    from lstmgen.numpy_module import module_source
+    from lstmgen.outputs.numpy.module import module_source
     from lstmgen.pipeline import derive, load
-    from lstmgen.plan import make_plan
+    from lstmgen.schedule.plan import make_plan
     from lstmgen.resources import packaged_specs
 
     for path in packaged_specs():
@@ -321,18 +322,18 @@ class _Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Gives a module of lstmgen another text."""
 
     def __init__(self, fault: Fault):
-        self.name, self.text = f"lstmgen.{fault.file.removesuffix('.py')}", fault.text
+        self.name, self.text = "lstmgen." + fault.file.removesuffix(".py").replace("/", "."), fault.text
 
     def find_spec(self, name, path=None, target=None):
         return importlib.util.spec_from_loader(name, self) if name == self.name else None
 
     def exec_module(self, module) -> None:
-        module.__file__ = str(ROOT / "lstmgen" / f"{self.name.partition('.')[2]}.py")
+        module.__file__ = str(ROOT / (self.name.replace(".", "/") + ".py"))
         exec(compile(self.text, module.__file__, "exec"), module.__dict__)
 
 
 def _install(fault: Fault, folder: Path) -> None:
-    if fault.file.endswith(".jinja") or "/" in fault.file:
+    if fault.file in TEMPLATES:
         shutil.copytree(ROOT / "templates", folder / "templates")
         (folder / "templates" / fault.file).write_text(fault.text, encoding="utf-8")
         from lstmgen import resources

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lstmgen.audit import Judge, Judgement
-from lstmgen.claims import Claim
+from lstmgen.auditing.judge import Judge, Judgement
+from lstmgen.auditing.claims import Claim
 from lstmgen.errors import Place
-from lstmgen.expressions import (
+from lstmgen.language.expressions import (
     ONE,
     Adjoint,
     Call,
@@ -37,14 +37,14 @@ from lstmgen.expressions import (
     transform,
     walk,
 )
-from lstmgen.graph import Graph, build_graph
-from lstmgen.interpret import Mismatch
+from lstmgen.derivation.graph import Graph, build_graph
+from lstmgen.language.evaluate import Mismatch
 from lstmgen.pipeline import load
 from lstmgen.resources import packaged_specs
-from lstmgen.scene import NotFinite, Scene, Setting
-from lstmgen.shapes import ShapeMismatch, shape_of
-from lstmgen.spelling import Spelling
-from lstmgen.terms import Term, Truth, opened_as_claimed
+from lstmgen.auditing.scene import NotFinite, Scene, Setting
+from lstmgen.language.shapes import ShapeMismatch, shape_of
+from lstmgen.auditing.spelling import Spelling
+from lstmgen.auditing.truth import Term, Truth, opened_as_claimed
 
 TWO = number(2)
 

@@ -12,19 +12,20 @@ import pytest
 import rewriting
 from click.testing import CliRunner
 
-from lstmgen import claims, report
-from lstmgen.audit import GIVEN, HOLDS, WRONG, audit
-from lstmgen.audit_code import STEPS, ForeignError, audit_arrays, audit_module, draw, run_function
-from lstmgen.chain import derive
+from lstmgen.auditing import claims, report
+from lstmgen.auditing.judge import GIVEN, HOLDS, WRONG, audit
+from lstmgen.auditing.code import STEPS, ForeignError, audit_arrays, audit_module, draw, run_function
+from lstmgen.derivation.chain import derive
 from lstmgen.cli import main
 from lstmgen.errors import SpecError
-from lstmgen.expressions import Adjoint, Value
-from lstmgen.graph import build_graph
-from lstmgen.interpret import Floats, Interpreter
+from lstmgen.language.expressions import Adjoint, Value
+from lstmgen.derivation.graph import build_graph
+from lstmgen.language.evaluate import Floats
+from lstmgen.proofs.interpret import Interpreter
 from lstmgen.pipeline import load
-from lstmgen.points import choose_sizes
+from lstmgen.numerics.points import choose_sizes
 from lstmgen.resources import find_spec
-from lstmgen.scene import Scene, Setting
+from lstmgen.auditing.scene import Scene, Setting
 
 ROOT = Path(__file__).parent.parent
 GALLERY = sorted((ROOT / "audits").glob("*.yaml"))

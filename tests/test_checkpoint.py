@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from test_module import backward, draw, made
 
-from lstmgen import proofs
-from lstmgen.numpy_module import module_source
+from lstmgen.proofs import verify as proofs
+from lstmgen.outputs.numpy.module import module_source
 from lstmgen.pipeline import build, derive, execute, load
-from lstmgen.plan import make_plan
+from lstmgen.schedule.plan import make_plan
 
 LAST = """
 name: last

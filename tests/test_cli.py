@@ -18,7 +18,8 @@ import pytest
 from click.testing import CliRunner
 
 import lstmgen
-from lstmgen import cli, pipeline
+from lstmgen.cli import commands as cli
+from lstmgen import pipeline
 from lstmgen.cli import main
 from lstmgen.resources import packaged_specs
 
@@ -127,7 +128,7 @@ def test_an_unknown_notation_is_told_with_the_one_that_was_meant():
 
 
 def test_the_notations_are_those_of_a_spec():
-    from lstmgen.spec import NOTATIONS
+    from lstmgen.spec.reader import NOTATIONS
 
     assert cli.NOTATIONS == NOTATIONS
 
@@ -355,7 +356,7 @@ def test_several_verdicts_have_headings():
 
 
 def test_without_tex_the_rest_is_written_and_the_status_is_1(monkeypatch):
-    from lstmgen import tex
+    from lstmgen.document.latex import pdf as tex
 
     def missing(*arguments):
         raise tex.TexError("pdflatex is not installed: apt-get install texlive")

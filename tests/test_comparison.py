@@ -7,8 +7,8 @@ from click.testing import CliRunner
 
 from lstmgen import derive, load
 from lstmgen.cli import main
-from lstmgen.comparison import compare, comparison_text
-from lstmgen.spell_text import source
+from lstmgen.document.terminal.comparison import compare, comparison_text
+from lstmgen.language.text import source
 
 
 def compared(first, second):

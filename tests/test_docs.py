@@ -32,9 +32,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from lstmgen import (
-    cli, errors, fields, functions, graph, language, names, pipeline, shapes, spec, switches, yamltext,
-)
+from lstmgen.cli import commands as cli
+from lstmgen import errors, pipeline
+from lstmgen.spec import fields, reader as spec, switches, yamltext
+from lstmgen.language import functions, parse as language, names, shapes
+from lstmgen.derivation import graph
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -363,7 +365,7 @@ def test_every_function_is_told_once():
 
 @pytest.mark.parametrize("entry", functions.POINTWISE, ids=lambda entry: entry.name)
 def test_a_function_is_told_as_the_table_has_it(entry):
-    from lstmgen.interpret import Floats
+    from lstmgen.language.evaluate import Floats
 
     arguments, (meaning, derivatives, kink) = _rows()[entry.name]
     assert arguments == ", ".join(entry.arguments)

@@ -10,20 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstmgen.drawing import (
+from lstmgen.document.drawing.drawing import (
     AFFINE, CALL, OPERATOR, SINK, SOURCE, Drawing, Edge, Node, Wire, fork_names, forks, label_height,
     make_drawing,
 )
-from lstmgen.expressions import Call
-from lstmgen.graph import build_graph
-from lstmgen.layout import ABOVE_WIRE, BADGE, Layout, place
-from lstmgen.notation import make_notation
+from lstmgen.language.expressions import Call
+from lstmgen.derivation.graph import build_graph
+from lstmgen.document.drawing.layout import ABOVE_WIRE, BADGE, Layout, place
+from lstmgen.document.notation import make_notation
 from lstmgen.pipeline import build
 from lstmgen.resources import find_spec
-from lstmgen.simplex import Spring, solve
-from lstmgen.spec import load
-from lstmgen.spell_latex import Printer
-from lstmgen.spell_tikz import UPRIGHT, draw_blocks, draw_step, split
+from lstmgen.document.drawing.simplex import Spring, solve
+from lstmgen.spec.reader import load
+from lstmgen.document.latex.printer import Printer
+from lstmgen.document.latex.tikz import UPRIGHT, draw_blocks, draw_step, split
 
 TOUCH = 0.05  # millimetres: what is rounded away
 

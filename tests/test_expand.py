@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from test_spec import SPEC, SWITCHES
 from test_switches import COMBINATIONS
 
-from lstmgen.cell import CellSpec, Constant, Text
-from lstmgen.errors import Place, SpecError
-from lstmgen.expand import WIDTH, expand
-from lstmgen.spec import load, read
-from lstmgen.yamltext import decimal
+from lstmgen.spec.cell import CellSpec, Constant
+from lstmgen.errors import Place, SpecError, Text
+from lstmgen.spec.expand import WIDTH, expand
+from lstmgen.spec.reader import load, read
+from lstmgen.spec.yamltext import decimal
 
 FILE_ONLY = {"path", "source", "place", "places", "from_switches"}
 

@@ -10,19 +10,21 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from lstmgen import charts, derive, load
+from lstmgen.document import charts
+from lstmgen import derive, load
 from lstmgen.cli import main
-from lstmgen.fading import fade, one_step, small_sizes
-from lstmgen.flow import flow_text, measure
-from lstmgen.interpret import Floats, Interpreter
-from lstmgen.numpy_module import module_source
+from lstmgen.numerics.fading import fade, one_step, small_sizes
+from lstmgen.cli.flow import flow_text, measure
+from lstmgen.language.evaluate import Floats
+from lstmgen.proofs.interpret import Interpreter
+from lstmgen.outputs.numpy.module import module_source
 from lstmgen.pipeline import execute
-from lstmgen.plan import make_plan
-from lstmgen.points import of_one
+from lstmgen.schedule.plan import make_plan
+from lstmgen.numerics.points import of_one
 from lstmgen.resources import find_spec
-from lstmgen.spell_text import source
-from lstmgen.unrolled import Unrolled
-from lstmgen.worked import three_digits
+from lstmgen.language.text import source
+from lstmgen.numerics.unrolled import Unrolled
+from lstmgen.numerics.worked import three_digits
 
 
 def derivation_of(name):
@@ -87,7 +89,7 @@ def test_factors_multiply_to_the_jacobian(spec_path):
 
 def _a_run(derivation, module):
     """The run that `fade` makes with one lag."""
-    from lstmgen import fading as own
+    from lstmgen.numerics import fading as own
 
     graph, sizes = derivation.graph, small_sizes(derivation.graph)
     keywords = {keyword: sizes[symbol] for symbol, keyword in graph.dims}
@@ -142,7 +144,7 @@ def test_all_paths_against_differences_of_the_text(name):
             moved.append(interpreter.run(fixed, inputs[start:], now).state[state])
         jacobians[:, :, entry] = (moved[0] - moved[1]) / (2 * step)
     expected = np.median(np.linalg.norm(jacobians, 2, axis=(1, 2)))
-    from lstmgen.fading import _all_norms
+    from lstmgen.numerics.fading import _all_norms
 
     assert _all_norms(run, lags)[state][lags] == pytest.approx(expected, rel=1e-6)
 

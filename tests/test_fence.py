@@ -17,18 +17,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstmgen import functions
-from lstmgen.document import render_document
+from lstmgen.language import functions
+from lstmgen.document.compose import render_document
 from lstmgen.errors import SpecError
-from lstmgen.expand import expand
-from lstmgen.graph import build_graph
-from lstmgen.names import NO_DIMENSION, RESERVED
-from lstmgen.notation import make_notation
-from lstmgen.numpy_module import module_source
+from lstmgen.spec.expand import expand
+from lstmgen.derivation.graph import build_graph
+from lstmgen.language.names import NO_DIMENSION, RESERVED
+from lstmgen.document.notation import make_notation
+from lstmgen.outputs.numpy.module import module_source
 from lstmgen.pipeline import build, derive, execute, load
-from lstmgen.plan import make_plan
-from lstmgen.spec import read
-from lstmgen.tex import compile_pdf
+from lstmgen.schedule.plan import make_plan
+from lstmgen.spec.reader import read
+from lstmgen.document.latex.pdf import compile_pdf
 
 ROOT = Path(__file__).parent.parent
 
@@ -191,7 +191,9 @@ sys.path[:0] = [{root!r}, {tests!r}]
 from test_fence import ATTACKS, cell, made, quoted
 from lstmgen.errors import SpecError
 from lstmgen.pipeline import derive, load
-import lstmgen.expand, lstmgen.terminal, lstmgen.interpret
+import lstmgen.proofs.interpret
+from lstmgen.document.terminal import show
+from lstmgen.spec.expand import expand
 
 def everything(text):
     try:
@@ -199,8 +201,8 @@ def everything(text):
         derivation = derive(load(text))
         for record in (derivation, *derivation.contributions()):
             record._repr_latex_()
-        lstmgen.expand.expand(load(text))
-        lstmgen.terminal.show_derivation(derivation, True, 100)
+        expand(load(text))
+        show.show_derivation(derivation, True, 100)
     except SpecError as error:
         str(error)
 
@@ -415,8 +417,8 @@ def test_no_refusal_needs_a_gigabyte():
         "import resource, sys",
         "resource.setrlimit(resource.RLIMIT_AS, (10**9, 10**9))",
         "from lstmgen.errors import SpecError",
-        "from lstmgen.graph import build_graph",
-        "from lstmgen.spec import load",
+        "from lstmgen.derivation.graph import build_graph",
+        "from lstmgen.spec.reader import load",
         "from pathlib import Path",
         "for path in sorted(Path(sys.argv[1]).glob('*.yaml')):",
         "    try:",

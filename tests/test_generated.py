@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lstmgen.catalogue import zoo_markdown
+from lstmgen.document.catalogue import zoo_markdown
 from lstmgen.pipeline import build
 from lstmgen.resources import packaged_specs
 

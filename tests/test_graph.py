@@ -10,16 +10,16 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from lstmgen.calculus import derivative
-from lstmgen.errors import Mistakes, Place, SpecError
-from lstmgen.expressions import Value
-from lstmgen.graph import _shortened, constant_value
-from lstmgen.language import Text, parse
+from lstmgen.derivation.calculus import derivative
+from lstmgen.errors import Mistakes, Place, SpecError, Text
+from lstmgen.language.expressions import Value
+from lstmgen.derivation.graph import _shortened, constant_value
+from lstmgen.language.parse import parse
 from lstmgen.pipeline import derive, load, verify
-from lstmgen.plan import _StackNames
-from lstmgen.shapes import Dim
-from lstmgen.spell_numpy import Speller
-from lstmgen.spell_text import source
+from lstmgen.schedule.plan import _StackNames
+from lstmgen.language.shapes import Dim
+from lstmgen.outputs.numpy.spelling import Speller
+from lstmgen.language.text import source
 
 
 def expression(text: str):
@@ -174,7 +174,10 @@ def test_stages_that_the_spec_does_not_name_take_no_name_of_it(role, name):
     assert verify(text).passed
 
 
-@pytest.mark.parametrize("name", ["cell", "expressions", "chain", "graph", "plan", "shapes", "functions", "errors"])
+@pytest.mark.parametrize("name", [
+    "spec.cell", "language.expressions", "derivation.chain", "derivation.graph", "schedule.plan", "language.shapes",
+    "language.functions", "errors",
+])
 def test_records_are_frozen(name):
     module = importlib.import_module(f"lstmgen.{name}")
     records = [item for item in vars(module).values()

@@ -1,4 +1,4 @@
-"""Imports go one way, so that each file can be read knowing only those above it in this list."""
+"""Imports go one way between folders, so that each can be read knowing only those before it in this list."""
 
 from __future__ import annotations
 
@@ -10,66 +10,63 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "lstmgen"
 
-# A file may import those above it. `__init__` is the public front: it imports what it shows, and of it
-# the others may take the version alone.
+# A folder, or a file at the top, may import those before it and its own files. `__init__` is the public front: it
+# imports what it shows, and of it the others may take the version alone.
 ORDER = """
-    errors expressions spell_text names cell resources files columns tex yamltext fields functions switches
-    language spec expand schema shapes effort graph catalogue calculus chain explanation plan interpret
-    points sweep vanishing unrolled paths fading worked charts
-    notation spell_latex simplex drawing layout spell_tikz notebook spell_numpy render numpy_module
-    blocks wording pen pages_forward pages_rules pages_backward pages_time pages_end
-    pages_figures pages_unrolled pages_fading pages_worked document
-    figures prove_derivation prove_module proofs
-    claims scene terms spelling slips audit audit_code report
-    starter terminal comparison pipeline flow cli __init__ __main__
+    errors resources files language spec derivation numerics schedule proofs outputs document pipeline auditing cli
+    __init__ __main__
 """.split()
 
 # The interpreter of the proofs proves something because it shares nothing with what it checks: neither
-# it nor anything that it imports may import these. (spell_text, where it is reached, spells messages.)
-INDEPENDENT = {"interpret": {"graph", "calculus", "chain", "plan", "spell_latex", "spell_numpy", "render"}}
+# it nor anything that it imports may import these.
+APART = ("derivation", "schedule", "outputs", "document")
 
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
+MODULES = sorted(".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.py"))
 
 
 @dataclass(frozen=True)
 class Import:
-    """One import of another file of the package."""
+    """One import of another file of the package, by its dotted name inside the package."""
 
     module: str
     line: int
 
 
-def imports(text: str, modules: list[str]) -> list[Import]:
-    """Every import of the package's own files, wherever it stands, inside functions too."""
+def imports(text: str, name: str, modules: list[str]) -> list[Import]:
+    """Every import of the package's own files in the text of module `name`, wherever it stands."""
     found = []
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ImportFrom):
-            names = _imported_from(node, modules)
+            names = _imported_from(node, name, modules)
         elif isinstance(node, ast.Import):
-            names = [_file(alias.name.split(".")) for alias in node.names]
+            names = [_file(alias.name.split("."), modules) for alias in node.names]
         else:
             continue
-        found += [Import(name, node.lineno) for name in names if name]
+        found += [Import(each, node.lineno) for each in names if each]
     return sorted(found, key=lambda each: each.line)
 
 
-def _imported_from(node: ast.ImportFrom, modules: list[str]) -> list[str | None]:
-    path = ["lstmgen"] * (node.level == 1) + (node.module.split(".") if node.module else [])
-    if path != ["lstmgen"]:
-        return [_file(path)]
-    names = [alias.name for alias in node.names if alias.name != "__version__"]
-    return [name if name in modules else "__init__" for name in names]
+def _imported_from(node: ast.ImportFrom, name: str, modules: list[str]) -> list[str | None]:
+    above = name.split(".")[: -node.level] if node.level else []
+    path = ["lstmgen"] * bool(node.level) + above + (node.module.split(".") if node.module else [])
+    return [_file([*path, alias.name], modules) for alias in node.names if alias.name != "__version__"]
 
 
-def _file(path: list[str]) -> str | None:
-    """The file of the package that a dotted name begins with; None for somebody else's."""
+def _file(path: list[str], modules: list[str]) -> str | None:
+    """The file of the package that the longest beginning of a dotted name stands for; None for somebody else's."""
     if path[0] != "lstmgen":
         return None
-    return path[1] if len(path) > 1 else "__init__"
+    for length in range(len(path), 1, -1):
+        name = ".".join(path[1:length])
+        if name in modules:
+            return name
+        if f"{name}.__init__" in modules:
+            return f"{name}.__init__"
+    return "__init__"
 
 
 def imports_of(name: str) -> list[Import]:
-    return imports((PACKAGE / f"{name}.py").read_text(encoding="utf-8"), MODULES)
+    return imports((PACKAGE / (name.replace(".", "/") + ".py")).read_text(encoding="utf-8"), name, MODULES)
 
 
 def all_imports_of(name: str) -> set[str]:
@@ -82,37 +79,52 @@ def all_imports_of(name: str) -> set[str]:
     return reached
 
 
+def room(name: str) -> str:
+    """The folder at the top that a module belongs to; a file at the top is a room of its own."""
+    return name.partition(".")[0]
+
+
 @pytest.mark.parametrize("name", MODULES)
-def test_a_file_imports_those_above_it(name):
-    assert name in ORDER, f"lstmgen/{name}.py has no place in the order yet: add it to ORDER in {__file__}"
-    above = ORDER[: ORDER.index(name)]
-    found = imports_of(name)
-    wrong = [f"{name}.py:{each.line} imports {each.module}" for each in found if each.module not in above]
-    assert not wrong, f"{', '.join(wrong)}; files import only those above them: {' '.join(ORDER)}"
+def test_a_file_imports_its_own_folder_and_those_before_it(name):
+    assert room(name) in ORDER, f"lstmgen/{room(name)} has no place in the order yet: add it to ORDER in {__file__}"
+    allowed = {*ORDER[: ORDER.index(room(name))], room(name)}
+    wrong = [f"{name}:{each.line} imports {each.module}" for each in imports_of(name) if room(each.module) not in allowed]
+    assert not wrong, f"{', '.join(wrong)}; folders import only those before them: {' '.join(ORDER)}"
+
+
+def test_no_circle_of_imports_within_a_folder():
+    for name in MODULES:
+        assert name not in all_imports_of(name), f"{name} imports itself, by way of others"
 
 
 def test_the_interpreter_shares_nothing_with_what_it_checks():
-    for name in INDEPENDENT.keys() & set(MODULES):
-        assert not all_imports_of(name) & INDEPENDENT[name]
+    assert not {name for name in all_imports_of("proofs.interpret") if room(name) in APART}
 
 
-def test_the_package_is_one_folder():
-    assert not list(PACKAGE.glob("*/*.py"))
+def test_every_folder_says_what_lives_in_it():
+    for path in PACKAGE.rglob("__init__.py"):
+        told = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        assert path.parent == PACKAGE or ("May import: " in told and "Start reading at " in told), path
 
 
 @pytest.mark.parametrize(
     "text, expected",
     [
-        ("from .chain import derive", ["chain"]),
-        ("from . import chain, __version__", ["chain"]),
-        ("from . import derive", ["__init__"]),
-        ("from lstmgen import chain", ["chain"]),
-        ("from lstmgen.chain import derive", ["chain"]),
-        ("import lstmgen.chain as c", ["chain"]),
+        ("from .chain import derive", ["derivation.chain"]),
+        ("from . import chain, __version__", ["derivation.chain"]),
+        ("from . import derive", ["derivation.__init__"]),
+        ("from ..spec.reader import load", ["spec.reader"]),
+        ("from ..spec import reader", ["spec.reader"]),
+        ("from .. import spec", ["spec.__init__"]),
+        ("from .. import load", ["__init__"]),
+        ("from lstmgen.derivation import chain", ["derivation.chain"]),
+        ("from lstmgen.derivation.chain import derive", ["derivation.chain"]),
+        ("import lstmgen.derivation.chain as c", ["derivation.chain"]),
         ("import lstmgen", ["__init__"]),
-        ("def f():\n    from .chain import derive", ["chain"]),
+        ("def f():\n    from .chain import derive", ["derivation.chain"]),
         ("import numpy\nfrom sympy import chain", []),
     ],
 )
 def test_every_way_to_import_is_seen(text, expected):
-    assert [each.module for each in imports(text, ["chain", "graph"])] == expected
+    modules = ["__init__", "derivation.__init__", "derivation.chain", "derivation.graph", "spec.__init__", "spec.reader"]
+    assert [each.module for each in imports(text, "derivation.graph", modules)] == expected

@@ -8,13 +8,14 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from lstmgen import functions
-from lstmgen.expressions import (
+from lstmgen.language import functions
+from lstmgen.language.expressions import (
     Adjoint, Call, MatVec, Number, Outside, Product, Quotient, Size, Sum, Value, number, shift,
 )
-from lstmgen.interpret import Digits, Floats, Interpreter, Mismatch, evaluate
-from lstmgen.language import parse_rule
-from lstmgen.spec import read
+from lstmgen.language.evaluate import Digits, Floats, Mismatch, evaluate
+from lstmgen.proofs.interpret import Interpreter
+from lstmgen.language.parse import parse_rule
+from lstmgen.spec.reader import read
 
 A = np.array([0.3, -1.2, 0.7, 2.5])
 B = np.array([0.9, -1.2, 0.4, -0.5])

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from lstmgen import graph
+from lstmgen.derivation import graph
 from lstmgen.errors import SpecError
-from lstmgen.spec import load
+from lstmgen.spec.reader import load
 
 FILES = sorted((Path(__file__).parent / "invalid").glob("*.yaml"))
 

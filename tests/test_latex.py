@@ -18,25 +18,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import lstmgen.spell_latex as spell_latex
-from lstmgen import spec as specs
-from lstmgen.chain import ELEMENTWISE, START, TRANSPOSED, Contribution, Gradient, derive, later
-from lstmgen.document import Extras, render_document
+import lstmgen.document.latex.printer as spell_latex
+from lstmgen.spec import reader as specs
+from lstmgen.derivation.chain import ELEMENTWISE, START, TRANSPOSED, Contribution, Gradient, derive, later
+from lstmgen.document.compose import Extras, render_document
 from lstmgen.errors import SpecError
-from lstmgen.expressions import Adjoint, MatVec, Outside, Product, Value, walk
-from lstmgen.fading import one_step
-from lstmgen.graph import build_graph
-from lstmgen.interpret import Floats, evaluate
-from lstmgen.notation import BadSymbol, Notation, make_notation, read_name, read_symbol
-from lstmgen.numpy_module import module_source
-from lstmgen.paths import Network, random_run
+from lstmgen.language.expressions import Adjoint, MatVec, Outside, Product, Value, walk
+from lstmgen.numerics.fading import one_step
+from lstmgen.derivation.graph import build_graph
+from lstmgen.language.evaluate import Floats, evaluate
+from lstmgen.document.notation import BadSymbol, Notation, make_notation, read_name, read_symbol
+from lstmgen.outputs.numpy.module import module_source
+from lstmgen.numerics.paths import Network, random_run
 from lstmgen.pipeline import _extras, execute
-from lstmgen.plan import LAST, Plan, make_plan
+from lstmgen.schedule.plan import LAST, Plan, make_plan
 from lstmgen.resources import find_spec, packaged_specs
-from lstmgen.spell_latex import Printer, escape, latex_of
-from lstmgen.tex import TexFailed, compile_pdf, overfull_boxes
-from lstmgen.unrolled import Adjoints
-from lstmgen.worked import work_out
+from lstmgen.document.latex.printer import Printer, escape, latex_of
+from lstmgen.document.latex.pdf import TexFailed, compile_pdf, overfull_boxes
+from lstmgen.numerics.unrolled import Adjoints
+from lstmgen.numerics.worked import work_out
 
 with_tex = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex: `make tex` installs it")
 
@@ -283,7 +283,7 @@ def random_point(plan: Plan, notation: Notation, seed: int = 0) -> Point:
 
 
 def _shifted(expression, lag, static):
-    from lstmgen.expressions import transform
+    from lstmgen.language.expressions import transform
 
     return transform(
         expression,
@@ -1611,7 +1611,7 @@ def logs_of_specs() -> dict[str, tuple[int, str]]:
     labels = r"\renewcommand{\label}[1]{}\renewcommand{\eqref}[1]{(10)}\renewcommand{\ref}[1]{1}"  # they repeat
     tex = "\n".join([preamble, r"\begin{document}", labels, *parts, r"\typeout{=== end \arabic{page}}\end{document}"])
     try:
-        with mock.patch("lstmgen.tex._MOST_PASSES", 1):
+        with mock.patch("lstmgen.document.latex.pdf._MOST_PASSES", 1):
             log = compile_pdf(tex, {}, seconds=600).log
     except TexFailed as failure:
         log = failure.log

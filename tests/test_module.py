@@ -14,14 +14,14 @@ from functools import cache
 import numpy as np
 import pytest
 
-from lstmgen.expressions import Value
-from lstmgen.interpret import Digits
-from lstmgen.numpy_module import WIDTH, _wrapped_unpacking, module_source
+from lstmgen.language.expressions import Value
+from lstmgen.language.evaluate import Digits
+from lstmgen.outputs.numpy.module import WIDTH, _wrapped_unpacking, module_source
 from lstmgen.pipeline import derive, execute, load
-from lstmgen.plan import _order, make_plan
-from lstmgen.points import STEPS, choose_sizes, draw_point
+from lstmgen.schedule.plan import _order, make_plan
+from lstmgen.numerics.points import STEPS, choose_sizes, draw_point
 from lstmgen.resources import packaged_specs
-from lstmgen.sweep import Sweep
+from lstmgen.numerics.sweep import Sweep
 
 SPECS = packaged_specs()
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from lstmgen import derive, load
-from lstmgen.numpy_module import module_source
-from lstmgen.paths import (
+from lstmgen.outputs.numpy.module import module_source
+from lstmgen.numerics.paths import (
     DIAGONAL, MATRIX, MOST_CHECKED, MOST_LISTED, Network, along_all, check, random_run, unroll,
 )
 from lstmgen.pipeline import execute
-from lstmgen.plan import make_plan
-from lstmgen.spell_text import symbols
+from lstmgen.schedule.plan import make_plan
+from lstmgen.language.text import symbols
 
 
 def derivation_of(name):

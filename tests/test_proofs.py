@@ -11,21 +11,21 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from lstmgen import prove_derivation
-from lstmgen.chain import Gradient, derive
-from lstmgen.expressions import Adjoint, Negative, Outside, Sum, Value, shift, transform, walk
-from lstmgen.figures import (
+from lstmgen.proofs import derivation as prove_derivation
+from lstmgen.derivation.chain import Gradient, derive
+from lstmgen.language.expressions import Adjoint, Negative, Outside, Sum, Value, shift, transform, walk
+from lstmgen.proofs.verdict import (
     COMPLEX_STEP, HIGH_PRECISION, KNOCK_OUT, MEANING, SPLITTING, Figure, Verdict, compared, relative_error,
 )
-from lstmgen.functions import PUBLIC
-from lstmgen.graph import Graph, build_graph
-from lstmgen.numpy_module import module_source
+from lstmgen.language.functions import PUBLIC
+from lstmgen.derivation.graph import Graph, build_graph
+from lstmgen.outputs.numpy.module import module_source
 from lstmgen.pipeline import execute
-from lstmgen.plan import make_plan
-from lstmgen.points import choose_sizes
-from lstmgen.prove_derivation import DerivationProofs
-from lstmgen.spec import read
-from lstmgen.proofs import complex_step, high_precision, knock_out, meaning, splitting, verify
+from lstmgen.schedule.plan import make_plan
+from lstmgen.numerics.points import choose_sizes
+from lstmgen.proofs.derivation import DerivationProofs
+from lstmgen.spec.reader import read
+from lstmgen.proofs.verify import complex_step, high_precision, knock_out, meaning, splitting, verify
 
 PEEPHOLES = "name: peepholes\ncell: lstm\npeepholes: true\n"
 

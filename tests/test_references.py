@@ -18,8 +18,8 @@ from references import oracle
 from references.oracle import BOUNDS, Reference
 
 from lstmgen import pipeline
-from lstmgen.numpy_module import module_source
-from lstmgen.plan import make_plan
+from lstmgen.outputs.numpy.module import module_source
+from lstmgen.schedule.plan import make_plan
 from lstmgen.resources import find_spec
 
 FOLDER = Path(__file__).parent / "references"

@@ -7,7 +7,7 @@ import sys
 import jinja2
 import pytest
 
-from lstmgen import render
+from lstmgen.outputs import render
 
 
 @pytest.fixture

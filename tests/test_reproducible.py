@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from lstmgen.expand import expand
-from lstmgen.functions import PUBLIC
-from lstmgen.names import objection
-from lstmgen.numpy_module import module_source
+from lstmgen.spec.expand import expand
+from lstmgen.language.functions import PUBLIC
+from lstmgen.language.names import objection
+from lstmgen.outputs.numpy.module import module_source
 from lstmgen.pipeline import derive, load
-from lstmgen.plan import make_plan
+from lstmgen.schedule.plan import make_plan
 from lstmgen.resources import packaged_specs
 
 ROOT = Path(__file__).parent.parent

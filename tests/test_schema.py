@@ -10,9 +10,9 @@ from test_invalid import FILES
 from test_spec import SWITCHES
 from test_switches import COMBINATIONS
 
-from lstmgen import spec, switches
+from lstmgen.spec import reader as spec, switches
 from lstmgen.errors import SpecError
-from lstmgen.schema import schema
+from lstmgen.spec.schema import schema
 
 EQUATIONS = """\
 name: c

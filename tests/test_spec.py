@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstmgen import graph, yamltext
-from lstmgen.cell import CellSpec
+from lstmgen.derivation import graph
+from lstmgen.spec import yamltext
+from lstmgen.spec.cell import CellSpec
 from lstmgen.errors import Place, SpecError
-from lstmgen.spec import load, read
+from lstmgen.spec.reader import load, read
 
 SPEC = """\
 name: peephole_lstm

@@ -7,10 +7,10 @@ from fractions import Fraction
 
 import pytest
 
-from lstmgen.cell import CellSpec
+from lstmgen.spec.cell import CellSpec
 from lstmgen.errors import Place
-from lstmgen.graph import build_graph
-from lstmgen.spec import read
+from lstmgen.derivation.graph import build_graph
+from lstmgen.spec.reader import read
 
 
 def cell(switches: str) -> CellSpec:

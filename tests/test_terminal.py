@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 import lstmgen
 from lstmgen import pipeline
-from lstmgen.catalogue import entries, parameter_count, zoo_markdown
-from lstmgen.columns import broken, prose
-from lstmgen.explanation import held_still
-from lstmgen.expressions import Value
-from lstmgen.graph import build_graph
+from lstmgen.document.catalogue import entries, parameter_count, zoo_markdown
+from lstmgen.document.terminal.columns import broken, prose
+from lstmgen.derivation.explanation import held_still
+from lstmgen.language.expressions import Value
+from lstmgen.derivation.graph import build_graph
 from lstmgen.resources import packaged_specs
-from lstmgen.starter import starter
-from lstmgen.terminal import UnknownName, explain_gradient, list_cells, show_derivation
+from lstmgen.spec.starter import starter
+from lstmgen.document.terminal.show import UnknownName, explain_gradient, list_cells, show_derivation
 
 # Everything that an explanation has to find words for: matrix and scalar states, an outer product, several
 # inputs and outputs, choices, a constant, a function, a stage that stands still, a gradient that is zero.
@@ -378,7 +378,7 @@ def test_parts_of_a_derivation_show_as_formulas_in_a_notebook(spec_path):
 
 
 def test_showing_leaves_the_records_as_they_were(peephole):
-    from lstmgen.chain import derive
+    from lstmgen.derivation.chain import derive
 
     plain = derive(peephole.graph)
     assert plain == peephole and hash(plain.stages[0]) == hash(peephole.stages[0])

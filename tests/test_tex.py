@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from lstmgen.tex import Overfull, TexFailed, TexMissing, TexTimeout, compile_pdf, overfull_boxes
+from lstmgen.document.latex.pdf import Overfull, TexFailed, TexMissing, TexTimeout, compile_pdf, overfull_boxes
 
 with_tex = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex: `make tex` installs it")
 
@@ -35,7 +35,7 @@ def test_a_listing_lies_beside_the_document():
 
 @pytest.mark.parametrize("name", ["../cell.py", "/cell.py", "a/b.py"])
 def test_a_listing_elsewhere_is_refused(name, monkeypatch):
-    monkeypatch.setattr("lstmgen.tex.shutil.which", lambda _: "pdflatex")
+    monkeypatch.setattr("lstmgen.document.latex.pdf.shutil.which", lambda _: "pdflatex")
     with pytest.raises(ValueError, match="bare file name"):
         compile_pdf("", {name: ""})
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lstmgen.numpy_module import module_source
+from lstmgen.outputs.numpy.module import module_source
 from lstmgen.pipeline import derive, execute, load, verify
-from lstmgen.plan import make_plan
+from lstmgen.schedule.plan import make_plan
 
 torch = pytest.importorskip("torch")
 

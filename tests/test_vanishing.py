@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lstmgen.chain import derive as everything
-from lstmgen.graph import build_graph
+from lstmgen.derivation.chain import derive as everything
+from lstmgen.derivation.graph import build_graph
 from lstmgen.pipeline import derive, load, verify
 from lstmgen.resources import packaged_specs
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from lstmgen import derive, load
-from lstmgen.numpy_module import module_source
+from lstmgen.outputs.numpy.module import module_source
 from lstmgen.pipeline import execute
-from lstmgen.plan import make_plan
-from lstmgen.worked import error_against, three_digits, work_out
+from lstmgen.schedule.plan import make_plan
+from lstmgen.numerics.worked import error_against, three_digits, work_out
 
 
 def example_of(source):

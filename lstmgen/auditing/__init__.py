@@ -1,0 +1,4 @@
+"""Other people's derivations and code, held against the derived gradient.
+
+May import: everything up to document, and pipeline. Start reading at judge.py.
+"""

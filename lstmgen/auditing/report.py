@@ -1,0 +1,244 @@
+"""An audit told: as lines for a terminal, as JSON, and as a LaTeX report with what is wrong struck out."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from textwrap import wrap
+
+from .judge import GIVEN, HOLDS, WRONG, Audit, Example, Judgement
+from .claims import ABSOLUTE, PARTIAL, STEP, SUM_T, TOTAL, VIA
+from ..language.expressions import Call, Expression, Value
+from ..document.notation import Notation, make_notation, read_name
+from ..language.shapes import SCALAR
+from ..document.latex.printer import APPLIED, JUXTAPOSED, Printer, escape
+
+WIDTH = 100
+INDENT = "    "
+
+
+# ---------------------------------------------------------------- lines
+
+
+def lines(audit: Audit) -> list[str]:
+    """For a terminal: a line `NAME: VERDICT` for each claim, and under it what there is to say."""
+    told = []
+    for judgement in audit.judgements:
+        told += judgement_lines(judgement)
+    counts = {
+        verdict: sum(each.verdict == verdict for each in audit.judgements)
+        for verdict in (HOLDS, GIVEN, WRONG)
+    }
+    told.append("")
+    told.append(f"{counts[HOLDS]} hold, {counts[GIVEN]} hold under a condition, {counts[WRONG]} wrong")
+    return told
+
+
+def judgement_lines(judgement: Judgement) -> list[str]:
+    """One claim."""
+    told = [verdict_line(judgement)]
+    if judgement.claim.note:
+        told += _wrapped("note", judgement.claim.note)
+    if judgement.verdict == HOLDS:
+        return told
+    for finding in judgement.findings:
+        told += _wrapped(finding.kind, finding.sentence)
+    if judgement.claim.text:
+        told += _wrapped("as written", f"{judgement.claim.name} = {judgement.claim.text}")
+    if judgement.correct:
+        told += _wrapped("correct", judgement.correct)
+    if judgement.example is not None:
+        told += _wrapped("example", example_text(judgement.example))
+    return told
+
+
+def verdict_line(judgement: Judgement) -> str:
+    """`d_c: holds given t = T`."""
+    given = f" {judgement.given}" if judgement.given else ""
+    return f"{judgement.claim.name}: {judgement.verdict}{given}"
+
+
+def example_text(example: Example) -> str:
+    """Both values, and what they were computed from."""
+    values = ", ".join(f"{name} = {value:.5g}" for name, value in example.values)
+    claimed = "no number" if example.claimed is None else f"{example.claimed:.5g}"
+    given = f"with {values}: " if values else ""
+    return f"{given}claimed {claimed}, true {example.true:.5g} ({example.where})"
+
+
+def _wrapped(label: str, text: str) -> list[str]:
+    """A label and a text beside it, broken between words."""
+    head = f"{INDENT}{label:<11}"
+    parts = wrap(text, WIDTH - len(head), break_long_words=False, break_on_hyphens=False) or [""]
+    return [head + parts[0], *(" " * len(head) + part for part in parts[1:])]
+
+
+# ---------------------------------------------------------------- JSON
+
+
+def as_json(audit: Audit) -> dict:
+    """For machines."""
+    return {
+        "spec": audit.claims.spec,
+        "source": audit.claims.source,
+        "steps": audit.claims.steps,
+        "holds": audit.holds,
+        "claims": [judgement_json(judgement) for judgement in audit.judgements],
+    }
+
+
+def judgement_json(judgement: Judgement) -> dict:
+    claim = judgement.claim
+    example = None
+    if judgement.example is not None:
+        example = asdict(judgement.example) | {"values": dict(judgement.example.values)}
+    return {
+        "name": claim.name,
+        "line": claim.place.line,
+        "column": claim.place.column,
+        "claim": claim.text,
+        "verdict": judgement.verdict,
+        "given": judgement.given or None,
+        "findings": [asdict(finding) for finding in judgement.findings],
+        "correct": judgement.correct or None,
+        "example": example,
+        "expected": claim.expect,
+        "note": claim.note or None,
+    }
+
+
+# ---------------------------------------------------------------- LaTeX
+
+
+@dataclass(frozen=True)
+class _ClaimPrinter(Printer):
+    """Prints what claims can say and equations cannot as well."""
+
+    steps: int = 0
+
+    def step(self, lag: int) -> str:
+        return str(lag - ABSOLUTE) if lag > ABSOLUTE // 2 else super().step(lag)
+
+    def _call(self, call: Call, depth: int) -> tuple[str, int]:
+        match call:
+            case Call(function="sum_t", arguments=(summed,)):
+                return rf"\sum_{{t}}\bigl({self(summed)}\bigr)", JUXTAPOSED
+            case Call(function="sum_t", arguments=(summed, low, high)):
+                return rf"\sum_{{t={self(low)}}}^{{{self(high)}}}\bigl({self(summed)}\bigr)", JUXTAPOSED
+            case Call(function="via", arguments=(target, reader)):
+                return rf"\bigl.{self(target)}\bigr|_{{\text{{via }}{self._through(reader)}}}", APPLIED
+            case Call(function="partial" | "total", arguments=(above, below)):
+                sign = r"\partial " if call.function == PARTIAL else r"\mathrm d "
+                return rf"\frac{{{sign}{self(above)}}}{{{sign}{self(below)}}}", APPLIED
+            case Call(function="diag", arguments=(vector,)):
+                return rf"\operatorname{{diag}}({self(vector)})", APPLIED
+        return super()._call(call, depth)
+
+    def _through(self, reader: Value) -> str:
+        return self.step(reader.lag) if reader.name == STEP else self(reader)
+
+
+_FORMS = (SUM_T, VIA, PARTIAL, TOTAL)
+
+_HEAD = r"""\documentclass[11pt,a4paper]{scrartcl}
+\pdftrailerid{}\pdfsuppressptexinfo=-1
+\usepackage[a4paper,margin=27mm]{geometry}
+\usepackage{amsmath,amssymb,mathtools,bm,xcolor,graphicx}
+\definecolor{good}{HTML}{2F6B2F}
+\definecolor{bad}{HTML}{B3261E}
+\definecolor{aside}{HTML}{5A6478}
+\newcommand{\greek}[1]{$\csname #1\endcsname$}
+\newcommand{\ogonek}[1]{{\ooalign{#1\crcr\hidewidth\reflectbox{\char24}}}}
+\newsavebox{\linebox}
+% a formula, made smaller where it is wider than the page; \struck with a line through it
+\newcommand{\fitted}[1]{\sbox{\linebox}{$\displaystyle #1$}%
+  \ifdim\wd\linebox>\linewidth\resizebox{\linewidth}{!}{\usebox{\linebox}}\else\usebox{\linebox}\fi}
+\newcommand{\struck}[1]{\sbox{\linebox}{\fitted{#1}}%
+  \rlap{\textcolor{bad}{\rule[.55ex]{\wd\linebox}{.7pt}}}\usebox{\linebox}}
+\newcommand{\claim}[2]{%
+  \par\addvspace{1.1\baselineskip}\noindent{\bfseries\ttfamily #1}\quad #2\par\nopagebreak}
+\newcommand{\say}[1]{\par\noindent\hspace*{1.2em}\parbox{\dimexpr\linewidth-1.2em}{\small #1}\par}
+\newcommand{\equationline}[1]{\par\nopagebreak\medskip\noindent #1\par\medskip}
+\setlength{\parindent}{0pt}
+\begin{document}
+"""
+
+
+def latex(audit: Audit) -> str:
+    """A report that compiles by itself."""
+    claims = audit.claims
+    parts = [
+        _HEAD,
+        rf"\section*{{Audit of a derivation: {escape(claims.graph.spec.title or claims.graph.spec.name)}}}",
+    ]
+    if claims.source:
+        parts.append(rf"{escape(claims.source)}\par")
+    parts.append(_legend(claims.names))
+    printer = _printer(audit)
+    for judgement in audit.judgements:
+        parts += _told(judgement, printer)
+    parts.append("\\end{document}\n")
+    return "\n".join(parts)
+
+
+def _legend(names: tuple[tuple[str, str], ...]) -> str:
+    if not names:
+        return ""
+    pairs = ", ".join(rf"\texttt{{{escape(theirs)}}} for \texttt{{{escape(ours)}}}" for theirs, ours in names)
+    return rf"{{\small\color{{aside}} The source's names for those of the spec: {pairs}.\par}}"
+
+
+def _printer(audit: Audit) -> _ClaimPrinter:
+    """The spec's symbols, with the source's names in place of ours."""
+    graph = audit.claims.graph
+    notation: Notation = make_notation(graph)
+    symbols = dict(notation.symbols)
+    for theirs, ours in reversed(audit.claims.names):
+        if ours in symbols:
+            symbols[ours] = read_name(theirs)
+        pre = f"{ours}_pre"
+        if pre in symbols and notation.symbols[pre].accents:
+            symbols[pre] = replace(
+                symbols[ours], accents=(*symbols[ours].accents, notation.symbols[pre].accents[-1])
+            )
+    wide = replace(graph, shapes={**graph.shapes, STEP: SCALAR})
+    return _ClaimPrinter(replace(notation, graph=wide, symbols=symbols), steps=audit.claims.steps)
+
+
+def _told(judgement: Judgement, printer: _ClaimPrinter) -> list[str]:
+    claim = judgement.claim
+    colour = "bad" if judgement.verdict == WRONG else "good"
+    verdict = judgement.verdict + (f" {judgement.given}" if judgement.given else "")
+    parts = [rf"\claim{{{escape(claim.name)}}}{{\textcolor{{{colour}}}{{{escape(verdict)}}}}}"]
+    left = _formula(claim.subject, claim.name, printer)
+    written = f"{left}={_formula(claim.said, claim.text, printer)}"
+    if judgement.verdict == WRONG:
+        parts.append(rf"\equationline{{\struck{{{written}}}}}")
+    else:
+        parts.append(rf"\equationline{{\fitted{{{written}}}}}")
+    if judgement.correct_expression is not None and judgement.verdict != HOLDS:
+        right = _formula(judgement.correct_expression, judgement.correct, printer)
+        parts.append(
+            rf"\equationline{{\fitted{{\textcolor{{good}}{{{_left(judgement, left, printer)}={right}}}}}}}"
+        )
+    for finding in judgement.findings:
+        parts.append(rf"\say{{{escape(finding.sentence)}.}}")
+    if judgement.example is not None:
+        parts.append(rf"\say{{\color{{aside}}{escape(example_text(judgement.example))}}}")
+    if claim.note:
+        parts.append(rf"\say{{\itshape {escape(claim.note)}}}")
+    return parts
+
+
+def _left(judgement: Judgement, left: str, printer: _ClaimPrinter) -> str:
+    """The left side of the correct equation: one step on where the claim was moved there."""
+    if judgement.correct_subject is None:
+        return left
+    return _formula(judgement.correct_subject, judgement.claim.name, printer)
+
+
+def _formula(expression: Expression, text: str, printer: _ClaimPrinter) -> str:
+    """The formula; what has no formula stands there as it was typed."""
+    try:
+        return printer(expression)
+    except Exception:  # a claim may be anything, shapes that do not meet included
+        return rf"\text{{\ttfamily {escape(text)}}}"

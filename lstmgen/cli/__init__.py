@@ -1,0 +1,8 @@
+"""The commands. Nothing else prints or exits.
+
+May import: everything. Start reading at commands.py.
+"""
+
+from .commands import main
+
+__all__ = ["main"]

@@ -1,0 +1,393 @@
+"""The multivariate chain rule along every fork, within a step and through time.
+
+A value that K stages read is a fork with K branches: copies of it reach its readers, and the gradients
+of the copies add up. One `Contribution` is one branch: the reader it goes through, how many steps
+later that reader sits, the reader's *immediate* derivative (its other arguments held still: what they
+owe to the value arrives through another branch), and the reader's own adjoint. One object is one line
+of NumPy, one term of LaTeX, one row of `explain`, and one thing that a proof can cut.
+
+Time is in the symbols: a branch through the next step reads `f[t+1]` and the adjoint `d_c[t+1]`, and
+no output shifts anything by itself. Parameters stand still; their branches are summed over the steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from ..language import functions
+from ..errors import Mistakes
+from ..language.expressions import (
+    ONE, ZERO, Adjoint, Call, Compare, Expression, MatVec, Negative, Number, Outside, Product, Quotient, Sum,
+    Value, negative, product, total, transform, values, walk,
+)
+from .graph import LEAST, Graph, Stage, is_constant
+from ..language.parse import parse_rule
+from ..language.shapes import SCALAR, Dim, Shape, shape_of
+
+ELEMENTWISE = "elementwise"  # through entry-by-entry algebra or a call
+TRANSPOSED = "transposed"  # through A @ v to v: transpose(A) @ d
+OUTER = "outer"  # through A @ v to A: d v^T
+OPERATION = "operation"  # through an operation along an axis, by its adjoint
+OUTPUT = "output"  # from outside, through an output
+START = "start"  # to a learned initial state, from the state of step 0
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What one reader sends back to one value: one branch of one fork."""
+
+    target: str  # the value it is a gradient of
+    reader: str  # the stage it goes through; the output's or state's own name for OUTPUT and START
+    lag: int  # 0: the reader belongs to the same step; 1: to the next
+    kind: str  # one of the six above
+    local: Expression | None  # the immediate derivative at the reader's step, where it is entry by entry
+    upstream: Expression  # the reader's adjoint, at the reader's step
+    at_reader: Expression  # upstream times local, with times as the reader sees them
+    term: Expression  # the same, with times as the value sees them
+    over_time: bool  # a branch from every step to something that stands still: summed over the steps
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """The total derivative of the loss with respect to one value: the sum over its fork's branches."""
+
+    value: str
+    shape: Shape
+    forks: tuple[Contribution, ...]  # from outside first, then within the step, then from the next step
+
+    @property
+    def expression(self) -> Expression:
+        """The sum of all terms; for what stands still, of one step."""
+        return total(*(fork.term for fork in self.forks))
+
+    def within(self) -> tuple[Contribution, ...]:
+        """The branches that end in the same step."""
+        return tuple(fork for fork in self.forks if fork.lag == 0)
+
+    def through_time(self) -> tuple[Contribution, ...]:
+        """The branches that lead into the next step."""
+        return tuple(fork for fork in self.forks if fork.lag == 1)
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """Every gradient of a cell. `stages` is in the order in which the adjoints become complete."""
+
+    graph: Graph
+    stages: tuple[Gradient, ...]
+    inputs: tuple[Gradient, ...]
+    parameters: tuple[Gradient, ...]
+    loss_stages: frozenset[str]  # stages that only the loss reads: with `loss_at: last` they exist at step T alone
+    left_out: tuple[Contribution, ...] = ()  # branches that change no gradient anywhere
+
+    @property
+    def adjoints(self) -> dict[str, Gradient]:
+        """Gradients by name."""
+        return {gradient.value: gradient for gradient in (*self.stages, *self.inputs, *self.parameters)}
+
+    def contributions(self) -> Iterator[Contribution]:
+        for gradient in (*self.stages, *self.inputs, *self.parameters):
+            yield from gradient.forks
+
+
+def derive(graph: Graph) -> Derivation:
+    """Differentiate a cell: one contribution per branch of each fork, adjoints in order of completion."""
+    return _Sweep(graph).derive()
+
+
+def without(derivation: Derivation, dropped: Collection[Contribution]) -> Derivation:
+    """The derivation without some of its branches, and without those that then lead nowhere.
+
+    A branch leads somewhere if it ends in an input, a parameter or an initial state, or in a stage whose
+    adjoint goes on to one. What reaches floor(a) ends there: no term says it.
+    """
+    graph = derivation.graph
+    gone = set(map(id, dropped))
+    forks = [fork for fork in derivation.contributions() if id(fork) not in gone]
+    asked = {*graph.inputs, *graph.parameters}  # and stages whose adjoints are needed for these
+
+    def leads_somewhere(fork: Contribution) -> bool:
+        return fork.target in asked or bool(fork.lag)  # a branch from the next step reaches the initial state
+
+    kept: set[int] = set()
+    while found := [fork for fork in forks if id(fork) not in kept and leads_somewhere(fork)]:
+        kept.update(map(id, found))
+        asked.update(fork.reader for fork in found if fork.kind not in (OUTPUT, START))
+    carried = {fork.target for fork in forks if fork.lag}
+
+    def thinned(gradient: Gradient) -> Gradient:
+        return replace(gradient, forks=tuple(
+            fork for fork in gradient.forks if id(fork) in kept and (fork.kind != START or fork.reader in carried)))
+
+    shorter = replace(
+        derivation,
+        stages=tuple(thinned(each) for each in derivation.stages if each.value in asked or each.value in graph.states),
+        inputs=tuple(map(thinned, derivation.inputs)),
+        parameters=tuple(map(thinned, derivation.parameters)),
+    )
+    remaining = set(map(id, shorter.contributions()))
+    missing = tuple(fork for fork in derivation.contributions() if id(fork) not in remaining)
+    return replace(shorter, left_out=missing if dropped else ())
+
+
+class _Sweep:
+    """Goes through the stages backwards, once. A stage hands its adjoint to what it reads."""
+
+    def __init__(self, graph: Graph):
+        self.graph = graph
+        self.loss_stages = _loss_stages(graph)
+        self.forks: dict[str, list[Contribution]] = {}
+
+    def derive(self) -> Derivation:
+        graph = self.graph
+        if graph.loss is None:
+            for output in graph.outputs:
+                self._add(output, output, 0, OUTPUT, None, Outside(output), Outside(output))
+        for state, start in graph.initial:
+            if isinstance(start, Value):
+                self._add(start.name, state, 0, START, None, Adjoint(state), Adjoint(state))
+        # A stage that stands still hears from all steps: it is complete only after the others.
+        moving = [stage for stage in graph.stages if stage.name not in graph.static]
+        still = [stage for stage in graph.stages if stage.name in graph.static]
+        completed = []
+        for stage in (*reversed(moving), *reversed(still)):
+            reached = stage.name in self.forks or stage.name in graph.states or stage.name == graph.loss
+            if reached:
+                completed.append(stage.name)
+                self._send_back(stage)
+        everything = Derivation(
+            graph=graph,
+            stages=tuple(self._gradient(name) for name in completed),
+            inputs=tuple(self._gradient(name) for name in graph.inputs),
+            parameters=tuple(self._gradient(name) for name in graph.parameters),
+            loss_stages=self.loss_stages,
+        )
+        return without(everything, ())
+
+    def _gradient(self, name: str) -> Gradient:
+        forks = self.forks.get(name, [])
+        position = {stage.name: index for index, stage in enumerate(self.graph.stages)}
+        ranked = sorted(forks, key=lambda fork: (fork.kind != OUTPUT, fork.lag, position[fork.reader]))
+        return Gradient(name, self.graph.shapes[name], tuple(ranked))
+
+    # ------------------------------------------------------------------ one stage
+
+    def _send_back(self, stage: Stage) -> None:
+        upstream = self._upstream(stage)
+        for value, kind, local, term in _branches(stage, upstream, self.graph):
+            if term == ZERO:
+                continue
+            self._add(value.name, stage.name, -value.lag, kind, local, upstream, term)
+
+    def _upstream(self, stage: Stage) -> Expression:
+        """The stage's adjoint; where it is the same number everywhere, that number (in its shape)."""
+        if stage.name == self.graph.loss:
+            return ONE
+        forks = self.forks.get(stage.name, [])
+        at_all_steps = self.graph.spec.loss_at == "every" or stage.name in self.loss_stages
+        if at_all_steps and stage.name not in self.graph.states and len(forks) == 1 and not forks[0].over_time:
+            term = forks[0].term
+            if is_constant(term) and _is_same_in_every_entry(term):
+                return _filled(_thinned(term), stage.shape, self.graph.shapes)
+        return Adjoint(stage.name)
+
+    def _add(self, target, reader, lag, kind, local, upstream, at_reader) -> None:
+        still = self.graph.static
+        over_time = target in still and (reader not in still) and kind != START
+        self.forks.setdefault(target, []).append(Contribution(
+            target=target, reader=reader, lag=lag, kind=kind, local=local, upstream=upstream,
+            at_reader=at_reader, term=later(at_reader, lag, still), over_time=over_time,
+        ))
+
+
+def later(expression: Expression, steps: int, static: frozenset[str]) -> Expression:
+    """The expression as it is seen `steps` earlier: every time that moves goes up by `steps`."""
+    def rule(node: Expression) -> Expression | None:
+        if isinstance(node, (Value, Adjoint, Outside)) and node.name not in static:
+            return type(node)(node.name, node.lag + steps, node.at)
+        return None
+
+    return transform(expression, rule) if steps else expression
+
+
+def _branches(stage: Stage, upstream: Expression, graph: Graph) -> Iterator[tuple[Value, str, Expression | None, Expression]]:
+    """What a stage sends to each value it reads: (value, kind, immediate derivative, term)."""
+    expression = stage.expression
+    match expression:
+        case Call(function=function) if isinstance(functions.TABLE.get(function), functions.Operation):
+            yield from _through_operation(expression, stage, upstream, graph)
+            return
+        case Call():
+            algebra, matrix_terms = expression, []
+        case _:
+            algebra, matrix_terms = _split(expression)
+    for sign, term in matrix_terms:
+        yield from _through_product(term, sign, upstream, graph)
+    if algebra is None:
+        return
+    for value in values(algebra):
+        local = _immediate(algebra, value, stage)
+        _refuse_numbers(local, value, stage, graph)
+        if local != ZERO:
+            yield value, ELEMENTWISE, local, _reduced(_times(upstream, local, stage.shape, graph.shapes),
+                                                      stage.shape, graph.shapes[value.name])
+
+
+def _split(expression: Expression) -> tuple[Expression | None, list[tuple[int, MatVec]]]:
+    """A stage's matrix products, with their signs, and the algebra that is added to them."""
+    terms = expression.terms if isinstance(expression, Sum) else (expression,)
+    products, rest = [], []
+    for term in terms:
+        match term:
+            case MatVec():
+                products.append((1, term))
+            case Negative(operand=MatVec() as inner):
+                products.append((-1, inner))
+            case _:
+                rest.append(term)
+    if not products:
+        return expression, []
+    return (total(*rest) if rest else None), products
+
+
+def _through_product(term: MatVec, sign: int, upstream: Expression, graph: Graph):
+    """Through A @ v: transpose(A) @ d to v, and d v^T to A."""
+    matrix, vector = term.matrix, term.vector
+    signed = upstream if sign > 0 else negative(upstream)
+    if isinstance(matrix, Value):
+        yield matrix, OUTER, None, Call("outer", (signed, vector))
+    if isinstance(vector, Value):
+        back = MatVec(Call("transpose", (matrix,)), upstream)
+        yield vector, TRANSPOSED, None, back if sign > 0 else Negative(back)
+
+
+def _immediate(expression: Expression, value: Value, stage: Stage) -> Expression:
+    """The derivative of one stage's algebra or call, its other arguments held still."""
+    if not isinstance(expression, Call):
+        from .calculus import derivative  # SymPy takes a third of a second to import
+
+        return derivative(expression, value)
+    if expression.function == functions.WHERE:
+        return _where_derivative(expression, value)
+    entry = functions.TABLE[expression.function]
+    given = dict(zip(entry.arguments, expression.arguments), y=Value(stage.name))
+    locals_ = []
+    for argument, rule in zip(expression.arguments, entry.derivatives):
+        if argument == value:
+            locals_.append(_instance(parse_rule(rule), given))
+    return total(*locals_)
+
+
+def _refuse_numbers(local: Expression, value: Value, stage: Stage, graph: Graph) -> None:
+    """Numbers that were within the limits can have grown beyond them: (2 * a + 2 * b) ** 100 takes the 2 out."""
+    for node in walk(local):
+        if isinstance(node, Number) and node.value and not LEAST <= abs(node.value) <= 1 / LEAST:
+            message = f"the derivative of '{stage.owner}' with respect to {value.name} has a number beyond " \
+                      f"{float(1 / LEAST):.0e}, or too close to zero"
+            raise Mistakes(graph.spec.path, graph.spec.source).fatal(stage.place, message, "scale what is raised to a power")
+
+
+def _where_derivative(expression: Call, value: Value) -> Expression:
+    """1 where the branch that reads the value is chosen; none through the comparison."""
+    comparison, chosen, other = expression.arguments
+    first, second = chosen == value, other == value
+    if first and second:
+        return ONE
+    if not first and not second:
+        return ZERO
+    return Call(functions.WHERE, (comparison, ONE if first else ZERO, ZERO if first else ONE))
+
+
+def _instance(rule: Expression, given: Mapping[str, Expression]) -> Expression:
+    """A rule of the table with its letters replaced by what they stand for."""
+    return transform(rule, lambda node: given.get(node.name) if isinstance(node, Value) else None)
+
+
+def _times(upstream: Expression, local: Expression, shape: Shape, shapes: Mapping[str, Shape]) -> Expression:
+    """upstream * local, entry by entry, in the reader's shape.
+
+    A choice takes the upstream gradient inside, so that what is not chosen cannot spoil it (0 * inf).
+    """
+    if isinstance(upstream, Call):  # Fill, of a number
+        constant = _times(upstream.arguments[0], local, shape, shapes)
+        return _filled(constant, shape, shapes)
+    match local:
+        case Call(function=functions.WHERE, arguments=(Compare() as comparison, chosen, other)):
+            return Call(functions.WHERE, (comparison, _times(upstream, chosen, shape, shapes),
+                                          _times(upstream, other, shape, shapes)))
+        case Quotient(numerator=numerator, denominator=denominator):
+            return Quotient(_times(upstream, numerator, shape, shapes), denominator)
+        case Negative(operand=Quotient() as operand):
+            return Negative(_times(upstream, operand, shape, shapes))
+    return product(upstream, local)
+
+
+def _is_same_in_every_entry(constant: Expression) -> bool:
+    """Whether a number was copied, and nothing else done to it: the sum of a cumsum sends back n, n - 1, ..., 1."""
+    return all(node.function == "Fill" for node in walk(constant) if isinstance(node, Call))
+
+
+def _thinned(expression: Expression) -> Expression:
+    """One entry of what is the same in every entry."""
+    return transform(expression, lambda node: _thinned(node.arguments[0]) if isinstance(node, Call) else None)
+
+
+def _filled(expression: Expression, shape: Shape, shapes: Mapping[str, Shape]) -> Expression:
+    while len(shape_of(expression, shapes)) < len(shape):
+        dim: Dim = shape[len(shape_of(expression, shapes))]
+        expression = Call("Fill", (expression, dim.expression()))
+    return expression
+
+
+def _reduced(term: Expression, shape: Shape, wanted: Shape) -> Expression:
+    """A scalar that met a larger value was copied to its entries: their gradients add up."""
+    if wanted == SCALAR:
+        for _ in shape:
+            term = Call("sum", (term,))
+    return term
+
+
+def _through_operation(expression: Call, stage: Stage, upstream: Expression, graph: Graph):
+    """Through an operation along an axis, by the adjoint that its table entry states."""
+    entry = functions.TABLE[expression.function]
+    arguments = expression.arguments
+    if not entry.adjoints and expression.function != "concat":
+        return  # stop_gradient
+    by_value: dict[Value, list[Expression]] = {}
+    offset = Dim()
+    for position, argument in enumerate(arguments[: len(arguments) - _literals(entry, arguments)]):
+        shape = shape_of(argument, graph.shapes)
+        if expression.function == "concat":
+            low, offset = offset, offset + shape[-1]
+            term = Call("Slice", (upstream, low.expression(), offset.expression()))
+        else:
+            given = dict(zip(entry.arguments, arguments), y=Value(stage.name), d=upstream)
+            given |= {name: parse_rule(text) for name, text in functions.left_out(entry, len(arguments)).items()}
+            if shape:
+                given["n"] = shape[-1].expression()
+            term = _instance(parse_rule(entry.adjoints[position]), given)
+        if isinstance(argument, Value):
+            by_value.setdefault(argument, []).append(_with_signs_in_front(term))
+    for value, terms in by_value.items():
+        yield value, OPERATION, None, total(*terms)
+
+
+def _literals(entry: functions.Operation, arguments: tuple[Expression, ...]) -> int:
+    return max(entry.literals - (len(entry.arguments) - len(arguments) if entry.arguments[-1] != "..." else 0), 0)
+
+
+def _with_signs_in_front(term: Expression) -> Expression:
+    """The numbers that a rule brings in, gathered: `1 * a` is `a`."""
+    return product(*term.factors) if isinstance(term, Product) else term
+
+
+def _loss_stages(graph: Graph) -> frozenset[str]:
+    """Stages that reach the loss and nothing else."""
+    if graph.loss is None:
+        return frozenset()
+    needed = set(graph.outputs) | set(graph.states)
+    for stage in reversed(graph.stages):
+        if stage.name in needed:
+            needed.update(value.name for value in values(stage.expression))
+    return frozenset(stage.name for stage in graph.stages if stage.name not in needed and stage.name not in graph.static)

@@ -1,0 +1,68 @@
+"""What one branch of a fork holds still, and where the part that it leaves out arrives instead.
+
+A local derivative differentiates one equation and holds its other arguments still, even those that
+depend on the value themselves. Which ones do, and which branches carry their share, is found here, for
+whoever explains it. Knows no output.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .chain import OUTPUT, START, Contribution, Gradient
+from ..language.expressions import Value, values
+from .graph import Graph
+
+
+@dataclass(frozen=True)
+class Held:
+    """An argument of a reader that its local derivative holds still."""
+
+    value: Value  # at the time at which the gradient's value sees it
+    ways: tuple[int, ...]  # branches of the same fork by which it depends on the value, from 0
+    earlier: bool  # it depends on a value that stands still, by way of the steps before
+
+
+def held_still(gradient: Gradient, fork: Contribution, graph: Graph) -> tuple[Held, ...]:
+    """The other arguments of the stage that a branch goes through, in the order of reading."""
+    stage = graph.stage(fork.reader)
+    if stage is None or fork.kind in (OUTPUT, START):
+        return ()
+    still = gradient.value in graph.static
+    found = []
+    for read in values(stage.expression):
+        if read.name == gradient.value and read.lag == (0 if still else -fork.lag):
+            continue
+        at = fork.lag + read.lag
+        ways = tuple(
+            index for index, other in enumerate(gradient.forks)
+            if other.kind not in (OUTPUT, START) and _reaches(graph, other.reader, other.lag, read.name, at)
+        )
+        moves = read.name not in graph.static
+        earlier = still and not ways and moves and _ever_reaches(graph, gradient.value, read.name)
+        found.append(Held(Value(read.name, at if moves else 0), ways, earlier))
+    return tuple(found)
+
+
+def _reaches(graph: Graph, start: str, begin: int, target: str, end: int) -> bool:
+    """Whether `start` at step `begin` is, or changes, `target` at step `end`."""
+    reached, ahead = {(start, begin)}, [(start, begin)]
+    while ahead:
+        name, at = ahead.pop()
+        for reader in graph.readers(name):
+            then = (reader.stage, at + reader.lag)
+            if then[1] <= end and then not in reached:
+                reached.add(then)
+                ahead.append(then)
+    return (target, end) in reached
+
+
+def _ever_reaches(graph: Graph, start: str, target: str) -> bool:
+    """Whether `start` changes `target` after any number of steps."""
+    reached, ahead = {start}, [start]
+    while ahead:
+        for reader in graph.readers(ahead.pop()):
+            if reader.stage not in reached:
+                reached.add(reader.stage)
+                ahead.append(reader.stage)
+    return target in reached

@@ -1,0 +1,740 @@
+"""From a spec's equations to the computational graph of one step.
+
+The graph is in a normal form that makes its derivative readable: every call, and every argument of a
+call that is more than a name, is a stage of its own. A stage is then one of three things:
+
+* an affine map plus terms that act entry by entry: `i_pre = W_i @ x + R_i @ h[t-1] + p_i * c[t-1] + b_i`,
+* a call on named values: `i = sigmoid(i_pre)`,
+* entry-by-entry algebra alone: `c = z * i + c[t-1] * f`.
+
+Who reads whom, and how many steps later, is read off the expressions: a `Value` knows its lag.
+Nothing here differentiates.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from math import prod
+
+from ..language import functions
+from ..spec.cell import CellSpec, Function
+from ..language.effort import Extent, derivative_nodes, extent
+from ..errors import Mistakes, Place, Text
+from ..language.expressions import (
+    Adjoint, Call, Compare, Expression, MatVec, Negative, Number, Outside, Power, Product, Quotient,
+    Size, Sum, Value, children,
+    negative, product, rebuild, transform, values, walk,
+)
+from ..language.parse import LARGEST_POWER, parse
+from ..language.names import did_you_mean
+from ..language.shapes import SCALAR, Shape, ShapeMismatch, describe, read_shape, shape_of
+from ..language.text import source
+
+LEAST = Fraction(1, 10**300)  # of a constant that is not zero; the most is one over it
+MOST_STAGES = 2000
+MOST_NODES = 20_000  # of one expression, when functions have been put in
+MOST_NODES_IN_ALL = 100_000  # of all expressions of a cell
+DEEPEST = 300  # an expression, when functions have been put in
+MOST_DERIVED = 5000  # operations of all local derivatives of one stage
+MOST_DERIVED_IN_ALL = 50_000  # of all stages of a cell
+MOST_ENTRIES = 2**16  # of one value, where every symbol of a size is 4
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One line of the forward pass."""
+
+    name: str
+    expression: Expression  # in normal form; reads values by name and lag
+    shape: Shape  # of one example: no time, no batch
+    owner: str  # the equation it comes from; its own name where it is one
+    place: Place  # of that equation
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A stage that reads a value, `lag` steps after the value was computed."""
+
+    stage: str
+    lag: int
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One step of a cell. Tuples of names are in the spec's order."""
+
+    spec: CellSpec
+    dims: tuple[tuple[str, str], ...]  # (symbol, keyword of the module)
+    inputs: tuple[str, ...]
+    targets: tuple[str, ...]
+    parameters: tuple[str, ...]
+    states: tuple[str, ...]
+    stages: tuple[Stage, ...]  # in an order in which they can be computed
+    outputs: tuple[str, ...]
+    loss: str | None  # the stage that holds the loss of one step
+    initial: tuple[tuple[str, Number | Value], ...]  # what each state starts from, where none is given
+    static: frozenset[str]  # values that no step changes: parameters, and stages made of them alone
+    shapes: Mapping[str, Shape]  # of every value
+
+    def stage(self, name: str) -> Stage | None:
+        return self._by_name.get(name)
+
+    def readers(self, name: str) -> tuple[Reader, ...]:
+        """The stages that read a value, in order of evaluation; those of the next step last."""
+        return self._readers.get(name, ())
+
+    @cached_property
+    def _by_name(self) -> dict[str, Stage]:
+        return {stage.name: stage for stage in self.stages}
+
+    @cached_property
+    def _readers(self) -> dict[str, tuple[Reader, ...]]:
+        found: dict[str, list[Reader]] = {}
+        for stage in self.stages:
+            for value in values(stage.expression):
+                found.setdefault(value.name, []).append(Reader(stage.name, -value.lag))
+        return {name: tuple(sorted(readers, key=lambda reader: reader.lag)) for name, readers in found.items()}
+
+
+def build_graph(spec: CellSpec) -> Graph:
+    """The graph of a spec, or a `SpecError` with every mistake that its mathematics has."""
+    return _Builder(spec).build()
+
+
+class _Builder:
+    def __init__(self, spec: CellSpec):
+        self.spec = spec
+        self.mistakes = Mistakes(spec.path, spec.source)
+        self.symbols = {dim.symbol: dim for dim in spec.dims}
+        self.functions = {function.name: function for function in spec.functions}
+        self.constants = {constant.name: constant for constant in spec.constants}
+        self.declared = {
+            item.name: item for item in (*spec.inputs, *spec.states, *spec.parameters, *spec.targets)
+        }
+        self.inputs = {item.name for item in spec.inputs}
+        self.states = {item.name for item in spec.states}
+        self.parameters = {item.name for item in spec.parameters}
+        self.targets = {item.name for item in spec.targets}
+        self.equations = {equation.name: equation for equation in spec.equations}
+        self.shapes: dict[str, Shape] = {}
+        self.read: set[str] = set()  # every name that something reads
+        self.read_back: set[str] = set()  # states that are read one step later
+
+    def build(self) -> Graph:
+        self._read_shapes()
+        bodies = self._read_bodies()
+        self.mistakes.stop()
+        order = self._order(bodies)
+        self._infer_shapes(bodies, order)
+        self._check_use()
+        self.mistakes.stop()
+        stages, loss = _Normaliser(self, bodies).stages(order)
+        self.mistakes.stop()
+        shapes = dict(self.shapes) | {stage.name: stage.shape for stage in stages}
+        return Graph(
+            spec=self.spec,
+            dims=tuple((dim.symbol, dim.keyword) for dim in self.spec.dims),
+            inputs=tuple(item.name for item in self.spec.inputs),
+            targets=tuple(item.name for item in self.spec.targets),
+            parameters=tuple(item.name for item in self.spec.parameters),
+            states=tuple(item.name for item in self.spec.states),
+            stages=stages,
+            outputs=tuple(output.name for output in self.spec.outputs),
+            loss=loss,
+            initial=self._starts(),
+            static=_static(stages, self.parameters, self.states | {loss} | {output.name for output in self.spec.outputs}),
+            shapes=shapes,
+        )
+
+    # ------------------------------------------------------------------ reading
+
+    def _read_shapes(self) -> None:
+        used: set[str] = set()
+        for item in self.declared.values():
+            shape = read_shape(item.shape, self.symbols, self.mistakes)
+            if shape is not None and _entries(shape) > MOST_ENTRIES:
+                self.mistakes.add(item.place, f"'{item.name}' of shape {describe(shape)} has more than {MOST_ENTRIES} "
+                                  "entries where every symbol of a size is 4", "declare a dimension for a size that is large")
+            elif shape is not None:
+                self.shapes[item.name] = shape
+                used.update(symbol for dim in shape for symbol, _ in dim.terms)
+        self.used_symbols = used
+
+    def _read_bodies(self) -> dict[str, Expression]:
+        """Every equation with its names resolved and the spec's own functions put in."""
+        self.function_bodies = {}
+        for function in self.spec.functions:
+            readable: list[Expression] = []
+            body = parse(function.body, self.mistakes, self.functions, readable=readable)
+            for part in readable:
+                self._is_scalar_function(function, part)
+            if body is not None and self._is_scalar_function(function, body):
+                self.function_bodies[function.name] = body
+        self._refuse_recursion()
+        extents = self._extents()
+        bodies = {}
+        for name, text in self._texts():
+            readable: list[Expression] = []
+            expression = parse(text, self.mistakes, self.functions, readable=readable)
+            if expression is not None:
+                bodies[name] = self._resolve(expression, text, in_loss=name == _LOSS)
+            for part in readable:
+                self._resolve(part, text, in_loss=name == _LOSS)
+        self._refuse_long(bodies, extents)
+        return bodies
+
+    def _texts(self) -> Iterator[tuple[str, Text]]:
+        for equation in self.spec.equations:
+            yield equation.name, equation.body
+        if self.spec.loss is not None:
+            yield _LOSS, self.spec.loss
+
+    def _is_scalar_function(self, function: Function, body: Expression) -> bool:
+        fine = True
+        for node in walk(body):
+            place = function.body.at(node.at)
+            if isinstance(node, Value) and node.lag:
+                self.mistakes.add(place, f"'{source(node)}' in the function {function.name}",
+                                  "a function reads its arguments and constants only")
+                fine = False
+            elif isinstance(node, Value) and node.name in self.constants:
+                self.read.add(node.name)
+            elif isinstance(node, Value) and node.name not in function.arguments:
+                known = [*function.arguments, *self.constants]
+                self.mistakes.add(place, f"{function.name} has no argument '{node.name}'",
+                                  did_you_mean(node.name, known) or "a function reads its arguments and constants only")
+                fine = False
+            elif isinstance(node, MatVec) or (
+                isinstance(node, Call) and isinstance(functions.TABLE.get(node.function), functions.Operation)
+            ):
+                what = "@" if isinstance(node, MatVec) else node.function
+                self.mistakes.add(place, f"'{what}' in the function {function.name}",
+                                  "a function of one's own is scalar: it acts entry by entry")
+                fine = False
+            elif isinstance(node, Call):
+                self.read.add(node.function)
+        return fine
+
+    def _refuse_recursion(self) -> None:
+        cycle = _cycle({name: list(_own_calls(body, self.functions)) for name, body in self.function_bodies.items()})
+        if cycle:
+            place = self.functions[cycle[0]].place
+            self.function_bodies = {}
+            raise self.mistakes.fatal(place, f"the functions call each other in a circle: {' -> '.join(cycle)}")
+
+    def _extents(self) -> Callable[[str], Extent | None]:
+        """How large the body of a function is with all functions in it put in: nothing is put in for that."""
+        found: dict[str, Extent] = {}
+
+        def known(name: str) -> Extent | None:
+            entry = functions.TABLE.get(name)
+            if name not in self.functions and isinstance(entry, functions.Macro) and name not in found:
+                found[name] = extent(_macro_body(entry), known)
+            return found.get(name)
+
+        calls = {name: list(_own_calls(body, self.function_bodies)) for name, body in self.function_bodies.items()}
+        for name in _sorted(calls):
+            found[name] = extent(self.function_bodies[name], known)
+            if found[name].depth > DEEPEST:
+                raise self.mistakes.fatal(self.functions[name].place, f"'{name}' is nested deeper than {DEEPEST} when the "
+                                          "functions that it calls are put in", "make it of fewer functions")
+        return known
+
+    def _refuse_long(self, bodies: Mapping[str, Expression], extents: Callable[[str], Extent | None]) -> None:
+        """Before anything is put in: a chain of functions that each call another one twice doubles at each call."""
+        in_all = 0
+        for name, text in self._texts():
+            if name not in bodies:
+                continue
+            found = extent(bodies[name], extents)
+            what = "the loss" if name == _LOSS else f"'{name}'"
+            if found.nodes > MOST_NODES:
+                raise self.mistakes.fatal(text.place, f"{what} is longer than {MOST_NODES} operations when functions are "
+                                          "put in", "give what is read more than once an equation of its own")
+            if found.depth > DEEPEST:
+                raise self.mistakes.fatal(text.place, f"{what} is nested deeper than {DEEPEST} when functions are put in",
+                                          "give a part of it an equation of its own")
+            in_all += found.nodes
+            if in_all > MOST_NODES_IN_ALL:
+                raise self.mistakes.fatal(text.place, f"up to {what} the equations are longer than {MOST_NODES_IN_ALL} "
+                                          "operations when functions are put in", "a cell of this size wants to be several")
+
+    def _resolve(self, expression: Expression, text: Text, in_loss: bool) -> Expression:
+        """Constants and sizes put in for their names; every other name checked."""
+        def rule(node: Expression) -> Expression | None:
+            if isinstance(node, Call) and node.function in self.functions:
+                return self._inline(node, text, in_loss)
+            if not isinstance(node, Value):
+                return None
+            return self._name(node, text, in_loss)
+
+        resolved = transform(expression, rule)
+        self._check_constants(resolved, text)
+        return resolved
+
+    def _check_constants(self, expression: Expression, text: Text) -> None:
+        """Numbers that would divide by zero, or take for ever to write down, are refused before SymPy sees them."""
+        for node in walk(expression):
+            place = text.at(node.at)
+            if isinstance(node, Quotient) and constant_value(node.denominator) == 0:
+                self.mistakes.add(place, f"'{_shortened(node)}' divides by zero")
+            elif isinstance(node, Power) and is_constant(node.exponent):
+                exponent = constant_value(node.exponent)
+                known = not any(isinstance(part, (Size, Call)) for part in walk(node.exponent))
+                if exponent is None and known or exponent is not None and abs(exponent) > LARGEST_POWER:
+                    self.mistakes.add(place, f"'{_shortened(node)}': an exponent beyond {LARGEST_POWER}")
+                elif exponent is not None and exponent < 0 and constant_value(node.base) == 0:
+                    self.mistakes.add(place, f"'{_shortened(node)}' divides by zero")
+                elif known and is_constant(node.base) and not any(
+                    isinstance(part, (Size, Call)) for part in walk(node.base)
+                ) and constant_value(node) is None:
+                    self.mistakes.add(place, f"'{_shortened(node)}' is too large, too small or no real number")
+            elif isinstance(node, Number) and node.value and not LEAST <= abs(node.value) <= 1 / LEAST:
+                self.mistakes.add(place, f"a constant beyond {float(1 / LEAST):.0e}, or too close to zero")
+
+    def _inline(self, call: Call, text: Text, in_loss: bool) -> Expression:
+        """A call of the spec's own function stays a call; its arguments are resolved."""
+        function = self.functions[call.function]
+        self.read.add(call.function)
+        if len(call.arguments) != len(function.arguments):
+            self.mistakes.add(text.at(call.at), f"'{call.function}' takes {len(function.arguments)} "
+                              f"argument{'s' * (len(function.arguments) != 1)}, found {len(call.arguments)}")
+            return call
+        return Call(call.function, tuple(self._resolve(argument, text, in_loss) for argument in call.arguments), call.at)
+
+    def _name(self, node: Value, text: Text, in_loss: bool) -> Expression:
+        name, place = node.name, text.at(node.at)
+        if name in self.constants or name in self.symbols:
+            if node.lag:
+                self.mistakes.add(place, f"'{source(node)}': {name} does not change over time", f"write {name}")
+            self.read.add(name)
+            return Number(self.constants[name].value, node.at) if name in self.constants else Size(name, node.at)
+        if name not in self.declared and name not in self.equations:
+            self.mistakes.add(place, f"there is no '{name}'", self._cure_unknown(name))
+            return node
+        self.read.add(name)
+        if node.lag:
+            if name in self.states:
+                self.read_back.add(name)
+            elif name in self.parameters:
+                self.mistakes.add(place, f"'{source(node)}': a parameter does not change over time", f"write {name}")
+            else:
+                cure = f"carry it: declare {name} under 'state:'" if name in self.equations else (
+                    f"carry it: add a state '{name}_old' with the equation '{name}_old: {name}', "
+                    f"and read {name}_old[t-1]")
+                self.mistakes.add(place, f"'{source(node)}': only a state can be read one step later", cure)
+        if name in self.targets and not in_loss:
+            self.mistakes.add(place, f"the target '{name}' is read outside of the loss",
+                              "declare it under 'inputs:' if the cell may see it")
+        return node
+
+    def _cure_unknown(self, name: str) -> str | None:
+        for ending in ("_prev", "_last", "_old", "_tm1", "_t1", "_t_1", "_t_minus_1"):
+            base = name.removesuffix(ending)
+            if base != name and base in self.states:
+                return f"write {base}[t-1] for the previous step"
+        base = name.removesuffix("_t")
+        if base != name and base in {*self.declared, *self.equations}:
+            return f"write {base}: a name stands for the value at step t" + (
+                f", and {base}[t-1] for the step before" if base in self.states else "")
+        if name in _NO_NUMBERS:
+            return _NO_NUMBERS[name]
+        if name == "t":
+            return "the step stands in brackets behind a state, h[t-1]; a cell that needs the time has a state that counts"
+        if name in functions.PUBLIC or name in self.functions:
+            return f"'{name}' is a function: write {name}(...)"
+        if name.endswith("_pre") and name.removesuffix("_pre") in self.equations:
+            return "the argument of a call has no name of its own: write it as an equation"
+        return did_you_mean(name, [*self.declared, *self.equations, *self.constants, *self.symbols])
+
+    # ------------------------------------------------------------------ order and shapes
+
+    def _order(self, bodies: Mapping[str, Expression]) -> list[str]:
+        """The equations in an order of dependence that follows the author's where it can."""
+        needs = {
+            name: [value.name for value in values(body) if not value.lag and value.name in self.equations]
+            for name, body in bodies.items()
+        }
+        cycle = _cycle(needs)
+        if cycle:
+            place = self.equations[cycle[0]].place
+            reads = "; ".join(f"{a} reads {b}" for a, b in zip(cycle, cycle[1:]))
+            states = [name for name in cycle if name in self.states]
+            cure = f"one of them has to read the step before, such as {states[0]}[t-1]" if states else (
+                "one of them has to be a state and be read one step later")
+            raise self.mistakes.fatal(place, f"the equations need each other within one step: {reads}", cure)
+        return _sorted(needs)
+
+    def _infer_shapes(self, bodies: Mapping[str, Expression], order: list[str]) -> None:
+        unknown: set[str] = {name for name in self.equations if name not in bodies}
+        for name in order:
+            reads = {value.name for value in values(bodies[name])}
+            text = self.spec.loss if name == _LOSS else self.equations[name].body
+            if reads & unknown:
+                unknown.add(name)  # its mistake is told where it began
+                continue
+            try:
+                shape = shape_of(bodies[name], self.shapes)
+            except ShapeMismatch as mismatch:
+                where = text.at(mismatch.expression.at)
+                self.mistakes.add(where, f"'{_shortened(mismatch.expression)}': {mismatch.message}", mismatch.cure)
+                unknown.add(name)
+                continue
+            declared = self.shapes.get(name)
+            if name == _LOSS and shape != SCALAR:
+                self.mistakes.add(text.place, f"the loss is {describe(shape)}, not a scalar",
+                                  "sum(...) sums over the entries")
+            if name in self.states and declared is not None and declared != shape:
+                self.mistakes.add(text.place, f"the state {name} is declared {describe(declared)}, "
+                                  f"its equation gives {describe(shape)}")
+            if name != _LOSS:
+                self.shapes[name] = shape
+        for state, start in ((item.state, item) for item in self.spec.initial):
+            if isinstance(start.start, str):
+                self.read.add(start.start)
+                wanted, given = self.shapes.get(state), self.shapes.get(start.start)
+                if wanted is not None and given is not None and wanted != given:
+                    self.mistakes.add(start.place, f"{state} is {describe(wanted)}, "
+                                      f"its start {start.start} is {describe(given)}")
+
+    def _check_use(self) -> None:
+        """Declared and never read is a mistake: somebody forgot an equation, or a term."""
+        outputs = {output.name for output in self.spec.outputs}
+        for kind, items in (
+            ("parameter", self.spec.parameters), ("input", self.spec.inputs), ("target", self.spec.targets),
+            ("constant", self.spec.constants), ("function", self.spec.functions),
+        ):
+            for item in items:
+                if item.name not in self.read:
+                    cure = "read it, or take it out"
+                    if kind == "input" and not re.search(r"^\W*inputs\W*:", self.spec.source, re.MULTILINE):
+                        cure = "read it, or say 'inputs': where it says nothing there is one, {x: D}"
+                    self.mistakes.add(item.place, f"the {kind} '{item.name}' is never read", cure)
+        for equation in self.spec.equations:
+            if equation.name not in self.read | outputs and equation.name not in self.states:
+                self.mistakes.add(equation.place, f"'{equation.name}' is computed and never read",
+                                  "read it, name it as an output, or take it out")
+        for state in self.spec.states:
+            if state.name not in self.read_back | outputs and state.name in self.equations:
+                self.mistakes.add(state.place, f"the state '{state.name}' is carried and never read as {state.name}[t-1]",
+                                  "read it, or take it out of 'state:'")
+        for dim in self.spec.dims:
+            if dim.symbol not in self.used_symbols:
+                if dim.symbol in self.read:
+                    self.mistakes.add(dim.place, f"the dimension '{dim.symbol}' is no shape's size", "use it in a shape")
+                else:
+                    self.mistakes.add(dim.place, f"the dimension '{dim.symbol}' is never used", "take it out")
+
+    def _starts(self) -> tuple[tuple[str, Number | Value], ...]:
+        given = {item.state: item.start for item in self.spec.initial}
+        starts = []
+        for state in self.spec.states:
+            start = given.get(state.name, 0)
+            starts.append((state.name, Value(start) if isinstance(start, str) else Number(Number(start).value)))
+        return tuple(starts)
+
+
+_NO_NUMBERS = {
+    "T": "write transpose(W) for a transpose", "e": "write exp(a) for a power of e", "inf": "numbers are finite",
+    "pi": "write the number, 3.141592653589793, or declare it under 'constants:'",
+}
+_LOSS = ""  # stands for the loss among the equations' names: no equation can have it
+
+
+class _Normaliser:
+    """Splits the equations into stages."""
+
+    def __init__(self, builder: _Builder, bodies: Mapping[str, Expression]):
+        self.builder, self.bodies = builder, bodies
+        self.shapes = dict(builder.shapes)
+        self.taken = set(builder.declared) | set(builder.equations) | set(builder.constants) | set(builder.symbols)
+        self.made: list[Stage] = []
+        self.derived = 0  # operations of all derivatives
+        self.unnamed: set[str] = set()  # stages that the spec gave no name
+        self.known: dict[Expression, str] = {}  # what has a stage already
+
+    def stages(self, order: list[str]) -> tuple[tuple[Stage, ...], str | None]:
+        loss = None
+        for name in order:
+            stage_name = name
+            if name == _LOSS:
+                stage_name = loss = self._free_name("loss")
+            self.owner = stage_name
+            self.place = self.builder.spec.loss.place if name == _LOSS else self.builder.equations[name].place
+            expression = self._stage_expression(self.bodies[name])
+            self._append(stage_name, expression)
+        return tuple(self.made), loss
+
+    def _append(self, name: str, expression: Expression) -> None:
+        """Takes a stage up, if it and those before it can be derived and computed."""
+        shape = shape_of(expression, self.shapes)
+        self._refuse_laborious(expression, shape)
+        self.shapes[name] = shape
+        self.known.setdefault(expression, name)
+        self.made.append(Stage(name, expression, shape, self.owner, self.place))
+
+    def _refuse_laborious(self, expression: Expression, shape: Shape) -> None:
+        def refuse(what: str, cure: str | None = None):
+            raise self.builder.mistakes.fatal(self.place, what, cure)
+
+        if len(self.made) >= MOST_STAGES:
+            refuse(f"the cell has more than {MOST_STAGES} stages", "a cell of this size wants to be several")
+        nodes = derivative_nodes(expression)
+        self.derived += nodes
+        if nodes > MOST_DERIVED:
+            refuse(f"the derivatives of '{self.owner}' with respect to all that it reads have more than {MOST_DERIVED} "
+                   "operations", "give parts of it equations of their own: a product of products, a sum of sums")
+        if self.derived > MOST_DERIVED_IN_ALL:
+            refuse(f"up to '{self.owner}' the derivatives have more than {MOST_DERIVED_IN_ALL} operations",
+                   "a cell of this size wants to be several")
+        if _entries(shape) > MOST_ENTRIES:
+            refuse(f"'{self.owner}' needs a value of shape {describe(shape)}, and one has at most {MOST_ENTRIES} entries "
+                   "where every symbol of a size is 4", "declare a dimension for a size that is large")
+
+    def _stage_expression(self, expression: Expression, top: bool = True) -> Expression:
+        """The normal form of one stage's expression; what does not fit becomes stages before it."""
+        expression = _number_into_sum(expression)
+        if is_constant(expression):
+            return expression
+        match expression:
+            case Call(function=function) if function in self.builder.functions or isinstance(
+                functions.TABLE.get(function), functions.Macro
+            ):
+                return self._stage_expression(self._expanded(expression, top), top)
+            case Call(function=function, arguments=arguments):
+                before = [argument for argument in arguments if not _is_atom(argument)]
+                pre = top and len(before) == 1 and function != functions.WHERE
+                return Call(function, tuple(self._argument(argument, pre) for argument in arguments), expression.at)
+            case MatVec(matrix=matrix, vector=vector):
+                return MatVec(self._atom(matrix), self._atom(vector), expression.at)
+            case Negative(operand=MatVec() as operand):
+                return Negative(self._stage_expression(operand), expression.at)
+            case Sum(terms=terms):
+                return Sum(tuple(self._term(term) for term in _opened(terms)), expression.at)
+        return self._pointwise(expression)
+
+    def _term(self, term: Expression) -> Expression:
+        match term:
+            case MatVec():
+                return self._stage_expression(term)
+            case Negative(operand=MatVec() as operand):
+                return Negative(self._stage_expression(operand), term.at)
+        return self._pointwise(term)
+
+    def _pointwise(self, expression: Expression) -> Expression:
+        """Algebra stays where it is; calls and matrix products become stages of their own."""
+        if is_constant(expression):
+            return expression
+        match expression:
+            case Call(function=function) if function in self.builder.functions or isinstance(
+                functions.TABLE.get(function), functions.Macro
+            ):
+                return self._pointwise(self._expanded(expression, top=False))
+            case Call() | MatVec():
+                return self._atom(expression)
+            case Sum(terms=terms) if any(_is_matvec(term) for term in terms):
+                return self._atom(expression)
+        parts = tuple(self._pointwise(part) for part in children(expression))
+        return rebuild(expression, parts) if parts else expression
+
+    def _argument(self, expression: Expression, pre: bool) -> Expression:
+        if isinstance(expression, Compare):
+            return Compare(expression.relation, self._atom(expression.left), self._atom(expression.right), expression.at)
+        return self._atom(expression, pre)
+
+    def _atom(self, expression: Expression, pre: bool = False) -> Expression:
+        """A name for an expression: itself where it is one, else that of a stage made for it."""
+        if _is_atom(expression):
+            return expression
+        normal = self._stage_expression(expression, top=False)
+        if _is_atom(normal):
+            return normal
+        if normal not in self.known:
+            name = self._free_name(f"{self.owner}_pre" if pre else self._name_for(normal))
+            self.unnamed.add(name)
+            self._append(name, normal)
+        return Value(self.known[normal], 0, expression.at)
+
+    def _expanded(self, call: Call, top: bool) -> Expression:
+        """The body of a function that stands for an expression, with the arguments in it."""
+        own = self.builder.functions.get(call.function)
+        if own is not None:
+            arguments, body = own.arguments, self.builder.function_bodies[own.name]
+            body = transform(body, self._constant)
+        else:
+            entry = functions.TABLE[call.function]
+            arguments, body = entry.arguments, _macro_body(entry)
+        given = {}
+        for name, argument in zip(arguments, call.arguments):
+            uses = sum(isinstance(node, Value) and node.name == name for node in walk(body))
+            named = uses > 1 or (top and len(arguments) == 1 and not isinstance(body, Value))
+            given[name] = self._atom(argument, pre=top and len(arguments) == 1) if named else argument
+        return transform(body, lambda node: given.get(node.name) if isinstance(node, Value) else None)
+
+    def _constant(self, node: Expression) -> Expression | None:
+        if isinstance(node, Value) and node.name in self.builder.constants:
+            return Number(self.builder.constants[node.name].value)
+        return None
+
+    def _name_for(self, expression: Expression) -> str:
+        """tanh_c for tanh(c), r_h_prev for r * h[t-1], else the owner's name and a number."""
+        match expression:
+            case Call(function=function, arguments=(Value(name=name, lag=lag),)) if (
+                name not in self.unnamed or name.endswith("_pre")
+            ):
+                return f"{function}_{name}{'_prev' * -lag}"
+            case Product(factors=(Value(name=left, lag=early), Value(name=right, lag=lag))) if not (
+                {left, right} & self.unnamed
+            ):
+                return f"{left}{'_prev' * -early}_{right}{'_prev' * -lag}"
+        count = 1
+        while f"{self.owner}_{count}" in self.taken:
+            count += 1
+        return f"{self.owner}_{count}"
+
+    def _free_name(self, wanted: str) -> str:
+        name, count = wanted, 2
+        while name in self.taken:
+            name, count = f"{wanted}_{count}", count + 1
+        self.taken.add(name)
+        return name
+
+
+def _entries(shape: Shape) -> int:
+    """Of a small example: what the proofs compute in many digits, and what a machine has to hold many times."""
+    return prod(dim.value(dict.fromkeys((symbol for symbol, _ in dim.terms), 4)) for dim in shape)
+
+
+_MACRO_BODIES: dict[str, Expression] = {}
+
+
+def _macro_body(entry: functions.Macro) -> Expression:
+    if entry.name not in _MACRO_BODIES:
+        mistakes = Mistakes("functions.py", entry.body)
+        body = parse(Text(entry.body, Place(1, 1)), mistakes)
+        mistakes.stop()
+        _MACRO_BODIES[entry.name] = body
+    return _MACRO_BODIES[entry.name]
+
+
+def is_constant(expression: Expression) -> bool:
+    """Whether it reads no value: numbers and sizes only."""
+    return not any(isinstance(node, (Value, Adjoint, Outside)) for node in walk(expression))
+
+
+def constant_value(expression: Expression) -> Fraction | None:
+    """The value of algebra on numbers alone; None where there are names in it, or it is too large to compute."""
+    parts = [constant_value(part) for part in children(expression)]
+    if any(part is None for part in parts):
+        return None
+    match expression:
+        case Number(value=value):
+            found = value
+        case Sum():
+            found = sum(parts, Fraction(0))
+        case Negative():
+            found = -parts[0]
+        case Product():
+            found = prod(parts, start=Fraction(1))
+        case Quotient() if parts[1]:
+            found = parts[0] / parts[1]
+        case Power() if abs(parts[1]) <= LARGEST_POWER and (parts[0] or parts[1] > 0):
+            if parts[1].denominator == 1:
+                found = parts[0] ** int(parts[1])
+            else:  # a root: its size is all that anybody asks for
+                found = Fraction(float(parts[0]) ** float(parts[1])) if parts[0] > 0 else None
+        case _:
+            return None
+    return found if found is None or not found or LEAST <= abs(found) <= 1 / LEAST else None
+
+
+def _is_atom(expression: Expression) -> bool:
+    return isinstance(expression, Value) or is_constant(expression)
+
+
+def _is_matvec(term: Expression) -> bool:
+    return isinstance(term.operand if isinstance(term, Negative) else term, MatVec)
+
+
+def _opened(terms: Iterable[Expression]) -> Iterator[Expression]:
+    """The terms of a sum, those of sums in parentheses among them."""
+    for term in terms:
+        match term:
+            case Sum(terms=inner):
+                yield from _opened(inner)
+            case Negative(operand=Sum(terms=inner)):
+                yield from (negative(part) for part in _opened(inner))
+            case _:
+                yield term
+
+
+def _number_into_sum(expression: Expression) -> Expression:
+    """0.5 * sum(e) is sum(0.5 * e): one stage less, and the factor where it is differentiated."""
+    match expression:
+        case Product(factors=(Number() as factor, Call(function="sum", arguments=(summed,), at=at))):
+            return Call("sum", (product(factor, summed),), at)
+    return expression
+
+
+def _static(stages: tuple[Stage, ...], parameters: set[str], moving: set[str | None]) -> frozenset[str]:
+    """What no step changes. States are carried, outputs are of every step, and the loss is summed over them."""
+    static = set(parameters)
+    for stage in stages:
+        if stage.name not in moving and all(value.name in static for value in values(stage.expression)):
+            static.add(stage.name)
+    return frozenset(static)
+
+
+def _own_calls(body: Expression, own: Collection[str]) -> Iterator[str]:
+    """The names of the spec's own functions that an expression calls."""
+    return (node.function for node in walk(body) if isinstance(node, Call) and node.function in own)
+
+
+def _sorted(needs: Mapping[str, list[str]]) -> list[str]:
+    """Names in an order of dependence that follows the given one where it can. There is no circle."""
+    order: dict[str, None] = {}
+    for start in needs:
+        stack = [(start, iter(needs[start]))]
+        while stack:
+            name, rest = stack[-1]
+            following = next((need for need in rest if need not in order), None)
+            if following is None:
+                order.setdefault(name)
+                stack.pop()
+            else:
+                stack.append((following, iter(needs[following])))
+    return list(order)
+
+
+def _cycle(needs: Mapping[str, list[str]]) -> list[str] | None:
+    """A circle in who needs whom, from a name back to itself; None if there is none."""
+    done: set[str] = set()
+    for start in needs:
+        if start in done:
+            continue
+        path, stack = [start], [iter(needs[start])]
+        on_path = {start}
+        while stack:
+            following = next(stack[-1], None)
+            if following is None:
+                stack.pop()
+                on_path.discard(path[-1])
+                done.add(path.pop())
+            elif following in on_path:
+                return [*path[path.index(following):], following]
+            elif following not in done and following in needs:
+                path.append(following)
+                on_path.add(following)
+                stack.append(iter(needs[following]))
+    return None
+
+
+def _shortened(expression: Expression, longest: int = 60) -> str:
+    text = source(expression)
+    return text if len(text) <= longest else text[: longest - 3] + "..."
+
+

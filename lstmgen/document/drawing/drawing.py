@@ -1,0 +1,432 @@
+"""What the drawing of one step shows: boxes, the wires between them, and how they look; not where they are.
+
+Inputs and the states of the step before come from the left, states and outputs leave on the right. An
+affine map and a call is a box each; entry-by-entry algebra is drawn as its products and sums where
+they are few, else as one box with its symbol. What does not change over time is not drawn: parameters
+belong to the boxes. A term such as `p * c[t-1]` of an affine map, a peephole, is a dashed wire.
+
+A value is one wire, however many read it. Wires of forks have a colour and, where the value is new, a
+numbered badge.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from ...language.expressions import (
+    ONE, Call, Compare, Expression, MatVec, Negative, Product, Quotient, Sum, Value, product, values, walk,
+)
+from ...language.functions import WHERE
+from ...derivation.graph import Graph, Stage
+from ..notation import Notation, Symbol
+from ...language.shapes import SCALAR
+from ..latex.printer import Printer, width
+
+SOURCE, AFFINE, CALL, OPERATOR, SINK = "source", "affine", "call", "operator", "sink"
+LOSS = r"\mathcal L"
+INK = "ink"  # the colour of forks for which there is none
+
+PITCH = 2.2  # between two wires that enter a box
+CIRCLE = 4.6
+MOST_OPERATORS = 7  # of one stage; beyond, it is a box with its symbol
+WIDEST_LABEL = 15.0  # of what a box does, before it gets its symbol instead
+
+
+@dataclass(frozen=True)
+class Node:
+    """Something drawn. Sizes are in millimetres, labels are formulas."""
+
+    name: str  # a stage's name, its name and a number, or what stands at the margin
+    kind: str  # one of the five above
+    label: str
+    width: float
+    height: float
+    caption: str = ""  # the symbol of the value that leaves, written on its wire
+    caption_width: float = 0.0
+    caption_height: float = 0.0
+
+
+@dataclass(frozen=True)
+class Wire:
+    """One value, from where it comes from to all that read it."""
+
+    name: str
+    producer: str
+    colour: str = ""  # of its fork; "" for the ink of all others
+    badge: int = 0  # the fork's number, where the value is new; 0 for none
+    symbol: str = ""  # "" where the value has no name of its own
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One reader of a wire."""
+
+    wire: str
+    reader: str
+    dashed: bool = False  # entry by entry into an affine map
+    heavy: bool = False  # on the way that leads a state straight to its next value
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """All that is drawn of one step."""
+
+    nodes: tuple[Node, ...]
+    wires: tuple[Wire, ...]
+    edges: tuple[Edge, ...]
+
+
+@dataclass(frozen=True)
+class Fork:
+    """A value that several read, as the legend tells it."""
+
+    name: str
+    number: int
+    colour: str
+    here: int  # readers in the same step
+    later: int  # readers in the next step
+    outside: bool  # whether a gradient comes from outside, too
+
+
+def fork_names(graph: Graph) -> tuple[str, ...]:
+    """The values with more than one reader, over both steps and outside: stages first, then inputs."""
+    names = [*(stage.name for stage in graph.stages), *graph.inputs]
+    return tuple(name for name in names if name not in graph.static and sum(_branches(graph, name)) > 1)
+
+
+def forks(graph: Graph, colours: Mapping[str, str]) -> tuple[Fork, ...]:
+    """The legend of a cell: the forks that have a colour, in the order of the mapping, then all others."""
+    found = []
+    uncoloured = [name for name in fork_names(graph) if name not in colours]
+    for number, name in enumerate([*colours, *uncoloured], 1):
+        here, later, outside = _branches(graph, name)
+        found.append(Fork(name, number, colours.get(name, INK), here, later, bool(outside)))
+    return tuple(found)
+
+
+def _branches(graph: Graph, name: str) -> tuple[int, int, int]:
+    readers = set(graph.readers(name))
+    here = sum(reader.lag == 0 for reader in readers)
+    outside = graph.loss is None and name in graph.outputs
+    return here, len(readers) - here, int(outside)
+
+
+def make_drawing(graph: Graph, notation: Notation, colours: Mapping[str, str]) -> Drawing:
+    """What to draw of a cell. `colours` maps forks to colours' names; its order numbers the badges."""
+    return _Drafter(graph, notation, colours).drawing()
+
+
+class _TooBig(Exception):
+    """Algebra that is no help to see in parts."""
+
+
+class _Hole(Symbol):
+    """The place of an argument: 1 - · is what a box does."""
+
+    def spell(self, bold: bool, step: str | None = None, style: str = "") -> str:
+        return r"\cdot"
+
+    def has_superscript(self, step: str | None, style: str) -> bool:
+        return False
+
+
+class _Drafter:
+    def __init__(self, graph: Graph, notation: Notation, colours: Mapping[str, str]):
+        self.graph, self.notation = graph, notation
+        self.printer = Printer(notation)
+        self.forks = {fork.name: fork for fork in forks(graph, colours)}
+        self.nodes: dict[str, Node] = {}
+        self.wires: dict[str, Wire] = {}
+        self.edges: dict[tuple[str, str], Edge] = {}
+
+    def drawing(self) -> Drawing:
+        self._sources()
+        for stage in self.graph.stages:
+            if stage.name not in self.graph.static:
+                self._stage(stage)
+        self._sinks()
+        self._mark_carousels()
+        read = {edge.wire for edge in self.edges.values()}
+        nodes = tuple(self._sized(node) for node in self.nodes.values())
+        return Drawing(nodes, tuple(wire for wire in self.wires.values() if wire.name in read),
+                       tuple(self.edges.values()))
+
+    # ------------------------------------------------------------------ margins
+
+    def _sources(self) -> None:
+        read = dict.fromkeys(
+            value for stage in self.graph.stages for value in values(stage.expression)
+            if value.name not in self.graph.static and (value.lag or self.graph.stage(value.name) is None)
+        )
+        declared = [*self.graph.inputs, *self.graph.states, *self.graph.targets]
+        for value in sorted(read, key=lambda value: [*declared, value.name].index(value.name)):
+            label = self.printer(value)
+            name = _wire_name(value)
+            self._add(Node(name, SOURCE, label, label_width(label) + 0.8, label_height(label)))
+            self._wire(name, name, value.name, badge=not value.lag)
+
+    def _sinks(self) -> None:
+        """Where the states go, and what is seen from outside."""
+        graph = self.graph
+        for name in graph.states:
+            self._sink(f"{name} leaves", self.printer(Value(name)), name)
+        for name in graph.outputs:
+            if name not in graph.states:
+                self._sink(f"{name} leaves", self.printer(Value(name)), name)
+            elif graph.loss is None:
+                self._sink(f"{name} is seen", LOSS, name)
+        if graph.loss is not None:
+            self._sink("loss leaves", self.printer(Value(graph.loss)), graph.loss)
+
+    def _sink(self, name: str, label: str, value: str) -> None:
+        if value in self.wires:
+            self._add(Node(name, SINK, label, label_width(label) + 0.8, label_height(label)))
+            self._read(value, name)
+
+    # ------------------------------------------------------------------ stages
+
+    def _stage(self, stage: Stage) -> None:
+        expression = stage.expression
+        if isinstance(expression, Call):
+            self._box(stage, CALL, self._function_label(expression), values(expression))
+        elif any(isinstance(node, MatVec) for node in walk(expression)):
+            self._affine(stage)
+        else:
+            self._pointwise(stage)
+
+    def _affine(self, stage: Stage) -> None:
+        label = self.printer(Value(stage.name))
+        if self._is_seen(stage.name) and isinstance(stage.expression, MatVec):
+            written = self.printer(stage.expression)
+            label = written if label_width(written) <= WIDEST_LABEL else label
+        self._box(stage, AFFINE, label, ())
+        terms = stage.expression.terms if isinstance(stage.expression, Sum) else (stage.expression,)
+        for term in terms:
+            moving = self._moving(term)
+            if any(isinstance(node, MatVec) for node in walk(term)) or isinstance(term, Value):
+                for value in moving:
+                    self._read(_wire_name(value), stage.name, solid=True)
+            elif len(moving) == 1:
+                self._read(_wire_name(moving[0]), stage.name, dashed=True)
+            elif moving:
+                self._term(stage, term, moving)
+
+    def _term(self, stage: Stage, term: Expression, moving: tuple[Value, ...]) -> None:
+        """A term of several values in an affine map: its operators stand before the box."""
+        drawn = self._attempt(stage, lambda: self._algebra(stage, term))
+        for wire in [drawn] if drawn else [_wire_name(value) for value in moving]:
+            self._read(wire, stage.name, solid=True)
+
+    def _pointwise(self, stage: Stage) -> None:
+        drawn = self._attempt(stage, lambda: self._algebra(stage, stage.expression, stage.name))
+        if not drawn:
+            self._box(stage, AFFINE, self.printer(Value(stage.name)), values(stage.expression))
+
+    def _attempt(self, stage: Stage, draw) -> str | None:
+        """What `draw` adds, if it is not too big; else nothing is added."""
+        before = dict(self.nodes), dict(self.wires), dict(self.edges)
+        self.drawn: dict[Expression, str] = {}
+        try:
+            wire = draw()
+            if len(self.nodes) - len(before[0]) > MOST_OPERATORS:
+                raise _TooBig
+        except _TooBig:
+            self.nodes, self.wires, self.edges = before
+            return None
+        return wire
+
+    def _box(self, stage: Stage, kind: str, label: str, reads: tuple[Value, ...]) -> None:
+        least = 10.5 if kind == AFFINE else 7.6
+        size = max(least, label_width(label) + 2.0), max(5.6, label_height(label) + 1.0)
+        self._add(Node(stage.name, kind, label, *size, *self._caption(stage, kind == AFFINE)))
+        self._wire(stage.name, stage.name, stage.name)
+        for value in reads:
+            if value.name not in self.graph.static:
+                self._read(_wire_name(value), stage.name)
+
+    def _caption(self, stage: Stage, is_in_box: bool = False) -> tuple[str, float, float]:
+        """What stands on the wire that leaves, its width and its height."""
+        if is_in_box or self._is_seen(stage.name) or stage.name not in self.notation.symbols:
+            return "", 0.0, 0.0
+        caption = self.printer(Value(stage.name))
+        return caption, label_width(caption), label_height(caption)
+
+    def _is_seen(self, name: str) -> bool:
+        """Whether its symbol stands at the right margin."""
+        return name in (*self.graph.states, *self.graph.outputs, self.graph.loss)
+
+    def _moving(self, expression: Expression) -> tuple[Value, ...]:
+        return tuple(value for value in values(expression) if value.name not in self.graph.static)
+
+    # ------------------------------------------------------------------ algebra
+
+    def _algebra(self, stage: Stage, expression: Expression, wire: str = "") -> str:
+        """Draw the operators of an expression. The wire that its value leaves on; `wire` if one is given."""
+        if expression not in self.drawn or wire:
+            self.drawn[expression] = self._new_algebra(stage, expression, wire)
+        return self.drawn[expression]
+
+    def _new_algebra(self, stage: Stage, expression: Expression, wire: str) -> str:
+        moving = self._moving(expression)
+        if isinstance(expression, Value) and not wire:
+            return _wire_name(expression)
+        if isinstance(expression, Value):
+            return self._operator(stage, "=", (_wire_name(expression),), wire)
+        if isinstance(expression, Negative) and isinstance(expression.operand, Value):
+            return self._operator(stage, "-", (_wire_name(expression.operand),), wire)
+        if len(moving) == 1:
+            is_inverse = expression == Quotient(ONE, moving[0])
+            label = r"1/\cdot" if is_inverse else self._hole(expression, moving[0])
+            return self._operator(stage, label, (_wire_name(moving[0]),), wire)
+        match expression:
+            case Sum(terms=parts):
+                sign = "+"
+            case Product(factors=parts):
+                sign = r"\odot" if self.notation.shape(expression) != SCALAR else r"\cdot"
+            case Quotient(numerator=numerator, denominator=denominator):
+                return self._quotient(stage, numerator, denominator, wire)
+            case Negative(operand=operand):
+                return self._operator(stage, "-", (self._algebra(stage, operand),), wire)
+            case _:
+                raise _TooBig
+        still = [part for part in parts if not self._moving(part)]
+        reads = [self._algebra(stage, part) for part in parts if self._moving(part)]
+        if len(set(reads)) < len(reads) or (len(reads) < 2 and not still):
+            raise _TooBig
+        if still:
+            rest = self.printer(product(*still) if isinstance(expression, Product) else Sum(tuple(still)))
+            sign = rf"{{}}{sign} {rest}"
+        return self._operator(stage, sign, tuple(reads), wire)
+
+    def _quotient(self, stage: Stage, numerator: Expression, denominator: Expression, wire: str) -> str:
+        if not self._moving(denominator):
+            label = rf"{{}}/{self.printer(denominator)}"
+            if not isinstance(denominator, Value):
+                raise _TooBig
+            return self._operator(stage, label, (self._algebra(stage, numerator),), wire)
+        inverse = Quotient(ONE, denominator)
+        if numerator == ONE:
+            return self._operator(stage, r"1/\cdot", (self._algebra(stage, denominator),), wire)
+        if not self._moving(numerator):
+            raise _TooBig
+        reads = self._algebra(stage, numerator), self._algebra(stage, inverse)
+        array = self.notation.shape(Quotient(numerator, denominator)) != SCALAR
+        return self._operator(stage, r"\odot" if array else r"\cdot", reads, wire)
+
+    def _operator(self, stage: Stage, label: str, reads: tuple[str, ...], wire: str) -> str:
+        name = wire or self._free(stage.name)
+        is_circle = label in ("+", "-", "=", r"\odot", r"\cdot") and len(reads) <= 3
+        if not is_circle and label_width(label) > WIDEST_LABEL:
+            raise _TooBig
+        sizes = (CIRCLE, CIRCLE) if is_circle else (max(7.0, label_width(label) + 2.0), 5.2)
+        caption = self._caption(stage) if wire else ("", 0.0, 0.0)
+        self._add(Node(name, OPERATOR if is_circle else CALL, label, *sizes, *caption))
+        self._wire(name, name, stage.name if wire else "")
+        for read in reads:
+            self._read(read, name)
+        return name
+
+    def _hole(self, expression: Expression, value: Value) -> str:
+        """The expression with a dot in place of the one value that it reads."""
+        symbols = {**self.notation.symbols, value.name: _Hole("")}
+        definitions = {name: body for name, body in self.notation.definitions.items() if name != value.name}
+        label = Printer(replace(self.notation, symbols=symbols, definitions=definitions))(expression)
+        return "=" if label == r"\cdot" else label.replace(r"\cdot^", r"(\cdot)^")
+
+    def _free(self, owner: str) -> str:
+        names = (f"{owner} {count}" for count in itertools.count(1))
+        return next(name for name in names if name not in self.nodes)
+
+    def _function_label(self, call: Call) -> str:
+        """What a call does, without what it does it to."""
+        match call:
+            case Call(function=function, arguments=(Compare() as condition, _, _)) if function == WHERE:
+                label = self.printer(condition) + "?"
+                return label if label_width(label) <= WIDEST_LABEL else r"\text{where}"
+            case Call(function="part", arguments=(_, index, count)):
+                return rf"\operatorname{{part}}_{{{int(index.value)}/{int(count.value)}}}"
+            case Call(function="repeat", arguments=(_, count)):
+                return rf"\times {self.printer(count)}"
+        if call.function in _LABELS:
+            return _LABELS[call.function]
+        return rf"\operatorname{{{call.function.replace('_', '')}}}"
+
+    # ------------------------------------------------------------------ records
+
+    def _add(self, node: Node) -> None:
+        self.nodes[node.name] = node
+
+    def _wire(self, name: str, producer: str, value: str, badge: bool = True) -> None:
+        fork = self.forks.get(value)
+        has_symbol = value in self.notation.symbols
+        lag = -1 if name.endswith("[t-1]") else 0
+        symbol = self.printer(Value(value, lag)) if has_symbol or value in self.notation.definitions else ""
+        number = fork.number if fork and badge else 0
+        self.wires[name] = Wire(name, producer, fork.colour if fork else "", number, symbol)
+
+    def _read(self, wire: str, reader: str, dashed: bool = False, solid: bool = False) -> None:
+        known = self.edges.get((wire, reader))
+        if known is None or (known.dashed and solid):
+            self.edges[wire, reader] = Edge(wire, reader, dashed)
+
+    def _sized(self, node: Node) -> Node:
+        """A box is high enough for the wires that enter it."""
+        if node.kind == OPERATOR:
+            return node
+        entering = sum(edge.reader == node.name for edge in self.edges.values())
+        return replace(node, height=max(node.height, entering * PITCH + 0.8))
+
+    def _mark_carousels(self) -> None:
+        """The shortest way from each state to its next value that passes no call and no matrix."""
+        for state in self.graph.states:
+            for key in self._carousel(f"{state}[t-1]", state):
+                self.edges[key] = replace(self.edges[key], heavy=True)
+
+    def _carousel(self, start: str, state: str) -> list[tuple[str, str]]:
+        ways, known = [(start, [])], {start}
+        pointwise = {name for name in self.nodes if self._is_pointwise(name)}
+        for wire, way in ways:
+            if wire == state:
+                return [*way, (state, f"{state} leaves")]
+            for edge in self.edges.values():
+                if edge.wire == wire and edge.reader in pointwise and edge.reader not in known:
+                    known.add(edge.reader)
+                    ways.append((edge.reader, [*way, (wire, edge.reader)]))
+        return []
+
+    def _is_pointwise(self, name: str) -> bool:
+        stage = self.graph.stage(name)
+        is_algebra = stage is None or not isinstance(stage.expression, Call)
+        return is_algebra and self.nodes[name].kind in (OPERATOR, CALL)
+
+
+_LABELS = {
+    "sigmoid": r"\sigma", "tanh": r"\tanh", "exp": r"\exp", "log": r"\log", "sin": r"\sin", "cos": r"\cos",
+    "max": r"\max", "min": r"\min", "sum": r"\textstyle\sum", "layer_norm": r"\operatorname{LN}",
+    "logsigmoid": r"\log\sigma", "sqrt": r"\sqrt{\cdot}", "abs": r"|\cdot|", "floor": r"\lfloor\cdot\rfloor",
+    "outer": r"\otimes", "dot": r"\langle\cdot,\cdot\rangle", "transpose": r"\cdot^{\mathsf T}",
+    "concat": r"[\,\cdot\,;\cdot\,]", "logsumexp": r"\operatorname{lse}",
+    "stop_gradient": r"\operatorname{stop}", "leaky_relu": r"\operatorname{lrelu}",
+}
+
+
+def _wire_name(value: Value) -> str:
+    return f"{value.name}[t{value.lag:+d}]" if value.lag else value.name
+
+
+def label_width(label: str) -> float:
+    """About how wide a formula is, in millimetres; rather too wide than too narrow."""
+    return width(label) * 0.352 + 0.4
+
+
+def label_height(label: str) -> float:
+    """About how high a formula is, with what hangs below its line."""
+    accents = sum(label.count(rf"\{accent}") for accent in ("bar", "hat", "tilde"))
+    height = 3.7 + 0.5 * min(accents, 2)
+    if "^" in label:
+        height = max(height, 4.6 if "_" in label else 4.2)
+    if "^" in label and ("_{" in label or (r"\langle" in label and "_" in label)):
+        height = 5.5
+    return height

@@ -1,0 +1,4 @@
+"""Expressions, drawings and whole documents in LaTeX.
+
+May import: what document may. Start reading at printer.py.
+"""

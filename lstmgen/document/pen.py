@@ -1,0 +1,213 @@
+r"""The pen that writes one document: its symbols, its colours, and displays whose lines fit the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from .blocks import Display, Gathered, Row
+from ..derivation.chain import OUTPUT, START, TRANSPOSED, Contribution, Gradient, later
+from ..language.expressions import ONE, Adjoint, Expression, Negative, Sum, Value, negative
+from .notation import Notation
+from ..schedule.plan import LAST, Plan
+from ..language.shapes import SCALAR, Dim, Shape
+from .latex.printer import Printer, broken, marked_term, width
+from .wording import listed, math_text
+
+# One colour for each of the first forks, dark enough to be read on white and on paper.
+COLOURS = ("C4481A", "1C6E8C", "7A3E9D", "3F7D20", "A3264F", "2F4FA8", "8A6100", "00766C")
+
+TEXT_WIDTH = 438.0  # points between the margins
+TAG_WIDTH = 34.0
+LONGEST_READER = 64.0  # points of a reader's symbol in a note; beyond that its number has to do
+BETWEEN = 30.0  # two small equations in one line
+CONTINUED = 20.0  # how far a line is indented that goes on from the one above
+
+PARTIAL = r"\partial^{+}"  # of an immediate derivative
+
+# A left-hand side, the lines of the right-hand side, each with the note beside it, and a number.
+Equation = tuple[str, list[tuple[str, str]], "int | None"]
+
+
+@dataclass
+class Pen:
+    """What all sections of one document share."""
+
+    plan: Plan
+    notation: Notation
+    printed: list[str] = field(default_factory=list)  # every formula so far: what the notation explains
+
+    def __post_init__(self):
+        self.graph, self.derivation = self.plan.graph, self.plan.derivation
+        self.spec = self.graph.spec
+        self.moving = [gradient for gradient in self.derivation.stages if not self.is_still(gradient.value)]
+        self.forks = [gradient for gradient in self.moving if len(gradient.forks) > 1]
+        ranked = sorted(self.forks, key=lambda gradient: gradient.value not in self.graph.states)
+        self.colours = {gradient.value: index for index, gradient in enumerate(ranked[: len(COLOURS)], 1)}
+        self.forward = Printer(self.notation, colour=self.value_colour)
+        self.backward = Printer(self.notation, colour=self.adjoint_colour)
+        self.plain = Printer(self.notation)
+
+    # ------------------------------------------------------------------ symbols
+
+    def value_colour(self, leaf: Expression) -> str | None:
+        return self.colour(leaf.name) if isinstance(leaf, Value) else None
+
+    def adjoint_colour(self, leaf: Expression) -> str | None:
+        return self.colour(leaf.name) if isinstance(leaf, Adjoint) else None
+
+    def colour(self, name: str) -> str | None:
+        return str(self.colours[name]) if name in self.colours else None
+
+    def is_still(self, name: str) -> bool:
+        return name in self.graph.static
+
+    def value(self, name: str, lag: int = 0) -> str:
+        """A value in running text, in its fork's colour."""
+        return math_text(self.forward(Value(name, lag)))
+
+    def adjoint(self, name: str, lag: int = 0) -> str:
+        return math_text(self.backward(Adjoint(name, lag)))
+
+    def values(self, names: Iterable[str], lag: int = 0) -> str:
+        return listed([self.value(name, lag) for name in names])
+
+    def number(self, name: str) -> str:
+        return rf"\eqref{{eq:{self.plan.gradient_numbers[name]}}}"
+
+    def shape(self, shape: Shape) -> str:
+        dims = [self.dim(dim) for dim in shape]
+        if len(dims) > 1:
+            dims = [f"({dim})" if "+" in dim else dim for dim in dims]
+        return r"\times ".join(dims) or "1"
+
+    def dim(self, dim: Dim) -> str:
+        return self.plain(dim.expression())
+
+    def display(self, equations: list[Equation]) -> Display:
+        """Equations as rows: (left-hand side, [(marked right-hand side, note)], number)."""
+        left_width = max(width(left) for left, _, _ in equations)
+        note_width = max((width(note) for _, terms, _ in equations for _, note in terms), default=0.0)
+        limit = TEXT_WIDTH - TAG_WIDTH - left_width - note_width
+        rows = []
+        for left, terms, number in equations:
+            head, tag = left, number
+            for marked, note in terms:
+                for position, line in enumerate(broken(marked, limit, limit - CONTINUED)):
+                    right = rf"\goeson {line}" if position else line
+                    if right.startswith("-"):
+                        right = "{-}" + right[1:]  # a sign, not a difference
+                    rows.append(Row(head, right, "" if position else note, tag))
+                    head, tag = "", None
+        self.printed += [row.left + row.right for row in rows]
+        return Display(tuple(rows))
+
+    def gathered(self, equations: list[tuple[str, str]]) -> Gathered:
+        """Small equations, (left-hand side, marked right-hand side), as many in a line as it holds."""
+        lines: list[tuple[str, ...]] = []
+        room = 0.0
+        for left, right in equations:
+            head = left + "="
+            first, *others = broken(right, TEXT_WIDTH - width(head) - 4.0, TEXT_WIDTH - CONTINUED - 4.0)
+            needed = width(head + first) + BETWEEN
+            if lines and needed <= room and not others:
+                lines[-1] += (head + first,)
+                room -= needed
+            else:
+                lines += [(head + first,), *((rf"\goeson {line}",) for line in others)]
+                room = 0.0 if others else TEXT_WIDTH + BETWEEN - needed
+        self.printed += [equation for line in lines for equation in line]
+        return Gathered(tuple(lines))
+
+    def immediate(self, fork: Contribution) -> tuple[str, str] | None:
+        """The immediate derivative that a branch goes through, seen from the value; None of an operation."""
+        if fork.kind != TRANSPOSED and fork.local is None:
+            return None
+        below = self.plain.differential(r"\partial", fork.target, 0)
+        colour = self.colour(fork.target)
+        below = rf"\fork{{{colour}}}{{{below}}}" if colour else below
+        left = rf"\frac{{{self.plain.differential(PARTIAL, fork.reader, fork.lag)}}}{{{below}}}"
+        if fork.kind == TRANSPOSED:
+            return left, self.plain.marked(later(_matrix(fork), fork.lag, self.graph.static))
+        local = later(fork.local, fork.lag, self.graph.static)
+        return left, self.factor(local, self.graph.shapes[fork.reader], self.graph.shapes[fork.target])
+
+    def factor(self, local: Expression, reader: Shape, target: Shape, printer: Printer | None = None) -> str:
+        """An entry-by-entry derivative as the matrix that it is, with marks where a line may end."""
+        text = (printer or self.plain).marked(local)
+        if reader == SCALAR:
+            return text
+        is_number = self.notation.shape(local) == SCALAR
+        unit = r"\bm 1" if target == SCALAR else r"\bm I"
+        if is_number:
+            if local in (ONE, negative(ONE)):
+                return text.replace("1", unit)
+            return rf"({text})\,{unit}" if isinstance(local, Sum) else rf"{text}\,{unit}"
+        return text if target == SCALAR else rf"\operatorname{{diag}}({text})"
+
+    def gradient_equation(self, gradient: Gradient, printer: Printer | None = None) -> Equation:
+        """A gradient as the sum over its fork: a line for each reader, the reader named beside it."""
+        printer = printer or self.backward
+        left = printer(Adjoint(gradient.value)) + "={}"
+        return left, self.terms(gradient, printer), self.plan.gradient_numbers[gradient.value]
+
+    def terms(self, gradient: Gradient, printer: Printer) -> list[tuple[str, str]]:
+        if gradient.value == self.graph.loss:
+            at_the_end = Printer(self.notation, self.notation.steps)(Value(gradient.value))
+            total = at_the_end
+            if self.spec.loss_at == "every":
+                total = rf"\textstyle\sum_t{printer(Value(gradient.value))}"
+            return [("1", rf"\by{{$\mathcal L={total}$}}")]
+        if not gradient.forks:
+            zero = r"\bm 0" if gradient.shape else "0"
+            return [(zero, r"\by{no gradient comes back}")]
+        terms = []
+        for position, fork in enumerate(gradient.forks):
+            text = marked_term(fork, printer, self.at_the_end_alone(fork))
+            if position:
+                text = "{}" + text if text.startswith("-") else "{}+" + text
+            terms.append((text, self.reader_note(fork, printer)))
+        return terms
+
+    def at_the_end_alone(self, fork: Contribution) -> bool:
+        """Whether a branch exists at the last step alone, while what it leads back to exists at every one."""
+        return (self.plan.phases.get(fork.reader) == LAST and self.plan.phases.get(fork.target) != LAST
+                and fork.kind not in (OUTPUT, START))
+
+    def reader_note(self, fork: Contribution, printer: Printer) -> str:
+        """The reader and when it reads."""
+        if fork.kind == OUTPUT:
+            return r"\by{from outside}"
+        if fork.kind == START:
+            return r"\by{as the initial state}"
+        reader = math_text(Printer(self.notation, printer.now)(Value(fork.reader, fork.lag)))
+        number = rf"\eqref{{eq:{self.plan.numbers[fork.reader]}}}"
+        reader = number if width(reader) > LONGEST_READER else f"{reader} {number}"
+        if fork.over_time:
+            when = "the last step" if self.at_the_end_alone(fork) else "every step"
+        elif self.is_still(fork.reader):
+            when = "once"
+        elif self.at_the_end_alone(fork):
+            when = "at the last step"
+        else:
+            when = f"step ${printer.step(fork.lag)}$" if fork.lag else "this step"
+        return rf"\by{{{reader}, {when}}}"
+
+    def sized(self, name: str) -> str:
+        shape = self.graph.shapes[name]
+        told = rf"of size ${self.shape(shape)}$" if shape else "a scalar"
+        return f"{self.value(name)} ({told})"
+
+    def has_arrays(self) -> bool:
+        return any(self.notation.is_bold(name) for name in self.notation.symbols)
+
+    def readers(self, forks: Iterable[Contribution]) -> str:
+        return listed([math_text(self.plain(Value(fork.reader, fork.lag))) for fork in forks])
+
+
+def _matrix(fork: Contribution) -> Expression:
+    """The matrix that a value is multiplied by, with its sign."""
+    term = fork.at_reader
+    bare = term.operand if isinstance(term, Negative) else term
+    (matrix,) = bare.matrix.arguments
+    return negative(matrix) if bare is not term else matrix

@@ -1,0 +1,98 @@
+r"""The last pages: the module, and what was proved."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from ..blocks import Block, Listing, Prose, Section, Table
+from ..pen import Pen
+from ..latex.printer import escape
+from ..wording import code, listed, sentence
+
+
+class Figure(Protocol):
+    proof: int  # 0 to 4
+    bound: float
+
+
+class Proofs(Protocol):
+    """What the document says of the proofs: on what they were run, and how often; no measured figure."""
+
+    figures: Iterable[Figure]
+    forks: int
+    entries: int
+    module_entries: int
+    sizes: Mapping[str, int]
+    module_sizes: Mapping[str, int]
+    steps: int
+    module_steps: int
+    batch: int
+    untaken: tuple[str, ...]
+
+
+def module_section(module_name: str) -> Section:
+    return Section("The module", "module", (
+        Prose(rf"This is \texttt{{{escape(module_name)}.py}}, which was made from the same "
+              "derivation. Numbers in its comments are those of the equations above."),
+        Listing(f"{module_name}.py"),
+    ))
+
+
+def proofs_section(pen: Pen, proofs: Proofs | None) -> Section:
+    digest = hashlib.sha256(pen.spec.source.encode("utf-8")).hexdigest()
+    pieces = r"\allowbreak ".join(digest[at : at + 8] for at in range(0, len(digest), 8))
+    source = Prose("The specification that all this was derived from has the SHA-256 "
+                   rf"\texttt{{{pieces}}}.")
+    if proofs is None:
+        return Section("What was proved", "proofs", (
+            Prose(r"\textbf{Nothing was verified.} The derivation and the module were written without "
+                  "running the proofs."), source))
+    blocks: list[Block] = [
+        Prose("The equations and the module were checked before they were written, by code that shares "
+              r"nothing with the derivation. An error is $\max|a-b|/\max|b|$ of an array."),
+        Table("The proofs, what they were run on, and their bounds.",
+              r"@{}l >{\raggedright\arraybackslash}p{.60\linewidth} l@{}", ("Proof", "What was "
+                                                                                     "compared", "Bound"),
+              _proof_rows(pen, proofs)),
+    ]
+    if proofs.untaken:
+        blocks.append(Prose("No point was found at which both sides of a choice are taken in "
+                            + listed([code(name) for name in proofs.untaken]) + "."))
+    return Section("What was proved", "proofs", (*blocks, source))
+
+
+def _proof_rows(pen: Pen, proofs: Proofs) -> tuple[tuple[str, ...], ...]:
+    module = (f"$T={proofs.module_steps}$, $B={proofs.batch}$, "
+              f"{_sizes(pen, proofs.module_sizes)}".rstrip(", "))
+    tiny = f"$T={proofs.steps}$, {_sizes(pen, proofs.sizes)}".rstrip(", ")
+    told = (
+        f"the module's forward pass with a direct reading of the specification's text; {module}",
+        f"{proofs.module_entries} derivatives of the module with complex steps of its forward pass; "
+        f"{module}, non-zero initial states, random weights on every output and final state",
+        f"{proofs.entries} derivatives by the equations above with central differences of the "
+        f"specification's text, in 90-digit arithmetic; {tiny}",
+        f"one pass over all steps with two that hand on the state and its gradient; {module}",
+        f"each of the {proofs.forks} branches of all forks taken out in turn: some gradient has to "
+        "change",
+    )
+    rows = []
+    for proof, (name, what) in enumerate(zip(_PROOFS, told)):
+        bound = next((figure.bound for figure in proofs.figures if figure.proof == proof), None)
+        if bound is not None:
+            relation = ">" if proof == len(_PROOFS) - 1 else r"\le"
+            rows.append((name, sentence(what), f"${relation} {_power_of_ten(bound)}$"))
+    return tuple(rows)
+
+
+def _sizes(pen: Pen, sizes: Mapping[str, int]) -> str:
+    return ", ".join(f"${pen.notation.size(symbol)}={size}$" for symbol, size in sizes.items())
+
+
+_PROOFS = ("Meaning", "Complex step", "High precision", "Splitting", "Knock-out")
+
+
+def _power_of_ten(bound: float) -> str:
+    return f"10^{{{round(math.log10(bound))}}}"

@@ -1,0 +1,77 @@
+"""The pages with drawings: one step as a graph, and three steps with the gradients that flow back."""
+
+from __future__ import annotations
+
+from ..blocks import Block, Drawn, Picture, Prose, Section
+from ..pen import Pen
+from ..latex.tikz import TOO_LARGE, Figure, draw_blocks, draw_step
+from ..wording import count, listed
+
+
+def graph_section(pen: Pen) -> Section:
+    """One step of the cell, drawn."""
+    colours = {name: f"fork{number}" for name, number in pen.colours.items()}
+    step = draw_step(pen.graph, pen.notation, colours)
+    blocks: list[Block] = []
+    if step.fit == TOO_LARGE:
+        blocks.append(Prose("One step of this cell has more stages than a drawing on a page can hold; the "
+                            "equations above say who reads what."))
+    else:
+        blocks += [Prose(_reading(pen)), _picture(step, _step_caption(pen, step), "fig:step")]
+    three = draw_blocks(pen.graph, pen.notation, colours)
+    blocks += [Prose(_three_told(pen)), _picture(three, _three_caption(pen), "fig:blocks", legend=False)]
+    return Section("One step as a graph", "graph", tuple(blocks))
+
+
+def _picture(figure: Figure, caption: str, label: str, legend: bool = True) -> Picture:
+    """What is wider than a page comes in rows; each keeps its own scale."""
+    rows = figure.parts or (figure,)
+    drawn = tuple(Drawn(row.tikz, f"{row.scale:g}") for row in rows)
+    return Picture(drawn, caption, label, figure.legend_tex if legend else "")
+
+
+def _reading(pen: Pen) -> str:
+    """How to read the drawing, backwards above all."""
+    told = (r"Figure~\ref{fig:step} shows what reads what. Along the arrows it is the forward pass; against "
+            "them, the backward pass")
+    if not pen.forks:
+        return told + ". No wire branches: every adjoint has a single term."
+    return told + (", and wherever a wire branches on the way forward, the gradients that come back along "
+                   "its branches are added.")
+
+
+def _step_caption(pen: Pen, figure: Figure) -> str:
+    said = ["One step. Values of this step and of the step before come in from the left and leave on the "
+            "right; what does not change over time belongs to the boxes."]
+    if "cell peephole" in figure.tikz:
+        said.append("A dashed wire enters its affine map entry by entry.")
+    if "cell heavy" in figure.tikz:
+        said.append("The thick wire is the way on which a state meets no matrix and no activation.")
+    if pen.forks:
+        inputs = any(len(gradient.forks) > 1 for gradient in pen.derivation.inputs)
+        some = inputs or len(pen.forks) > len(pen.colours)
+        said.append("A numbered badge marks a fork" + (
+            "; those without a colour of their own are dark." if some else ", in its colour."))
+    if len(figure.parts) > 1:
+        said.append(f"The drawing comes in {count(len(figure.parts), 'row')}; a wire that ends at the right "
+                    "of one goes on at the left of the next, under the same letter.")
+    return " ".join(said)
+
+
+def _three_told(pen: Pen) -> str:
+    steps = "$t$" if pen.graph.loss is None or pen.spec.loss_at == "every" else f"${pen.notation.steps}$"
+    carried = listed([pen.value(name) for name in pen.graph.states])
+    what = f"what step {steps} hands on" if steps == "$t$" else "what a step hands on"
+    return (rf"Figure~\ref{{fig:blocks}} takes the same step as one block, three times over: {carried} "
+            f"{'is' if len(pen.graph.states) == 1 else 'are'} {what}, and for every wire there is one beside "
+            "it on which the gradient of the same shape returns.")
+
+
+def _three_caption(pen: Pen) -> str:
+    said = ["Three steps in a row, and the gradients that flow back along the same wires."]
+    states = [name for name in pen.graph.states if name in pen.colours]
+    if states:
+        badges = count(len(states), "badge") if len(states) > 1 else "badge"
+        said.append(f"At the {badges} the gradient that comes back meets those from within the step, and "
+                    "they are added.")
+    return " ".join(said)

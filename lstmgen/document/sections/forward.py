@@ -1,0 +1,283 @@
+"""The document's first pages: what the cell does, its symbols, and its forward pass."""
+
+from __future__ import annotations
+
+import re
+
+from ..blocks import Block, Display, Prose, Section, Table
+from ...language.expressions import ZERO, Number, Outside, Value, values
+from ...derivation.graph import Stage
+from ..pen import COLOURS, TEXT_WIDTH, Pen
+from ...schedule.plan import LAST
+from ...language.shapes import Shape
+from ..latex.printer import ONES, Printer, escape, width
+from ..wording import WORDS, code, count, listed, math_text
+
+
+def opening(pen: Pen) -> tuple[Block, ...]:
+    blocks: list[Block] = []
+    if pen.spec.description:
+        blocks.append(Prose(escape(pen.spec.description)))
+    blocks.append(Prose(" ".join(_what_it_does(pen))))
+    blocks.append(Prose(" ".join(_what_forks(pen))))
+    if pen.spec.references:
+        cited = "; ".join(escape(reference) for reference in pen.spec.references)
+        blocks.append(Prose(rf"\emph{{Reference{'s' * (len(pen.spec.references) > 1)}.}} {cited}."))
+    return tuple(blocks)
+
+
+def _what_it_does(pen: Pen) -> list[str]:
+    graph = pen.graph
+    inputs = listed([pen.sized(name) for name in graph.inputs]) if graph.inputs else "no input"
+    outputs = pen.values(graph.outputs)
+    said = [rf"At each step $t=1,\dots,{pen.notation.steps}$ the cell reads {inputs} and gives "
+            f"{outputs}."]
+    read_back = [name for name in graph.states if any(reader.lag for reader in graph.readers(name))]
+    if read_back:
+        said.append("From one step to the next it carries "
+                    f"{listed([pen.sized(name) for name in graph.states])}.")
+    else:
+        said.append("It carries nothing from one step to the next that any later step reads.")
+    if graph.loss is not None:
+        step_loss = pen.value(graph.loss)
+        where = ("every step and summed" if pen.spec.loss_at == "every"
+                 else rf"the last step, $t={pen.notation.steps}$, alone")
+        said.append(rf"Its loss $\mathcal L$ is {step_loss}, taken at {where}.")
+    said.append(
+        f"One step consists of {count(len(graph.stages), 'stage')}. What follows derives, stage by "
+        r"stage, the gradient of a scalar loss $\mathcal L$ with respect to "
+        f"{listed(_differentiated(pen))}.")
+    return said
+
+
+def _differentiated(pen: Pen) -> list[str]:
+    found = []
+    if pen.graph.parameters:
+        found.append("every parameter" if len(pen.graph.parameters) > 1 else "its parameter")
+    if pen.graph.inputs:
+        found.append("every input" if len(pen.graph.inputs) > 1 else "its input")
+    return [*found, "the initial states" if len(pen.graph.states) > 1 else "the initial state"]
+
+
+def _what_forks(pen: Pen) -> list[str]:
+    if not pen.forks:
+        return ["Every value that a step computes gets its gradient from one place, so that every "
+                "adjoint of the backward pass has a single term."]
+    named = [f"{pen.value(gradient.value)} ({count(len(gradient.forks), 'branch', 'branches')})"
+             for gradient in pen.forks]
+    is_one = len(pen.forks) == 1
+    said = [f"Of what a step computes, {count(len(pen.forks), 'value')} {'is' if is_one else 'are'} needed "
+            f"in more than one place: {listed(named)}."]
+    said.append(r"At such a \emph{fork} the gradients that come back along the branches add up, and a "
+                "term that is forgotten there is the usual mistake of a derivation by hand.")
+    if len(pen.forks) <= len(COLOURS):
+        said.append(f"{'The' if is_one else 'Each'} fork keeps its colour throughout.")
+    else:
+        said.append(f"The first {WORDS[len(COLOURS)]} of them, states before others, have a colour "
+                    "each.")
+    return said
+
+
+def notation_section(pen: Pen) -> Section:
+    blocks: list[Block] = [Prose(text) for text in _conventions(pen)]
+    blocks.append(_symbol_table(pen))
+    blocks.append(Prose(
+        "In the module arrays have the step in front, then the batch of $B$ sequences, then what the "
+        f"table says: {_array_example(pen)}. "
+        f"{'A vector is a row there and a column here. ' if pen.has_arrays() else ''}Equations are "
+        "those of a single sequence; over a batch, gradients of parameters add up."))
+    return Section("Notation and shapes", "notation", tuple(blocks))
+
+
+def _array_example(pen: Pen) -> str:
+    example = (*pen.graph.inputs, *pen.graph.outputs)[0]
+    axes = ", ".join([pen.notation.steps, "B", *(pen.dim(dim) for dim in pen.graph.shapes[example])])
+    return f"{code(example)} has the shape $({axes})$"
+
+
+def _conventions(pen: Pen) -> list[str]:
+    used = " ".join(pen.printed)
+    bold = pen.has_arrays()
+    said = []
+    if bold:
+        said.append("Vectors and matrices are bold, scalars are not; vectors are columns.")
+    if r"\odot" in used:
+        said.append(r"The sign $\odot$ multiplies entry by entry.")
+    if bold and (r"\frac" in used or "^{2}" in used or r"\sigma" in used or r"\tanh" in used):
+        said.append("Functions, fractions and powers of an array are taken of each entry.")
+    if ONES in used:
+        said.append(rf"A bold ${ONES}$ is an array of ones in the shape that its place asks for.")
+    if re.search(r"[^a-z]\[[^\]]*(<|>|=|\\le|\\ge)", used):
+        said.append("A relation in brackets, as in $[a>b]$, is 1 where it holds and 0 elsewhere.")
+    said += [text for mark, text in _SIGNS_EXPLAINED if mark in used]
+    pre = next((stage.owner for stage in pen.graph.stages
+                if stage.name == f"{stage.owner}_pre" and stage.owner != pen.graph.loss), None)
+    if pre is not None:
+        accent = "hat" if pen.notation.time == "superscript" else "bar"
+        said.append(f"What a function is applied to, the pre-activation of a value, has a {accent}: "
+                    f"{pen.value(pre)} is a function of {pen.value(pre + '_pre')}.")
+    said += _unnamed(pen)
+    gradient = [rf"The gradient of the loss at a value, its \emph{{adjoint}}, has the value's shape and "
+                rf"a $\delta$ in front: {pen.adjoint(_shown(pen))} is the total derivative of "
+                rf"$\mathcal L$ with respect to {pen.value(_shown(pen))}, along every path."]
+    if pen.graph.loss is None:
+        outside = listed([math_text(pen.plain(Outside(name))) for name in pen.graph.outputs])
+        given = "dy" if len(pen.graph.outputs) == 1 else "the fields of dy"
+        gradient.append("What reaches an output from outside at step $t$, from a loss or from another "
+                        f"layer, is {outside}; in the module, "
+                        f"{code(given) if given == 'dy' else given}.")
+    return [" ".join(said), " ".join(gradient)]
+
+
+def _shown(pen: Pen) -> str:
+    """A value to give an example with: a fork, else an output."""
+    return pen.forks[0].value if pen.forks else pen.graph.outputs[0]
+
+
+def _unnamed(pen: Pen) -> list[str]:
+    numbered = [stage.name for stage in pen.graph.stages if stage.name in pen.notation.symbols
+                and stage.owner != stage.name and not stage.name.endswith("_pre")]
+    said = []
+    if pen.notation.definitions:
+        example = pen.value(next(iter(pen.notation.definitions)))
+        said.append("A value without a name of its own is written out wherever it is read, as "
+                    f"{example}.")
+    if numbered:
+        owner = pen.graph.stage(numbered[0]).owner
+        said.append(f"A number in parentheses marks an intermediate result: {pen.value(numbered[0])} "
+                    f"is one on the way to {pen.value(owner)}.")
+    return said
+
+
+def _symbol_table(pen: Pen) -> Table:
+    rows = []
+    for role, names in _roles(pen):
+        by_shape: dict[Shape, list[str]] = {}
+        for name in names:
+            by_shape.setdefault(pen.graph.shapes[name], []).append(name)
+        for position, (shape, group) in enumerate(by_shape.items()):
+            items = [rf"\mbox{{${pen.plain(Value(name))}$~{code(name)}}}" for name in group]
+            told = math_text(pen.shape(shape)) if shape else "scalar"
+            rows.append((role if not position else "", told, r",\quad ".join(items)))
+    sizes = listed([f"${pen.notation.size(symbol)}$ is "
+                    f"{code(keyword)}" for symbol, keyword in pen.graph.dims]) \
+        if pen.graph.dims else ""
+    caption = "All values, each with its symbol here and its name in the module."
+    if sizes:
+        caption += f" {sizes}."
+    first = max(6.2 * len(role) for role, _, _ in rows)
+    second = max(width(shape) for _, shape, _ in rows)
+    rest = TEXT_WIDTH - first - max(second, 34.0) - 30.0
+    columns = rf"@{{}}l l >{{\raggedright\arraybackslash}}p{{{rest:.0f}pt}}@{{}}"
+    return Table(caption, columns, ("", "Shape", "Values"), tuple(rows))
+
+
+def _roles(pen: Pen) -> list[tuple[str, list[str]]]:
+    graph = pen.graph
+    taken = {*graph.inputs, *graph.targets, *graph.states, *graph.parameters}
+    stages = [stage.name for stage in graph.stages if stage.name not in taken]
+    roles = [
+        ("Inputs" if len(graph.inputs) > 1 else "Input", graph.inputs),
+        ("Targets" if len(graph.targets) > 1 else "Target", graph.targets),
+        ("States" if len(graph.states) > 1 else "State", graph.states),
+        ("Parameters" if len(graph.parameters) > 1 else "Parameter", graph.parameters),
+        ("Computed once", [name for name in stages if pen.is_still(name)]),
+        ("Other values", [name for name in stages if not pen.is_still(name)]),
+    ]
+    return [(role, list(names)) for role, names in roles if names]
+
+
+def forward_section(pen: Pen) -> Section:
+    graph = pen.graph
+    order = ("Each equation reads only values that stand above it"
+             + (", or values of step $t-1$." if _reads_back(pen) else "."))
+    blocks: list[Block] = [Prose(
+        order + " Beside it stands where its value is read; more than one reader makes it a fork. The "
+                "numbers are "
+        "those in the module's comments.")]
+    still = [stage for stage in graph.stages if pen.is_still(stage.name)]
+    last = [stage for stage in graph.stages if pen.plan.phases[stage.name] == LAST]
+    steps = [stage for stage in graph.stages if stage not in still and stage not in last]
+    if still:
+        blocks += [Prose("Made of parameters alone, and therefore the same at every step:"),
+                   _stages_display(pen, still), Prose("At every step:")]
+    if steps:
+        blocks.append(_stages_display(pen, steps))
+    if last:
+        blocks += [Prose(r"At the last step alone, "
+                         rf"$t={pen.notation.steps}$:"), _stages_display(pen, last)]
+    blocks.append(Prose(" ".join(_starts(pen))))
+    return Section("Forward pass", "forward", tuple(blocks))
+
+
+def _reads_back(pen: Pen) -> bool:
+    return any(value.lag for stage in pen.graph.stages for value in values(stage.expression))
+
+
+def _stages_display(pen: Pen, stages: list[Stage]) -> Display:
+    equations = []
+    for stage in stages:
+        right = pen.forward.cases(stage.expression) or pen.forward.marked(stage.expression)
+        left = pen.forward(Value(stage.name)) + "={}"
+        if stage.name in pen.notation.definitions:
+            left = ""  # its symbol is its equation
+        equations.append((left, [(right, _readers_note(pen, stage.name))], pen.plan.numbers[stage.name]))
+    return pen.display(equations)
+
+
+def _readers_note(pen: Pen, name: str) -> str:
+    """Who reads a value; for forks, how many do."""
+    readers = pen.graph.readers(name)
+    places = len(readers) + (name in pen.graph.outputs and pen.graph.loss is None)
+    if name == pen.graph.loss:
+        return r"\by{the loss}"
+    if name in pen.colours and places > 1:
+        return rf"\by{{\fork{{{pen.colours[name]}}}{{{count(places, 'reader')}}}}}"
+    if places > 1 or not readers:
+        return rf"\by{{{count(places, 'reader')}}}" if readers else r"\by{the output}"
+    reader = readers[0]
+    return rf"\by{{{math_text(pen.plain(Value(reader.stage, reader.lag)))}}}"
+
+
+def _starts(pen: Pen) -> list[str]:
+    said = []
+    zero = [state for state, start in pen.graph.initial if start == ZERO]
+    learned = [(state, start.name) for state, start in pen.graph.initial if isinstance(start, Value)]
+    numbers = [(state, start) for state, start in pen.graph.initial
+               if isinstance(start, Number) and start != ZERO]
+    at_zero = Printer(pen.notation, "0", pen.value_colour)
+    if zero:
+        names = listed([math_text(at_zero(Value(state))) for state in zero])
+        said.append(f"Where the caller gives no initial state, {names} "
+                    f"{'are' if len(zero) > 1 else 'is'} zero.")
+    for state, start in numbers:
+        said.append("Where the caller gives none, "
+                    f"{math_text(at_zero(Value(state)) + '=' + pen.plain(start))} in "
+                    "every entry." if pen.graph.shapes[state] else
+                    "Where the caller gives none, "
+                    f"{math_text(at_zero(Value(state)) + '=' + pen.plain(start))}.")
+    for state, parameter in learned:
+        said.append(f"The state {pen.value(state)} starts from the parameter {code(parameter)}, "
+                    "which is learned, unless the caller gives another start.")
+    return said
+
+
+_SIGNS_EXPLAINED = (
+    (r"\langle ", r"The scalar product of two vectors is $\langle\bm a,\bm b\rangle$."),
+    (r"\bm 1^{\mathsf T}", rf"So ${ONES}^{{\mathsf T}}\bm a$ is the sum of a vector's entries."),
+    (r"; ", r"Semicolons in brackets put vectors under each other."),
+    (r"_{[", r"By $(\bm a)_{[j:k]}$ the entries $j+1$ to $k$ of $\bm a$ are meant."),
+    (r"\operatorname{part}_", r"Of $n$ equal parts of $\bm a$, counted from 0, "
+                              r"$\operatorname{part}_{k/n}(\bm a)$ is number $k$; its transpose puts a "
+                              "vector in that place, among zeros."),
+    (r"\operatorname{repeat}", r"$\operatorname{repeat}(\bm a,n)$ has every entry $n$ times in a row; its "
+                               "transpose adds up every $n$ neighbours."),
+    (r"\operatorname{cumsum}", r"$\operatorname{cumsum}$ adds up from the first entry on, its transpose "
+                               "from the last."),
+    (r"\operatorname{LN}", r"Layer normalisation is $\operatorname{LN}(\bm a)=\operatorname{rstd}(\bm "
+                           r"a)\,(\bm a-\operatorname{mean}(\bm a)\,\bm 1)$, with $\operatorname{rstd}(\bm "
+                           r"a)=1/\sqrt{\operatorname{var}(\bm a)+10^{-5}}$, the variance being the mean of "
+                           "the squared deviations, and another number in place of $10^{-5}$ where "
+                           r"$\operatorname{LN}$ carries one."),
+    (r"\odot 2", "On a matrix, an exponent with $\\odot$ is the power of each entry."),
+)

@@ -1,0 +1,262 @@
+r"""The rules that a backward pass needs: that at a fork, and the derivatives of the cell's functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ...language import functions
+from ..blocks import Block, Formula, Prose, Remark, Section, Table
+from ...derivation.chain import ELEMENTWISE, OUTER, OUTPUT, START, TRANSPOSED, Contribution, later
+from ...language.expressions import Call, Expression, Number, Value, transform, values, walk
+from ...derivation.graph import Graph
+from ...language.parse import parse_rule
+from ..pen import CONTINUED, TEXT_WIDTH, Pen
+from ...language.shapes import SCALAR, Shape, shape_of
+from ..latex.printer import Printer, broken, width
+from ..wording import listed, math_text
+
+
+def rule_section(pen: Pen) -> Section:
+    blocks: list[Block] = [
+        Prose(r"Let $\bm v$ be read by stages $\bm r_1,\dots,\bm r_K$. A small change of $\bm v$ "
+              "reaches the loss through each of them, and to first order the effects add up:"),
+        Formula(r"\delta\bm v=\sum_{k=1}^{K}\Bigl(\frac{\partial^{+}\bm r_k}{\partial\bm "
+                r"v}\Bigr)^{\mathsf T}"
+                r"\delta\bm r_k ."),
+        Prose(r"Two kinds of derivative stand in this line. Each $\delta\bm r_k$ is \emph{total}: it "
+              r"holds every path from $\bm r_k$ to the loss. Each $\partial^{+}\bm r_k/\partial\bm v$ "
+              r"is \emph{immediate}: it differentiates the one equation of the reader and holds its "
+              r"other arguments still, even those that depend on $\bm v$ themselves. Nothing is lost by "
+              r"that, for such an argument is a reader of $\bm v$ as well, or depends on one, and its "
+              "share arrives there. To use a total derivative in both places would count paths twice; "
+              "to use an immediate one in both would lose some."),
+    ]
+    example = _example(pen)
+    if example is not None:
+        blocks.append(example)
+    blocks.append(Prose(_transposes(pen)))
+    return Section("The rule at a fork", "rule", tuple(blocks))
+
+
+def _transposes(pen: Pen) -> str:
+    if not any(fork.kind in (OUTER, TRANSPOSED) for fork in pen.derivation.contributions()):
+        return ("For entry-by-entry formulas the immediate derivative is diagonal, and the transpose "
+                "does nothing.")
+    return (r"For $\bm r=\bm W\bm v$ the entry $v_k$ is multiplied by $W_{jk}$ on its way into $r_j$, "
+            r"for every $j$. So it gets back $\sum_j W_{jk}\,\delta r_j$, which is row $k$ of $\bm "
+            r"W^{\mathsf T}\delta\bm r$; and $W_{jk}$ gets $\delta r_j\,v_k$, which makes the matrix "
+            r"$\delta\bm r\,\bm v^{\mathsf T}$. No inverse occurs: a gradient is handed back along the "
+            "way that the value came, it is not solved for.")
+
+
+def _example(pen: Pen) -> Remark | None:
+    """A reader of this cell that meets a value directly and by a detour."""
+    found = _detour(pen)
+    if found is None:
+        return None
+    fork, held, by_way = found
+    local = pen.plain(later(fork.local, fork.lag, pen.graph.static))
+    reader, value = pen.plain(Value(fork.reader, fork.lag)), pen.plain(Value(fork.target))
+    derivative = rf"\frac{{\partial^{{+}}{reader}}}{{\partial {value}}}"
+    diagonal = rf"\operatorname{{diag}}({local})" if pen.graph.shapes[fork.target] else local
+    others = [math_text(pen.plain(later(argument, fork.lag, pen.graph.static))) for argument in held]
+    ways = listed([math_text(pen.plain(Value(way.reader, way.lag))) for way in by_way])
+    branches = "another branch" if len(by_way) == 1 else "other branches"
+    text = (f"The stage {math_text(reader)} reads {math_text(value)}, and it reads {listed(others)}, which "
+            f"{'depends' if len(others) == 1 else 'depend'} on {math_text(value)} too. Its immediate "
+            rf"derivative knows nothing of that: $\displaystyle {derivative}={diagonal}$. What "
+            f"{math_text(value)} does to {listed(others)} leaves it by {branches} of the same fork, "
+            f"into {ways}, and is counted there: see {pen.number(fork.target)}.")
+    return Remark("In this cell.", text, f"fork{pen.colours[fork.target]}"
+                  if fork.target in pen.colours else "ink")
+
+
+def _leads_to(pen: Pen, fork: Contribution, value: Value) -> bool:
+    """Whether a branch changes a value; the lag of both counts from the step of the branch's target."""
+    if fork.kind in (OUTPUT, START):
+        return False
+    return (fork.reader, fork.lag) == (value.name, value.lag) or _reaches(
+        pen, fork.reader, value.name, value.lag - fork.lag)
+
+
+def _detour(pen: Pen) -> tuple[Contribution, list[Value], list[Contribution]] | None:
+    """A branch whose reader depends on the value by another branch too; of states first."""
+    gradients = sorted(pen.forks, key=lambda gradient: (gradient.value not in pen.graph.states,
+                                                         -len(gradient.forks)))
+    for gradient in gradients:
+        for fork in reversed(gradient.forks):
+            if fork.kind != ELEMENTWISE or fork.local is None or pen.is_still(fork.reader):
+                continue
+            stage = pen.graph.stage(fork.reader)
+            held = [value for value in values(stage.expression)
+                    if value != Value(gradient.value, -fork.lag)
+                    and _reaches(pen, gradient.value, value.name, fork.lag + value.lag)]
+            if held and not isinstance(fork.local, Number) and width(pen.plain(fork.local)) < 200:
+                ways = [other for other in gradient.forks if other is not fork and any(
+                    _leads_to(pen, other, Value(value.name, value.lag + fork.lag)) for value in held)]
+                if ways:
+                    return fork, held, ways
+    return None
+
+
+def _reaches(pen: Pen, source: str, target: str, steps: int) -> bool:
+    """Whether a value changes another one, `steps` later, within those steps."""
+    if steps < 0:
+        return False
+    reached = {(source, 0)}
+    ahead = [(source, 0)]
+    while ahead:
+        name, at = ahead.pop()
+        for reader in pen.graph.readers(name):
+            then = (reader.stage, at + reader.lag)
+            if then[1] <= steps and then not in reached:
+                reached.add(then)
+                ahead.append(then)
+    return (target, steps) in reached - {(source, 0)}
+
+
+def derivatives_section(pen: Pen) -> Section | None:
+    calls = _calls(pen)
+    rows = _rule_rows([_rules(call, pen.graph) for call in calls])
+    blocks: list[Block] = []
+    if rows:
+        blocks.append(Prose("Each function is differentiated once, here; where its own value $y$ makes "
+                            "the derivative shorter, it is written in $y$, which the forward pass has "
+                            "computed."))
+        blocks.append(Table("The functions of this cell and what goes back through them.",
+                            r"@{}>{$\displaystyle}l<{$}@{\hspace{2.5em}}>{$\displaystyle}l<{$}@{}",
+                            (r"\text{Value}", r"\text{Derivative, or what is sent "
+                                              r"back}"), tuple(rows), "5pt"))
+    said = _kinks(pen, calls)
+    if said:
+        blocks.append(Prose(" ".join(said)))
+    if not blocks:
+        return None
+    return Section("Derivatives used", "derivatives", tuple(blocks))
+
+
+def _calls(pen: Pen) -> list[Call]:
+    """The calls of the cell, one of each function; literal arguments tell two uses apart."""
+    found: dict[str, Call] = {}
+    for stage in pen.graph.stages:
+        for node in walk(stage.expression):
+            if isinstance(node, Call) and values(node):
+                found.setdefault(node.function, node)
+    return list(found.values())
+
+
+def _kinks(pen: Pen, calls: list[Call]) -> list[str]:
+    entries = [functions.TABLE.get(call.function) for call in calls]
+    notes = list(dict.fromkeys(entry.kink for entry in entries
+                               if isinstance(entry, functions.Pointwise) and entry.kink))
+    said = []
+    if notes:
+        said.append(f"Where a derivative does not exist, one is chosen: {'; '.join(notes)}.")
+    if any(call.function == functions.WHERE for call in calls):
+        said.append("A choice hands its gradient to the branch that was taken, and nothing to the "
+                    "comparison.")
+    if any(call.function == "stop_gradient" for call in calls):
+        said.append(r"Through $\operatorname{stop}$ nothing goes back: its argument is held still by "
+                    "definition.")
+    return said
+
+
+# ---------------------------------------------------------------- rules of functions
+
+
+class _RuleSymbols:
+    """The notation of a rule: a, b, c are arguments, y the value, d its gradient, n a length."""
+
+    def __init__(self, shapes: Mapping[str, Shape]):
+        self.shapes = shapes
+        self.symbols = {name: name for name in shapes}
+
+    def value(self, name: str, step: str = "t") -> str:
+        if name == "d":
+            return rf"\delta {self.value('y')}"
+        letter = name.upper() if len(self.shapes[name]) == 2 else name
+        return rf"\bm {letter}" if self.shapes[name] else letter
+
+    def shape(self, expression: Expression) -> Shape:
+        return shape_of(expression, self.shapes)
+
+    def definition(self, name: str, lag: int = 0) -> None:
+        return None
+
+    def size(self, symbol: str) -> str:
+        return symbol
+
+    def has_superscript(self, name: str, step: str = "t") -> bool:
+        return name == "d"
+
+
+Rule = tuple[str, list[str]]  # a function's value, and what goes back to each argument, with marks
+
+
+def _rule_rows(rules: list[Rule | None]) -> list[tuple[str, str]]:
+    """The rows of the table of rules; what is too wide goes on in the next one."""
+    found = [rule for rule in rules if rule is not None]
+    limit = TEXT_WIDTH - max((width(value) for value, _ in found), default=0.0) - 40.0
+    rows = []
+    for value, derivatives in found:
+        for derivative in derivatives:
+            first, *others = broken(derivative, limit, limit - CONTINUED)
+            rows.append((value, first))
+            rows += [("", rf"\goeson {line}") for line in others]
+            value = ""
+    return rows
+
+
+def _rules(call: Call, graph: Graph) -> Rule | None:
+    """What the document states once about a function."""
+    entry = functions.TABLE.get(call.function)
+    if isinstance(entry, functions.Pointwise):
+        return _pointwise_rule(entry)
+    if isinstance(entry, functions.Operation) and entry.adjoints:
+        return _operation_rule(entry, call, graph)
+    return None
+
+
+def _pointwise_rule(entry: functions.Pointwise) -> Rule:
+    printer = Printer(_RuleSymbols(dict.fromkeys((*entry.arguments, "y"), SCALAR)))
+    value = "y=" + printer(Call(entry.name, tuple(Value(name) for name in entry.arguments)))
+    if entry.name in _MEANING:
+        value += "=" + _MEANING[entry.name]
+    sign = r"\mathrm d" if len(entry.arguments) == 1 else r"\partial"
+    return value, [rf"\frac{{{sign} y}}{{{sign} {name}}}={printer.marked(parse_rule(rule))}"
+                   for name, rule in zip(entry.arguments, entry.derivatives)]
+
+
+_MEANING = {
+    "sigmoid": r"\frac{1}{1+e^{-a}}", "softplus": r"\log(1+e^{a})", "softsign": r"\frac{a}{1+\lvert a\rvert}",
+    "relu": r"\max(a,0)", "leaky_relu": r"\max(a,0.01\,a)",
+    "elu": r"a\,[a>0]+(e^{a}-1)\,[a\le 0]", "logsigmoid": r"-\log(1+e^{-a})",
+    "clip": r"\min(\max(a,b),c)",
+}
+
+
+def _operation_rule(entry: functions.Operation, call: Call, graph: Graph) -> Rule:
+    shapes: dict[str, Shape] = {}
+    given: dict[str, Expression] = {}
+    for name, argument in zip(entry.arguments, call.arguments):
+        if values(argument):
+            shapes[name] = shape_of(argument, graph.shapes)
+        else:
+            given[name] = argument
+    given |= {name: parse_rule(text) for name, text in functions.left_out(entry, len(call.arguments)).items()}
+    generic = tuple(given.get(name, Value(name)) for name in entry.arguments[: len(call.arguments)])
+    shapes["y"] = shapes["d"] = shape_of(Call(call.function, generic), shapes)
+    printer = Printer(_RuleSymbols(shapes))
+    sent = []
+    for name, rule in zip(entry.arguments, entry.adjoints):
+        last = shapes[name][-1].expression() if shapes.get(name) else None
+
+        def put_in(node: Expression, last=last) -> Expression | None:
+            if isinstance(node, Value):
+                return last if node.name == "n" and last is not None else given.get(node.name)
+            return None
+
+        share = printer.marked(transform(parse_rule(rule), put_in))
+        sent.append(rf"\delta {printer.notation.value(name)}={share}")
+    return f"{printer.notation.value('y')}={printer(Call(call.function, generic))}", sent
+

@@ -1,0 +1,33 @@
+"""Plain English for what is said of a cell: counts, lists, beginnings of sentences, names set as code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .latex.printer import escape
+
+WORDS = "no one two three four five six seven eight nine ten eleven twelve".split()
+
+
+def count(number: int, thing: str, things: str | None = None) -> str:
+    """one stage, two stages, 13 stages."""
+    word = WORDS[number] if number < len(WORDS) else str(number)
+    return f"{word} {thing if number == 1 else things or thing + 's'}"
+
+
+def listed(items: Iterable[str], joint: str = "and") -> str:
+    """a, b and c."""
+    *front, last = items
+    return f"{', '.join(front)} {joint} {last}" if front else last
+
+
+def sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def math_text(text: str) -> str:
+    return f"${text}$"
+
+
+def code(name: str) -> str:
+    return rf"\texttt{{{escape(name)}}}"

@@ -1,0 +1,277 @@
+"""The value of an expression on arrays, in floats or in as many digits as one likes.
+
+Proofs, worked examples and audits all evaluate here. Arrays are those of one example. With `leading=1` every
+array has one axis more in front, of length 1 or N: N examples at once, whose parameters may differ too.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from fractions import Fraction
+from functools import cache, reduce
+
+import numpy as np
+
+from . import functions
+from .expressions import (
+    Adjoint, Call, Expression, MatVec, Negative, Number, Outside, Power, Product, Quotient, Size, Sum, Value,
+)
+from .parse import parse_rule
+
+DIGITS = 90  # of the high-precision arithmetic
+
+RELATIONS = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
+
+
+class Mismatch(ValueError):
+    """Operands whose shapes do not meet."""
+
+
+# ---------------------------------------------------------------- arithmetic
+
+
+class Floats:
+    """Arithmetic in float64."""
+
+    numpy = np
+    dtype = np.dtype(float)
+    exp, log, tanh, sin, cos, sqrt, floor = np.exp, np.log, np.tanh, np.sin, np.cos, np.sqrt, np.floor
+    divide, power = np.divide, np.power
+
+    def number(self, value):
+        """An exact number, or its decimal, as near as this arithmetic can hold it."""
+        return float(Fraction(value))
+
+    def array(self, value) -> np.ndarray:
+        return np.asarray(value, self.dtype)
+
+    def select(self, relation: str, left, right, chosen, other) -> np.ndarray:
+        """`chosen` where the comparison holds, else `other`."""
+        return np.where(RELATIONS[relation](left, right), chosen, other)
+
+    def hold(self, array):
+        """The argument of stop_gradient. The interpreter puts its own in place."""
+        return array
+
+    def finite(self, array: np.ndarray) -> bool:
+        return bool(np.isfinite(array).all())
+
+
+class Digits(Floats):
+    """Arithmetic in many decimal digits, on arrays of objects. What is not real is not a number."""
+
+    dtype = np.dtype(object)
+
+    def __init__(self, digits: int = DIGITS):
+        import mpmath  # comes with SymPy, and takes as long to import as NumPy
+
+        context = mpmath.mp.clone()  # a precision of its own: nobody else's is touched
+        context.dps = digits
+        self.context = context
+        self._numbers: dict[Fraction, object] = {}
+        unary = {name: self._real(getattr(context, name)) for name in ("exp", "tanh", "sin", "cos", "floor")}
+        for name, function in unary.items():
+            setattr(self, name, np.frompyfunc(function, 1, 1))
+        self.log = np.frompyfunc(lambda a: context.log(a) if a > 0 else context.nan, 1, 1)
+        self.sqrt = np.frompyfunc(lambda a: context.sqrt(a) if a >= 0 else context.nan, 1, 1)
+        self.divide = np.frompyfunc(lambda a, b: a / b if b else context.nan, 2, 1)
+        self.power = np.frompyfunc(self._power, 2, 1)
+        self._exactly = np.frompyfunc(self.number, 1, 1)
+
+    def _real(self, function):
+        return lambda a: function(a) if self.context.isfinite(a) else self.context.nan
+
+    def _power(self, base, exponent):
+        try:
+            result = base**exponent
+        except ZeroDivisionError:
+            return self.context.nan
+        return result if isinstance(result, self.context.mpf) else self.context.nan
+
+    def number(self, value):
+        if isinstance(value, self.context.mpf):
+            return value
+        exact = Fraction(value)
+        if exact not in self._numbers:
+            self._numbers[exact] = self.context.mpf(exact.numerator) / exact.denominator
+        return self._numbers[exact]
+
+    def array(self, value) -> np.ndarray:
+        """Objects as they are; floats and whole numbers exactly."""
+        if isinstance(value, np.ndarray):
+            return value if value.dtype == object else np.asarray(self._exactly(value), object)
+        if isinstance(value, (self.context.mpf, list, tuple)):
+            return np.asarray(value, object)
+        return np.asarray(self.number(value), object)
+
+    def finite(self, array: np.ndarray) -> bool:
+        return all(self.context.isfinite(entry) for entry in array.flat)
+
+
+# ---------------------------------------------------------------- one expression
+
+Leaf = Value | Adjoint | Outside
+
+
+def evaluate(
+    expression: Expression,
+    environment: Mapping[Leaf, np.ndarray],
+    arithmetic: Floats,
+    sizes: Mapping[str, int],
+    leading: int = 0,
+) -> np.ndarray:
+    """The value of an expression of a derivation, or of a claim about one."""
+    return Evaluator(environment.__getitem__, arithmetic, sizes, leading).value(expression)
+
+
+class Evaluator:
+    """Evaluates expressions, asking `look_up` for what their names stand for."""
+
+    def __init__(
+        self,
+        look_up: Callable[[Leaf], np.ndarray],
+        arithmetic: Floats,
+        sizes: Mapping[str, int],
+        leading: int,
+        own: Mapping[str, tuple[tuple[str, ...], Expression]] | None = None,
+        constants: Mapping[str, Fraction] | None = None,
+    ):
+        self.look_up, self.math, self.leading = look_up, arithmetic, leading
+        self.own, self.constants, self.sizes = own or {}, constants or {}, sizes
+
+    def value(self, expression: Expression) -> np.ndarray:
+        return self.math.array(_EVALUATE[type(expression)](self, expression))
+
+    def number(self, value) -> np.ndarray:
+        return self.math.array(self.math.number(value)).reshape((1,) * self.leading)
+
+    def named(self, leaf: Leaf) -> np.ndarray:
+        if isinstance(leaf, Value) and leaf.name in self.constants:
+            return self.number(self.constants[leaf.name])
+        if isinstance(leaf, Value) and leaf.name in self.sizes:
+            return self.number(self.sizes[leaf.name])
+        return self.look_up(leaf)
+
+    def sum(self, terms: Iterable[Expression]) -> np.ndarray:
+        return reduce(np.add, self.aligned(*map(self.value, terms)))
+
+    def product(self, factors: Iterable[Expression]) -> np.ndarray:
+        return reduce(np.multiply, self.aligned(*map(self.value, factors)))
+
+    def quotient(self, expression: Quotient) -> np.ndarray:
+        above, below = self.aligned(self.value(expression.numerator), self.value(expression.denominator))
+        return self.math.divide(above, below)
+
+    def power(self, expression: Power) -> np.ndarray:
+        exponent = expression.exponent
+        if isinstance(exponent, Number) and exponent.value.denominator == 1:
+            return self.math.power(self.value(expression.base), int(exponent.value))
+        return self.math.power(*self.aligned(self.value(expression.base), self.value(exponent)))
+
+    def matvec(self, expression: MatVec) -> np.ndarray:
+        matrix, vector = self.value(expression.matrix), self.value(expression.vector)
+        if (
+            matrix.ndim != self.leading + 2
+            or vector.ndim != self.leading + 1
+            or matrix.shape[-1] != vector.shape[-1]
+        ):
+            raise Mismatch(f"a matrix times a vector: shapes {matrix.shape} and {vector.shape}")
+        if self.leading == 1 and len(matrix) == 1:  # one matrix for all examples
+            return vector @ matrix[0].T
+        return (matrix * vector[..., None, :]).sum(-1)
+
+    def call(self, call: Call) -> np.ndarray:
+        if call.function in self.own:
+            return self.body(*self.own[call.function], call.arguments)
+        if call.function == functions.WHERE:
+            comparison, chosen, other = call.arguments
+            operands = map(self.value, (comparison.left, comparison.right, chosen, other))
+            return self.math.select(comparison.relation, *self.aligned(*operands))
+        entry = functions.TABLE[call.function]
+        if isinstance(entry, functions.Macro):
+            return self.body(entry.arguments, _rule(entry.body), call.arguments)
+        if isinstance(entry, functions.Pointwise):
+            return entry.meaning(self.math, *self.aligned(*map(self.value, call.arguments)))
+        return self.operation(entry, call.arguments)
+
+    def operation(self, entry: functions.Operation, arguments: tuple[Expression, ...]) -> np.ndarray:
+        count = len(arguments) - _literals(entry, len(arguments))
+        arrays = [self.value(argument) for argument in arguments[:count]]
+        exact = [self.exact(argument) for argument in arguments[count:]]
+        if entry.name == "dot" and arrays[0].shape[self.leading :] != arrays[1].shape[self.leading :]:
+            raise Mismatch(f"dot: shapes {arrays[0].shape} and {arrays[1].shape}")
+        if entry.name == "concat" and self.leading:
+            longest = max(len(array) for array in arrays)
+            arrays = [np.broadcast_to(array, (longest, *array.shape[1:])) for array in arrays]
+        return entry.meaning(self.math, *arrays, *exact)
+
+    def body(self, names: tuple[str, ...], body: Expression, arguments: tuple[Expression, ...]) -> np.ndarray:
+        """The body of a function with its arguments in it; it reads nothing else but constants."""
+        given = dict(zip(names, map(self.value, arguments)))
+        inner = copy.copy(self)
+        inner.constants = {name: value for name, value in self.constants.items() if name not in given}
+        inner.sizes = {name: size for name, size in self.sizes.items() if name not in given}
+        inner.look_up = lambda leaf: given[leaf.name]
+        return inner.value(body)
+
+    def exact(self, expression: Expression) -> Fraction:
+        """What stands where a number has to stand: a literal, a constant, or a size."""
+        match expression:
+            case Number(value=value):
+                return value
+            case Size(symbol=symbol):
+                return Fraction(self.sizes[symbol])
+            case Value(name=name):
+                return Fraction(self.constants[name] if name in self.constants else self.sizes[name])
+            case Negative(operand=operand):
+                return -self.exact(operand)
+            case Sum(terms=terms):
+                return sum(map(self.exact, terms), Fraction(0))
+            case Product(factors=factors):
+                return reduce(Fraction.__mul__, map(self.exact, factors))
+            case Quotient(numerator=above, denominator=below):
+                return self.exact(above) / self.exact(below)
+        raise Mismatch(f"no number: {expression!r}")
+
+    def aligned(self, *arrays: np.ndarray) -> list[np.ndarray]:
+        """Elementwise operands: all of one shape, but a scalar meets anything."""
+        most = max(array.ndim for array in arrays)
+        shapes = {array.shape[self.leading :] for array in arrays if array.ndim > self.leading}
+        if len(shapes) > 1:
+            raise Mismatch(f"elementwise operands of shapes {sorted(shapes)}")
+        return [
+            array if array.ndim == most else array.reshape(array.shape + (1,) * (most - array.ndim))
+            for array in arrays
+        ]
+
+
+_EVALUATE = {
+    Number: lambda self, node: self.number(node.value),
+    Size: lambda self, node: self.number(self.sizes[node.symbol]),
+    Value: Evaluator.named,
+    Adjoint: Evaluator.named,
+    Outside: Evaluator.named,
+    Sum: lambda self, node: self.sum(node.terms),
+    Negative: lambda self, node: -self.value(node.operand),
+    Product: lambda self, node: self.product(node.factors),
+    Quotient: Evaluator.quotient,
+    Power: Evaluator.power,
+    MatVec: Evaluator.matvec,
+    Call: Evaluator.call,
+}
+
+_EXACT = {"Fill": 1, "Slice": 2}  # last arguments that are sizes; of the others the table tells the literals
+
+
+def _literals(entry: functions.Operation, given: int) -> int:
+    """How many of the arguments that were given are numbers, not arrays."""
+    if entry.name in _EXACT:
+        return _EXACT[entry.name]
+    left_out = 0 if entry.arguments[-1] == "..." else len(entry.arguments) - given
+    return entry.literals - left_out
+
+
+@cache
+def _rule(text: str) -> Expression:
+    return parse_rule(text)

@@ -1,0 +1,323 @@
+"""The shape of every value, in symbols: sizes such as `2*H` or `D + H`, and the rule of each operation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from . import functions
+from ..errors import Mistakes, Text
+from .expressions import (
+    Adjoint, Call, Compare, Expression, MatVec, Negative, Number, Outside, Power, Product, Quotient,
+    Size, Sum, Value, children, number, product, total,
+)
+from .names import did_you_mean
+from .text import source
+
+LARGEST_SIZE = 4096  # of a literal size or of the factor of a symbol
+MOST_AXES = 2
+
+
+@dataclass(frozen=True)
+class Dim:
+    """The size of one axis: a sum of multiples of symbols, and a number."""
+
+    terms: tuple[tuple[str, int], ...] = ()  # (symbol, factor), by symbol; no factor is zero
+    constant: int = 0
+
+    def __add__(self, other: Dim) -> Dim:
+        factors = dict(self.terms)
+        for symbol, factor in other.terms:
+            factors[symbol] = factors.get(symbol, 0) + factor
+        return Dim(tuple(sorted(item for item in factors.items() if item[1])), self.constant + other.constant)
+
+    def times(self, factor: int) -> Dim:
+        return Dim(tuple((symbol, count * factor) for symbol, count in self.terms), self.constant * factor)
+
+    def divided(self, divisor: int) -> Dim | None:
+        """The n-th part, if the size is a multiple of n whatever its symbols are."""
+        if self.constant % divisor or any(count % divisor for _, count in self.terms):
+            return None
+        return Dim(tuple((symbol, count // divisor) for symbol, count in self.terms), self.constant // divisor)
+
+    def value(self, sizes: Mapping[str, int]) -> int:
+        return self.constant + sum(factor * sizes[symbol] for symbol, factor in self.terms)
+
+    def expression(self) -> Expression:
+        terms = [product(number(factor), Size(symbol)) for symbol, factor in self.terms]
+        if self.constant or not terms:
+            terms.append(number(self.constant))
+        return total(*terms)
+
+    def __str__(self) -> str:
+        parts = [symbol if factor == 1 else f"{factor}*{symbol}" for symbol, factor in self.terms]
+        if self.constant or not parts:
+            parts.append(str(self.constant))
+        return " + ".join(parts)
+
+
+Shape = tuple[Dim, ...]
+SCALAR: Shape = ()
+
+
+def describe(shape: Shape) -> str:
+    """(H, D), (H) or 'a scalar'."""
+    return "(" + ", ".join(map(str, shape)) + ")" if shape else "a scalar"
+
+
+_FACTOR = re.compile(r"\s*(?:(\d+)|([A-Za-z][A-Za-z0-9_]*))\s*")
+
+
+def read_dim(text: Text, symbols: Mapping[str, object], mistakes: Mistakes) -> Dim | None:
+    """One axis of a shape: `H`, `3`, `2*H`, `D + H`."""
+    whole = Dim()
+    offset = 0
+    for part in text.value.split("+"):
+        factor, symbol = 1, None
+        for piece in part.split("*"):
+            match = _FACTOR.fullmatch(piece)
+            if not match or (match[2] and symbol):
+                axes = re.findall(r"[A-Za-z]\w*", text.value) if re.search(r"[,x]", text.value) else []
+                listed = f"a shape of several axes is a list: [{', '.join(axis for axis in axes if axis != 'x')}]"
+                mistakes.add(text.at(offset), f"'{text.value[:40]}' is no size", listed if axes[1:] and len(text.value) < 40
+                             else "a size is a symbol, a number, a multiple such as 2*H, or a sum such as D + H")
+                return None
+            if match[2]:
+                symbol = match[2]
+                if symbol not in symbols:
+                    cure = did_you_mean(symbol, symbols) or f"declare it: dims: {{{symbol}: its_keyword}}"
+                    mistakes.add(text.at(offset), f"there is no dimension '{symbol}'", cure)
+                    return None
+            else:
+                factor *= int(match[1]) if len(match[1]) < 9 else LARGEST_SIZE + 1
+        if not 1 <= factor <= LARGEST_SIZE:
+            mistakes.add(text.at(offset), f"'{text.value[:40]}': a literal size is 1 to {LARGEST_SIZE}")
+            return None
+        whole += Dim(((symbol, factor),)) if symbol else Dim((), factor)
+        offset += len(part) + 1
+    return whole
+
+
+def read_shape(axes: tuple[Text, ...], symbols: Mapping[str, object], mistakes: Mistakes) -> Shape | None:
+    """The shape that a declaration states."""
+    if len(axes) > MOST_AXES:
+        mistakes.add(axes[MOST_AXES].place, f"a shape of {len(axes)} axes",
+                     "values are scalars, vectors and matrices: at most two axes")
+        return None
+    read = [read_dim(axis, symbols, mistakes) for axis in axes]
+    return None if None in read else tuple(read)  # type: ignore[arg-type]
+
+
+class ShapeMismatch(Exception):
+    """Shapes that do not meet: the expression where, the sentence, and the cure."""
+
+    def __init__(self, expression: Expression, message: str, cure: str | None = None):
+        super().__init__(message)
+        self.expression, self.message, self.cure = expression, message, cure
+
+
+def shape_of(expression: Expression, known: Mapping[str, Shape]) -> Shape:
+    """The shape of an expression, given the shapes of the values it reads."""
+    match expression:
+        case Number() | Size():
+            return SCALAR
+        case Value(name=name) | Adjoint(name=name) | Outside(name=name):
+            return known[name]
+        case Sum() | Product() | Quotient() | Power() | Negative():
+            return _meet(expression, children(expression), known)
+        case Compare(left=left, right=right):
+            return _meet(expression, (left, right), known)
+        case MatVec():
+            return _matvec(expression, known)
+        case Call(function=function, arguments=arguments):
+            entry = functions.TABLE.get(function)
+            if not isinstance(entry, functions.Operation):
+                return _meet(expression, arguments, known)
+            return _RULES[entry.shape](expression, arguments, known)
+    raise TypeError(f"no expression: {expression!r}")
+
+
+def _meet(whole: Expression, operands: tuple[Expression, ...], known: Mapping[str, Shape]) -> Shape:
+    """Elementwise: all shapes equal, but a scalar meets anything."""
+    found: Shape = SCALAR
+    first = None
+    for operand in operands:
+        shape = shape_of(operand, known)
+        if not shape:
+            continue
+        if first is None:
+            found, first = shape, operand
+        elif shape != found:
+            mixed = isinstance(whole, Product) and len(found) != len(shape)
+            cure = "a matrix times a vector is written A @ v" if mixed else None
+            raise ShapeMismatch(
+                whole, f"{_told(first, found)}, {_told(operand, shape)}; elementwise operands need the same shape", cure)
+    return found
+
+
+def _matvec(expression: MatVec, known: Mapping[str, Shape]) -> Shape:
+    try:
+        matrix = shape_of(expression.matrix, known)
+    except ShapeMismatch as mismatch:
+        if mismatch.expression is expression.matrix and isinstance(expression.matrix, Product):
+            mismatch.cure = _binds_alike(expression.matrix, expression.vector)
+        raise
+    vector = shape_of(expression.vector, known)
+    told = f"{_told(expression.matrix, matrix)}, {_told(expression.vector, vector)}"
+    if len(matrix) != 2 or len(vector) != 1:
+        cure = "@ is a matrix times a vector; write * for an elementwise product"
+        left, right = source(expression.matrix), source(expression.vector)
+        if len(left) + len(right) > 60:
+            left, right = "A", "b"
+        if (len(matrix), len(vector)) == (1, 2):
+            cure = f"the matrix comes first: {right} @ {left}, or transpose({right}) @ {left}"
+        elif (len(matrix), len(vector)) == (1, 1):
+            cure = f"write {left} * {right}, entry by entry, or dot({left}, {right})"
+        elif (len(matrix), len(vector)) == (2, 2):
+            cure = "there is no product of two matrices: write A @ (B @ v) with the vector that they meet"
+        if isinstance(expression.matrix, Product):
+            cure = _binds_alike(expression.matrix, expression.vector)
+        raise ShapeMismatch(expression, told, cure)
+    if matrix[1] != vector[0]:
+        turned = matrix[0] == vector[0] and isinstance(expression.matrix, Value)
+        cure = f"transpose({source(expression.matrix)}) would meet it" if turned else None
+        raise ShapeMismatch(expression, f"{told}; {matrix[1]} is not {vector[0]}", cure)
+    return matrix[:1]
+
+
+def _binds_alike(matrix: Product, vector: Expression) -> str:
+    *left, last = matrix.factors
+    written = f"{source(product(*left))} * ({source(last)} @ {source(vector)})"
+    return f"* and @ bind alike, from the left: write {written if len(written) < 80 else 'a * (A @ v)'}"
+
+
+def _told(expression: Expression, shape: Shape) -> str:
+    name = expression.name if isinstance(expression, Value) else source(expression)
+    return f"{name} is {describe(shape)}"
+
+
+# ---------------------------------------------------------------- one rule per operation
+
+
+def _array(expression, argument, known, axes=(1, 2)) -> Shape:
+    shape = shape_of(argument, known)
+    if len(shape) not in axes:
+        wanted = {(1, 2): "a vector or a matrix", (1,): "a vector", (2,): "a matrix"}[axes]
+        raise ShapeMismatch(expression, f"{expression.function} takes {wanted}; {_told(argument, shape)}")
+    return shape
+
+
+def literal(expression: Call, position: int, low: int = 0) -> int:
+    """An argument that has to be a literal whole number."""
+    argument = expression.arguments[position]
+    value = argument.value if isinstance(argument, Number) else None
+    if value is None or value.denominator != 1 or not low <= value <= LARGEST_SIZE:
+        raise ShapeMismatch(
+            argument, f"{expression.function}: {source(argument)} stands where a whole number "
+            f"from {low} to {LARGEST_SIZE} is needed")
+    return int(value)
+
+
+def _reduce(expression, arguments, known):
+    return _array(expression, arguments[0], known)[:-1]
+
+
+def _same(expression, arguments, known):
+    if expression.function == "stop_gradient":
+        return shape_of(arguments[0], known)
+    for argument in arguments[1:]:
+        if not isinstance(argument, Number) or argument.value <= 0:
+            raise ShapeMismatch(
+                argument, f"{expression.function}: {source(argument)} stands where a positive number is needed")
+    return _array(expression, arguments[0], known)
+
+
+def _dot(expression, arguments, known):
+    left, right = (_array(expression, argument, known) for argument in arguments)
+    if left != right:
+        raise ShapeMismatch(
+            expression, f"{_told(arguments[0], left)}, {_told(arguments[1], right)}; dot needs the same shape")
+    return left[:-1]
+
+
+def _outer(expression, arguments, known):
+    left, right = (_array(expression, argument, known, (1,)) for argument in arguments)
+    return left + right
+
+
+def _transpose(expression, arguments, known):
+    return _array(expression, arguments[0], known, (2,))[::-1]
+
+
+def _repeat(expression, arguments, known):
+    shape = _array(expression, arguments[0], known)
+    return shape[:-1] + (shape[-1].times(literal(expression, 1, 1)),)
+
+
+def _concat(expression, arguments, known):
+    shapes = [_array(expression, argument, known) for argument in arguments]
+    for argument, shape in zip(arguments, shapes):
+        if shape[:-1] != shapes[0][:-1]:
+            raise ShapeMismatch(
+                expression, f"{_told(arguments[0], shapes[0])}, {_told(argument, shape)}; concat joins along the last axis")
+    last = shapes[0][-1]
+    for shape in shapes[1:]:
+        last += shape[-1]
+    return shapes[0][:-1] + (last,)
+
+
+def _part(expression, arguments, known):
+    shape = _array(expression, arguments[0], known)
+    parts = literal(expression, 2, 1)
+    chosen = literal(expression, 1)
+    if chosen >= parts:
+        raise ShapeMismatch(arguments[1], f"part {chosen} of {parts}: parts are counted from 0, the last is {parts - 1}")
+    size = shape[-1].divided(parts)
+    if size is None:
+        raise ShapeMismatch(expression, f"{_told(arguments[0], shape)}; {shape[-1]} is not a multiple of {parts}")
+    return shape[:-1] + (size,)
+
+
+def _fill(expression, arguments, known):
+    return shape_of(arguments[0], known) + (dim_of(arguments[1]),)
+
+
+def _fold(expression, arguments, known):
+    shape = shape_of(arguments[0], known)
+    return shape[:-1] + (shape[-1].divided(literal(expression, 1, 1)),)
+
+
+def _place(expression, arguments, known):
+    shape = shape_of(arguments[0], known)
+    return shape[:-1] + (shape[-1].times(literal(expression, 2, 1)),)
+
+
+def _slice(expression, arguments, known):
+    shape = shape_of(arguments[0], known)
+    low, high = dim_of(arguments[1]), dim_of(arguments[2])
+    return shape[:-1] + (high + low.times(-1),)
+
+
+def dim_of(expression: Expression) -> Dim:
+    """The size that an expression of symbols and numbers stands for."""
+    match expression:
+        case Number(value=value):
+            return Dim((), int(value))
+        case Size(symbol=symbol):
+            return Dim(((symbol, 1),))
+        case Product(factors=(Number(value=value), Size(symbol=symbol))):
+            return Dim(((symbol, int(value)),))
+        case Sum(terms=terms):
+            whole = Dim()
+            for term in terms:
+                whole += dim_of(term)
+            return whole
+    raise TypeError(f"no size: {expression!r}")
+
+
+_RULES: dict[str, Callable[..., Shape]] = {
+    "reduce": _reduce, "same": _same, "dot": _dot, "outer": _outer, "transpose": _transpose,
+    "repeat": _repeat, "concat": _concat, "part": _part,
+    "fill": _fill, "fold": _fold, "place": _place, "slice": _slice,
+}

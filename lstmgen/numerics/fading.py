@@ -1,0 +1,262 @@
+"""How a gradient fades: what is left of ∂state[t]/∂state[t-k], and by which paths it comes.
+
+The derivative is the total one, as everywhere in a derivation: a change of c[t-1] reaches c also by way
+of h[t-1], which is made of it. So the paths of one step are all that lead from the state at t-1 to the
+state at t in the unrolled graph.
+
+The **carousel** of a state, if it has one, is its direct path: along it the state is only ever
+multiplied, entry by entry, by something that it is not itself (a gate, a constant, a number that is
+learned), or chosen by max, min or where. It meets no matrix, no activation and no sum over entries, so
+nothing but those factors can make the gradient fade there. What the gates owe to the state comes by other
+paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from types import ModuleType
+
+import numpy as np
+
+from ..derivation.chain import ELEMENTWISE, Contribution, Derivation
+from ..language.expressions import Call, Expression, Value, product, total, values
+from ..derivation.graph import Graph
+from .paths import MOST_LISTED, Network, Path
+from .points import of_one
+from .unrolled import Unrolled
+
+LAGS = 100  # steps that are looked back
+SHOWN = (1, 2, 3, 5, 10, 20, 50, 100)  # of them, in a table
+WARMING = 10  # steps before those, so that no state is at its start
+MOST_ENTRIES = 16  # of a state, and
+MOST_ENTRIES_IN_ALL = 128  # of all of them: sizes are chosen so that there are not more, else nothing is measured
+MOST_NUMBERS = 2**14  # of one value, that are sent back at a time: a matter of memory
+MOST_CURVES = 8  # states that are measured, the first ones: as many as one figure can tell apart
+EXAMPLES = 8  # sequences of which the median is taken
+SEED = 0
+
+_CHOICES = {"identity", "max", "min", "where"}  # calls that hand a value on as it is, or not at all
+
+
+@dataclass(frozen=True)
+class OneStep:
+    """∂state[t]/∂state[t-1], path by path. Times in it are as seen from step t."""
+
+    state: str
+    count: int  # of all its paths
+    paths: tuple[Path, ...]  # the direct ones first, then short ones; where they are many, the direct alone
+    direct: tuple[Path, ...]
+    carousel: Expression | None  # what these multiply by, entry by entry; None where there are none
+
+    @property
+    def listed(self) -> bool:
+        """Whether all paths are there."""
+        return len(self.paths) == self.count
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Norms over the lag, from lag 0 on: how much a change of a state is worth so many steps later.
+
+    The norm is the largest factor by which any change can grow (the largest singular value), and of
+    several sequences the median.
+    """
+
+    state: str
+    every: tuple[float, ...]  # along all paths
+    direct: tuple[float, ...] | None  # along the direct one alone; None where there is none
+
+
+@dataclass(frozen=True)
+class Fading:
+    """How the gradient of one cell fades."""
+
+    name: str
+    title: str
+    steps: tuple[OneStep, ...]  # of each state, in the spec's order
+    curves: tuple[Curve, ...]  # of the first MOST_CURVES; none where there are too many, or one grows beyond all numbers
+    sizes: tuple[tuple[str, int], ...]  # by keyword
+    seed: int
+    examples: int
+
+    @property
+    def has_carousel(self) -> bool:
+        return any(step.direct for step in self.steps)
+
+
+# ---------------------------------------------------------------- the paths of one step
+
+
+def one_step(derivation: Derivation, state: str, most: int = MOST_LISTED) -> OneStep:
+    """The paths from a state to itself, one step later."""
+    graph, end = derivation.graph, (state, 2)
+    network = Network(derivation, 2, to=end)
+    direct = tuple(Network(derivation, 2, end, lambda fork: carries(fork, graph)).paths(state, 1))
+    count = network.count(state, 1)
+    direct = tuple(sorted(direct, key=lambda path: len(path.links)))
+    paths = direct
+    if count <= most:
+        others = (path for path in network.paths(state, 1) if path not in direct)
+        paths += tuple(sorted(others, key=lambda path: len(path.links)))
+    factors = [product(*(factor.expression for factor in path.factors(2))) for path in direct]
+    return OneStep(state, count, paths, direct, total(*factors) if direct else None)
+
+
+def carries(fork: Contribution, graph: Graph) -> bool:
+    """Whether a branch hands its value on, entry by entry, multiplied by something that it is not itself."""
+    stage = graph.stage(fork.reader)
+    if fork.kind != ELEMENTWISE or stage.shape != graph.shapes[fork.target] or fork.target in graph.static:
+        return False
+    if isinstance(stage.expression, Call):
+        return stage.expression.function in _CHOICES
+    return Value(fork.target, -fork.lag) not in values(fork.local)
+
+
+# ---------------------------------------------------------------- measured
+
+
+def fade(derivation: Derivation, module: ModuleType, lags: int = LAGS, seed: int = SEED) -> Fading:
+    """Measure how the gradient fades, with the module's own fresh parameters and unit normal inputs."""
+    graph = derivation.graph
+    sizes = small_sizes(graph)
+    keywords = {keyword: sizes[symbol] for symbol, keyword in graph.dims}
+    parameters = module.named(module.init_params(**keywords, rng=seed, dtype=np.float64))
+    inputs = _inputs(graph, sizes, WARMING + lags, np.random.default_rng([seed, 1]))
+    with np.errstate(all="ignore"):
+        run = Unrolled(derivation, sizes, of_one(parameters), inputs, _starts(graph, sizes, parameters))
+        steps = tuple(one_step(derivation, state) for state in graph.states)
+        entries = sum(prod(run.shape(name)) for name in graph.states)
+        curves = _curves(run, steps[:MOST_CURVES], lags) if entries <= MOST_ENTRIES_IN_ALL and run.finite() else ()
+    spec = graph.spec
+    return Fading(spec.name, spec.title, steps, curves, tuple(keywords.items()), seed, EXAMPLES)
+
+
+def small_sizes(graph: Graph) -> dict[str, int]:
+    """One size for every symbol, a power of two, such that the states have no more than so many entries."""
+    size = MOST_ENTRIES
+    while size > 1:
+        sizes = {symbol: size for symbol, _ in graph.dims}
+        entries = [prod(dim.value(sizes) for dim in graph.shapes[name]) for name in graph.states]
+        if max(entries) <= MOST_ENTRIES and sum(entries) <= MOST_ENTRIES_IN_ALL:
+            break
+        size //= 2
+    return {symbol: size for symbol, _ in graph.dims}
+
+
+def _inputs(graph: Graph, sizes: Mapping[str, int], steps: int, random) -> Sequence[Mapping[str, np.ndarray]]:
+    """Unit normal; where the spec says where to draw an input from, evenly from there."""
+    ranges = {item.name: (float(item.low), float(item.high)) for item in graph.spec.ranges}
+
+    def draw(name: str) -> np.ndarray:
+        shape = (EXAMPLES, *(dim.value(sizes) for dim in graph.shapes[name]))
+        return random.uniform(*ranges[name], shape) if name in ranges else random.standard_normal(shape)
+
+    return [{name: draw(name) for name in (*graph.inputs, *graph.targets)} for _ in range(steps)]
+
+
+def _starts(graph: Graph, sizes: Mapping[str, int], parameters) -> dict[str, np.ndarray]:
+    """The initial states where none are given."""
+    starts = {}
+    for state, start in graph.initial:
+        shape = tuple(dim.value(sizes) for dim in graph.shapes[state])
+        filled = parameters[start.name] if isinstance(start, Value) else np.full(shape, float(start.value))
+        starts[state] = np.broadcast_to(filled, (EXAMPLES, *shape))
+    return starts
+
+
+def _curves(run: Unrolled, steps: Sequence[OneStep], lags: int) -> tuple[Curve, ...]:
+    every = _all_norms(run, lags)
+    return tuple(
+        Curve(step.state, every[step.state], _direct_norms(run, step, lags) if step.direct else None)
+        for step in steps
+    )
+
+
+def _direct_norms(run: Unrolled, step: OneStep, lags: int) -> tuple[float, ...]:
+    """Along the direct path the derivative is diagonal: a product of the factors of the steps between."""
+    so_far = np.ones((run.rows, *run.shape(step.state)))
+    norms = [1.0]
+    for at in range(run.steps, run.steps - lags, -1):
+        factor = run.value(step.carousel, at)  # of a matrix's every entry one number, say
+        so_far = so_far * factor.reshape(factor.shape + (1,) * (so_far.ndim - factor.ndim))
+        norms.append(float(np.median(np.abs(so_far).reshape(run.rows, -1).max(axis=1))))
+    return tuple(norms)
+
+
+def _all_norms(run: Unrolled, lags: int) -> dict[str, tuple[float, ...]]:
+    """Along all paths, by state: the product of the steps' Jacobians, which all states share.
+
+    Between steps only the states carry anything, so one step back is a matrix with a row and a column for
+    every entry of every state. The matrix of the columns' own step stands last in the product: through it
+    the state is also reached by what is made of it before the next step begins, as h is of c.
+    """
+    places = _places(run)
+    so_far = np.eye(sum(prod(run.shape(name)) for name in places))
+    reached: dict[str, list[np.ndarray]] = {name: [] for name in places}
+    for over, within in _jacobians(run, lags, len(so_far)):
+        whole = so_far @ within
+        for name, own in places.items():
+            reached[name].append(whole[:, own, own])
+        so_far = so_far @ over
+    return {name: _norms(np.stack(blocks)) for name, blocks in reached.items()}
+
+
+def _places(run: Unrolled) -> dict[str, slice]:
+    """Where each state's entries stand among those of all states."""
+    places, start = {}, 0
+    for name in run.graph.states:
+        end = start + prod(run.shape(name))
+        places[name] = slice(start, end)
+        start = end
+    return places
+
+
+def _jacobians(run: Unrolled, lags: int, entries: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """∂states[t]/∂states[t-1] by the branches over time alone, and ∂states[t]/∂states[t] by those within
+    the step, of each step from the last one backwards: (examples, entries, entries)."""
+    largest = max(prod(run.shape(stage.name)) for stage in run.graph.stages)
+    at_once = max(1, MOST_NUMBERS // (run.rows * entries * largest))
+    steps = range(run.steps, run.steps - lags - 1, -1)
+    for first in range(0, len(steps), at_once):
+        yield from zip(*_sent_back(run, steps[first : first + at_once], entries))
+
+
+def _sent_back(run: Unrolled, steps: Sequence[int], entries: int) -> tuple[np.ndarray, np.ndarray]:
+    """Both of `_jacobians`, of some steps: every entry of every state is sent back as if it were the loss."""
+    many, derivation, places = run.side_by_side(steps, entries), run.derivation, _places(run)
+    arrived: dict[str, np.ndarray] = {}
+
+    def at(name: str, lag: int) -> list[np.ndarray]:
+        return [
+            many.branch(fork, 1, arrived[fork.reader])
+            for fork in derivation.adjoints[name].forks if fork.lag == lag and fork.reader in arrived
+        ]
+
+    for gradient in derivation.stages:
+        name = gradient.value
+        if name in run.graph.static:
+            continue
+        terms = at(name, 0)
+        if name in places:
+            own = np.eye(entries)[:, places[name]].reshape(entries, *run.shape(name))
+            terms.append(np.tile(own, (many.rows // entries,) + (1,) * (own.ndim - 1)))
+        if terms:
+            arrived[name] = sum(terms)
+
+    def matrices(columns: Sequence[np.ndarray]) -> np.ndarray:
+        flat = np.concatenate([column.reshape(many.rows, -1) for column in columns], axis=1)
+        return flat.reshape(len(steps), run.rows, entries, entries)
+
+    nothing = {name: np.zeros((many.rows, *run.shape(name))) for name in places}
+    over = matrices([sum(at(name, 1), nothing[name]) for name in places])
+    return over, matrices([arrived[name] for name in places])
+
+
+def _norms(jacobians: np.ndarray) -> tuple[float, ...]:
+    """Of each lag, of (lags, examples, entries, entries): the examples' median of the largest singular value."""
+    finite = np.isfinite(jacobians).all(axis=(1, 2, 3))
+    largest = np.full(jacobians.shape[:2], np.nan)
+    largest[finite] = np.linalg.svd(jacobians[finite], compute_uv=False)[..., 0]
+    return tuple(np.median(largest, axis=1).tolist())

@@ -1,0 +1,193 @@
+"""A derivation at work at one point: values forwards, gradients backwards, from the derived terms alone.
+
+It evaluates what `derive` made and knows nothing of how: the proofs hold its numbers against others', and
+`vanishing` asks it which terms are zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ..language.expressions import Adjoint, Expression, Outside, Value
+from ..derivation.graph import Graph
+from ..language.evaluate import Floats, evaluate
+from .points import STEPS, Point, by_step, of_one
+
+Cuts = Mapping[int, Sequence[int]]
+NO_CUTS: Cuts = {}
+
+
+class Sweep:
+    """Goes through the stages forwards and through the derived gradients backwards, at one point.
+
+    With `cuts` it goes through many copies of the derivation at once, side by side along the axis of
+    examples: of each copy one branch is cut. That costs one sweep, not one for each branch.
+    """
+
+    def __init__(
+        self, graph: Graph, derivation, sizes: Mapping[str, int], arithmetic: Floats, point: Point, steps: int = STEPS,
+    ):
+        self.graph, self.derivation, self.sizes, self.math = graph, derivation, sizes, arithmetic
+        self.still = graph.static
+        last = graph.spec.loss_at == "last"
+        self.last_alone = derivation.loss_stages | {graph.loss} if last else frozenset()
+        self.forks = {id(fork): index for index, fork in enumerate(derivation.contributions())}
+        self.point = point.converted(arithmetic.array)
+        self.fixed = of_one(self.point.parameters)
+        self.steps = steps
+        self.values = self._forward()
+
+    # ------------------------------------------------------------------ forward
+
+    def _forward(self) -> list[dict[str, np.ndarray]]:
+        steps = [dict(self.point.state), *by_step(self.point.inputs, self.steps)]
+        for stage in self.graph.stages:
+            if stage.name in self.still:
+                self.fixed[stage.name] = self._evaluate(stage.expression, _At(0, steps, self.fixed))
+        for step in range(1, self.steps + 1):
+            for stage in self.graph.stages:
+                if stage.name not in self.still and self._happens(stage.name, step):
+                    steps[step][stage.name] = self._evaluate(stage.expression, _At(step, steps, self.fixed))
+        return steps
+
+    def _evaluate(self, expression: Expression, environment) -> np.ndarray:
+        return evaluate(expression, environment, self.math, self.sizes, leading=1)
+
+    def _happens(self, stage: str, step: int) -> bool:
+        return stage not in self.last_alone or step == self.steps
+
+    # ------------------------------------------------------------------ backward
+
+    def gradients(self, cuts: Cuts = NO_CUTS, copies: int = 1) -> dict[str, np.ndarray]:
+        """The gradient of every parameter, input (copies, time, ...) and initial state, by name.
+
+        `cuts` says of each fork's branch, by its number, in which copies it is missing.
+        """
+        self.cuts, self.copies = cuts, copies
+        self.adjoints: list[dict[str, np.ndarray]] = [{} for _ in range(self.steps + 1)]
+        self.fixed_adjoints: dict[str, np.ndarray] = {}
+        derivation = self.derivation
+        moving = [gradient for gradient in derivation.stages if gradient.value not in self.still]
+        still = [gradient for gradient in derivation.stages if gradient.value in self.still]
+        fixed = [*still, *derivation.parameters]
+        sums = {gradient.value: self._zeros(gradient) for gradient in fixed}
+        arrived: dict[str, list[np.ndarray]] = {gradient.value: [] for gradient in derivation.inputs}
+        for step in range(self.steps, 0, -1):
+            for gradient in moving:
+                if self._happens(gradient.value, step):
+                    self.adjoints[step][gradient.value] = self._moving(gradient, step)
+            for gradient in derivation.inputs:
+                arrived[gradient.value].insert(0, self._moving(gradient, step))
+            for gradient in fixed:
+                for fork in gradient.forks:
+                    if fork.over_time and self._happens(fork.reader, step):
+                        sums[gradient.value] = sums[gradient.value] + self._branch(fork, gradient, step)
+        for gradient in moving:
+            if gradient.value in self.graph.states:
+                self.adjoints[0][gradient.value] = self._moving(gradient, 0)
+        for gradient in fixed:
+            for fork in gradient.forks:
+                if not fork.over_time:
+                    sums[gradient.value] = sums[gradient.value] + self._branch(fork, gradient, 0)
+            self.fixed_adjoints[gradient.value] = sums[gradient.value]
+        states = {state: self.adjoints[0].get(state) for state in self.graph.states}
+        return (
+            {name: sums[name] for name in self.graph.parameters}
+            | {name: _stacked(steps) for name, steps in arrived.items()}
+            | {name: array for name, array in states.items() if array is not None}
+        )
+
+    def _moving(self, gradient, step: int) -> np.ndarray:
+        """The sum over a fork's branches, at one step; at the last step a state hears from outside."""
+        name = gradient.value
+        whole = self._zeros(gradient)
+        if step == self.steps and name in self.point.final:
+            whole = self.point.final[name]
+        for fork in gradient.forks:
+            reader_step = step + fork.lag
+            if 1 <= reader_step <= self.steps and self._happens(fork.reader, reader_step):
+                whole = whole + self._branch(fork, gradient, step)
+        return whole
+
+    def _branch(self, fork, gradient, step: int) -> np.ndarray:
+        term = self._known(fork.term, step)
+        wanted = self._shape(gradient)
+        if term.shape[1:] != wanted:
+            where = f"the gradient at {fork.target} through {fork.reader}"
+            raise ValueError(f"{where} has shape {term.shape[1:]}, not {wanted}")
+        rows = self.cuts.get(self.forks[id(fork)])
+        if rows:
+            term = np.array(np.broadcast_to(term, (self.copies, *wanted)))
+            term[list(rows)] = self.math.number(0)
+        return term
+
+    def terms(self, fork) -> list[np.ndarray]:
+        """A branch's term at each step at which its reader stands, once the gradients are known."""
+        return [self._known(fork.at_reader, step) for step in self.reader_steps(fork)]
+
+    def sent_back(self, fork, upstream: np.ndarray) -> list[np.ndarray]:
+        """What a branch would send back at each of these steps if `upstream` arrived at its reader."""
+        adjoint = {fork.reader: upstream}
+        known = [_At(step, self.values, self.fixed, fixed_adjoints=adjoint) for step in self.reader_steps(fork)]
+        return [self._evaluate(fork.at_reader, each) for each in known]
+
+    def read(self, fork) -> list[np.ndarray]:
+        """What the branch's reader reads at each of these steps: the value that the branch is of."""
+        value = Value(fork.target, -fork.lag)
+        return [self._evaluate(value, _At(step, self.values, self.fixed)) for step in self.reader_steps(fork)]
+
+    def reader_steps(self, fork) -> Sequence[int]:
+        """At which the branch's reader stands; 0 if it stands still."""
+        if fork.reader in self.still:
+            return (0,)
+        return [step for step in range(1, self.steps + 1) if self._happens(fork.reader, step)]
+
+    def at_last_step(self, expression: Expression) -> np.ndarray:
+        """An expression as a reader sees it at the last step, once the gradients are known."""
+        return self._known(expression, self.steps)
+
+    def _known(self, expression: Expression, step: int) -> np.ndarray:
+        weights = self.point.weights
+        known = _At(step, self.values, self.fixed, self.adjoints, self.fixed_adjoints, weights)
+        return self._evaluate(expression, known)
+
+    def _zeros(self, gradient) -> np.ndarray:
+        return self.math.array(np.full((1, *self._shape(gradient)), self.math.number(0)))
+
+    def _shape(self, gradient) -> tuple[int, ...]:
+        return tuple(dim.value(self.sizes) for dim in self.graph.shapes[gradient.value])
+
+
+class _At:
+    """What the leaves of an expression stand for, as they are read at one step."""
+
+    def __init__(self, step, values, fixed, adjoints=(), fixed_adjoints=(), weights=()):
+        self.step, self.values, self.fixed = step, values, fixed
+        self.adjoints, self.fixed_adjoints, self.weights = adjoints, fixed_adjoints, weights
+
+    def __getitem__(self, leaf) -> np.ndarray:
+        step = self.step + leaf.lag
+        try:
+            if step < 0:
+                raise IndexError
+            match leaf:
+                case Value(name=name):
+                    return self.fixed[name] if name in self.fixed else self.values[step][name]
+                case Adjoint(name=name):
+                    fixed = name in self.fixed_adjoints
+                    return self.fixed_adjoints[name] if fixed else self.adjoints[step][name]
+                case Outside(name=name):
+                    if step == 0:
+                        raise IndexError
+                    return self.weights[name][step - 1]
+        except (LookupError, TypeError):
+            pass
+        kind = type(leaf).__name__.lower()
+        raise LookupError(f"{kind} {leaf.name} of step {step} is read and not known there")
+
+
+def _stacked(arrays: list[np.ndarray]) -> np.ndarray:
+    """One array for each step -> (copies, time, ...)."""
+    return np.stack(np.broadcast_arrays(*arrays), axis=1)

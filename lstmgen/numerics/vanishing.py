@@ -1,0 +1,216 @@
+"""Branches on which nothing arrives, wherever one looks. They are not printed.
+
+The entries of a softmax add up to one and those of a layer norm to nought, whatever they are made of: who
+divides a softmax by its sum, or subtracts the mean of a layer norm, adds branches that no gradient
+needs. Algebra over several stages can cancel in other ways. No rule for one stage sees that; numbers do.
+
+What a branch does for the gradient along some direction is its term times the change of its value in that
+direction. At a random point, in many digits, that is zero for such a branch and for no other. It is zero
+as well where a choice is closed, as in `relu` of a negative number: so every choice here lets a share of
+both sides through. And it is lost in the digits behind a saturated function, as `sigmoid` of 1000, and
+after many stages that each make it smaller: so a branch is judged only where it would do something that
+can be seen, if nothing cancelled. What cannot be judged stays.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..derivation.chain import ELEMENTWISE, OUTPUT, START, Contribution, Derivation, without
+from ..language.expressions import Call
+from ..derivation.graph import Graph
+from ..language.evaluate import Digits, Floats
+from .points import STEPS, Point, choose_sizes, draw_point
+from .sweep import Sweep
+
+FLAT = 1e-10  # a slope, or what a branch would do beside what others do: less than that may be lost in the digits
+NOUGHT = 1e-75  # what cancels leaves less in 90 digits
+LOOKS = 5  # at points ever nearer to nought, until each branch can be judged
+
+Where = tuple[str, int]  # a value at a step; 0 for what stands still, and for the initial states
+
+
+class _Open:
+    """Arithmetic in which no choice is closed; and how far differences reach in it."""
+
+    step: str  # of a difference
+    nothing: str  # of the largest effect: what differences cannot tell from zero
+
+    def select(self, relation: str, left, right, chosen, other):
+        ahead = left - right if relation in (">", ">=") else right - left
+        far = self.divide(ahead, self.number(1) + abs(ahead))
+        share = (self.number(1) + far) * self.number("0.5")
+        return share * chosen + (self.number(1) - share) * other
+
+    def floor(self, array):
+        """Between two whole numbers floor is constant, and often nought; here it is neither."""
+        return self.number("0.37") * array + self.number("0.21")
+
+
+class _OpenFloats(_Open, Floats):
+    step, nothing = "1e-6", "1e-7"
+
+
+class _OpenDigits(_Open, Digits):
+    step, nothing = "1e-30", "1e-50"
+
+    def __init__(self):
+        super().__init__()
+        del self.floor  # of Digits, which would hide the one above
+
+
+def without_vanishing(derivation: Derivation) -> Derivation:
+    """The derivation without the branches that change no gradient anywhere."""
+    forks = [fork for fork in derivation.contributions() if fork.kind not in (OUTPUT, START)]
+    sizes = choose_sizes(derivation.graph, least=2)
+    random = np.random.default_rng(0)
+    judged: list[Contribution] = []
+    for look in range(LOOKS):
+        if len(judged) == len(forks):
+            break
+        drawn = tuple(draw_point(derivation.graph, sizes, STEPS, 1, random, 0.5**look) for _ in range(2))
+        seen = _seen(derivation, forks, sizes, drawn[0])
+        if len(seen) > len(judged):
+            effects = _effects(derivation, seen, sizes, _OpenFloats(), *drawn)
+            if np.isfinite(effects).all():
+                judged, floats, (point, direction) = seen, effects, drawn
+    if not judged:
+        return derivation
+    suspects = _smallest(judged, floats, max(floats), _OpenFloats())
+    if not suspects:
+        return derivation
+    digits = _OpenDigits()
+    effects = _effects(derivation, suspects, sizes, digits, point, direction)
+    shorter = without(derivation, _smallest(suspects, effects, max(floats), digits))
+    return shorter if _agree(derivation, shorter, sizes, digits, point) else derivation
+
+
+def _seen(
+    derivation: Derivation, forks: Sequence[Contribution], sizes: Mapping[str, int], point: Point,
+) -> list[Contribution]:
+    """The branches that would do something that can be seen, if nothing cancelled; none where the point does not fit."""
+    graph = derivation.graph
+    with np.errstate(all="ignore"):
+        sweep = Sweep(graph, derivation, sizes, _OpenFloats(), point)
+        slopes = {id(fork): _slopes(sweep, fork) for fork in forks}
+        calls = [fork for fork in forks if isinstance(graph.stage(fork.reader).expression, Call)]
+        if all(slope >= FLAT for fork in calls for slope in slopes[id(fork)].values()):
+            slopes |= _of_factors_that_cancel(derivation, forks, slopes, sizes, point)
+    scales = _scales(graph, forks, slopes)
+    largest = max(scales, default=0.0)
+    return [fork for fork, scale in zip(forks, scales) if math.isfinite(largest) and scale >= FLAT * max(1, largest)]
+
+
+def _scales(graph: Graph, forks: Sequence[Contribution], slopes: Mapping[int, Mapping[int, float]]) -> list[float]:
+    """About what each branch would do if nothing cancelled: the product of the slopes along the steepest way through it."""
+    def ways(fork: Contribution) -> Iterator[tuple[float, Where, Where]]:
+        """The slope, the reader and what it reads, at each step."""
+        for step, slope in slopes[id(fork)].items():
+            yield slope, (fork.reader, step), (fork.target, 0 if fork.target in graph.static else step - fork.lag)
+
+    moving = [stage.name for stage in graph.stages if stage.name not in graph.static]
+    order = [(stage.name, 0) for stage in graph.stages if stage.name in graph.static]
+    order += [(name, step) for step in range(1, STEPS + 1) for name in moving]
+    read_at: dict[Where, list[tuple[float, Where]]] = {where: [] for where in order}
+    for fork in forks:
+        for slope, reader, read in ways(fork):
+            read_at[reader].append((slope, read))
+
+    # how far each value moves when all that is given moves by 1; how much of a gradient it hears of all that leaves
+    moved = dict.fromkeys([(name, 0) for name in (*graph.parameters, *graph.states)], 1.0)
+    moved |= dict.fromkeys([(name, step) for name in (*graph.inputs, *graph.targets) for step in range(1, STEPS + 1)], 1.0)
+    for where in order:
+        moved[where] = max((slope * moved.get(read, 0.0) for slope, read in read_at[where]), default=0.0)
+    ends = graph.outputs if graph.loss is None else (graph.loss,)
+    heard = dict.fromkeys([(name, STEPS) for name in graph.states], 1.0)
+    heard |= dict.fromkeys([(name, step) for name in ends for step in range(1, STEPS + 1)], 1.0)
+    for where in reversed(order):
+        for slope, read in read_at[where]:
+            heard[read] = max(heard.get(read, 0.0), slope * heard.get(where, 0.0))
+    return [
+        max((heard.get(reader, 0.0) * slope * moved.get(read, 0.0) for slope, reader, read in ways(fork)), default=0.0)
+        for fork in forks
+    ]
+
+
+def _of_factors_that_cancel(derivation, forks, slopes, sizes, point: Point) -> dict[int, dict[int, float]]:
+    """Slopes of branches that have none because the other factor is nought in all digits: 1, so that they are judged.
+
+    Where no function is flat that is so by cancellation, as of a mean of a layer norm, and by nothing else.
+    """
+    level = [fork for fork in forks if min(slopes[id(fork)].values(), default=1) < FLAT]
+    if not level:
+        return {}
+    sweep = Sweep(derivation.graph, derivation, sizes, _OpenDigits(), point)
+    return {
+        id(fork): {step: 1.0 if slope < NOUGHT else slope for step, slope in _slopes(sweep, fork).items()}
+        for fork in level
+    }
+
+
+def _slopes(sweep: Sweep, fork: Contribution) -> dict[int, float]:
+    """By the reader's step, how much of a gradient a branch lets through: at any entry, or, where it mixes them, at all."""
+    shape = tuple(dim.value(sweep.sizes) for dim in sweep.graph.shapes[fork.reader])
+    upstream = np.random.default_rng(0).uniform(0.5, 1.5, (1, *shape))
+    least = np.min if fork.kind == ELEMENTWISE else np.max
+    arrays = sweep.sent_back(fork, sweep.math.array(upstream))
+    return {step: float(least(abs(array))) for step, array in zip(sweep.reader_steps(fork), arrays)}
+
+
+def saturated(derivation: Derivation, sizes: Mapping[str, int], point: Point) -> tuple[str, ...]:
+    """The equations with a function that hardly answers to what it is of."""
+    with np.errstate(all="ignore"):
+        sweep = Sweep(derivation.graph, derivation, sizes, _OpenFloats(), point)
+        calls = [
+            (derivation.graph.stage(fork.reader), fork) for fork in derivation.contributions()
+            if fork.kind not in (OUTPUT, START) and isinstance(derivation.graph.stage(fork.reader).expression, Call)
+        ]
+        flat = [stage.owner for stage, fork in calls if min(_slopes(sweep, fork).values(), default=1) < FLAT]
+    return tuple(dict.fromkeys(flat))
+
+
+def _smallest(forks: Sequence[Contribution], effects: Sequence, largest: float, arithmetic: _Open) -> list[Contribution]:
+    bound = arithmetic.number(arithmetic.nothing) * arithmetic.number(float(largest))
+    return [fork for fork, effect in zip(forks, effects) if effect <= bound]
+
+
+def _effects(
+    derivation: Derivation, forks: Sequence[Contribution], sizes: Mapping[str, int], arithmetic: _Open,
+    point: Point, direction: Point,
+) -> list:
+    """What each branch does for the derivative of the loss along the direction: the most at any step."""
+    with np.errstate(all="ignore"):  # a point that does not fit is drawn again
+        sweep = Sweep(derivation.graph, derivation, sizes, arithmetic, point)
+        sweep.gradients()
+        step = arithmetic.number(arithmetic.step)
+        ahead, behind = (
+            Sweep(derivation.graph, derivation, sizes, arithmetic, _moved(point, direction, arithmetic, sign * step))
+            for sign in (1, -1)
+        )
+        return [
+            max(
+                (abs((term * (there - here) / (2 * step)).sum())
+                 for term, there, here in zip(sweep.terms(fork), ahead.read(fork), behind.read(fork))),
+                default=arithmetic.number(0),
+            )
+            for fork in forks
+        ]
+
+
+def _moved(point: Point, direction: Point, arithmetic: Floats, distance) -> Point:
+    """Parameters, inputs and states a little further along; targets too, of which nobody asks a gradient."""
+    def moved(group: str) -> dict[str, np.ndarray]:
+        start, way = (each.converted(arithmetic.array) for each in (point, direction))
+        return {name: array + distance * getattr(way, group)[name] for name, array in getattr(start, group).items()}
+
+    return replace(point, parameters=moved("parameters"), inputs=moved("inputs"), state=moved("state"))
+
+
+def _agree(derivation: Derivation, shorter: Derivation, sizes, digits: _OpenDigits, point: Point) -> bool:
+    """Whether the gradients are the same without what each branch by itself does not change."""
+    longer, short = (Sweep(each.graph, each, sizes, digits, point).gradients() for each in (derivation, shorter))
+    return all(abs(longer[name] - short[name]).max(initial=0) <= digits.number("1e-50") for name in longer)

@@ -1,0 +1,363 @@
+"""A worked example in numbers: two steps of a cell, small enough to follow with a calculator.
+
+Parameters and inputs are short decimals; of several draws the first is taken in which no number is lost:
+none so small that it says nothing, none large, none that two machines could round differently. All that
+follows is computed in float64 and told in three digits. A gradient keeps its terms, one for each branch
+of its fork, so that each line can be followed alone: what a term reads stands above it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf, isfinite
+from types import ModuleType
+
+import numpy as np
+
+from ..derivation.chain import OUTPUT, START, Contribution, Derivation, Gradient
+from ..language.expressions import Call, Value, walk
+from ..derivation.graph import Graph
+from ..language.shapes import shape_of
+from .unrolled import Adjoints, ByStep, Unrolled
+
+STEPS = 2
+DIGITS = 3
+MOST_DRAWS = 300
+AT_ONCE = 100  # of them side by side
+RESIDUE = 1e-13  # numbers are of the order of 1: what is smaller is what rounding left of 0
+
+Entries = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class Number:
+    """A value at a step: a scalar, a vector or a matrix of rows."""
+
+    name: str
+    step: int  # 0 for what stands still, and for the initial state
+    entries: Entries
+
+
+@dataclass(frozen=True)
+class TermNumber:
+    """What one branch of a fork sends back."""
+
+    fork: Contribution
+    step: int  # of the step whose share of a sum over time it is; else of the value
+    entries: Entries
+
+
+@dataclass(frozen=True)
+class GradientNumber:
+    """A gradient at a step, and its terms. Branches into steps that do not exist have none."""
+
+    name: str
+    step: int
+    terms: tuple[TermNumber, ...]
+    entries: Entries
+
+
+@dataclass(frozen=True)
+class WorkedExample:
+    """Everything in numbers, in an order in which it can be computed."""
+
+    sizes: tuple[tuple[str, int], ...]  # by symbol
+    steps: int
+    parameters: tuple[Number, ...]
+    state: tuple[Number, ...]  # before the first step, as the spec says where none is given
+    inputs: tuple[Number, ...]  # and targets, step by step
+    outside: tuple[Number, ...]  # what reaches the outputs from outside; nothing where the cell has a loss
+    still: tuple[Number, ...]  # stages made of parameters alone
+    forward: tuple[Number, ...]  # stages, from the first step to the last
+    loss: float | None  # summed over the steps, where the cell has one
+    backward: tuple[GradientNumber, ...]  # from the last step to the first, each in order of completion
+    start: tuple[GradientNumber, ...]  # of the initial states
+    totals: tuple[GradientNumber, ...]  # of what stands still: sums over the steps
+
+    def value(self, name: str, step: int) -> Entries:
+        """A forward value by its name."""
+        every = (*self.forward, *self.inputs, *self.state, *self.still, *self.parameters)
+        return next(each.entries for each in every if (each.name, each.step) == (name, step))
+
+    def gradient(self, name: str, step: int = 0) -> GradientNumber:
+        every = (*self.backward, *self.start, *self.totals)
+        return next(each for each in every if (each.name, each.step) == (name, step))
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers there are to compute on the way forward and back."""
+        return sum(np.size(each.entries) for each in (*self.forward, *self.backward))
+
+
+def three_digits(value: float) -> str:
+    """As it is told: 0.0123, 1.23, -12.3; tiny and huge ones with an exponent."""
+    if value == 0:
+        return "0"
+    if 1e-3 <= abs(value) < 1e3:
+        return f"{value:#.{DIGITS}g}".rstrip(".")
+    return f"{value:.{DIGITS - 1}e}"
+
+
+# ---------------------------------------------------------------- making it
+
+
+def work_out(derivation: Derivation, steps: int = STEPS) -> WorkedExample:
+    """An example of a cell: the first draw with nothing to complain of, else the first with least."""
+    best, fewest = None, inf
+    for seed in range(MOST_DRAWS // AT_ONCE):
+        drawn = _drawn(derivation.graph, steps, seed)
+        run, adjoints = _run(derivation, drawn)
+        for row, poor in enumerate(_poor(run, adjoints)):
+            if poor < fewest and (complaints := poor + _told_alike(run, row)) < fewest:
+                best, fewest = drawn.only(row), complaints
+        if not fewest:
+            break
+    if best is None:
+        raise ArithmeticError(f"{derivation.graph.spec.name} is not finite at any of {MOST_DRAWS} examples")
+    run, adjoints = _run(derivation, best)
+    return _example(derivation, run, best.outside, adjoints)
+
+
+def small_sizes(graph: Graph) -> dict[str, int]:
+    """1 for what sizes inputs alone, 2 for all else; 3 where two would be normalised to plus and minus 1."""
+    moving = [*graph.states, *graph.outputs]
+    inner = {symbol for name in moving for dim in graph.shapes[name] for symbol, _ in dim.terms}
+    sizes = {symbol: 2 if symbol in inner else 1 for symbol, _ in graph.dims}
+    for stage in graph.stages:
+        for node in walk(stage.expression):
+            if isinstance(node, Call) and node.function == "layer_norm":
+                sizes |= {symbol: 3 for symbol, _ in shape_of(node.arguments[0], graph.shapes)[-1].terms}
+    return sizes
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Short decimals for a cell: a number of draws, along the axis in front."""
+
+    parameters: Mapping[str, np.ndarray]
+    inputs: Sequence[Mapping[str, np.ndarray]]  # and targets, of each step
+    outside: ByStep
+    state: Mapping[str, np.ndarray]
+
+    def only(self, row: int) -> _Drawn:
+        """One draw of them."""
+        def one(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return {name: array[row : row + 1] for name, array in arrays.items()}
+
+        outside = {name: [array[row : row + 1] for array in arrays] for name, arrays in self.outside.items()}
+        return _Drawn(one(self.parameters), [one(step) for step in self.inputs], outside, one(self.state))
+
+
+def _drawn(graph: Graph, steps: int, seed: int) -> _Drawn:
+    random, sizes = np.random.default_rng(seed), small_sizes(graph)
+    ranges = {item.name: (float(item.low), float(item.high)) for item in graph.spec.ranges}
+
+    def shape(name: str) -> tuple[int, ...]:
+        return (AT_ONCE, *(dim.value(sizes) for dim in graph.shapes[name]))
+
+    def draw(name: str, grid: Sequence[float]) -> np.ndarray:
+        if name in ranges:
+            low, high = ranges[name]
+            places = 1 if high - low > 0.5 else 3
+            return np.clip(np.round(random.uniform(low, high, shape(name)), places), low, high)
+        return random.choice(np.array(grid), shape(name))
+
+    tenths = [sign * each / 10 for each in range(1, 10) for sign in (1, -1)]
+    halves = [-1.5, -1.0, -0.5, 0.5, 1.0, 1.5]
+    parameters = {name: draw(name, tenths) for name in graph.parameters}
+    arrived = [{name: draw(name, halves) for name in (*graph.inputs, *graph.targets)} for _ in range(steps)]
+    outside = {}
+    if graph.loss is None:
+        weights = (-1.0, -0.5, 0.5, 1.0)
+        outside = {name: [draw(name, weights) for _ in range(steps)] for name in graph.outputs}
+    state = {}
+    for name, start in graph.initial:
+        filled = parameters[start.name] if isinstance(start, Value) else float(start.value)
+        state[name] = np.broadcast_to(np.asarray(filled, float), shape(name))
+    return _Drawn(parameters, arrived, outside, state)
+
+
+def _run(derivation: Derivation, drawn: _Drawn) -> tuple[Unrolled, Adjoints]:
+    """The cell at each draw, side by side along the axis of examples."""
+    sizes = small_sizes(derivation.graph)
+    with np.errstate(all="ignore"):  # a draw that does not fit is not taken
+        run = Unrolled(derivation, sizes, drawn.parameters, drawn.inputs, drawn.state)
+        return run, Adjoints(run, drawn.outside)
+
+
+def _poor(run: Unrolled, adjoints: Adjoints) -> np.ndarray:
+    """Of each draw how many numbers a reader could not use; infinity where not all are finite."""
+    arrays = [*_computed(run), *adjoints.totals.values()]
+    arrays += [array for step in adjoints.by_step for array in step.values()]
+    poor = np.zeros(run.rows)
+    with np.errstate(all="ignore"):
+        for array in arrays:
+            flat = _settled(np.broadcast_to(array, (run.rows, *array.shape[1:])).reshape(run.rows, -1))
+            poor += np.where(flat.any(axis=1), _are_poor(flat).sum(axis=1), 0)  # zero throughout: for a reason
+    every = [*run.fixed.values(), *(array for step in run.values for array in step.values())]
+    finite = [np.isfinite(array).reshape(len(array), -1).all(axis=1) for array in every]
+    return np.where(np.all(np.broadcast_arrays(*finite), axis=0), poor, inf)
+
+
+def _settled(array: np.ndarray) -> np.ndarray:
+    """Terms that cancel leave a residue, which is another on another machine: it is told as the 0 that it stands for."""
+    return np.where(np.abs(array) < RESIDUE, 0.0, array)
+
+
+def _computed(run: Unrolled) -> list[np.ndarray]:
+    return [array for step in run.values[1:] for array in step.values()]
+
+
+def _are_poor(values: np.ndarray) -> np.ndarray:
+    """Too small or large, or half way between two numbers of three digits."""
+    size = np.abs(values)
+    mantissa = size * 10.0 ** (DIGITS - 1 - np.floor(np.log10(size)))
+    unfit = ~((size >= 5e-3) & (size <= 20)) | (np.abs(mantissa % 1 - 0.5) < 1e-6)
+    return unfit & (size != 1)
+
+
+def _told_alike(run: Unrolled, row: int) -> int:
+    """How many entries are told like another one of their array: which of two equal ones was it?"""
+    arrays = (_settled(array[row]) for array in _computed(run))
+    told = ([three_digits(float(entry)) for entry in array.flat] for array in arrays if array.any())
+    return sum(len(entries) - len(set(entries)) for entries in told)
+
+
+def _example(
+    derivation: Derivation, run: Unrolled, outside: ByStep, adjoints: Adjoints
+) -> WorkedExample:
+    graph = derivation.graph
+    steps = range(1, run.steps + 1)
+    moving = [stage.name for stage in graph.stages if stage.name not in graph.static]
+    still = [stage.name for stage in graph.stages if stage.name in graph.static]
+    loss = None
+    if graph.loss is not None:
+        loss = float(sum(step[graph.loss][0] for step in run.values[1:] if graph.loss in step))
+    return WorkedExample(
+        sizes=tuple(run.sizes.items()),
+        steps=run.steps,
+        parameters=tuple(Number(name, 0, _entries(run.fixed[name])) for name in graph.parameters),
+        state=tuple(Number(name, 0, _entries(run.values[0][name])) for name in graph.states),
+        inputs=tuple(_numbers(run, (*graph.inputs, *graph.targets), steps)),
+        outside=tuple(
+            Number(name, step, _entries(arrays[step - 1]))
+            for step in steps for name, arrays in outside.items()
+        ),
+        still=tuple(Number(name, 0, _entries(run.fixed[name])) for name in still),
+        forward=tuple(_numbers(run, moving, steps)),
+        loss=loss,
+        backward=tuple(_backward(derivation, run, outside, adjoints)),
+        start=tuple(
+            _gradient(derivation.adjoints[name], 0, run, outside, adjoints)
+            for name in graph.states if name in adjoints.by_step[0]
+        ),
+        totals=tuple(_totals(derivation, run, adjoints)),
+    )
+
+
+def _numbers(run: Unrolled, names: Sequence[str], steps) -> Iterator[Number]:
+    for step in steps:
+        for name in names:
+            if name in run.values[step]:
+                yield Number(name, step, _entries(run.values[step][name]))
+
+
+def _backward(derivation: Derivation, run, outside: ByStep, adjoints: Adjoints) -> Iterator[GradientNumber]:
+    for step in range(run.steps, 0, -1):
+        for gradient in (*derivation.stages, *derivation.inputs):
+            if gradient.value in adjoints.by_step[step]:
+                yield _gradient(gradient, step, run, outside, adjoints)
+
+
+def _gradient(gradient: Gradient, step: int, run, outside: ByStep, adjoints: Adjoints) -> GradientNumber:
+    terms = []
+    for fork in gradient.forks:
+        reader_step = step + fork.lag
+        if not run.exists(fork.reader, reader_step):
+            continue
+        if fork.kind == OUTPUT:
+            array = outside[fork.reader][step - 1]
+        else:
+            array = run.branch(fork, reader_step, adjoints.by_step[reader_step].get(fork.reader))
+        terms.append(TermNumber(fork, step, _entries(array)))
+    whole = adjoints.by_step[step][gradient.value]
+    return GradientNumber(gradient.value, step, tuple(terms), _entries(whole))
+
+
+def _totals(derivation: Derivation, run: Unrolled, adjoints: Adjoints) -> Iterator[GradientNumber]:
+    """Gradients of what stands still, a term for each step and branch."""
+    fixed = [gradient for gradient in derivation.stages if gradient.value in run.graph.static]
+    for gradient in (*fixed, *derivation.parameters):
+        terms = []
+        for fork in gradient.forks:
+            if fork.kind == START:
+                terms.append(TermNumber(fork, 0, _entries(adjoints.by_step[0][fork.reader])))
+            elif not fork.over_time:
+                array = run.branch(fork, 0, adjoints.totals[fork.reader])
+                terms.append(TermNumber(fork, 0, _entries(array)))
+            else:
+                for step in range(1, run.steps + 1):
+                    if run.exists(fork.reader, step):
+                        array = run.branch(fork, step, adjoints.by_step[step].get(fork.reader))
+                        terms.append(TermNumber(fork, step, _entries(array)))
+        yield GradientNumber(gradient.value, 0, tuple(terms), _entries(adjoints.totals[gradient.value]))
+
+
+def _entries(array: np.ndarray) -> Entries:
+    """The one example, as plain numbers; -0.0 is 0.0."""
+    def plain(part):
+        return tuple(map(plain, part)) if isinstance(part, list) else float(part) + 0.0
+
+    return plain(_settled(np.asarray(array)[0]).tolist())
+
+
+# ---------------------------------------------------------------- the check
+
+
+def error_against(module: ModuleType, derivation: Derivation, example: WorkedExample) -> float:
+    """The largest difference to what the generated module computes from the same numbers."""
+    graph = derivation.graph
+    keywords = {keyword: dict(example.sizes)[symbol] for symbol, keyword in graph.dims}
+    params = module.init_params(**keywords, dtype=np.float64)
+    named = module.named(params)
+    for number in example.parameters:
+        named[number.name][...] = number.entries
+    steps = range(1, example.steps + 1)
+
+    def series(name: str) -> np.ndarray:
+        return np.array([[example.value(name, step)] for step in steps])
+
+    result, state, tape = module.forward(params, *map(series, (*graph.inputs, *graph.targets)))
+    if graph.loss is None:
+        arrays = {name: [] for name in graph.outputs}
+        for number in example.outside:
+            arrays[number.name].append([number.entries])
+        dy = [np.array(each) for each in arrays.values()]
+        dy = dy[0] if len(dy) == 1 else module.Outputs(*dy)
+        grads = module.backward(params, tape, dy)
+        told = [result] if len(graph.outputs) == 1 else list(result)
+        pairs = [(array, series(name)) for name, array in zip(graph.outputs, told)]
+    else:
+        grads = module.backward(params, tape)
+        pairs = [(result, example.loss)]
+    pairs += [(array[0], example.value(name, example.steps)) for name, array in zip(graph.states, state)]
+    pairs += [(array, example.gradient(name).entries) for name, array in module.named(grads.params).items()]
+    for name in graph.inputs:
+        ours = [[_of(example, name, step, getattr(grads, name)[step - 1][0])] for step in steps]
+        pairs.append((getattr(grads, name), ours))
+    starts: Mapping[str, object] = {each.name: each.entries for each in example.start}
+    learned = {state for state, start in graph.initial if isinstance(start, Value)}
+    pairs += [
+        (array[0], starts.get(name, 0.0))
+        for name, array in zip(graph.states, grads.state) if name not in learned
+    ]
+    errors = [np.abs(np.asarray(one) - np.asarray(other)).max(initial=0) for one, other in pairs]
+    worst = float(max(errors))
+    return worst if isfinite(worst) else float("inf")
+
+
+def _of(example: WorkedExample, name: str, step: int, like: np.ndarray):
+    """The gradient at an input; zero where nothing reaches it."""
+    found = [each.entries for each in example.backward if (each.name, each.step) == (name, step)]
+    return found[0] if found else np.zeros_like(like)

@@ -1,0 +1,281 @@
+"""Expressions as NumPy: arrays with leading axes for time and batch, values of one example last.
+
+A value moves if it differs between steps or examples; then its array has leading axes. What stands
+still (parameters, and stages made of them) has none and broadcasts. A moving scalar gets its missing
+axes where it meets a vector or a matrix: `zeta[..., None] * c`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from ...language import functions
+from ...language.expressions import (
+    ZERO, Adjoint, Call, Compare, Expression, MatVec, Negative, Number, Outside, Power, Product, Quotient,
+    Size, Sum, Value, number, product, walk,
+)
+from ...derivation.graph import is_constant
+from ...language.shapes import Shape
+from ...language.text import ATOM, NEGATIVE, POWER, PRODUCT, SUM, decimal
+
+Leaf = Value | Adjoint | Outside
+HALF = number(Fraction(1, 2))
+
+
+@dataclass(frozen=True)
+class Spelled:
+    """A piece of code and what has to be known to put it beside another."""
+
+    text: str
+    tightness: int  # how tightly it binds, as in language/text.py
+    rank: int  # axes of one example: 0, 1 or 2
+    moving: bool  # whether there are leading axes
+
+    def inside(self, needed: int) -> str:
+        return f"({self.text})" if self.tightness < needed else self.text
+
+    def widened(self, rank: int) -> Spelled:
+        """With the axes that a moving value lacks to meet one of `rank` axes."""
+        missing = rank - self.rank
+        if not missing or not self.moving:
+            return self
+        return Spelled(self.inside(ATOM) + "[..., None" + ", None" * (missing - 1) + "]", ATOM, rank, True)
+
+
+class Speller:
+    """Spells expressions for one place in the module; `name_of` says what a value is called there."""
+
+    def __init__(
+        self, shapes: Mapping[str, Shape], static: frozenset[str], name_of: Callable[[Leaf], str], all_steps: bool
+    ):
+        self.shapes, self.static, self.name_of = shapes, static, name_of
+        self.all_steps = all_steps  # whether what moves has a time axis before the batch's
+        self.helpers: set[str] = set()  # names of the helpers that the code calls
+        self.turned: Callable[[str], str] | None = None  # the name of a matrix's transposed copy, where there are such
+
+    def __call__(self, expression: Expression) -> str:
+        return self.spell(expression).text
+
+    def spell(self, expression: Expression) -> Spelled:
+        match expression:
+            case Number(value=value):
+                text = decimal(value)
+                tightness = PRODUCT if "/" in text else NEGATIVE if value < 0 else ATOM
+                return Spelled(text, tightness, 0, False)
+            case Size(symbol=symbol):
+                return Spelled(symbol, ATOM, 0, False)
+            case Value(name=name) | Adjoint(name=name) | Outside(name=name):
+                return Spelled(self.name_of(expression), ATOM, len(self.shapes[name]), name not in self.static)
+            case Sum(terms=terms):
+                return self._sum(terms)
+            case Negative(operand=operand):
+                inner = self.spell(operand)
+                return Spelled("-" + inner.inside(PRODUCT), NEGATIVE, inner.rank, inner.moving)
+            case Product(factors=factors):
+                parts = self._together(factors)
+                text = " * ".join(p.inside(POWER if k else PRODUCT) for k, p in enumerate(parts))
+                return _joined(text, PRODUCT, parts)
+            case Quotient(numerator=numerator, denominator=denominator):
+                parts = self._together((numerator, denominator))
+                return _joined(f"{parts[0].inside(PRODUCT)} / {parts[1].inside(POWER)}", PRODUCT, parts)
+            case Power(base=base, exponent=exponent):
+                parts = self._together((base, exponent))
+                return _joined(f"{parts[0].inside(ATOM)} ** {parts[1].inside(POWER)}", POWER, parts)
+            case MatVec():
+                return self._matvec(expression)
+            case Call():
+                return self._call(expression)
+        raise TypeError(f"no rule to spell {expression!r}")
+
+    # ------------------------------------------------------------------ entry by entry
+
+    def _together(self, operands: tuple[Expression, ...]) -> list[Spelled]:
+        """Operands of one entry-by-entry operation, widened to the largest of them."""
+        spelled = [self.thin(operand) for operand in operands]
+        rank = max(part.rank for part in spelled)
+        full = any(part.rank == rank and not is_fill(operand) for part, operand in zip(spelled, operands))
+        if not full:  # nothing here has all entries: the copies have to be made
+            spelled = [self.spell(operand) for operand in operands]
+        return [part.widened(rank) for part in spelled]
+
+    def thin(self, operand: Expression) -> Spelled:
+        """A scalar that is copied along an axis need not be copied where it meets a full array."""
+        if not is_fill(operand):
+            return self.spell(operand)
+        inner = self.thin(operand.arguments[0])
+        if not inner.rank and not inner.moving:
+            return inner  # a number, or a scalar that stands still, meets anything as it is
+        return Spelled(inner.inside(ATOM) + "[..., None]", ATOM, inner.rank + 1, inner.moving)
+
+    def _sum(self, terms: tuple[Expression, ...]) -> Spelled:
+        bare = tuple(term.operand if isinstance(term, Negative) else term for term in terms)
+        parts = self._together(bare)
+        text = ""
+        for term, part in zip(terms, parts):
+            minus = isinstance(term, Negative)
+            if not text:
+                text = "-" + part.inside(PRODUCT) if minus else part.inside(SUM)
+            elif not minus and isinstance(term, Number) and term.value < 0:
+                text += f" - {decimal(-term.value)}"
+            else:
+                text += f" {'-' if minus else '+'} {part.inside(NEGATIVE if not minus else PRODUCT)}"
+        return _joined(text, SUM, parts)
+
+    # ------------------------------------------------------------------ matrices
+
+    def _matvec(self, expression: MatVec) -> Spelled:
+        vector = self.spell(expression.vector)
+        match expression.matrix:
+            case Call(function="transpose", arguments=(turned,)):
+                matrix, transposed = self.spell(turned), True
+            case plain:
+                matrix, transposed = self.spell(plain), False
+        if not matrix.moving:
+            return self.product(vector, matrix.inside(ATOM), turned=not transposed)
+        if transposed:  # a row times the matrix
+            return Spelled(f"({vector.inside(ATOM)}[..., None, :] @ {matrix.inside(POWER)})[..., 0, :]", ATOM, 1, True)
+        return Spelled(f"({matrix.inside(PRODUCT)} @ {vector.inside(ATOM)}[..., None])[..., 0]", ATOM, 1, True)
+
+    def product(self, vector: Spelled, matrix: str, turned: bool) -> Spelled:
+        """A vector, as a row, times a matrix that stands still, or that matrix `turned` on its side."""
+        if turned:
+            matrix = self.turned(matrix) if self.turned and matrix.isidentifier() else f"{matrix}.T"
+        if self.all_steps and vector.moving:
+            self.helpers.add("at_once")
+            return Spelled(f"_at_once({vector.text}, {matrix})", ATOM, 1, True)
+        return Spelled(f"{vector.inside(PRODUCT)} @ {matrix}", PRODUCT, 1, vector.moving)
+
+    # ------------------------------------------------------------------ calls
+
+    def _call(self, call: Call) -> Spelled:
+        if call.function == functions.WHERE:
+            return self._where(call)
+        entry = functions.TABLE[call.function]
+        if isinstance(entry, functions.Pointwise):
+            return self._pointwise(entry, call)
+        return self._operation(entry, call)
+
+    def _where(self, call: Call) -> Spelled:
+        comparison, chosen, other = call.arguments
+        assert isinstance(comparison, Compare)
+        parts = self._together((comparison.left, comparison.right, chosen, other))
+        left, right, first, second = parts
+        if _only_adjoints(chosen):  # `np.where` takes ten times as long as a product
+            if other == ZERO:
+                compared = f"({left.inside(SUM)} {comparison.relation} {right.inside(SUM)})"
+                return _joined(f"{first.inside(PRODUCT)} * {compared}", PRODUCT, parts)
+            if other == _half_at_a_tie(comparison, chosen):
+                larger, smaller = (left, right) if comparison.relation == ">" else (right, left)
+                self._need("if_larger")
+                return _joined(f"_if_larger({larger.text}, {smaller.text}, {first.text})", ATOM, parts)
+        text = f"np.where({left.inside(SUM)} {comparison.relation} {right.inside(SUM)}, {first.text}, {second.text})"
+        if not (first.moving or second.moving) and (left.moving or right.moving):
+            # two plain numbers would give float64 whatever the computation's type is
+            text += f".astype({(left if left.moving else right).inside(ATOM)}.dtype)"
+        return _joined(text, ATOM, parts)
+
+    def _pointwise(self, entry: functions.Pointwise, call: Call) -> Spelled:
+        parts = self._together(call.arguments)
+        applied = self.applied(entry, parts)
+        if is_constant(call):  # a NumPy float64 would make float32 arrays wider
+            return _joined(f"float({applied.text})", ATOM, parts)
+        return applied
+
+    def applied(self, entry: functions.Pointwise, operands: list[Spelled]) -> Spelled:
+        """A function of what has been spelled."""
+        self._need(entry.helper)
+        text, tightness = _filled(entry.numpy, dict(zip(entry.arguments, operands)))
+        return _joined(text, tightness, operands)
+
+    def _operation(self, entry: functions.Operation, call: Call) -> Spelled:
+        self._need(entry.helper)
+        parts = [self.spell(argument) for argument in call.arguments]
+        if entry.name == "concat":
+            return self._concat(entry, call, parts)
+        if entry.name == "Slice":
+            low, high = (part.text.replace(" ", "") for part in parts[1:])
+            return Spelled(f"{parts[0].inside(ATOM)}[..., {low}:{high}]", ATOM, parts[0].rank, parts[0].moving)
+        if entry.name == "Fill" and (copied := self._copied(call)):
+            return copied
+        given = dict(zip(entry.arguments, parts))
+        given |= {name: Spelled(text, ATOM, 0, False) for name, text in functions.left_out(entry, len(parts)).items()}
+        first = parts[0]
+        if entry.name == "dot":
+            given = dict(zip(entry.arguments, self._together(call.arguments)))
+        text, tightness = _filled(entry.numpy, given)
+        rank = {"reduce": -1, "dot": -1, "outer": 1, "fill": 1}.get(entry.shape, 0) + first.rank
+        return Spelled(text, tightness, rank, any(part.moving for part in parts))
+
+    def _copied(self, call: Call) -> Spelled | None:
+        """A number in every entry of an array; None where it is no number that is copied."""
+        sizes, inner = [], call
+        while is_fill(inner):
+            inner, size = inner.arguments
+            sizes.insert(0, self.spell(size).text)
+        if not is_constant(inner) or any(isinstance(node, Call) for node in walk(inner)):
+            return None
+        shape = sizes[0] if len(sizes) == 1 else f"({', '.join(sizes)})"
+        return Spelled(f"np.full({shape}, {self.spell(inner).text}, dtype)", ATOM, len(sizes), False)
+
+    def _concat(self, entry, call: Call, parts: list[Spelled]) -> Spelled:
+        """Along the last axis; parts that stand still have to be given the leading axes of the others."""
+        moving = any(part.moving for part in parts)
+        if moving and not all(part.moving for part in parts):
+            self._need("concat")
+            return Spelled(f"_concat({', '.join(part.text for part in parts)})", ATOM, parts[0].rank, True)
+        joined = ", ".join(part.text for part in parts)
+        return Spelled(entry.numpy.format(a=joined), ATOM, parts[0].rank, moving)
+
+    def _need(self, helper: str) -> None:
+        if helper:
+            self.helpers.add(helper)
+
+
+def is_fill(expression: Expression) -> bool:
+    """Whether it is a scalar or vector copied along a new last axis."""
+    return isinstance(expression, Call) and expression.function == "Fill"
+
+
+def _only_adjoints(expression: Expression) -> bool:
+    """Whether it is made of gradients and numbers alone: a factor of 0 then makes 0 of it, never 0 * inf."""
+    return all(isinstance(node, Adjoint | Outside | Number | Sum | Negative | Product) for node in walk(expression))
+
+
+def _half_at_a_tie(comparison: Compare, chosen: Expression) -> Expression:
+    """What `max` and `min` send back where the comparison does not hold: half at a tie, else nothing."""
+    opposite = Compare({">": "<", "<": ">"}.get(comparison.relation, ""), comparison.left, comparison.right)
+    return Call(functions.WHERE, (opposite, ZERO, product(HALF, chosen)))
+
+
+def _filled(pattern: str, given: Mapping[str, Spelled]) -> tuple[str, int]:
+    """A table entry's code with its arguments in, and how tightly it binds."""
+    texts = {}
+    for name, part in given.items():
+        whole = "{" + name + "}"
+        # an argument that stands alone between parentheses or commas needs none of its own
+        alone = all(before[-1:] in "(, " and before.rstrip()[-1:] in "(," and after[:1] in ",)"
+                    for before, after in _surroundings(pattern, whole))
+        texts[name] = part.text if alone else part.inside(ATOM)
+    text = pattern.format(**texts)
+    if text.startswith("-"):
+        return text, NEGATIVE
+    depth, outer = 0, ""
+    for char in text:
+        depth += (char in "([") - (char in ")]")
+        outer += char if not depth else ""
+    return text, PRODUCT if " * " in outer or " / " in outer else ATOM
+
+
+def _surroundings(pattern: str, whole: str):
+    start = pattern.find(whole)
+    while start >= 0:
+        yield pattern[:start], pattern[start + len(whole):]
+        start = pattern.find(whole, start + 1)
+
+
+def _joined(text: str, tightness: int, parts: list[Spelled]) -> Spelled:
+    return Spelled(text, tightness, max(p.rank for p in parts), any(p.moving for p in parts))
+
+

@@ -1,0 +1,5 @@
+"""The proofs of a derivation and of a module, which share no code with what they check.
+
+May import: language, spec, derivation, numerics. Start reading at verify.py.
+interpret.py is the witness: it imports neither graph nor derivation.
+"""

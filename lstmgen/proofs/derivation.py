@@ -1,0 +1,302 @@
+"""Proofs 2 and 4, of a derivation: its equations, not the module, evaluated at points of a few numbers.
+
+They share no code with the derivation, which is to them an object with gradients of forks. The forward
+values come from the graph's stages, the derivatives that theirs are held against from the interpreter.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from ..language.expressions import Adjoint, Expression, Outside, Product, Value, children, walk
+from .verdict import BOUNDS, HIGH_PRECISION, KNOCK_OUT, Figure, compared, exactly, relative_error, worst_of
+from ..derivation.graph import Graph
+from ..language.evaluate import Digits, Floats
+from .interpret import Interpreter
+from ..numerics.points import DRAWS, STEPS, Point, by_step, choose_sizes, draw_point, of_one, reach_after
+from ..numerics.sweep import Sweep
+from ..numerics.vanishing import saturated
+
+LARGEST = 1e100  # of a value at a point
+DIFFERENCE = 30  # decimal places of the step of central differences
+DIGITS_LOST = 1e-12  # an error of proof 2 that can be the differences' own
+MOST_WORK = 60_000  # entries times operations per step, up to which every entry is differenced
+MOST_CUTS = 1024  # branches that are cut in one sweep
+
+
+class DerivationProofs:
+    """Proofs 2 and 4 of one derivation."""
+
+    def __init__(self, graph: Graph, derivation):
+        self.graph, self.derivation = graph, derivation
+        self.forks = tuple(derivation.contributions())
+        self.sizes = choose_sizes(graph, least=2)
+        self.random = np.random.default_rng(0)
+        self.entries = self.redraws = 0
+        self.floats = Floats()
+        self._plain = Interpreter(graph.spec, self.sizes, self.floats, leading=1)
+        self.untaken: tuple[str, ...] = ()
+        self.points: list[Point] = []
+        self._constant: dict[str, list[int]] | None = None
+
+    def _chosen_points(self) -> list[Point]:
+        """One point; or more, until of each choice both sides are taken by some entry."""
+        taken: dict[tuple[str, int], tuple[bool, bool]] = {}
+        for draw in range(2 * DRAWS):
+            if self.points and all(yes and no for yes, no in taken.values()):
+                break
+            point, branches = self._drawn(reach_after(self.redraws, draw - self.redraws))
+            if point is None:
+                continue
+            together = {
+                key: tuple(map(max, sides, taken.get(key, (False, False)))) for key, sides in branches.items()
+            }
+            if together != taken or not self.points:
+                taken = together
+                self.points.append(point)
+        if not self.points:
+            told = f"the forward pass is not finite at any of {2 * DRAWS} points"
+            raise ArithmeticError(f"{told}; 'range:' in the spec says where to draw them from")
+        missing = (name or "the loss" for (name, _), sides in taken.items() if not all(sides))
+        self.untaken = tuple(dict.fromkeys(missing))
+        return self.points
+
+    def _drawn(self, reach: float) -> tuple[Point | None, Mapping]:
+        """A point where all values are finite, and the branches that it takes."""
+        point = draw_point(self.graph, self.sizes, STEPS, 1, self.random, reach)
+        run = self._plain.run(of_one(point.parameters), by_step(point.inputs, STEPS), point.state)
+        everything = [array for step in run.steps for array in step.values()]
+        if all(np.abs(array).max(initial=0) < LARGEST for array in everything):  # false for what is no number
+            return point, run.branches
+        self.redraws += 1
+        return None, {}
+
+    def saturated(self) -> tuple[str, ...]:
+        """Why a proof of a right derivation can fail: equations with a function that has no slope at a point."""
+        found = [saturated(self.derivation, self.sizes, point) for point in self.points]
+        return tuple(dict.fromkeys(name for names in found for name in names))
+
+    # ------------------------------------------------------------------ proof 2
+
+    def high_precision(self) -> Iterator[Figure]:
+        same = all(map(self._same_at_reader, self.forks))
+        yield exactly(HIGH_PRECISION, "each term as its reader sees it", same)
+        points = self.points or self._chosen_points()
+        worst: dict[str, Figure] = {}
+        for number, point in enumerate(points):
+            figures = list(self._at_point(point, every_entry=number == 0))
+            lost = [figure.error for figure in figures if not figure.passed]
+            if number and lost and max(lost) < DIGITS_LOST:
+                self.redraws += 1  # drawn far out for a rare branch, where a gradient is too small to difference
+                continue
+            for figure in figures:
+                known = worst.get(figure.what)
+                if known is None or (known.passed and not figure.error <= known.error):
+                    worst[figure.what] = figure
+        yield from worst.values()
+
+    def _same_at_reader(self, fork) -> bool:
+        """The two forms of a term differ by the time that lies between, and by nothing else."""
+        return _same_but_for_time(fork.at_reader, fork.term, fork.lag, self.graph.static)
+
+    def _at_point(self, point: Point, every_entry: bool) -> Iterator[Figure]:
+        digits = Digits()
+        learned = {state: start.name for state, start in self.graph.initial if isinstance(start, Value)}
+        starts = {state: point.parameters[name][None] for state, name in learned.items()}
+        point = replace(point, state=point.state | starts)
+        sweep = Sweep(self.graph, self.derivation, self.sizes, digits, point)
+        found = sweep.gradients()
+        differences = _Differences(self.graph, self.sizes, digits, sweep.point)
+        yield from self._forward_figures(sweep, differences.base)
+        yield self._parts(sweep)
+        every_entry = every_entry and self._work() <= MOST_WORK
+        for name in (*self.graph.parameters, *self.graph.inputs, *self.graph.states):
+            if name not in found:
+                yield exactly(HIGH_PRECISION, f"gradient of {self._label(name)}", False)
+                continue
+            derived, expected = differences.along(name, found[name], every_entry, self.random)
+            self.entries += len(expected)
+            scale = digits.number("1e-45") * (1 + abs(differences.value))
+            yield compared(HIGH_PRECISION, self._label(name), derived, expected, scale)
+
+    def _forward_figures(self, sweep: Sweep, run) -> Iterator[Figure]:
+        """The graph's stages say what the equations say."""
+        for name in run.steps[0]:
+            if name in sweep.fixed:
+                derived = np.stack([sweep.fixed[name]] * STEPS)
+            elif name in sweep.last_alone:
+                continue
+            else:
+                derived = np.stack([step[name] for step in sweep.values[1:]])
+            expected = np.stack([step[name] for step in run.steps])
+            yield compared(HIGH_PRECISION, f"value of {name}", derived, expected)
+
+    def _parts(self, sweep: Sweep) -> Figure:
+        """Every term is its reader's immediate derivative times the reader's adjoint."""
+        errors = []
+        for fork in self.forks:
+            if fork.local is not None:
+                pair = (fork.at_reader, Product((fork.upstream, fork.local)))
+                term, product = (sweep.at_last_step(part) for part in pair)
+                if product.ndim > term.ndim:  # a scalar that met a larger value: its copies' gradients add up
+                    product = product.reshape(len(product), -1).sum(-1)
+                errors.append(relative_error(term, product, sweep.math.number("1e-45")))
+        return worst_of(HIGH_PRECISION, "each term as derivative times adjoint", errors)
+
+    def _label(self, name: str) -> str:
+        return f"{name}[0]" if name in self.graph.states else name
+
+    def _work(self) -> int:
+        """How much there is to do if every entry is differenced."""
+        entries = sum(self._entries(name) for name in (*self.graph.parameters, *self.graph.states))
+        entries += STEPS * sum(map(self._entries, self.graph.inputs))
+        operations = sum(self._entries(name) for name in self.graph.parameters)
+        operations += 4 * sum(self._entries(stage.name) for stage in self.graph.stages)
+        return entries * operations
+
+    def _entries(self, name: str) -> int:
+        return math.prod(dim.value(self.sizes) for dim in self.graph.shapes[name])
+
+    # ------------------------------------------------------------------ proof 4
+
+    def knock_out(self) -> Iterator[Figure]:
+        """Every branch is cut at every point, until it is missed at one."""
+        changes = np.zeros(len(self.forks))
+        points = list(self.points or self._chosen_points())
+        for draw in range(DRAWS):
+            open_ = np.flatnonzero(~(changes > BOUNDS[KNOCK_OUT]))
+            if not len(open_):
+                break
+            if draw < len(points):
+                point = points[draw]
+            else:
+                point, _ = self._drawn(reach_after(self.redraws, draw % 2 * DRAWS))
+            if point is None:
+                continue
+            changes[open_] = np.fmax(changes[open_], self._changes(point, open_))
+        for steps in range(1, STEPS):  # what a delay line forgets is missed where there are fewer steps
+            open_ = np.flatnonzero(~(changes > BOUNDS[KNOCK_OUT]))
+            if len(open_):
+                changes[open_] = np.fmax(changes[open_], self._changes(points[0], open_, steps))
+        for fork, change in zip(self.forks, changes):
+            lag = "[t+1]" if fork.lag else ""
+            what = f"d_{fork.target} through {fork.reader}{lag}"
+            yield Figure(KNOCK_OUT, what, float(change), BOUNDS[KNOCK_OUT], bool(change > BOUNDS[KNOCK_OUT]))
+
+    def _changes(self, point: Point, forks: np.ndarray, steps: int = STEPS) -> np.ndarray:
+        """What cutting each fork changes: the largest relative change of any gradient."""
+        sweep = Sweep(self.graph, self.derivation, self.sizes, self.floats, point, steps)
+        whole = sweep.gradients()
+        sizes = {name: np.abs(array).max(initial=0) for name, array in whole.items()}
+        least = 1e-5 * max(sizes.values(), default=0.0) or 1.0  # so that rounding stays below the bound
+        changes = [np.zeros(0)]
+        for start in range(0, len(forks), MOST_CUTS):
+            chosen = forks[start : start + MOST_CUTS]
+            cuts: dict[int, list[int]] = {}
+            for row, fork in enumerate(chosen):
+                for cut in self._cut_along(int(fork)):
+                    cuts.setdefault(cut, []).append(row)
+            largest = np.zeros(len(chosen))
+            for name, array in sweep.gradients(cuts, len(chosen)).items():
+                change = np.abs(array - whole[name]).reshape(len(array), -1).max(axis=1, initial=0)
+                largest = np.fmax(largest, change / max(sizes[name], least))
+            changes.append(largest)
+        return np.concatenate(changes)
+
+    def _cut_along(self, fork: int) -> Iterator[int]:
+        """A branch, and those that hold its value as a number: the gradient of a loss at itself is 1."""
+        yield fork
+        for index in self._folded().get(self.forks[fork].target, ()):
+            yield from self._cut_along(index)
+
+    def _folded(self) -> dict[str, list[int]]:
+        """By reader, the branches in which a number stands in for the reader's adjoint."""
+        if self._constant is None:
+            self._constant = {}
+            for index, fork in enumerate(self.forks):
+                known = any(isinstance(node, (Adjoint, Outside)) for node in walk(fork.upstream))
+                if not known and fork.reader != self.graph.loss:
+                    self._constant.setdefault(fork.reader, []).append(index)
+        return self._constant
+
+
+def _same_but_for_time(early: Expression, late: Expression, steps: int, still: frozenset[str]) -> bool:
+    if type(early) is not type(late):
+        return False
+    if isinstance(early, (Value, Adjoint, Outside)):
+        moved = 0 if early.name in still else steps
+        return early.name == late.name and early.lag + moved == late.lag
+    parts, others = children(early), children(late)
+    if len(parts) != len(others):
+        return False
+    if not parts and early != late:
+        return False
+    plain = getattr(early, "function", None) == getattr(late, "function", None)
+    plain = plain and getattr(early, "relation", None) == getattr(late, "relation", None)
+    return plain and all(_same_but_for_time(part, other, steps, still) for part, other in zip(parts, others))
+
+
+class _Differences:
+    """Central differences of the interpreted text, in many digits."""
+
+    def __init__(self, graph: Graph, sizes: Mapping[str, int], digits: Digits, point: Point):
+        self.graph, self.math, self.point = graph, digits, point
+        self.interpreter = Interpreter(graph.spec, sizes, digits, leading=1)
+        self.inputs = by_step(point.inputs, STEPS)
+        self.parameters = of_one(point.parameters)
+        learned = {state for state, start in graph.initial if isinstance(start, Value)}
+        self.given = {name: array for name, array in point.state.items() if name not in learned}
+        self.step = digits.number(f"1e-{DIFFERENCE}")
+        self.base = self.interpreter.run(self.parameters, self.inputs, self.given)
+        self.value = self._objective(self.base)[0]
+
+    def _objective(self, run) -> np.ndarray:
+        """The weighted sum of all that leaves the cell, for each copy."""
+        parts = [(self.point.final[name], array) for name, array in run.state.items()]
+        for step, outputs in enumerate(run.outputs):
+            parts += [(self.point.weights[name][step], outputs[name]) for name in self.point.weights]
+        whole = self.math.array(np.full((1,), self.math.number(0)))
+        for weight, array in parts:
+            product = weight * array
+            whole = whole + product.reshape(len(product), -1).sum(-1)
+        return whole if run.loss is None else whole + run.loss
+
+    def along(self, name: str, gradient: np.ndarray, every_entry: bool, random) -> tuple[np.ndarray, ...]:
+        """The derived gradient and the differences: all entries, or one direction and few of them."""
+        if name not in self.graph.inputs:
+            return self._array(name, None, gradient, every_entry, random)
+        pairs = [self._array(name, step, gradient[:, step], every_entry, random) for step in range(STEPS)]
+        derived, expected = zip(*pairs)
+        return np.concatenate(derived), np.concatenate(expected)
+
+    def _array(self, name, step, gradient, every_entry, random):
+        directions = self._directions(gradient.shape[1:], every_entry, random)
+        flat = gradient.reshape(1, -1)
+        derived = (flat * directions.reshape(len(directions), -1)).sum(-1)
+        moved = self.step * directions
+        values = self._objective(self._moved(name, step, np.concatenate([moved, -moved])))
+        values = np.broadcast_to(values, (2 * len(directions),))
+        return derived, (values[: len(directions)] - values[len(directions) :]) / (2 * self.step)
+
+    def _directions(self, shape: tuple[int, ...], every_entry: bool, random) -> np.ndarray:
+        count = math.prod(shape)
+        units = np.eye(count).reshape(count, *shape)
+        if not every_entry and count > 2:
+            # a wrong gradient is wrong along a random direction, too, but for a set of measure nought
+            chosen = random.choice(count, size=1, replace=False)
+            units = np.concatenate([random.uniform(-1, 1, (1, *shape)), units[chosen]])
+        return self.math.array(units)
+
+    def _moved(self, name: str, step: int | None, moves: np.ndarray):
+        parameters, inputs, given = dict(self.parameters), list(self.inputs), dict(self.given)
+        if step is not None:
+            inputs[step] = inputs[step] | {name: inputs[step][name] + moves}
+        elif name in parameters:
+            parameters[name] = parameters[name] + moves
+        else:
+            given[name] = self.point.state[name] + moves
+        return self.interpreter.run(parameters, inputs, given, held=self.base.held)

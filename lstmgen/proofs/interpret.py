@@ -1,0 +1,137 @@
+"""The direct interpreter: what a spec's text means, one step after the other.
+
+The proofs hold everything else against it, so it shares neither graph nor plan nor printer with the rest:
+it parses the equations itself, orders them itself, and looks up constants, functions and sizes itself.
+
+Arrays are those of one example. With `leading=1` every array has one axis more in front, of length 1 or N:
+N examples at once, whose parameters may differ too. That is how many perturbed copies run together.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+
+from ..errors import Mistakes, Text
+from ..language.evaluate import RELATIONS, Evaluator, Floats, Leaf
+from ..language.expressions import Expression, values
+from ..language.parse import parse
+from ..spec.cell import CellSpec
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the equations gave."""
+
+    outputs: tuple[dict[str, np.ndarray], ...]  # by step, by name
+    state: dict[str, np.ndarray]  # after the last step
+    loss: np.ndarray | None  # summed over the steps, where the spec has one
+    steps: tuple[dict[str, np.ndarray], ...]  # every equation's value, by step
+    held: tuple[np.ndarray, ...]  # the arguments of stop_gradient, in the order in which they came up
+    branches: Mapping[tuple[str, int], tuple[bool, bool]]  # of each choice: was it ever true, ever false
+
+
+class Interpreter:
+    """The forward pass that the text of a spec states."""
+
+    def __init__(self, spec: CellSpec, sizes: Mapping[str, int], arithmetic: Floats, leading: int = 0):
+        self.spec, self.sizes, self.leading = spec, dict(sizes), leading
+        self.math = copy.copy(arithmetic)
+        self.math.hold, self.math.select = self._hold, self._select
+        self._plain_select = arithmetic.select
+        self.constants = {constant.name: constant.value for constant in spec.constants}
+        self.function_names = [function.name for function in spec.functions]
+        self.own = {
+            function.name: (function.arguments, self._parsed(function.body)) for function in spec.functions
+        }
+        self.bodies = {equation.name: self._parsed(equation.body) for equation in spec.equations}
+        self.order = _order(self.bodies)
+        self.loss = None if spec.loss is None else self._parsed(spec.loss)
+
+    def run(
+        self,
+        parameters: Mapping[str, np.ndarray],
+        inputs: Sequence[Mapping[str, np.ndarray]],
+        state: Mapping[str, np.ndarray],
+        held: Sequence[np.ndarray] | None = None,
+    ) -> Run:
+        """`inputs` are one step's inputs and targets after the other. A state that is not given starts as
+        the spec says. `held` is that of the run whose stop_gradients this one shares."""
+        self._held, self._given = [], None if held is None else iter(held)
+        self._branches: dict[tuple[str, int], tuple[bool, bool]] = {}
+        before = self._starts(parameters) | dict(state)
+        steps, losses = [], []
+        for step, arrived in enumerate(inputs):
+            now = dict(parameters) | dict(arrived)
+            for name in self.order:
+                now[name] = self._evaluated(name, self.bodies[name], now, before)
+            if self.loss is not None and (self.spec.loss_at == "every" or step == len(inputs) - 1):
+                losses.append(self._evaluated("", self.loss, now, before))
+            steps.append({name: now[name] for name in self.order})
+            before = {item.name: now[item.name] for item in self.spec.states}
+        outputs = tuple({output.name: step[output.name] for output in self.spec.outputs} for step in steps)
+        loss = reduce(np.add, losses) if losses else None
+        return Run(outputs, before, loss, tuple(steps), tuple(self._held), self._branches)
+
+    def _parsed(self, text: Text) -> Expression:
+        mistakes = Mistakes(self.spec.path, self.spec.source)
+        expression = parse(text, mistakes, self.function_names)
+        mistakes.stop()
+        return expression
+
+    def _evaluated(self, name: str, body: Expression, now, before) -> np.ndarray:
+        def look_up(leaf: Leaf) -> np.ndarray:
+            return now[leaf.name] if leaf.lag == 0 else before[leaf.name]
+
+        self._choice = (name, 0)
+        return Evaluator(look_up, self.math, self.sizes, self.leading, self.own, self.constants).value(body)
+
+    def _starts(self, parameters: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        given = {item.state: item.start for item in self.spec.initial}
+        return {
+            item.name: self._start(given.get(item.name, 0), item.shape, parameters)
+            for item in self.spec.states
+        }
+
+    def _start(self, start, axes: tuple[Text, ...], parameters) -> np.ndarray:
+        if isinstance(start, str):
+            return parameters[start]
+        exact = Evaluator(parameters.__getitem__, self.math, self.sizes, self.leading).exact
+        shape = tuple(int(exact(self._parsed(axis))) for axis in axes)
+        return self.math.array(np.full((1,) * self.leading + shape, self.math.number(start)))
+
+    def _hold(self, array: np.ndarray) -> np.ndarray:
+        kept = array if self._given is None else next(self._given)
+        self._held.append(kept)
+        return kept
+
+    def _select(self, relation, left, right, chosen, other) -> np.ndarray:
+        holds = np.asarray(RELATIONS[relation](left, right), bool)
+        yes, no = self._branches.get(self._choice, (False, False))
+        self._branches[self._choice] = (yes or bool(holds.any()), no or not holds.all())
+        self._choice = (self._choice[0], self._choice[1] + 1)
+        return self._plain_select(relation, left, right, chosen, other)
+
+
+def _order(bodies: Mapping[str, Expression]) -> list[str]:
+    """The equations so that each comes after what it reads within the step."""
+    needs = {
+        name: [value.name for value in values(body) if value.name in bodies and not value.lag]
+        for name, body in bodies.items()
+    }
+    order: dict[str, None] = {}
+    for start in bodies:
+        ahead = [start]
+        while ahead:
+            if len(ahead) > len(bodies) + 1:
+                raise ValueError(f"the equations need each other within one step: {', '.join(ahead[-3:])}")
+            following = next((need for need in needs[ahead[-1]] if need not in order), None)
+            if following is None:
+                order[ahead.pop()] = None
+            else:
+                ahead.append(following)
+    return list(order)

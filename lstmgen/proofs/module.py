@@ -1,0 +1,374 @@
+"""Proofs 0, 1 and 3, of a module: it is driven as its users drive it, through its own arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count
+from types import ModuleType
+
+import numpy as np
+
+from ..language.expressions import Value
+from .verdict import (
+    BOUNDS, COMPLEX_STEP, MEANING, SPLITTING, Figure, compared, exactly, relative_error, worst_of,
+)
+from ..derivation.graph import Graph
+from ..language.evaluate import Digits, Floats
+from .interpret import Interpreter
+from ..numerics.points import BATCH, DRAWS, STEPS, Point, by_step, choose_sizes, draw_point, of_one, reach_after
+
+STEP = 1e-30  # into the complex plane
+RETRIES = 6  # points at which proof 1 is tried where a saturated gate has cost digits
+DIGITS_LOST = 1e-2  # an error that may be such a loss
+MOST_ENTRIES = 600  # up to which every entry has its complex step
+FEW = 8  # entries of each array that have one otherwise, beside a random direction
+
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """One forward pass of the module."""
+
+    outputs: Arrays
+    state: Arrays
+    loss: np.ndarray | None
+    tape: object
+
+
+class ModuleProofs:
+    """Proofs 0, 1 and 3 of one module."""
+
+    def __init__(self, graph: Graph, module: ModuleType):
+        self.graph, self.module = graph, module
+        self.sizes = choose_sizes(graph, least=3)
+        taken = {BATCH} | {dim.value(self.sizes) for shape in graph.shapes.values() for dim in shape}
+        self.steps = next(steps for steps in count(STEPS) if steps not in taken)
+        self.random = np.random.default_rng(1)
+        self.entries = self.redraws = 0
+        self._point: Point | None = None
+
+    @property
+    def point(self) -> Point:
+        """Where the gradient does not depend on last digits, and every branch is taken, if there is such."""
+        if self._point is None:
+            best = None
+            for draw in range(DRAWS):
+                reach = reach_after(self.redraws, draw - self.redraws)
+                point = draw_point(self.graph, self.sizes, self.steps, BATCH, self.random, reach)
+                unfit = max(0.0, self._spread(point) - 0.1 * BOUNDS[COMPLEX_STEP])
+                rank = (unfit, self._untaken(point))
+                if best is None or rank < best:
+                    best, self._point = rank, point
+                if best == (0.0, 0):
+                    break
+                self.redraws += unfit > 0
+        return self._point
+
+    def _untaken(self, point: Point) -> int:
+        """Of how many choices the point takes one side alone."""
+        interpreter = Interpreter(self.graph.spec, self.sizes, Floats(), leading=1)
+        run = interpreter.run(of_one(point.parameters), by_step(point.inputs, self.steps), point.state)
+        return sum(not all(sides) for sides in run.branches.values())
+
+    def _spread(self, point: Point) -> float:
+        """How much the gradient changes if every number changes in its last digits."""
+
+        def nudge(array: np.ndarray) -> np.ndarray:
+            return array * (1 + 1e-15 * self.random.choice([-1.0, 1.0], array.shape))
+
+        here, near = (self._gradients(*self._both(each)) for each in (point, point.converted(nudge)))
+        scale = self._scale(here)
+        errors = [relative_error(near[name], array, scale) for name, array in here.items()]
+        return max((math.inf if math.isnan(error) else error for error in errors), default=0.0)
+
+    # ------------------------------------------------------------------ driving the module
+
+    def _params(self, point: Point) -> dict[str, np.ndarray]:
+        """The module's own arrays, filled through its named views: what no view covers stays not a number."""
+        sizes = {keyword: self.sizes[symbol] for symbol, keyword in self.graph.dims}
+        params = self.module.init_params(**sizes, rng=0, dtype=np.float64)
+        for array in params.values():
+            array[...] = math.nan
+        named = self.module.named(params)
+        for name, array in point.parameters.items():
+            named[name][...] = array
+        return params
+
+    def _sizes_are_told(self) -> bool:
+        """Whether anything but the state tells the states' sizes: else a state has to be given."""
+        shapes = self.graph.shapes
+        telling = (*self.graph.parameters, *self.graph.inputs)
+        told = {symbol for name in telling for dim in shapes[name] for symbol, _ in dim.terms}
+        return all(symbol in told for name in self.graph.states for dim in shapes[name] for symbol, _ in dim.terms)
+
+    def _forward(self, params, inputs: Arrays, state: Arrays | None) -> _Pass:
+        arrays = [inputs[name] for name in (*self.graph.inputs, *self.graph.targets)]
+        first, last, tape = self.module.forward(params, *arrays, state=self._state(state))
+        loss = None if self.graph.loss is None else first
+        y = first if loss is None else tape.y
+        return _Pass(self._outputs(y), last._asdict(), loss, tape)
+
+    def _backward(self, params, tape, weights: Arrays | None, final: Arrays | None) -> dict[str, np.ndarray]:
+        """The gradients by the names of `params`, of the inputs, and of the states with a [0]."""
+        if self.graph.loss is None:
+            found = self.module.backward(params, tape, self._dy(weights), dstate=self._state(final))
+        else:
+            found = self.module.backward(params, tape, dstate=self._state(final))
+        return (
+            {f"params[{name}]": array for name, array in found.params.items()}
+            | {name: getattr(found, name) for name in self.graph.inputs}
+            | {f"{name}[0]": array for name, array in found.state._asdict().items()}
+        )
+
+    def _both(self, point: Point, start: bool = True):
+        """What `_gradients` needs: the arrays, a pass over them, and the point."""
+        params = self._params(point)
+        return params, self._forward(params, point.inputs, point.state if start else None), point
+
+    def _gradients(self, params, passed: _Pass, point: Point) -> dict[str, np.ndarray]:
+        return self._backward(params, passed.tape, point.weights, point.final)
+
+    def _state(self, state: Arrays | None):
+        return None if state is None else self.module.State(**state)
+
+    def _outputs(self, y) -> dict[str, np.ndarray]:
+        names = self.graph.outputs
+        return {names[0]: y} if len(names) == 1 else {name: getattr(y, name) for name in names}
+
+    def _dy(self, weights: Arrays | None):
+        if weights is None:
+            return None
+        names = self.graph.outputs
+        return weights[names[0]] if len(names) == 1 else self.module.Outputs(**weights)
+
+    def _scale(self, gradients: Arrays) -> float:
+        """What counts as zero beside these gradients in float64."""
+        return 1e-13 * max((float(np.abs(array).max(initial=0)) for array in gradients.values()), default=0.0)
+
+    # ------------------------------------------------------------------ proof 0
+
+    def meaning(self) -> Iterator[Figure]:
+        point = self.point
+        params = self._params(point)
+        covered = all(np.isfinite(array).all() for array in params.values())
+        yield exactly(MEANING, "named covers every parameter", covered)
+        digits = Digits()
+        interpreter = Interpreter(self.graph.spec, self.sizes, digits, leading=1)
+        exact = point.converted(digits.array)
+        starts = [(True, ""), (False, ", state=None")] if self._sizes_are_told() else [(True, "")]
+        for start, told in starts:
+            passed = self._forward(params, point.inputs, point.state if start else None)
+            inputs = by_step(exact.inputs, self.steps)
+            run = interpreter.run(of_one(exact.parameters), inputs, exact.state if start else {})
+            yield from self._compared(passed, run, told)
+        yield from self._stepped(params, point)
+
+    def _compared(self, passed: _Pass, run, told: str) -> Iterator[Figure]:
+        for name, array in passed.outputs.items():
+            expected = np.stack([_floats(step[name], np.shape(array)[1:]) for step in run.outputs])
+            yield compared(MEANING, f"output {name}{told}", array, expected)
+        for name, array in passed.state.items():
+            yield compared(MEANING, f"last {name}{told}", array, _floats(run.state[name], np.shape(array)))
+        if passed.loss is not None:
+            whole = np.broadcast_to(run.loss, BATCH).sum()
+            yield compared(MEANING, f"loss{told}", np.asarray(passed.loss), np.asarray(float(whole)))
+
+    def _stepped(self, params, point: Point) -> Iterator[Figure]:
+        """Step by step comes out as all at once."""
+        passed = self._forward(params, point.inputs, point.state)
+        state, arrived = self._state(point.state), []
+        for step in range(self.steps):
+            now = [point.inputs[name][step] for name in self.graph.inputs]
+            y, state = self.module.step(params, *now, state)
+            arrived.append(self._outputs(y))
+        for name, array in passed.outputs.items():
+            stepped = np.stack([outputs[name] for outputs in arrived])
+            yield compared(MEANING, f"step by step, {name}", stepped, array)
+        for name, array in passed.state.items():
+            yield compared(MEANING, f"step by step, last {name}", getattr(state, name), array)
+
+    # ------------------------------------------------------------------ proof 1
+
+    def complex_step(self) -> Iterator[Figure]:
+        return self._where_digits_last(self._complex_step)
+
+    def _where_digits_last(self, prove: Callable[[], Iterator[Figure]]) -> Iterator[Figure]:
+        """Where a gate is so saturated that 1 - y * y has lost its digits, the point is drawn again.
+
+        A mistake is no matter of digits: it stays, at every point, and is told.
+        """
+        for _ in range(RETRIES):
+            figures = list(prove())
+            errors = [figure.error for figure in figures if not figure.passed]
+            if not errors or not max(errors) < DIGITS_LOST:
+                break
+            self.redraws += 1
+            self._point = None
+        yield from figures
+
+    def _complex_step(self) -> Iterator[Figure]:
+        point = self.point
+        params = self._params(point)
+        kept = [np.array(array) for array in self._arguments(params, point)]
+        passed = self._forward(params, point.inputs, point.state)
+        found = self._gradients(params, passed, point)
+        yield from self._differenced(point, found, start=True)
+        learned = {start.name for _, start in self.graph.initial if isinstance(start, Value)}
+        if self._sizes_are_told():
+            without = self._gradients(*self._both(point, start=False))
+            yield from self._differenced(point, without, start=False, wholly=learned)
+        again = self._gradients(params, passed, point)
+        same = all(np.array_equal(again[name], array) for name, array in found.items())
+        yield exactly(COMPLEX_STEP, "a second backward gives the same", same)
+        now = self._arguments(params, point)
+        untouched = all(np.array_equal(*pair, equal_nan=True) for pair in zip(kept, now))
+        yield exactly(COMPLEX_STEP, "no argument is written to", untouched)
+        yield exactly(COMPLEX_STEP, "named shows the gradients", self._names(params, found))
+        yield from self._left_out(params, passed, point, found)
+        yield exactly(COMPLEX_STEP, "float32 stays float32", self._keeps_float32(point))
+
+    def _names(self, params, found) -> bool:
+        """The gradients' views are cut from their arrays as the parameters' are from theirs."""
+        grads = {name: found[f"params[{name}]"] for name in params}
+        views, others = self.module.named(grads), self.module.named(params)
+
+        def alike(name: str) -> bool:
+            shape = np.shape(others[name])
+            shared = any(np.shares_memory(views[name], array) for array in grads.values())
+            return np.shape(views[name]) == shape and (shared or not shape)  # a scalar may be a NumPy number
+
+        return all(map(alike, self.graph.parameters))
+
+    def _arguments(self, params, point: Point) -> list[np.ndarray]:
+        groups = (params, point.inputs, point.state, point.weights, point.final)
+        return [array for group in groups for array in group.values()]
+
+    def _differenced(self, point: Point, found, start: bool, wholly: Iterable[str] = ()) -> Iterator[Figure]:
+        """Gradients beside complex steps: entry by entry, or along one direction and few entries."""
+        params = {name: array.astype(complex) for name, array in self._params(point).items()}
+        moving = point.converted(lambda array: array.astype(complex))
+        arrays = {f"params[{name}]": array for name, array in params.items()}
+        arrays |= {name: moving.inputs[name] for name in self.graph.inputs}
+        if start:
+            arrays |= {f"{name}[0]": array for name, array in moving.state.items()}
+        every = start and sum(array.size for array in arrays.values()) <= MOST_ENTRIES
+        scale = self._scale(found)
+
+        def derivative() -> float:
+            passed = self._forward(params, moving.inputs, moving.state if start else None)
+            return self._objective(passed, point).imag / STEP
+
+        for name, array in arrays.items():
+            if np.shape(found.get(name)) != array.shape:
+                yield exactly(COMPLEX_STEP, f"{name} has a gradient of its shape", False)
+                continue
+            whole = every or name in {f"params[{each}]" for each in wholly}
+            directions = list(self._directions(array.shape, whole, FEW if start else 0))
+            expected = [self._along(array, direction, derivative) for direction in directions]
+            derived = [(direction * found[name]).sum() for direction in directions]
+            self.entries += len(expected)
+            # along a direction entries may cancel: what counts is how much goes into the sum
+            least = 0.0 if whole else max(np.abs(direction * found[name]).sum() for direction in directions)
+            told = name if start else f"{name}, state=None"
+            yield compared(COMPLEX_STEP, told, derived, expected, scale, least)
+
+    def _objective(self, passed: _Pass, point: Point):
+        """The weighted sum of all that leaves the module."""
+        whole = 0.0 if passed.loss is None else passed.loss
+        for weights, arrays in ((point.weights, passed.outputs), (point.final, passed.state)):
+            whole = whole + sum((weights[name] * arrays[name]).sum() for name in weights)
+        return whole
+
+    def _along(self, array: np.ndarray, direction: np.ndarray, derivative) -> float:
+        kept = array.copy()
+        array += 1j * STEP * direction
+        try:
+            return derivative()
+        finally:
+            array[...] = kept
+
+    def _directions(self, shape: tuple[int, ...], every: bool, few: int) -> Iterator[np.ndarray]:
+        count = math.prod(shape)
+        if every or count == 1:
+            chosen = range(count)
+        else:
+            yield self.random.uniform(-1, 1, shape)
+            chosen = self.random.choice(count, size=min(few, count), replace=False)
+        for entry in chosen:
+            unit = np.zeros(count)
+            unit[entry] = 1
+            yield unit.reshape(shape)
+
+    def _left_out(self, params, passed: _Pass, point: Point, found) -> Iterator[Figure]:
+        """What may be left out counts as zero, and gradients are linear in what arrives."""
+        scale = self._scale(found)
+        alone = self._backward(params, passed.tape, point.weights, None)
+        if self.graph.loss is None:
+            rest = self._backward(params, passed.tape, None, point.final)
+            together = {name: alone[name] + rest[name] for name in found}
+            told = "dy=None and dstate=None add up"
+        else:
+            doubled = {name: 2 * array for name, array in point.final.items()}
+            twice = self._backward(params, passed.tape, None, doubled)
+            together = {name: (alone[name] + twice[name]) / 2 for name in found}
+            told = "dstate=None counts as zero"
+        errors = [relative_error(together[name], array, scale) for name, array in found.items()]
+        yield worst_of(COMPLEX_STEP, told, errors)
+
+    def _keeps_float32(self, point: Point) -> bool:
+        point = point.converted(lambda array: array.astype(np.float32))
+        params = {name: array.astype(np.float32) for name, array in self._params(point).items()}
+        passed = self._forward(params, point.inputs, point.state)
+        found = self._gradients(params, passed, point)
+        arrays = (*passed.outputs.values(), *passed.state.values(), *found.values())
+        return all(np.asarray(array).dtype == np.float32 for array in arrays)
+
+    # ------------------------------------------------------------------ proof 3
+
+    def splitting(self) -> Iterator[Figure]:
+        return self._where_digits_last(self._splitting)
+
+    def _splitting(self) -> Iterator[Figure]:
+        point = self.point
+        params, passed, _ = self._both(point)
+        whole = self._gradients(params, passed, point)
+        cut = self.steps // 2
+        first, second = slice(None, cut), slice(cut, None)
+        early = self._forward(params, _part(point.inputs, first), point.state)
+        late = self._forward(params, _part(point.inputs, second), early.state)
+        after = self._backward(params, late.tape, _part(point.weights, second), point.final)
+        handed_on = {name: after[f"{name}[0]"] for name in self.graph.states}
+        weights = _part(point.weights, first)
+        before = self._backward(params, early.tape, weights, handed_on)
+        scale = self._scale(whole)
+        if self.graph.spec.loss_at == "last" and self.graph.loss is not None:
+            # the first part has a last step, and so a loss, of its own, whose gradient comes on top; taking
+            # it off again would cost digits
+            own = self._backward(params, early.tape, weights, None)
+            whole = {name: self._on_top(name, array, own[name]) for name, array in whole.items()}
+        for name, array in whole.items():
+            if name in self.graph.inputs:
+                together = np.concatenate([before[name], after[name]])
+            else:
+                together = before[name] if name.endswith("[0]") else before[name] + after[name]
+            yield compared(SPLITTING, name, together, array, scale)
+        for name, array in passed.state.items():
+            yield compared(SPLITTING, f"last {name}", late.state[name], array)
+
+    def _on_top(self, name: str, array: np.ndarray, own: np.ndarray) -> np.ndarray:
+        """A gradient of all steps, with one of the first part added to it."""
+        if name not in self.graph.inputs:
+            return array + own
+        return np.concatenate([array[: len(own)] + own, array[len(own):]])
+
+
+def _part(arrays: Arrays, steps: slice) -> dict[str, np.ndarray]:
+    return {name: array[steps] for name, array in arrays.items()}
+
+
+def _floats(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Digits as floats; a value that is the same for all examples, for each of them."""
+    return np.broadcast_to(array, shape).astype(float)

@@ -1,0 +1,119 @@
+"""A cell as its spec states it: names, shapes and equations as text, each with its place in the file.
+
+These records know no mathematics and no YAML. `reader.py` makes them from a file, `switches.py`
+from the switches of an LSTM, GRU or RNN; `derivation/graph.py` reads the equations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from ..errors import Place, Text
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """A symbol such as H and the keyword that sets it in the module, such as hidden_size."""
+
+    symbol: str
+    keyword: str
+    place: Place
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """An input, a state or a target with its shape: one text per axis, none for a scalar."""
+
+    name: str
+    shape: tuple[Text, ...]
+    place: Place
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A learned array. `init` is a number, the name of an initialisation, or None for the default."""
+
+    name: str
+    shape: tuple[Text, ...]
+    place: Place
+    init: Fraction | str | None = None
+
+
+@dataclass(frozen=True)
+class Constant:
+    name: str
+    value: Fraction
+    place: Place
+
+
+@dataclass(frozen=True)
+class Function:
+    """A scalar function of one's own: `mish(a): a * tanh(log(1 + exp(a)))`."""
+
+    name: str
+    arguments: tuple[str, ...]
+    body: Text
+    place: Place
+
+
+@dataclass(frozen=True)
+class Equation:
+    name: str
+    body: Text
+    place: Place
+
+
+@dataclass(frozen=True)
+class Initial:
+    """What a state starts from where no state is given: a number, or a parameter's name."""
+
+    state: str
+    start: Fraction | str
+    place: Place
+
+
+@dataclass(frozen=True)
+class Named:
+    """A name mentioned somewhere, such as an output."""
+
+    name: str
+    place: Place
+
+
+@dataclass(frozen=True)
+class Range:
+    """Where the proofs draw a value from."""
+
+    name: str
+    low: Fraction
+    high: Fraction
+    place: Place
+
+
+@dataclass(frozen=True)
+class CellSpec:
+    """One recurrent cell, as written. Tuples are in the order of the file."""
+
+    path: str  # as it was given on the command line; "<text>" where there is no file
+    source: str  # the whole text, for error messages and for the hash in the document
+    name: str
+    title: str
+    description: str
+    references: tuple[str, ...]
+    group: str  # heading in `lstmgen list`; "" where the spec gives none
+    notation: str | tuple[tuple[str, str], ...]  # a notation's name, or pairs of name and symbol
+    dims: tuple[Dimension, ...]
+    inputs: tuple[Declaration, ...]
+    states: tuple[Declaration, ...]
+    constants: tuple[Constant, ...]
+    functions: tuple[Function, ...]
+    parameters: tuple[Parameter, ...]
+    equations: tuple[Equation, ...]
+    outputs: tuple[Named, ...]
+    initial: tuple[Initial, ...]
+    targets: tuple[Declaration, ...]
+    loss: Text | None
+    loss_at: str  # "every" | "last"
+    ranges: tuple[Range, ...]
+    from_switches: bool = False  # only `expand` and the document's title page care

@@ -1,0 +1,571 @@
+"""A spec's file -> `CellSpec`: everything about it that is not mathematics.
+
+Keys, types, names, numbers and limits are checked here, all in one pass, so that a reader of the errors
+sees all of them; what the equations mean is for `derivation/graph.py`. Knows no expression: equations and shapes
+stay text.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+from ..language import functions, names
+from . import switches
+from .cell import CellSpec, Constant, Declaration, Dimension, Equation, Function, Initial, Parameter, Range
+from ..errors import Mistakes, Place, Text
+from .fields import Fields
+from .switches import Equations
+from .yamltext import Mapping, Node, Scalar, Sequence, describe, parse, read_file, unify
+
+NOTATIONS = ("greff", "ng", "hats", "colah", "graves")
+INITS = ("uniform", "glorot", "orthogonal", "identity")
+DEFAULT_DIMS = {"D": "input_size", "H": "hidden_size", "P": "projection_size"}
+
+MAX_EQUATIONS = 1000
+MAX_PARAMETERS = 1000
+MAX_DIMS = 20  # the proofs give each another size
+MAX_TITLE = 200
+MAX_DESCRIPTION = 4000
+MAX_REFERENCE = 500
+MAX_SYMBOL = 100
+
+HEAD = ("name", "title", "description", "references", "group", "notation")
+SHARED = ("dims", "range", "initial", "targets", "loss", "loss_at")  # in both forms
+BODY = ("inputs", "state", "constants", "functions", "parameters", "equations", "output")
+REQUIRED = ("state", "equations", "output")
+
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
+
+
+def load(source: Path | str) -> CellSpec:
+    """The cell of a spec: `source` is a path, or the text itself.
+
+    A string is a path if it is one line and names a file or ends in .yaml or .yml.
+    """
+    if isinstance(source, Path):
+        return _load_file(source)
+    if not isinstance(source, str):
+        raise TypeError(f"a spec is a path or a text, and this is a {type(source).__name__}")
+    return _load_file(Path(source)) if _names_a_file(source) else read(source, "<text>")
+
+
+def read(text: str, path: str) -> CellSpec:
+    """The cell that a text states; `path` is for error messages."""
+    text = unify(text)
+    root = parse(text, path)
+    mistakes = Mistakes(path, text)
+    if not isinstance(root, Mapping):
+        message = f"a spec must be a mapping, not {describe(root)}"
+        raise mistakes.fatal(root.place, message, "begin with 'name: ...'")
+    spec = _Reader(root, Fields(mistakes)).spec(path, text)
+    mistakes.stop()
+    return spec
+
+
+def _names_a_file(source: str) -> bool:
+    if "\n" in source or "\r" in source:
+        return False
+    try:
+        return source.endswith((".yaml", ".yml")) or Path(source).is_file()
+    except (OSError, ValueError):  # too long for a path, or a NUL in it
+        return False
+
+
+def _load_file(path: Path) -> CellSpec:
+    return read(read_file(path), str(path))
+
+
+class _Reader:
+    """Reads one spec's root mapping, key by key, noting mistakes."""
+
+    def __init__(self, root: Mapping, fields: Fields):
+        self._root, self._fields, self._wrong = root, fields, fields.wrong
+
+    def spec(self, path: str, source: str) -> CellSpec:
+        """Everything, in the order of the records."""
+        name = self._name()
+        from_switches = self._form()
+        body = self._switch_body() if from_switches else self._equation_body()
+        targets, loss = self._declarations("targets", "a target"), self._loss()
+        if loss is not None and loss.value == "squared_error":
+            targets, loss = self._squared_error(body, targets, loss)
+        spec = CellSpec(
+            path=path,
+            source=source,
+            name=name,
+            title=self._prose("title", MAX_TITLE) or _title(name),
+            description=self._prose("description", MAX_DESCRIPTION),
+            references=self._references(),
+            group=self._prose("group", MAX_TITLE),
+            notation=self._notation(),
+            dims=self._dims(),
+            inputs=self._inputs(),
+            states=body.states,
+            constants=self._constants(),
+            functions=self._functions(),
+            parameters=body.parameters,
+            equations=body.equations,
+            outputs=body.outputs,
+            initial=self._initial(),
+            targets=targets,
+            loss=loss,
+            loss_at=self._loss_at(),
+            ranges=self._ranges(),
+            from_switches=from_switches,
+        )
+        if from_switches:
+            spec = self._with_learned_states(spec)
+        spec = _with_default_dims(spec)
+        _Check(spec, self._fields, self._root).run()
+        return spec
+
+    # -- which form
+
+    def _form(self) -> bool:
+        """Whether the spec is one of switches; objects to keys that its form does not have."""
+        if "cell" not in self._root:
+            self._equation_keys()
+            return False
+        if "equations" in self._root:
+            self._wrong(
+                self._root.key("equations").place,
+                "a spec has either 'cell' with switches or 'equations', and this one has both",
+                "take one of them out; 'lstmgen expand' prints what the switches stand for",
+            )
+        self._switch_keys()
+        return True
+
+    def _equation_keys(self) -> None:
+        for key, _ in self._root.items:
+            if key.value in switches.ALL_SWITCHES:
+                message = f"'{key.value}' is a switch, and switches belong to 'cell'"
+                self._wrong(key.place, message, "add 'cell: lstm', or write the equations out")
+        self._unknown_keys((*HEAD, *SHARED, *BODY), switches.ALL_SWITCHES)
+        missing = [key for key in REQUIRED if key not in self._root]
+        if missing == list(REQUIRED):
+            self._wrong(
+                self._root.place,
+                "the spec says no cell: it has neither 'equations' nor 'cell'",
+                "add state, equations and output, or 'cell: lstm'",
+            )
+            return
+        for key in missing:
+            self._wrong(self._root.place, f"the key '{key}' is missing", f"add '{key}: ...'")
+
+    def _switch_keys(self) -> None:
+        cell = getattr(self._root.get("cell"), "value", "")
+        own = switches.SWITCHES.get(cell, switches.ALL_SWITCHES)
+        for key, _ in self._root.items:
+            if key.value in BODY and key.value != "equations":
+                message = f"'{key.value}' belongs to a spec of equations, and this one has 'cell'"
+                self._wrong(key.place, message, "take it out, or start from what 'lstmgen expand' prints")
+            elif key.value in switches.ALL_SWITCHES and key.value not in own:
+                message = f"'{key.value}' is no switch of {cell}"
+                self._wrong(key.place, message, f"{cell} takes {', '.join(own)}")
+        self._unknown_keys((*HEAD, *SHARED, "cell", *own), (*BODY, *switches.ALL_SWITCHES))
+
+    def _unknown_keys(self, known: tuple[str, ...], answered: tuple[str, ...]) -> None:
+        """Object to keys of no form. `answered` have been objected to already."""
+        for key, _ in self._root.items:
+            if key.value not in known and key.value not in answered:
+                cure = names.did_you_mean(key.value, (*known, *answered, "cell"))
+                self._wrong(key.place, f"unknown key '{key.value}'", cure or "take it out")
+
+    # -- the head
+
+    def _name(self) -> str:
+        if "name" not in self._root:
+            self._wrong(self._root.place, "the key 'name' is missing", "add 'name: my_cell'")
+            return ""
+        node = self._root.get("name")
+        if not isinstance(node, Scalar) or node.kind != "text":
+            self._fields.unexpected(node, "'name'", "a name")
+            return ""
+        objection = _objection_to_module(node.value)
+        if objection:
+            self._wrong(node.place, f"'{node.value}' {objection}", names.cure_for(node.value))
+        return node.value
+
+    def _prose(self, key: str, longest: int) -> str:
+        if key not in self._root:
+            return ""
+        return self._fields.prose(self._root.get(key), f"'{key}'", longest) or ""
+
+    def _references(self) -> tuple[str, ...]:
+        if "references" not in self._root:
+            return ()
+
+        def reference(node: Node, what: str) -> str | None:
+            return self._fields.prose(node, what, MAX_REFERENCE)
+
+        return self._fields.list_of(self._root.get("references"), "a reference", reference)
+
+    def _notation(self) -> str | tuple[tuple[str, str], ...]:
+        node = self._root.get("notation")
+        if node is None:
+            return NOTATIONS[0]
+        if not isinstance(node, Mapping):
+            return self._fields.choice(node, "'notation'", NOTATIONS) or NOTATIONS[0]
+        pairs = [(key.value, self._fields.prose(value, "a symbol", MAX_SYMBOL)) for key, value in node.items]
+        return tuple((name, symbol) for name, symbol in pairs if symbol is not None)
+
+    # -- the two forms of the body
+
+    def _switch_body(self) -> Equations:
+        cell = self._fields.choice(self._root.get("cell"), "'cell'", switches.CELLS)
+        if cell is None:
+            return Equations((), (), (), ())
+        return switches.read_switches(self._root, cell, self._fields)
+
+    def _equation_body(self) -> Equations:
+        outputs = ()
+        if "output" in self._root:
+            outputs = self._fields.list_of(self._root.get("output"), "an output", self._fields.mention)
+            if not outputs and isinstance(self._root.get("output"), Sequence):
+                self._wrong(self._root.get("output").place, "'output' names nothing", "name a stage")
+        states = self._declarations("state", "a state")
+        return Equations(states, self._parameters(), self._equations(), outputs)
+
+    def _pairs(self, key: str, example: str, what: str) -> Iterator[tuple[Scalar, str, Node]]:
+        """The items of a section: the key, the name that it declares, the value."""
+        for node, value in self._section(key, example).items:
+            yield node, self._fields.name(node, what), value
+
+    def _section(self, key: str, example: str) -> Mapping:
+        """A section's mapping; an empty one where there is none."""
+        nothing = Mapping((), self._root.place)
+        if key not in self._root:
+            return nothing
+        mapping = self._fields.mapping(self._root.get(key), f"'{key}'", example)
+        if mapping is None:
+            return nothing
+        if not mapping.items and key in ("inputs", "state", "equations"):
+            self._wrong(mapping.place, f"'{key}' is empty", f"write at least one, for example {example}")
+        return mapping
+
+    def _declarations(self, key: str, what: str) -> tuple[Declaration, ...]:
+        found = []
+        for node, name, value in self._pairs(key, "{h: H}", what):
+            shape = self._fields.shape(value, f"the shape of '{name}'")
+            found.append(Declaration(name, shape or (), node.place))
+        return tuple(found)
+
+    def _inputs(self) -> tuple[Declaration, ...]:
+        if "inputs" in self._root and "cell" not in self._root:
+            return self._declarations("inputs", "an input")
+        return (Declaration("x", (Text("D", self._root.place),), self._root.place),)
+
+    def _parameters(self) -> tuple[Parameter, ...]:
+        found = []
+        for node, name, value in self._pairs("parameters", "{W: [H, D]}", "a parameter"):
+            found.append(self._parameter(node, name, value))
+        self._limit("parameters", len(found), MAX_PARAMETERS)
+        return tuple(found)
+
+    def _parameter(self, node: Scalar, name: str, value: Node) -> Parameter:
+        if not isinstance(value, Mapping):
+            shape = self._fields.shape(value, f"the shape of '{name}'")
+            return Parameter(name, shape or (), node.place)
+        self._fields.known_keys(value, ("shape", "init"), f"the parameter '{name}'")
+        if "shape" not in value:
+            self._wrong(node.place, f"the parameter '{name}' has no shape", "add 'shape: [H]'")
+            return Parameter(name, (), node.place)
+        shape = self._fields.shape(value.get("shape"), f"the shape of '{name}'")
+        init = self._init(value.get("init"), f"the init of '{name}'") if "init" in value else None
+        if init == "identity" and shape is not None and len(shape) != 2:
+            self._wrong(value.get("init").place, f"'{name}' is no matrix to be the identity", "give a number")
+        return Parameter(name, shape or (), node.place, init)
+
+    def _init(self, node: Node, what: str) -> Fraction | str | None:
+        if isinstance(node, Scalar) and node.kind == "number":
+            return self._fields.number(node, what)
+        if isinstance(node, Scalar) and node.value in INITS:
+            return node.value
+        near = names.did_you_mean(node.value, INITS) if isinstance(node, Scalar) else None
+        return self._fields.unexpected(node, what, f"a number or one of {', '.join(INITS)}", near)
+
+    def _equations(self) -> tuple[Equation, ...]:
+        section = self._section("equations", "{h: tanh(W @ x)}")
+        found = []
+        for node, body in self._fields.expressions(section, "the equation of"):
+            name = self._fields.name(node, "a stage")
+            found.append(Equation(name, body or Text("", node.place), node.place))
+        self._limit("equations", len(found), MAX_EQUATIONS)
+        return tuple(found)
+
+    def _limit(self, key: str, count: int, most: int) -> None:
+        if count > most:
+            self._wrong(self._root.key(key).place, f"there are {count} {key}, and the limit is {most}")
+
+    # -- the other sections
+
+    def _dims(self) -> tuple[Dimension, ...]:
+        found = []
+        for node, symbol, value in self._pairs("dims", "{H: hidden_size}", "a dimension"):
+            if symbol in names.NO_DIMENSION:
+                message = f"'{symbol}' is a name that the generated module's checks need beside sizes"
+                self._wrong(node.place, message, "choose another symbol; as its keyword the name is free")
+            word = self._fields.mention(value, f"the keyword of '{symbol}'")
+            if word is None:
+                continue
+            self._fields.name(value, "a keyword")
+            if any(word.name == earlier.keyword for earlier in found):
+                self._wrong(word.place, f"the keyword '{word.name}' is taken twice", "rename one of them")
+            found.append(Dimension(symbol, word.name, node.place))
+        self._limit("dims", len(found), MAX_DIMS)
+        return tuple(found)
+
+    def _constants(self) -> tuple[Constant, ...]:
+        found = []
+        for node, name, value in self._pairs("constants", "{beta: 0.1}", "a constant"):
+            number = self._fields.number(value, f"the constant '{name}'")
+            if number is not None:
+                found.append(Constant(name, number, node.place))
+        return tuple(found)
+
+    def _functions(self) -> tuple[Function, ...]:
+        found = []
+        section = self._section("functions", '{"swish(a)": a * sigmoid(a)}')
+        for node, body in self._fields.expressions(section, "the function"):
+            head = self._fields.signature(node)
+            if head is None or body is None:
+                continue
+            name, arguments = head
+            if name in functions.PUBLIC:
+                self._wrong(node.place, f"'{name}' is a function of the language", "choose another name")
+            found.append(Function(name, arguments, body, node.place))
+        return tuple(found)
+
+    def _initial(self) -> tuple[Initial, ...]:
+        found = []
+        for node, value in self._section("initial", "{c: c_0}").items:
+            what = f"the initial value of '{node.value}'"
+            if isinstance(value, Scalar) and value.kind == "number":
+                start = self._fields.number(value, what)
+            elif isinstance(value, Scalar) and value.kind == "text" and names.IDENTIFIER.match(value.value):
+                start = value.value
+            else:
+                start = self._fields.unexpected(value, what, "a number or a parameter's name")
+            if start is not None:
+                found.append(Initial(node.value, start, node.place))
+        return tuple(found)
+
+    def _ranges(self) -> tuple[Range, ...]:
+        found = []
+        for node, value in self._section("range", "{n: [0.5, 2]}").items:
+            what = f"the range of '{node.value}'"
+            if not isinstance(value, Sequence) or len(value.items) != 2:
+                self._fields.unexpected(value, what, "a list of two numbers [low, high]")
+                continue
+            low, high = (self._fields.number(bound, what) for bound in value.items)
+            if low is None or high is None:
+                continue
+            if low >= high:
+                self._wrong(value.place, f"{what} is empty", "write the lower bound first")
+            found.append(Range(node.value, low, high, node.place))
+        return tuple(found)
+
+    def _with_learned_states(self, spec: CellSpec) -> CellSpec:
+        """Add the parameters that `initial` names and the switches do not have."""
+        known = {parameter.name for parameter in spec.parameters}
+        shapes = {state.name: state.shape for state in spec.states}
+        learned = []
+        for initial in spec.initial:
+            if isinstance(initial.start, str) and initial.start not in known and initial.state in shapes:
+                self._fields.name(self._root.get("initial").get(initial.state), "a parameter")
+                known.add(initial.start)
+                learned.append(Parameter(initial.start, shapes[initial.state], initial.place))
+        return replace(spec, parameters=(*spec.parameters, *learned))
+
+    # -- the loss
+
+    def _loss(self) -> Text | None:
+        if "loss" not in self._root:
+            return None
+        loss = self._fields.expression(self._root.get("loss"), "'loss'")
+        return None if loss is None or loss.value == "none" else loss
+
+    def _loss_at(self) -> str:
+        if "loss_at" not in self._root:
+            return "every"
+        return self._fields.choice(self._root.get("loss_at"), "'loss_at'", ("every", "last")) or "every"
+
+    def _squared_error(
+        self, body: Equations, targets: tuple[Declaration, ...], loss: Text
+    ) -> tuple[tuple[Declaration, ...], Text]:
+        """`squared_error` written out: half the sum of squares, to a target of the output's size."""
+        shapes = {state.name: state.shape for state in body.states}
+        written_out = "write the loss out, with 'targets'"
+        if not body.outputs:  # which is reported already
+            return targets, loss
+        if len(body.outputs) > 1:
+            self._wrong(loss.place, "'squared_error' is for a cell of one output", written_out)
+            return targets, loss
+        output = body.outputs[0].name
+        given = next((target for target in targets if target.name == "target"), None)
+        if given is None and output not in shapes:
+            self._wrong(
+                loss.place,
+                f"'squared_error' needs the size of its target: the output '{output}' is no state",
+                f"add 'targets: {{target: ...}}' with the shape of '{output}'",
+            )
+            return targets, loss
+        if given is None:
+            given = Declaration("target", shapes[output], loss.place)
+            targets = (*targets, given)
+        error = f"(target - {output}) ** 2"
+        for _ in given.shape:
+            error = f"sum({error})"
+        return targets, Text(f"0.5 * {error}", loss.place)
+
+
+class _Check:
+    """What two parts of a spec have to say about each other."""
+
+    def __init__(self, spec: CellSpec, fields: Fields, root: Mapping):
+        self._spec, self._wrong, self._root = spec, fields.wrong, root
+        self._stages = {equation.name for equation in spec.equations}
+        self._states = {state.name for state in spec.states}
+
+    def run(self) -> None:
+        self._names_are_unique()
+        self._loss()
+        if not self._stages:
+            return  # every other message would be about the absence of equations
+        self._states_are_computed()
+        self._outputs_are_stages()
+        self._initial_values()
+        self._ranges()
+
+    def _names_are_unique(self) -> None:
+        seen: dict[str, tuple[str, Place]] = {}
+        for what, name, place in sorted(_declared(self._spec), key=lambda item: item[2]):
+            if name not in seen:
+                seen[name] = what, place
+                continue
+            other, first = seen[name]
+            unwritten = other == "an input" and "inputs" not in self._root
+            where = f" in line {first.line}" if first.line != place.line and not unwritten else ""
+            message = f"'{name}' is already {other}{where}, and cannot be {what} as well"
+            cure = "where 'inputs' says nothing there is one, {x: D}" if unwritten else "rename one of them"
+            self._wrong(place, message, cure)
+
+    def _states_are_computed(self) -> None:
+        for state in self._spec.states:
+            if state.name not in self._stages:
+                near = names.nearest(state.name, self._stages - self._states)
+                cure = f"add an equation '{state.name}: ...'"
+                self._wrong(
+                    state.place,
+                    f"the state '{state.name}' is never computed: it has no equation",
+                    f"{cure}, or did you mean '{near}'?" if near else cure,
+                )
+
+    def _outputs_are_stages(self) -> None:
+        seen = set()
+        for output in self._spec.outputs:
+            if output.name not in self._stages:
+                cure = names.did_you_mean(output.name, self._stages)
+                message = f"the output '{output.name}' is no stage: no equation computes it"
+                self._wrong(output.place, message, cure or "name one of the equations")
+            elif output.name in seen:
+                self._wrong(output.place, f"the output '{output.name}' is here twice", "keep one of them")
+            seen.add(output.name)
+
+    def _initial_values(self) -> None:
+        parameters = {parameter.name for parameter in self._spec.parameters}
+        for initial in self._spec.initial:
+            if initial.state not in self._states:
+                cure = names.did_you_mean(initial.state, self._states)
+                self._wrong(initial.place, f"'{initial.state}' is no state", cure)
+            elif isinstance(initial.start, str) and initial.start not in parameters:
+                place = self._root.get("initial").get(initial.state).place
+                cure = names.did_you_mean(initial.start, parameters) or "declare it in 'parameters'"
+                self._wrong(place, f"there is no parameter '{initial.start}'", cure)
+
+    def _ranges(self) -> None:
+        spec = self._spec
+        known = {item.name for item in (*spec.states, *spec.inputs, *spec.parameters, *spec.targets)}
+        for item in spec.ranges:
+            if item.name not in known:
+                cure = names.did_you_mean(item.name, known)
+                self._wrong(item.place, f"'{item.name}' is no state, input, target or parameter", cure)
+
+    def _loss(self) -> None:
+        """Targets and `loss_at` without a loss would be read by nothing."""
+        loss = self._root.get("loss")
+        if loss is not None and getattr(loss, "value", "") != "none":
+            return
+        for key in ("targets", "loss_at"):
+            if key in self._root:
+                place = self._root.key(key).place
+                self._wrong(place, f"there is '{key}' without a loss", "add 'loss: ...', or take it out")
+
+
+def _declared(spec: CellSpec) -> Iterator[tuple[str, str, Place]]:
+    """Every declared name: what it is, the name, its place. A state is declared by its equation."""
+    stages = {equation.name for equation in spec.equations}
+    for dimension in spec.dims:
+        yield "a dimension", dimension.symbol, dimension.place
+    categories = (
+        ("an input", spec.inputs),
+        ("a target", spec.targets),
+        ("a constant", spec.constants),
+        ("a function", spec.functions),
+        ("a parameter", spec.parameters),
+        ("the name of an equation", spec.equations),
+        ("a state", tuple(state for state in spec.states if state.name not in stages)),
+    )
+    for what, items in categories:
+        for item in items:
+            yield what, item.name, item.place
+
+
+def _with_default_dims(spec: CellSpec) -> CellSpec:
+    """Add those of D, H and P that the spec uses and neither writes nor takes for something else."""
+    taken = {name for _, name, _ in _declared(spec)} | {state.name for state in spec.states}
+    keywords = {dimension.keyword for dimension in spec.dims}
+    used = _words(spec)
+    defaults = tuple(
+        Dimension(symbol, default, Place(1, 1))
+        for symbol, default in DEFAULT_DIMS.items()
+        if symbol in used and symbol not in taken and default not in keywords
+    )
+    return replace(spec, dims=(*defaults, *spec.dims))
+
+
+def _words(spec: CellSpec) -> set[str]:
+    """The words of every text in which a dimension's symbol may stand."""
+    declared = (*spec.inputs, *spec.states, *spec.parameters, *spec.targets)
+    texts = [axis for item in declared for axis in item.shape]
+    texts += [item.body for item in (*spec.equations, *spec.functions)]
+    if spec.loss is not None:
+        texts.append(spec.loss)
+    return {word for text in texts for word in _WORD.findall(text.value)}
+
+
+def _objection_to_module(name: str) -> str | None:
+    """Why a module cannot have this name. It may have names that values may not."""
+    if not names.IDENTIFIER.match(name):
+        return "is no name: names are ASCII, a letter and then letters, digits or _"
+    if len(name) > names.LONGEST:
+        return f"is longer than {names.LONGEST} characters"
+    if keyword.iskeyword(name):
+        return "is a keyword of Python, and names the generated module"
+    if name == "numpy" or name in sys.stdlib_module_names:
+        return "is a module that the generated one would hide from Python"
+    return None
+
+
+def _title(name: str) -> str:
+    """peephole_lstm -> Peephole LSTM."""
+    acronyms = ("lstm", "gru", "rnn", "ssm", "mgu")
+    words = [word.upper() if word in acronyms else word for word in name.split("_") if word]
+    title = " ".join(words)
+    return title[:1].upper() + title[1:]
