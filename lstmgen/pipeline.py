@@ -22,18 +22,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from .spec import reader as _spec
-from .spec.cell import CellSpec
 from .derivation.graph import Graph, build_graph
 from .language.names import IDENTIFIER
 from .resources import find_spec
+from .spec import reader as _spec
+from .spec.cell import CellSpec
 
 if TYPE_CHECKING:
     from .derivation.chain import Derivation
     from .document.compose import Extras
     from .numerics.fading import Fading
-    from .schedule.plan import Plan
     from .proofs.verify import Verdict
+    from .schedule.plan import Plan
 
 
 MOST_UNROLLED = 6  # steps that a document writes out
@@ -104,8 +104,8 @@ def build(
     Raises `SpecError`, `VerificationFailed`, or `OutputError` where a file cannot or should not be written.
     """
     from .document.compose import render_document
-    from .files import stamp, write_outputs
     from .document.notation import make_notation
+    from .files import stamp, write_outputs
     from .outputs.numpy.module import module_source
 
     if unroll is not None and not 2 <= unroll <= MOST_UNROLLED:

@@ -21,9 +21,9 @@ from lstmgen.resources import packaged_specs
 ROOT = Path(__file__).parent.parent
 PRINT = """
 import sys
-from lstmgen.numpy_module import module_source
+from lstmgen.outputs.numpy.module import module_source
 from lstmgen.pipeline import derive, load
-from lstmgen.plan import make_plan
+from lstmgen.schedule.plan import make_plan
 for path in sys.argv[1:]:
     sys.stdout.write(module_source(make_plan(derive(load(path))), True))
 """

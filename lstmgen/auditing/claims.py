@@ -22,8 +22,7 @@ from dataclasses import dataclass
 from os.path import isfile
 from pathlib import Path
 
-from ..spec import yamltext
-from ..spec.cell import Equation
+from ..derivation.graph import Graph, build_graph
 from ..errors import Mistakes, Place, Text
 from ..language.expressions import (
     Adjoint,
@@ -38,11 +37,12 @@ from ..language.expressions import (
     transform,
     walk,
 )
-from ..spec.fields import Fields
-from ..derivation.graph import Graph, build_graph
-from ..language.parse import parse
 from ..language.names import IDENTIFIER, did_you_mean
+from ..language.parse import parse
 from ..resources import find_spec
+from ..spec import yamltext
+from ..spec.cell import Equation
+from ..spec.fields import Fields
 from ..spec.reader import load as load_spec
 
 SUM_T, VIA, PARTIAL, TOTAL, DIAG, SLICE = "sum_t", "via", "partial", "total", "diag", "slice"

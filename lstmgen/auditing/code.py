@@ -29,12 +29,12 @@ from pathlib import Path
 import numpy as np
 
 from ..derivation.chain import ELEMENTWISE, OUTPUT, START, Contribution, Derivation, derive
+from ..derivation.graph import Graph
 from ..errors import Mistakes, Place
 from ..language.expressions import Adjoint, Expression, Outside, Value, transform, values
-from ..derivation.graph import Graph
+from ..language.shapes import ShapeMismatch, describe, shape_of
 from ..numerics.points import choose_sizes
 from .scene import Edit, Scene, Setting
-from ..language.shapes import ShapeMismatch, describe, shape_of
 from .slips import slips
 from .spelling import Spelling
 from .truth import Truth

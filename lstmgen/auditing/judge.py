@@ -16,9 +16,9 @@ from itertools import combinations
 
 import numpy as np
 
-from . import claims as _claims
 from ..derivation.chain import OUTPUT, Derivation, derive
-from .claims import ABSOLUTE, PARTIAL, SUM_T, TOTAL, USUAL_STEPS, VIA, Claim, Claims, is_numbered, step_of
+from ..derivation.graph import Graph
+from ..language.evaluate import Digits, Mismatch
 from ..language.expressions import (
     ONE,
     Adjoint,
@@ -35,11 +35,11 @@ from ..language.expressions import (
     values,
     walk,
 )
-from ..derivation.graph import Graph
-from ..language.evaluate import Digits, Mismatch
-from ..numerics.points import choose_sizes
-from .scene import NotFinite, Scene, Setting, View, named_stages
 from ..language.shapes import Shape, ShapeMismatch, describe
+from ..numerics.points import choose_sizes
+from . import claims as _claims
+from .claims import ABSOLUTE, PARTIAL, SUM_T, TOTAL, USUAL_STEPS, VIA, Claim, Claims, is_numbered, step_of
+from .scene import NotFinite, Scene, Setting, View, named_stages
 from .slips import slips
 from .spelling import Spelling
 from .truth import (

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from textwrap import wrap
 
-from .judge import GIVEN, HOLDS, WRONG, Audit, Example, Judgement
-from .claims import ABSOLUTE, PARTIAL, STEP, SUM_T, TOTAL, VIA
-from ..language.expressions import Call, Expression, Value
-from ..document.notation import Notation, make_notation, read_name
-from ..language.shapes import SCALAR
 from ..document.latex.printer import APPLIED, JUXTAPOSED, Printer, escape
+from ..document.notation import Notation, make_notation, read_name
+from ..language.expressions import Call, Expression, Value
+from ..language.shapes import SCALAR
+from .claims import ABSOLUTE, PARTIAL, STEP, SUM_T, TOTAL, VIA
+from .judge import GIVEN, HOLDS, WRONG, Audit, Example, Judgement
 
 WIDTH = 100
 INDENT = "    "

@@ -14,7 +14,8 @@ from functools import cached_property
 import numpy as np
 
 from ..derivation.chain import OUTPUT, START, Contribution, Derivation, Gradient
-from .claims import DIAG, FARTHEST, PARTIAL, STEP, SUM_T, TOTAL, VIA, step_of
+from ..derivation.graph import Graph
+from ..language.evaluate import Floats, evaluate
 from ..language.expressions import (
     Adjoint,
     Call,
@@ -26,10 +27,9 @@ from ..language.expressions import (
     rebuild,
     transform,
 )
-from ..derivation.graph import Graph
-from ..language.evaluate import Floats, evaluate
-from ..numerics.points import DRAWS, WIDENED, reach_after
 from ..language.shapes import SCALAR, Shape, ShapeMismatch, shape_of
+from ..numerics.points import DRAWS, WIDENED, reach_after
+from .claims import DIAG, FARTHEST, PARTIAL, STEP, SUM_T, TOTAL, VIA, step_of
 
 
 class NotFinite(ArithmeticError):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from ..derivation.chain import later
-from .claims import FORMS
+from ..derivation.graph import Graph
 from ..language.expressions import (
     ONE,
     Adjoint,
@@ -34,7 +34,7 @@ from ..language.expressions import (
     transform,
     walk,
 )
-from ..derivation.graph import Graph
+from .claims import FORMS
 from .truth import has_gradient
 
 Spell = Callable[[Expression], str]

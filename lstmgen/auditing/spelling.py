@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from .claims import ABSOLUTE
-from ..language.expressions import Adjoint, Expression, Outside, Value, transform
 from ..derivation.graph import Graph
+from ..language.expressions import Adjoint, Expression, Outside, Value, transform
 from ..language.text import source
+from .claims import ABSOLUTE
 
 _FORMS = {"Slice": "slice", "Fill": "fill"}
 _CALL = re.compile(r"\b(Slice|Fill)\(")

@@ -13,7 +13,6 @@ from itertools import product as combinations
 import numpy as np
 
 from ..derivation.chain import OUTPUT, START, Contribution, Derivation, later
-from .claims import ABSOLUTE, STEP, VIA, known_names, step_of
 from ..language.expressions import (
     Adjoint,
     Call,
@@ -33,6 +32,7 @@ from ..language.expressions import (
     transform,
     walk,
 )
+from .claims import ABSOLUTE, STEP, VIA, known_names, step_of
 from .scene import View, named_stages
 
 MOST_TERMS = 48

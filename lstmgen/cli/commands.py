@@ -231,9 +231,9 @@ def _existing(spec: str) -> Path:
 
 def _names_of(paths: Sequence[Path], notation: str | None = None) -> list[str]:
     """The cells' names. All mistakes of all specs are told before anything is built."""
-    from ..errors import SpecError
     from ..derivation.graph import build_graph
     from ..document.notation import make_notation
+    from ..errors import SpecError
     from ..spec.reader import load
 
     found, names = [], {}
@@ -374,8 +374,8 @@ def verify(specs, as_json, jobs) -> None:
 @click.argument("spec")
 def show(spec) -> None:
     """The forward equations and the derived gradient, in the terminal."""
-    from ..pipeline import derive, load
     from ..document.terminal.show import show_derivation
+    from ..pipeline import derive, load
 
     click.echo(show_derivation(derive(load(_existing(spec))), _has_symbols(), _width()))
 
@@ -385,8 +385,8 @@ def show(spec) -> None:
 @click.argument("name")
 def explain(spec, name) -> None:
     """One variable's gradient, fork by fork: who reads it, when, and what comes back."""
-    from ..pipeline import derive, load
     from ..document.terminal.show import UnknownName, explain_gradient
+    from ..pipeline import derive, load
 
     try:
         click.echo(explain_gradient(derive(load(_existing(spec))), name, _has_symbols(), _width()))
@@ -563,9 +563,9 @@ def _audit_code(spec: str, target: str | None, arrays: str | None, as_json: bool
 
 def _audit_report(audited, claims: str, out: Path, quiet: bool) -> int:
     """The LaTeX report, and its PDF where there is TeX."""
-    from ..files import stamp, write_outputs
     from ..auditing.report import latex
     from ..document.latex.pdf import TexError, compile_pdf
+    from ..files import stamp, write_outputs
 
     name = f"{Path(claims).stem}.audit"
     text = stamp(latex(audited), "%")

@@ -9,17 +9,17 @@ from pathlib import Path
 from ..derivation.chain import Derivation
 from ..document.charts import COLOURS, GREY, Chart, Series, draw, is_ours
 from ..document.terminal.columns import INDENT, Row, bold, counted, display, grey, listed, prose
-from ..language.expressions import Call, Negative, Value
-from ..numerics.fading import LAGS, MOST_ENTRIES, SHOWN, Curve, Fading, OneStep, fade
 from ..files import OutputError, write_outputs
-from ..outputs.numpy.module import module_source
-from ..numerics.paths import OPERATION, Factor
-from ..numerics.paths import Path as Way
-from ..pipeline import derive, execute, load
-from ..schedule.plan import make_plan
+from ..language.expressions import Call, Negative, Value
 from ..language.shapes import SCALAR, shape_of
 from ..language.text import plain
+from ..numerics.fading import LAGS, MOST_ENTRIES, SHOWN, Curve, Fading, OneStep, fade
+from ..numerics.paths import OPERATION, Factor
+from ..numerics.paths import Path as Way
 from ..numerics.worked import three_digits
+from ..outputs.numpy.module import module_source
+from ..pipeline import derive, execute, load
+from ..schedule.plan import make_plan
 
 REFERENCE = "rnn"  # the packaged cell that all others are held against
 

@@ -17,8 +17,8 @@ from ..language.expressions import (
     ONE, Call, Expression, Negative, Number, Power, Product, Quotient, Size, Sum, Value, children,
     negative, product, total, transform, values, walk,
 )
-from .graph import is_constant
 from ..language.text import source
+from .graph import is_constant
 
 
 def derivative(expression: Expression, value: Value) -> Expression:

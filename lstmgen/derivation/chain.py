@@ -15,15 +15,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from ..language import functions
 from ..errors import Mistakes
+from ..language import functions
 from ..language.expressions import (
     ONE, ZERO, Adjoint, Call, Compare, Expression, MatVec, Negative, Number, Outside, Product, Quotient, Sum,
     Value, negative, product, total, transform, values, walk,
 )
-from .graph import LEAST, Graph, Stage, is_constant
 from ..language.parse import parse_rule
 from ..language.shapes import SCALAR, Dim, Shape, shape_of
+from .graph import LEAST, Graph, Stage, is_constant
 
 ELEMENTWISE = "elementwise"  # through entry-by-entry algebra or a call
 TRANSPOSED = "transposed"  # through A @ v to v: transpose(A) @ d

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .chain import OUTPUT, START, Contribution, Gradient
 from ..language.expressions import Value, values
+from .chain import OUTPUT, START, Contribution, Gradient
 from .graph import Graph
 
 

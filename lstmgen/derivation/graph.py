@@ -20,19 +20,19 @@ from fractions import Fraction
 from functools import cached_property
 from math import prod
 
-from ..language import functions
-from ..spec.cell import CellSpec, Function
-from ..language.effort import Extent, derivative_nodes, extent
 from ..errors import Mistakes, Place, Text
+from ..language import functions
+from ..language.effort import Extent, derivative_nodes, extent
 from ..language.expressions import (
     Adjoint, Call, Compare, Expression, MatVec, Negative, Number, Outside, Power, Product, Quotient,
     Size, Sum, Value, children,
     negative, product, rebuild, transform, values, walk,
 )
-from ..language.parse import LARGEST_POWER, parse
 from ..language.names import did_you_mean
+from ..language.parse import LARGEST_POWER, parse
 from ..language.shapes import SCALAR, Shape, ShapeMismatch, describe, read_shape, shape_of
 from ..language.text import source
+from ..spec.cell import CellSpec, Function
 
 LEAST = Fraction(1, 10**300)  # of a constant that is not zero; the most is one over it
 MOST_STAGES = 2000

@@ -9,12 +9,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..derivation.graph import Graph, build_graph
 from ..errors import Mistakes, Text
 from ..language.expressions import Call, MatVec, walk
-from ..derivation.graph import Graph, build_graph
 from ..language.parse import parse
-from ..resources import SPECS, packaged_specs
 from ..language.shapes import describe
+from ..resources import SPECS, packaged_specs
 from ..spec.reader import load
 
 REFERENCES = SPECS.parent / "tests" / "references" / "index.json"  # in a checkout only

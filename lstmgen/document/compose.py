@@ -13,9 +13,16 @@ from functools import lru_cache
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from .. import __version__
-from .blocks import Document
 from ..numerics.fading import Fading
+from ..numerics.worked import WorkedExample
+from ..outputs.render import Compiled
+from ..resources import TEMPLATES
+from ..schedule.plan import Plan
+from .blocks import Document
+from .latex.printer import escape
+from .latex.tikz import PREAMBLE
 from .notation import Notation
+from .pen import COLOURS, Pen
 from .sections.backward import (
     backward_section, inputs_section, parameters_section, stacked_section, still_section,
 )
@@ -27,14 +34,7 @@ from .sections.rules import derivatives_section, rule_section
 from .sections.time import boundary_section
 from .sections.unrolled import unrolled_section
 from .sections.worked import worked_section
-from .pen import COLOURS, Pen
-from ..schedule.plan import Plan
-from ..outputs.render import Compiled
-from ..resources import TEMPLATES
-from .latex.printer import escape
-from .latex.tikz import PREAMBLE
 from .wording import code
-from ..numerics.worked import WorkedExample
 
 
 @dataclass(frozen=True)

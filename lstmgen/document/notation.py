@@ -16,9 +16,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from ..derivation.graph import Graph, Stage
 from ..errors import Mistakes, Place
 from ..language.expressions import Adjoint, Call, Expression, Negative, Outside, Product, Sum, Value, transform, values
-from ..derivation.graph import Graph, Stage
 from ..language.names import did_you_mean
 from ..language.shapes import SCALAR, Shape, shape_of
 from ..spec.yamltext import Mapping as YamlMapping

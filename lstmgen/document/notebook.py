@@ -11,8 +11,8 @@ import re
 from functools import partial
 
 from ..derivation.chain import Contribution, Derivation, Gradient
-from ..errors import SpecError
 from ..derivation.graph import Graph, Stage
+from ..errors import SpecError
 
 
 def displayable(derivation: Derivation) -> Derivation:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from .blocks import Display, Gathered, Row
 from ..derivation.chain import OUTPUT, START, TRANSPOSED, Contribution, Gradient, later
 from ..language.expressions import ONE, Adjoint, Expression, Negative, Sum, Value, negative
-from .notation import Notation
-from ..schedule.plan import LAST, Plan
 from ..language.shapes import SCALAR, Dim, Shape
+from ..schedule.plan import LAST, Plan
+from .blocks import Display, Gathered, Row
 from .latex.printer import Printer, broken, marked_term, width
+from .notation import Notation
 from .wording import listed, math_text
 
 # One colour for each of the first forks, dark enough to be read on white and on paper.

@@ -14,8 +14,8 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from fractions import Fraction
 
-from . import functions
 from ..errors import Mistakes, Place, Text
+from . import functions
 from .expressions import (
     Call, Compare, Expression, MatVec, Negative, Number, Power, Product, Quotient, Sum, Value, negative,
     product,

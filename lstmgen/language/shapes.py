@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from . import functions
 from ..errors import Mistakes, Text
+from . import functions
 from .expressions import (
     Adjoint, Call, Compare, Expression, MatVec, Negative, Number, Outside, Power, Product, Quotient,
     Size, Sum, Value, children, number, product, total,

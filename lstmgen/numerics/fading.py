@@ -21,8 +21,8 @@ from types import ModuleType
 import numpy as np
 
 from ..derivation.chain import ELEMENTWISE, Contribution, Derivation
-from ..language.expressions import Call, Expression, Value, product, total, values
 from ..derivation.graph import Graph
+from ..language.expressions import Call, Expression, Value, product, total, values
 from .paths import MOST_LISTED, Network, Path
 from .points import of_one
 from .unrolled import Unrolled

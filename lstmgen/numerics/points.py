@@ -9,8 +9,8 @@ from itertools import permutations
 
 import numpy as np
 
-from ..language.expressions import Call, walk
 from ..derivation.graph import Graph
+from ..language.expressions import Call, walk
 from ..language.shapes import Dim, shape_of
 
 STEPS = 3  # of the proofs of a derivation; a module's are at least as many

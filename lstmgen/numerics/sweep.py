@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..language.expressions import Adjoint, Expression, Outside, Value
 from ..derivation.graph import Graph
 from ..language.evaluate import Floats, evaluate
+from ..language.expressions import Adjoint, Expression, Outside, Value
 from .points import STEPS, Point, by_step, of_one
 
 Cuts = Mapping[int, Sequence[int]]

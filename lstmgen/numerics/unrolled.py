@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..derivation.chain import OUTPUT, START, Contribution, Derivation, Gradient
-from ..language.expressions import Adjoint, Expression, Outside, Value
 from ..language.evaluate import Floats, evaluate
+from ..language.expressions import Adjoint, Expression, Outside, Value
 
 Arrays = Mapping[str, np.ndarray]
 ByStep = Mapping[str, Sequence[np.ndarray]]  # of each name a list of steps, the first one first

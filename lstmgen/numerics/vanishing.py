@@ -21,9 +21,9 @@ from dataclasses import replace
 import numpy as np
 
 from ..derivation.chain import ELEMENTWISE, OUTPUT, START, Contribution, Derivation, without
-from ..language.expressions import Call
 from ..derivation.graph import Graph
 from ..language.evaluate import Digits, Floats
+from ..language.expressions import Call
 from .points import STEPS, Point, choose_sizes, draw_point
 from .sweep import Sweep
 

@@ -16,8 +16,8 @@ from types import ModuleType
 import numpy as np
 
 from ..derivation.chain import OUTPUT, START, Contribution, Derivation, Gradient
-from ..language.expressions import Call, Value, walk
 from ..derivation.graph import Graph
+from ..language.expressions import Call, Value, walk
 from ..language.shapes import shape_of
 from .unrolled import Adjoints, ByStep, Unrolled
 

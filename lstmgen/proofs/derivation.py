@@ -12,14 +12,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..language.expressions import Adjoint, Expression, Outside, Product, Value, children, walk
-from .verdict import BOUNDS, HIGH_PRECISION, KNOCK_OUT, Figure, compared, exactly, relative_error, worst_of
 from ..derivation.graph import Graph
 from ..language.evaluate import Digits, Floats
-from .interpret import Interpreter
+from ..language.expressions import Adjoint, Expression, Outside, Product, Value, children, walk
 from ..numerics.points import DRAWS, STEPS, Point, by_step, choose_sizes, draw_point, of_one, reach_after
 from ..numerics.sweep import Sweep
 from ..numerics.vanishing import saturated
+from .interpret import Interpreter
+from .verdict import BOUNDS, HIGH_PRECISION, KNOCK_OUT, Figure, compared, exactly, relative_error, worst_of
 
 LARGEST = 1e100  # of a value at a point
 DIFFERENCE = 30  # decimal places of the step of central differences

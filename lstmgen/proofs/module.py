@@ -10,14 +10,14 @@ from types import ModuleType
 
 import numpy as np
 
+from ..derivation.graph import Graph
+from ..language.evaluate import Digits, Floats
 from ..language.expressions import Value
+from ..numerics.points import BATCH, DRAWS, STEPS, Point, by_step, choose_sizes, draw_point, of_one, reach_after
+from .interpret import Interpreter
 from .verdict import (
     BOUNDS, COMPLEX_STEP, MEANING, SPLITTING, Figure, compared, exactly, relative_error, worst_of,
 )
-from ..derivation.graph import Graph
-from ..language.evaluate import Digits, Floats
-from .interpret import Interpreter
-from ..numerics.points import BATCH, DRAWS, STEPS, Point, by_step, choose_sizes, draw_point, of_one, reach_after
 
 STEP = 1e-30  # into the complex plane
 RETRIES = 6  # points at which proof 1 is tried where a saturated gate has cost digits

@@ -17,11 +17,11 @@ from types import ModuleType
 
 import numpy as np
 
-from .verdict import BOUNDS, COMPLEX_STEP, HIGH_PRECISION, KNOCK_OUT, MEANING, SPLITTING, Figure, Verdict
 from ..derivation.graph import Graph
 from ..numerics.points import BATCH, STEPS
 from .derivation import DerivationProofs
 from .module import ModuleProofs
+from .verdict import BOUNDS, COMPLEX_STEP, HIGH_PRECISION, KNOCK_OUT, MEANING, SPLITTING, Figure, Verdict
 
 
 def verify(graph: Graph, derivation, module: ModuleType) -> Verdict:

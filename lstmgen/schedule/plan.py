@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import permutations
 
-from ..language import functions
 from ..derivation.chain import START, Derivation, Gradient
+from ..derivation.graph import Graph, Stage
+from ..language import functions
 from ..language.expressions import (
     Adjoint, Call, Expression, MatVec, Number, Power, Quotient, Sum, Value, children, values,
     walk,
 )
-from ..derivation.graph import Graph, Stage
 from ..language.shapes import Dim
 
 STILL = "still"  # made of parameters alone: computed once

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from decimal import Decimal, localcontext
 from fractions import Fraction
 
-from .cell import CellSpec, Parameter
 from ..errors import Place, Text
+from .cell import CellSpec, Parameter
 from .yamltext import MAX_DIGITS, MAX_EXPONENT, Scalar
 
 WIDTH = 100

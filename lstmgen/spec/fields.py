@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import TypeVar
 
+from ..errors import Mistakes, Place, Text
 from ..language import names
 from .cell import Named
-from ..errors import Mistakes, Place, Text
 from .yamltext import Mapping, Node, Scalar, Sequence, decimal, describe
 
 MAX_EXPRESSION = 4000

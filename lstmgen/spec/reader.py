@@ -15,10 +15,10 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+from ..errors import Mistakes, Place, Text
 from ..language import functions, names
 from . import switches
 from .cell import CellSpec, Constant, Declaration, Dimension, Equation, Function, Initial, Parameter, Range
-from ..errors import Mistakes, Place, Text
 from .fields import Fields
 from .switches import Equations
 from .yamltext import Mapping, Node, Scalar, Sequence, describe, parse, read_file, unify

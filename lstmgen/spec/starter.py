@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from .cell import CellSpec
 from ..errors import SpecError
-from .expand import expand
 from ..language.names import IDENTIFIER, objection
+from .cell import CellSpec
+from .expand import expand
 from .reader import load, read
 
 _HEAD = """\

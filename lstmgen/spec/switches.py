@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from ..errors import Place, Text
 from ..language import functions
 from .cell import Declaration, Equation, Named, Parameter
-from ..errors import Place, Text
 from .fields import Fields
 from .yamltext import Mapping, Node, Sequence, describe
 

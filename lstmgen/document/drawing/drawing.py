@@ -15,14 +15,14 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from ...derivation.graph import Graph, Stage
 from ...language.expressions import (
     ONE, Call, Compare, Expression, MatVec, Negative, Product, Quotient, Sum, Value, product, values, walk,
 )
 from ...language.functions import WHERE
-from ...derivation.graph import Graph, Stage
-from ..notation import Notation, Symbol
 from ...language.shapes import SCALAR
 from ..latex.printer import Printer, width
+from ..notation import Notation, Symbol
 
 SOURCE, AFFINE, CALL, OPERATOR, SINK = "source", "affine", "call", "operator", "sink"
 LOSS = r"\mathcal L"

@@ -16,16 +16,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from ...language import functions
 from ...derivation.chain import START, Contribution, Derivation, Gradient
+from ...derivation.graph import Graph, Stage
+from ...language import functions
 from ...language.expressions import (
     ONE, ZERO, Adjoint, Call, Compare, Expression, MatVec, Negative, Number, Outside, Power, Product,
     Quotient, Size, Sum, Value, children, negative, number, product, rebuild, total,
 )
-from ...derivation.graph import Graph, Stage
-from ..notation import GREEK, Notation, make_notation
 from ...language.shapes import SCALAR
 from ...language.text import decimal
+from ..notation import GREEK, Notation, make_notation
 
 # How tightly a printed expression binds. What is juxtaposed binds tighter than what \odot joins;
 # \tanh x needs parentheses before a further factor, \sigma(x) does not.

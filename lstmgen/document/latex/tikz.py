@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 
+from ...derivation.graph import Graph
+from ...language.expressions import ONE, Adjoint, Expression, Outside, Value
 from ..drawing.drawing import (
     AFFINE, CALL, LOSS, OPERATOR, SINK, SOURCE, Fork, Node, forks, label_height, label_width, make_drawing,
 )
-from ...language.expressions import ONE, Adjoint, Expression, Outside, Value
-from ...derivation.graph import Graph
 from ..drawing.layout import ABOVE_WIRE, FRAME, Box, Cut, Layout, Mark, Path, place, without_gaps
 from ..notation import Notation
 from .printer import Printer

@@ -2,13 +2,13 @@ r"""The backward pass: every adjoint as the sum over its fork, parameters, and t
 
 from __future__ import annotations
 
-from ..blocks import Block, Formula, Heading, Prose, Section
 from ...derivation.chain import OUTPUT, Gradient
 from ...language.expressions import Adjoint, Value, walk
-from ..pen import Pen
-from ...schedule.plan import Stack
 from ...language.shapes import Dim
+from ...schedule.plan import Stack
+from ..blocks import Block, Formula, Heading, Prose, Section
 from ..latex.printer import escape
+from ..pen import Pen
 from ..wording import code, count, listed, math_text, sentence
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from ..blocks import Block, Listing, Prose, Section, Table
-from ..pen import Pen
 from ..latex.printer import escape
+from ..pen import Pen
 from ..wording import code, listed, sentence
 
 

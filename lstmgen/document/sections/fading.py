@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ..blocks import Block, Display, Drawn, Picture, Prose, Section
 from ...language.expressions import Negative, Sum, Value
+from ...language.shapes import SCALAR
 from ...numerics.fading import LAGS, Fading, OneStep, one_step
 from ...numerics.paths import DIAGONAL, MATRIX, OPERATION, Factor, Path
-from ..pen import PARTIAL, Equation, Pen
-from ...language.shapes import SCALAR
+from ..blocks import Block, Display, Drawn, Picture, Prose, Section
 from ..latex.printer import BREAK, Printer, width
+from ..pen import PARTIAL, Equation, Pen
 from ..wording import count, listed, math_text, sentence
 
 FLOOR = 1e-10  # of the figure

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..blocks import Block, Drawn, Picture, Prose, Section
-from ..pen import Pen
 from ..latex.tikz import TOO_LARGE, Figure, draw_blocks, draw_step
+from ..pen import Pen
 from ..wording import count, listed
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-from ..blocks import Block, Display, Prose, Section, Table
-from ...language.expressions import ZERO, Number, Outside, Value, values
 from ...derivation.graph import Stage
-from ..pen import COLOURS, TEXT_WIDTH, Pen
-from ...schedule.plan import LAST
+from ...language.expressions import ZERO, Number, Outside, Value, values
 from ...language.shapes import Shape
+from ...schedule.plan import LAST
+from ..blocks import Block, Display, Prose, Section, Table
 from ..latex.printer import ONES, Printer, escape, width
+from ..pen import COLOURS, TEXT_WIDTH, Pen
 from ..wording import WORDS, code, count, listed, math_text
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ...language import functions
-from ..blocks import Block, Formula, Prose, Remark, Section, Table
 from ...derivation.chain import ELEMENTWISE, OUTER, OUTPUT, START, TRANSPOSED, Contribution, later
-from ...language.expressions import Call, Expression, Number, Value, transform, values, walk
 from ...derivation.graph import Graph
+from ...language import functions
+from ...language.expressions import Call, Expression, Number, Value, transform, values, walk
 from ...language.parse import parse_rule
-from ..pen import CONTINUED, TEXT_WIDTH, Pen
 from ...language.shapes import SCALAR, Shape, shape_of
+from ..blocks import Block, Formula, Prose, Remark, Section, Table
 from ..latex.printer import Printer, broken, width
+from ..pen import CONTINUED, TEXT_WIDTH, Pen
 from ..wording import listed, math_text
 
 

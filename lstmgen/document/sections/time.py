@@ -2,11 +2,11 @@ r"""The first and the last step: what comes in there, and what goes out."""
 
 from __future__ import annotations
 
-from ..blocks import Block, Heading, Prose, Section
 from ...derivation.chain import Gradient
 from ...language.expressions import Adjoint, Outside, Value
-from ..pen import Pen
+from ..blocks import Block, Heading, Prose, Section
 from ..latex.printer import Printer
+from ..pen import Pen
 from ..wording import code, listed, math_text
 
 

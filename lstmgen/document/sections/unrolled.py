@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from ..blocks import Block, Heading, Prose, Section
 from ...derivation.chain import START
 from ...language.expressions import Value, total
 from ...numerics.paths import MOST_LISTED, Path, Step, UnrolledGradient, unroll
-from ..pen import CONTINUED, TEXT_WIDTH, Equation, Pen
+from ..blocks import Block, Heading, Prose, Section
 from ..latex.printer import Printer, broken, escape, width
+from ..pen import CONTINUED, TEXT_WIDTH, Equation, Pen
 from ..wording import count, listed
 
 WIDEST_WAY = 100.0  # points of the symbols that tell a path

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..blocks import Block, Prose, Section, Table
 from ...derivation.chain import OUTPUT, START
 from ...language.expressions import Outside, Value
-from ..pen import Pen
-from ..latex.printer import Printer, width
-from ..wording import listed, math_text
 from ...numerics.worked import Entries, GradientNumber, TermNumber, WorkedExample, three_digits
+from ..blocks import Block, Prose, Section, Table
+from ..latex.printer import Printer, width
+from ..pen import Pen
+from ..wording import listed, math_text
 
 MOST_NUMBERS = 300  # that anybody would follow with a calculator
 ONE_LINE = 2  # entries of a row that is never divided

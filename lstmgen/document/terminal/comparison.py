@@ -13,12 +13,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ...derivation.chain import Contribution, Derivation, Gradient
-from .columns import Row, bold, counted, display, grey, listed, prose
+from ...derivation.graph import Graph, Stage
 from ...language.expressions import (
     Adjoint, Call, Compare, Expression, Number, Outside, Product, Size, Sum, Value, children, values,
 )
-from ...derivation.graph import Graph, Stage
 from ...language.text import source
+from .columns import Row, bold, counted, display, grey, listed, prose
 from .show import TerminalPen
 
 _RADII = (6, 4, 3, 2, 1)  # how far around a value the cells are alike

@@ -12,20 +12,20 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from ..catalogue import Entry, entries, parameter_count
 from ...derivation.chain import ELEMENTWISE, OUTER, OUTPUT, START, TRANSPOSED, Contribution, Derivation, Gradient
 from ...derivation.chain import later as _later
-from .columns import INDENT, Row, bold, broken, coloured, counted, display, grey, listed, prose
 from ...derivation.explanation import Held, held_still
+from ...derivation.graph import Graph, Stage
 from ...language.expressions import (
     Adjoint, Call, Expression, Negative, Outside, Product, Sum, Value, children, product, rebuild, transform,
     walk,
 )
-from ...derivation.graph import Graph, Stage
 from ...language.names import did_you_mean
-from ...resources import SPECS
 from ...language.shapes import SCALAR, Shape, describe, shape_of
 from ...language.text import plain
+from ...resources import SPECS
+from ..catalogue import Entry, entries, parameter_count
+from .columns import INDENT, Row, bold, broken, coloured, counted, display, grey, listed, prose
 
 WIDTH = 100
 

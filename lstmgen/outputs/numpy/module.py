@@ -13,18 +13,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ... import __version__
-from ...language import functions
 from ...derivation.chain import START, TRANSPOSED, Contribution, Gradient
-from ...language.expressions import Adjoint, Call, Expression, MatVec, Number, Outside, Product, Sum, Value, values, walk
 from ...derivation.graph import Stage
+from ...language import functions
+from ...language.expressions import Adjoint, Call, Expression, MatVec, Number, Outside, Product, Sum, Value, values, walk
 from ...language.names import RESERVED
+from ...language.shapes import Dim, Shape
+from ...language.text import ATOM, PRODUCT, SUM, source
 from ...schedule.plan import (
     AFTER, BEFORE, LAST, LOOP, STILL, BiasStack, Block, Gates, Plan, Stack, block_size, is_there_first,
 )
 from ..render import render, template_text
-from ...language.shapes import Dim, Shape
 from .spelling import Spelled, Speller, is_fill
-from ...language.text import ATOM, PRODUCT, SUM, source
 
 WHOLE, EACH, FINAL, SINGLE = "whole", "each", "final", "single"  # all steps, step t, the last step, `step`
 WIDTH = 100

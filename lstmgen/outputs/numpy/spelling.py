@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from ...derivation.graph import is_constant
 from ...language import functions
 from ...language.expressions import (
     ZERO, Adjoint, Call, Compare, Expression, MatVec, Negative, Number, Outside, Power, Product, Quotient,
     Size, Sum, Value, number, product, walk,
 )
-from ...derivation.graph import is_constant
 from ...language.shapes import Shape
 from ...language.text import ATOM, NEGATIVE, POWER, PRODUCT, SUM, decimal
 
