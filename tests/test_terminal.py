@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import lstmgen
 from lstmgen import pipeline
 from lstmgen.document.catalogue import entries, parameter_count, zoo_markdown
-from lstmgen.document.terminal.columns import broken, prose
+from lstmgen.document.terminal.columns import broken, prose, table
 from lstmgen.derivation.explanation import held_still
 from lstmgen.language.expressions import Value
 from lstmgen.derivation.graph import build_graph
@@ -271,13 +271,38 @@ def test_a_paragraph_keeps_formulas_whole():
 # ---------------------------------------------------------------- list
 
 
-def test_list_has_a_line_for_every_cell():
-    listed = text_of(list_cells(True))
-    for path in packaged_specs():
-        assert re.search(rf"^  {path.stem} ", listed, re.M)
-    assert re.search(r"^  peephole_lstm +h, c +4DH \+ 4H² \+ 7H +.*torchrecurrent", listed, re.M)
-    check(listed, True)
-    check(list_cells(False), False)
+@pytest.mark.parametrize("unicode", [True, False])
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_the_list_is_a_table_of_names_titles_and_who_confirmed_them(width, unicode):
+    listed = text_of(list_cells(unicode, width))
+    check(listed, unicode, width)
+    table_text = listed[: listed.rindex("\n\n")]  # below it is the legend
+    head, *lines = table_text.splitlines()
+    starts = [head.index(word) for word in ("name", "title", "confirmed by")]
+    cells: list[list[str]] = []  # name, title, who: put together from the lines into which they are wrapped
+    for line in lines:
+        if not line.startswith("  "):
+            continue  # a heading
+        padded = line.ljust(width)
+        assert all(padded[start - 2 : start].isspace() for start in starts), f"not aligned: {line}"
+        parts = [padded[start:end].strip() for start, end in zip(starts, [*starts[1:], width])]
+        if parts[0]:
+            cells.append(parts)
+        else:
+            cells[-1] = [f"{cell} {part}".strip().replace("- ", "-") for cell, part in zip(cells[-1], parts)]
+    assert cells == [[entry.name, entry.title, ", ".join(entry.confirmed)] for entry in entries()]
+    assert all(by for _, _, by in cells)
+
+
+def test_a_table_gives_way_where_there_is_most_room_and_breaks_no_name():
+    rows = [("a_long_name", "word " * 10 + "word"), "heading", ("b", "first\nsecond")]
+    plain = (str, str)
+    assert table(rows, 80, plain) == [
+        "  a_long_name  " + " ".join(["word"] * 11), "heading", "  b            first", "               second"]
+    narrow = table(rows, 26, plain)
+    assert narrow[:2] == ["  a_long_name  word word", "               word word"]
+    assert max(map(len, narrow)) <= 26
+    assert table(rows, 5, plain)[:2] == ["  a_long_name  word", "               word"]
 
 
 def test_the_count_of_parameters_is_that_of_the_arrays(spec_path):

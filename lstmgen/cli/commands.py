@@ -451,7 +451,7 @@ def expand(spec) -> None:
 
 @main.command("list", epilog="Example:  lstmgen list")
 def list_specs() -> None:
-    """The specs that come with the package, one line each."""
+    """The cells that come with lstmgen: name, title, who confirmed it."""
     from ..document.terminal.show import list_cells
 
     click.echo(list_cells(_has_symbols(), _width()))

@@ -64,12 +64,6 @@ class Entry:
                     found.add(node.function)
         return tuple(sorted(found))
 
-
-    @property
-    def beyond(self) -> tuple[str, ...]:
-        """What it needs that the plain LSTM does not."""
-        return tuple(need for need in self.needs if need not in ("@", "sigmoid", "tanh"))
-
     @property
     def confirmed(self) -> tuple[str, ...]:
         """Who confirmed it, in a word each: a library, or `equations` written again by hand."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
+from textwrap import wrap
 
 import click
 
 INDENT = "  "
+GAP = "  "  # between the columns of a table
 
 
 def grey(text: str) -> str:
@@ -48,6 +51,42 @@ def display(rows: Sequence[Row], width: int, indent: str = INDENT) -> list[str]:
         lines.append((head + first.ljust(column) + (f"   {grey(row.remark)}" if row.remark else "")).rstrip())
         lines += [f"{indent}{' ' * lefts}     {other}" for other in others]
     return lines
+
+
+def table(rows: Sequence[str | Sequence[str]], width: int, styles: Sequence[Callable[[str], str]],
+          indent: str = INDENT) -> list[str]:
+    """Rows of cells in columns of at most `width` characters in all; a row that is one text is a heading.
+
+    A cell is wrapped between its words, and begins a new line at each newline. Where the columns do not
+    fit side by side, the widest is made narrower first, down to its longest word: a name is never broken,
+    and a terminal with less room than that breaks the lines itself. `styles` has one style for each column.
+    """
+    columns = list(zip(*(row for row in rows if not isinstance(row, str)), strict=True))
+    widths = [max(len(line) for cell in column for line in cell.split("\n")) for column in columns]
+    words = [max(len(word) for cell in column for word in _wrapped(cell, 1)) for column in columns]
+    excess = len(indent) + sum(widths) + len(GAP) * (len(widths) - 1) - width
+    for _ in range(excess):
+        wide = [index for index, least in enumerate(words) if widths[index] > least]
+        if not wide:
+            break
+        widths[max(wide, key=lambda index: widths[index])] -= 1
+    lines = []
+    for row in rows:
+        if isinstance(row, str):
+            lines.append(row)
+            continue
+        wrapped = [_wrapped(cell, column) for cell, column in zip(row, widths, strict=True)]
+        for parts in zip_longest(*wrapped, fillvalue=""):
+            padded = [part.ljust(column) for part, column in zip(parts, widths, strict=True)]
+            last = max((index for index, part in enumerate(parts) if part), default=0)
+            padded[last] = parts[last]  # no spaces at the end of a line
+            lines.append(indent + GAP.join(style(part) for style, part in zip(styles, padded[: last + 1])))
+    return lines
+
+
+def _wrapped(cell: str, width: int) -> list[str]:
+    """The lines of a cell."""
+    return [line for part in cell.split("\n") for line in wrap(part, width, break_long_words=False) or [""]]
 
 
 def broken(text: str, width: int) -> list[str]:

@@ -24,8 +24,8 @@ from ...language.names import did_you_mean
 from ...language.shapes import SCALAR, Shape, describe, shape_of
 from ...language.text import plain
 from ...resources import SPECS
-from ..catalogue import Entry, entries, parameter_count
-from .columns import INDENT, Row, bold, broken, coloured, counted, display, grey, listed, prose
+from ..catalogue import entries, parameter_count
+from .columns import INDENT, Row, bold, broken, coloured, counted, display, grey, listed, prose, table
 
 WIDTH = 100
 
@@ -706,32 +706,16 @@ def _solid(text: str) -> str:
 
 
 def list_cells(unicode: bool, width: int = WIDTH) -> str:
-    """The specs that come with lstmgen, a line each, by group."""
-    groups: dict[str, list[Entry]] = {}
+    """The cells that come with lstmgen, by group: name, title, and who confirmed it."""
+    rows: list[str | tuple[str, ...]] = [("name", "title", "confirmed by")]
+    group = None
     for entry in entries():
-        groups.setdefault(entry.group, []).append(entry)
-    every = [entry for members in groups.values() for entry in members]
-    names = max(len(entry.name) for entry in every)
-    states = max(len(_states(entry)) for entry in every)
-    counts = sorted(len(entry.count(unicode)) for entry in every)[len(every) * 9 // 10]  # a few stick out
-    lines = []
-    for group, members in groups.items():
-        lines += [*([""] if lines else []), bold(_shown(group, unicode))]
-        for entry in members:
-            columns = f"{_states(entry):<{states}}  {entry.count(unicode):<{counts}}"
-            by = ", ".join(entry.confirmed)
-            room = width - 8 - names - len(columns) - max(len(by), 14)
-            needs = _cropped(", ".join(entry.beyond), room) if room > 5 else ""
-            told = f"{by:<14}  {grey(needs)}" if needs else by
-            lines.append(f"{INDENT}{coloured(f'{entry.name:<{names}}')}  {grey(columns)}  {told}")
-    lines += ["", grey("name, states, number of parameters, who confirmed it, what it needs beyond @, sigmoid and tanh;"),
-              grey("build one with: lstmgen build NAME")]
-    return "\n".join(lines)
-
-
-def _states(entry: Entry) -> str:
-    return ", ".join(entry.states) if len(entry.states) <= 4 else f"{len(entry.states)} states"
-
-
-def _cropped(text: str, room: int) -> str:
-    return text if len(text) <= room else text[: room - 3].rstrip() + "..."
+        if entry.group != group:
+            group = entry.group
+            rows += ["", bold(_shown(group, unicode))]
+        rows.append((entry.name, _shown(entry.title, unicode), ", ".join(entry.confirmed)))
+    lines = table(rows, width, (coloured, str, grey))
+    legend = ("confirmed by: the libraries whose results the generated module reproduces in the tests; 'equations' "
+              "are a paper's equations, written a second time and differentiated by PyTorch. A cell is built by "
+              "its name: lstmgen~build~NAME")
+    return "\n".join([*lines, "", *map(grey, prose(legend, width, ""))])
