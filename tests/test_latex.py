@@ -6,6 +6,7 @@ while it reads, so a sign, an index or an operand that the printer loses gives a
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import textwrap
@@ -1568,6 +1569,46 @@ def test_a_hostile_text_is_printed_and_nothing_else():
     compiled = compile_pdf(tex, {})
     assert not overfull_boxes(compiled.log)
     assert "root:x" not in compiled.log and warnings(compiled.log) == []
+
+
+# One character for each way to set it. What is further on than 0x2200 is printed as [U+XXXX].
+EVERY_CHARACTER = sorted({
+    escape(char): char for char in map(chr, range(0x2200, 0x20, -1)) if "[U+" not in escape(char)
+}.values())
+SIZES = (  # of running text, titles, captions, the head of a page, tables, names
+    "", r"\bfseries", r"\itshape", r"\LARGE\bfseries", r"\Large\bfseries", r"\small", r"\small\itshape",
+    r"\footnotesize", r"\ttfamily", r"\ttfamily\bfseries", r"\small\ttfamily",
+)
+
+
+def bitmaps(log: str) -> list[str]:
+    """Fonts that TeX had drawn as bitmaps, because no outlines of theirs are installed."""
+    return re.findall(r"<[^<>]*pk>", log.replace("\n", ""))
+
+
+@with_tex
+@pytest.mark.parametrize("choice", NOTATIONS)
+def test_every_character_has_an_outline(choice):
+    """TeX stops where microtype is to stretch a line with a character from a bitmap font."""
+    assert set("$%&#_^~\\{}<>|'`éŁąλΩ") <= set(EVERY_CHARACTER)
+    words = [f"ab{char}cd" for char in EVERY_CHARACTER]
+    lines = [" ".join(words[at : at + 80]) for at in range(0, len(words), 80)]
+    spec = {
+        "name": "characters", "cell": "rnn", "references": lines, "description": " ".join(words)[:4000],
+        "title": " ".join(f"long{char}title" for char in "$^~<>|_%&#@{}\\`'")[:200],
+    }
+    plan = plan_of(json.dumps(spec))
+    tex = document(plan, make_notation(plan.graph, choice))
+    assert all(escape(line) in tex for line in lines)
+    paragraphs = []
+    for size in SIZES:
+        for shift in (0, 7, 23):  # each character in lines of different widths: hardly one of them fits as it is
+            text = escape(" ".join(words[shift:] + words[:shift]))
+            paragraphs.append(rf"\par{{{size} {text}\par}}")
+    tex = tex.replace(r"\end{document}", "\n".join([*paragraphs, r"\end{document}"]))
+    with mock.patch("lstmgen.tex._MOST_PASSES", 1):
+        log = compile_pdf(tex, {"characters.py": "x = '$'  # 100$\n"}).log
+    assert bitmaps(log) == []
 
 
 # ---------------------------------------------------------------- the document stays in its margins
