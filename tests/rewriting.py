@@ -224,7 +224,7 @@ class Maker:
         """What a value is the activation of; a state's start is the activation of nothing."""
         if value.lag < 0:
             return None
-        stage = self.graph.stage(value.name)
+        stage = self.graph.find(value.name)
         match stage.expression if stage else None:
             case Call(arguments=(Value(name=name, lag=0),)) if name in self.truth.named:
                 return Value(name, value.lag)

@@ -385,8 +385,8 @@ class Resolver:
 
     def _argument(self, node: Expression, name: str) -> Value | None:
         """What NAME_pre is: the argument of the one call that makes NAME."""
-        stage = self.graph.stage(name)
-        inner = self.graph.stage(f"{name}_pre")
+        stage = self.graph.find(name)
+        inner = self.graph.find(f"{name}_pre")
         if inner is not None and inner.owner == name:
             return Value(inner.name)
         if stage is not None and isinstance(self._body(self.equations[name]), Call):
@@ -491,7 +491,7 @@ class Resolver:
             case Sum(terms=(Value(name="t"), Number(value=value))) if value == 1:
                 return Call(VIA, (target, Value(STEP, 1)), call.at)
         reader = self._resolved(reader)
-        if not isinstance(reader, Value) or self.graph.stage(reader.name) is None:
+        if not isinstance(reader, Value) or self.graph.find(reader.name) is None:
             return self._wrong(
                 call,
                 "via(d_NAME, READER): the second argument is the equation that reads NAME, "
@@ -502,7 +502,7 @@ class Resolver:
     def _derivative(self, call: Call) -> Expression:
         above, below = map(self._resolved, call.arguments)
         values_ = isinstance(above, Value) and isinstance(below, Value)
-        if not values_ or self.graph.stage(above.name) is None:
+        if not values_ or self.graph.find(above.name) is None:
             message = f"{call.function}(A, B) is the derivative of A, which an equation gives, by the value B"
             return self._wrong(call, message, f"for example {call.function}(c[t+1], c)")
         return Call(call.function, (above, below), call.at)

@@ -553,7 +553,7 @@ class Comparer:
                     _all_cut(own),
                     "",
                 )
-                stage = self.graph.stage(gradient.value)
+                stage = self.graph.find(gradient.value)
                 if stage is not None:
                     through = [fork for fork in forks if fork.reader == stage.name]
                     yield (

@@ -450,7 +450,7 @@ class _Case:
                 return truth, tuple(term for term in terms if truth.goes_through(term, reader))
             case Call(function="partial", arguments=(above, below)):
                 return self._local(truth, above, below)
-            case Value(name=name, lag=0) if self.graph.stage(name) is not None:
+            case Value(name=name, lag=0) if self.graph.find(name) is not None:
                 body = truth.inlined(self.graph.stage(name).expression)
                 body = body if name.endswith("_pre") else _with_pre(body, self.graph)
                 return truth, tuple(Term(part, ()) for part in _opened_sum(body))
@@ -961,7 +961,7 @@ def _with_pre(expression: Expression, graph: Graph) -> Expression:
     """A call on a pre-activation with its argument written out: what the equation says."""
 
     def rule(node: Expression) -> Expression | None:
-        stage = graph.stage(node.name) if isinstance(node, Value) else None
+        stage = graph.find(node.name) if isinstance(node, Value) else None
         if stage is not None and stage.name == f"{stage.owner}_pre":
             return stage.expression
         return None

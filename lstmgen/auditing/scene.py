@@ -450,7 +450,7 @@ def forks_via(
     named = named_stages(graph)
     ahead = reader.lag if reader.name == STEP else reader.lag - target.lag
     for fork in gradient.forks if gradient else ():
-        stage = graph.stage(fork.reader)
+        stage = graph.find(fork.reader)
         if reader.name == STEP:
             if fork.lag == ahead and fork.kind != START:
                 yield fork, None
@@ -527,7 +527,7 @@ class Jacobian:
         """Whether a gradient goes on from this stage: from one without a name of its own, or from any."""
         if not self.immediate:
             return True
-        stage, top = self.scene.graph.stage(name), self.scene.graph.stage(above)
+        stage, top = self.scene.graph.find(name), self.scene.graph.find(above)
         if stage is None or name == above:
             return False
         return name not in named_stages(self.scene.graph) or (

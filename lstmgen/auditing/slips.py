@@ -286,7 +286,7 @@ class _Maker:
 
     def _before_activation(self, leaf: Value) -> Iterator[Slip]:
         """A value in place of which its argument stands, or to which the activation is applied again."""
-        stage = self.graph.stage(leaf.name)
+        stage = self.graph.find(leaf.name)
         match stage.expression if stage else None:
             case Call(function=function, arguments=(Value() as argument,)) if function in ACTIVATIONS:
                 pre = later(argument, leaf.lag, self.graph.static)

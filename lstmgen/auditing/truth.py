@@ -137,7 +137,7 @@ class Truth:
         ahead = 0
         for fork in term.forks:
             ahead += fork.lag
-            stage = self.graph.stage(fork.reader)
+            stage = self.graph.find(fork.reader)
             if fork.kind == OUTPUT or stage is None:
                 return None
             if fork.reader in self.named:
@@ -161,7 +161,7 @@ class Truth:
 
         def rule(node: Expression) -> Expression | None:
             if isinstance(node, Value) and node.name not in self.named:
-                stage = self.graph.stage(node.name)
+                stage = self.graph.find(node.name)
                 if stage is not None:
                     return self.inlined(later(stage.expression, node.lag, self.graph.static))
             return None

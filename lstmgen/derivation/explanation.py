@@ -25,7 +25,7 @@ class Held:
 
 def held_still(gradient: Gradient, fork: Contribution, graph: Graph) -> tuple[Held, ...]:
     """The other arguments of the stage that a branch goes through, in the order of reading."""
-    stage = graph.stage(fork.reader)
+    stage = graph.find(fork.reader)
     if stage is None or fork.kind in (OUTPUT, START):
         return ()
     still = gradient.value in graph.static

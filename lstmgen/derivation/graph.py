@@ -80,7 +80,12 @@ class Graph:
     static: frozenset[str]  # values that no step changes: parameters, and stages made of them alone
     shapes: Mapping[str, Shape]  # of every value
 
-    def stage(self, name: str) -> Stage | None:
+    def stage(self, name: str) -> Stage:
+        """The stage of a name that is known to be one; a `KeyError` where it is an input's or a parameter's."""
+        return self._by_name[name]
+
+    def find(self, name: str) -> Stage | None:
+        """The stage of any value's name; None where it is an input, a target or a parameter."""
         return self._by_name.get(name)
 
     def readers(self, name: str) -> tuple[Reader, ...]:

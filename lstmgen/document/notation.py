@@ -494,7 +494,7 @@ def _told(name: str) -> str:
 
 def _place_of(graph: Graph, name: str) -> Place:
     spec = graph.spec
-    stage = graph.stage(name)
+    stage = graph.find(name)
     for item in (*spec.inputs, *spec.states, *spec.parameters, *spec.targets):
         if item.name == name:
             return item.place

@@ -158,7 +158,7 @@ class _Drafter:
     def _sources(self) -> None:
         read = dict.fromkeys(
             value for stage in self.graph.stages for value in values(stage.expression)
-            if value.name not in self.graph.static and (value.lag or self.graph.stage(value.name) is None)
+            if value.name not in self.graph.static and (value.lag or self.graph.find(value.name) is None)
         )
         declared = [*self.graph.inputs, *self.graph.states, *self.graph.targets]
         for value in sorted(read, key=lambda value: [*declared, value.name].index(value.name)):
@@ -397,7 +397,7 @@ class _Drafter:
         return []
 
     def _is_pointwise(self, name: str) -> bool:
-        stage = self.graph.stage(name)
+        stage = self.graph.find(name)
         is_algebra = stage is None or not isinstance(stage.expression, Call)
         return is_algebra and self.nodes[name].kind in (OPERATOR, CALL)
 

@@ -144,7 +144,7 @@ def _form(expression: Expression | None, mark) -> tuple:
 def _stage_pairs(first: Graph, second: Graph, names, marks: _Marks) -> Iterator[tuple[StagePair, bool]]:
     taken = set()
     for stage in first.stages:
-        other = second.stage(names.get(stage.name, ""))
+        other = second.find(names.get(stage.name, ""))
         taken.add(other.name if other else "")
         same = other is not None and marks.left(stage.expression) == marks.right(other.expression)
         yield StagePair(stage, other), same
@@ -218,10 +218,10 @@ def _roles(graph: Graph) -> dict[str, str]:
 
 def _may_be_trusted(name: str, first: Graph, second: Graph) -> bool:
     """Whether a name may mean the same in both: their equations call one function, or none."""
-    pair = (first.stage(name), second.stage(name))
+    pair = (first.find(name), second.find(name))
     if None in pair:
         return True
-    owners = [graph.stage(stage.owner) for graph, stage in zip((first, second), pair)]
+    owners = [graph.find(stage.owner) for graph, stage in zip((first, second), pair)]
     return None in owners or _called(owners[0]) == _called(owners[1])
 
 
@@ -267,13 +267,13 @@ def _follow(first: Graph, second: Graph, left, right, pairs: dict[str, str]) -> 
             pairs[stage.name] = other
             return True
     for stage in first.stages:
-        other = second.stage(pairs.get(stage.name, ""))
+        other = second.find(pairs.get(stage.name, ""))
         if other is None:
             continue
         mine = [value for value in values(stage.expression) if value.name not in pairs]
         theirs = [value for value in values(other.expression) if value.name not in pairs.values()]
         if len(mine) == len(theirs) == 1 and mine[0].lag == theirs[0].lag:
-            operands = (first.stage(mine[0].name), second.stage(theirs[0].name))
+            operands = (first.find(mine[0].name), second.find(theirs[0].name))
             alike = None in operands or _is_like(*operands)
             if alike and _may_match(mine[0].name, theirs[0].name, left, right, pairs):
                 pairs[mine[0].name] = theirs[0].name

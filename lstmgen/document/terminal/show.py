@@ -316,7 +316,7 @@ class _Explanation:
     def __init__(self, pen: TerminalPen, gradient: Gradient):
         self.pen, self.gradient, self.graph = pen, gradient, pen.graph
         self.name, self.still = gradient.value, gradient.value in pen.graph.static
-        self.stage = pen.graph.stage(gradient.value)
+        self.stage = pen.graph.find(gradient.value)
 
     def lines(self) -> list[str]:
         lines = [f"{bold(self._title())}  {grey(self.graph.spec.name)}", "", *self._what_it_is()]
@@ -566,7 +566,7 @@ class _Explanation:
         graph = self.graph
 
         def unnamed(name: str) -> Stage | None:
-            stage = graph.stage(name)
+            stage = graph.find(name)
             if stage is None or stage.owner == name or name.endswith("_pre") or name in graph.static:
                 return None
             return stage
