@@ -1606,7 +1606,7 @@ def test_every_character_has_an_outline(choice):
             text = escape(" ".join(words[shift:] + words[:shift]))
             paragraphs.append(rf"\par{{{size} {text}\par}}")
     tex = tex.replace(r"\end{document}", "\n".join([*paragraphs, r"\end{document}"]))
-    with mock.patch("lstmgen.tex._MOST_PASSES", 1):
+    with mock.patch("lstmgen.document.latex.pdf._MOST_PASSES", 1):
         log = compile_pdf(tex, {"characters.py": "x = '$'  # 100$\n"}).log
     assert bitmaps(log) == []
 
