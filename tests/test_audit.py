@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from lstmgen.auditing.judge import GIVEN, HOLDS, WRONG, audit
 from lstmgen.auditing.code import STEPS, ForeignError, audit_arrays, audit_module, draw, run_function
 from lstmgen.derivation.chain import derive
 from lstmgen.cli import main
+from lstmgen.document.latex.pdf import compile_pdf
 from lstmgen.errors import SpecError
 from lstmgen.language.expressions import Adjoint, Value
 from lstmgen.derivation.graph import build_graph
@@ -308,6 +310,17 @@ def test_a_report_compiles_and_strikes_the_wrong_line(tmp_path):
     assert result.exit_code == 1
     assert (tmp_path / "notes_hats.audit.pdf").read_bytes().startswith(b"%PDF")
     assert r"\struck{" in (tmp_path / "notes_hats.audit.tex").read_text()
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no TeX")
+def test_a_report_prints_every_text_of_its_claims():
+    text = "100$ and 5% of λ, Ω, ΐ, é, ą, ß, \"so\" `q' # & _ ~ ^ | < > { } \\end{document} 字"
+    claimed = {"spec": "lstm", "source": text, "claims": {"d_o": {"is": "d_h * c", "note": text}}}
+    said = report.latex(audit(claims.read(json.dumps(claimed))))
+    assert said.count(r"\$") == said.count(r"\greek{\Omega}{03A9}") == 2
+    log = compile_pdf(said, {}).log
+    assert "Missing character" not in log
+    assert not re.findall(r"<[^<>]*pk>", log.replace("\n", ""))  # fonts drawn as bitmaps
 
 
 # ---------------------------------------------------------------- code and numbers

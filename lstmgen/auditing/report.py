@@ -146,7 +146,8 @@ _HEAD = r"""\documentclass[11pt,a4paper]{scrartcl}
 \definecolor{good}{HTML}{2F6B2F}
 \definecolor{bad}{HTML}{B3261E}
 \definecolor{aside}{HTML}{5A6478}
-\newcommand{\greek}[1]{$\csname #1\endcsname$}
+\newcommand{\greek}[2]{$#1$}
+\DeclareTextCommand{\textdollar}{OT1}{{\ifdim\fontdimen1\font>0pt \slshape\fi\char36}} % TS1 has bitmaps only
 \newcommand{\ogonek}[1]{{\ooalign{#1\crcr\hidewidth\reflectbox{\char24}}}}
 \newsavebox{\linebox}
 % a formula, made smaller where it is wider than the page; \struck with a line through it
