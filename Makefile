@@ -7,12 +7,18 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-PEERS  := $(VENV)/.peers
+PEERS  := $(VENV)/.frameworks
+
+# make test FRAMEWORKS=1: with the tests that need other packages, and none skipped because its package is missing.
+FRAMEWORKS ?=
+EVERYTHING := $(filter-out 0,$(FRAMEWORKS))
 SPEC   ?= specs/peephole_lstm.yaml
 
 TEX_PACKAGES := texlive-latex-base texlive-latex-recommended texlive-pictures
+TEX_PACKAGES += $(if $(EVERYTHING),poppler-utils)
 TEX_FILES    := scrartcl.cls tikz.sty booktabs.sty listings.sty mathtools.sty microtype.sty
-HAS_TEX      := command -v pdflatex >/dev/null 2>&1 && kpsewhich $(TEX_FILES) >/dev/null 2>&1
+HAS_TEX      := command -v pdflatex >/dev/null 2>&1 && kpsewhich $(TEX_FILES) >/dev/null 2>&1 \
+                $(if $(EVERYTHING),&& command -v pdftoppm >/dev/null 2>&1)
 
 SAY   := printf '%-12s %s\n'
 PIP   := $(BIN)/python -m pip --disable-pip-version-check -qq
@@ -40,9 +46,12 @@ $(READY): pyproject.toml
 	@$(PIP) install --editable '.[test]'
 	@printf '%s\n' '$(CURDIR)' > $@
 
+# PyTorch goes first, so that no other package's range chooses its version. Its wheels for the CPU alone lie on an index
+# of its own: to use that one, give pip PIP_EXTRA_INDEX_URL.
 $(PEERS): $(READY)
-	@$(SAY) peers "installing PyTorch and ONNX Runtime, to compare with"
-	@$(PIP) install --editable '.[peers]'
+	@$(SAY) frameworks "installing PyTorch, JAX, Keras and ONNX Runtime, to compare with"
+	@$(PIP) install --editable '.[torch]'
+	@$(PIP) install --editable '.[frameworks]'
 	@touch $@
 
 # Without TeX everything but the PDFs works, so this never fails.
@@ -58,7 +67,7 @@ tex:  ## TeX, where it is missing and can be installed
 	  { $$apt update; $$apt install -y --no-install-recommends $(TEX_PACKAGES); } >/dev/null </dev/null; \
 	  $(HAS_TEX) && exit 0; \
 	fi; \
-	$(SAY) tex "no complete TeX is installed, so PDFs are skipped; they need"; \
+	$(SAY) tex "no complete TeX$(if $(EVERYTHING), with pdftoppm) is installed, so PDFs are skipped; they need"; \
 	$(SAY) "" "Debian, Ubuntu: apt-get install --no-install-recommends $(TEX_PACKAGES)"; \
 	$(SAY) "" "elsewhere: TeX Live or MiKTeX with KOMA-Script, TikZ, booktabs, listings, mathtools, microtype"
 
@@ -67,10 +76,10 @@ demo: venv tex  ## a peephole LSTM: module, derivation, PDF; then a character mo
 	@for file in generated/$(basename $(notdir $(SPEC))).*; do $(SAY) demo "$$file"; done
 	@$(BIN)/python examples/char_model.py --short
 
-# The tests run even where ruff finds something, so that one run tells all.
-test: venv tex  ## all tests
+# The tests run even where ruff finds something, so that one run tells all. FRAMEWORKS is for tests/conftest.py.
+test: venv tex $(if $(EVERYTHING),$(PEERS))  ## all tests; FRAMEWORKS=1: also against PyTorch, JAX, Keras and others
 	@$(BIN)/ruff check --quiet --output-format concise .; style=$$?; \
-	$(BIN)/python -m pytest -q -n auto && exit $$style
+	FRAMEWORKS=$(EVERYTHING) $(BIN)/python -m pytest -q -n auto && exit $$style
 
 # COUNT claims of each kind for each spec.
 COUNT ?= 60

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,24 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's backgro
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _numbers = itertools.count()
+
+NOTHING_MISSING = bool(os.environ.get("FRAMEWORKS"))  # set by `make test FRAMEWORKS=1`, which installs every package
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport():
+    _fail_without_package((yield).get_result())
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report():
+    _fail_without_package((yield).get_result())
+
+
+def _fail_without_package(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Turn the skip of `pytest.importorskip` into a failure: a package that was to be installed is not there."""
+    if NOTHING_MISSING and report.skipped and "could not import" in str(report.longrepr):
+        report.outcome = "failed"
 
 
 @pytest.fixture(params=packaged_specs(), ids=lambda path: path.stem)
