@@ -8,6 +8,12 @@
 Errors in a spec are `lstmgen.SpecError`, with path, line, column, message and cure.
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # a type checker cannot follow `__getattr__`
+    from .errors import SpecError as SpecError
+    from .pipeline import build as build, derive as derive, load as load, verify as verify
+
 __version__ = "0.1.0"
 
 # The public names and where they live. They are imported when they are first asked for:
@@ -19,13 +25,14 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'lstmgen' has no attribute '{name}'")
     from importlib import import_module
 
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    found: object = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    return found
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(__all__)

@@ -58,7 +58,7 @@ class SpecError(Exception):
         self._lines = text.splitlines()
         super().__init__(self._report())
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[SpecError], tuple[str, str, list[Mistake]]]:
         # Builds run in worker processes: the error has to survive the way back.
         return SpecError, (self.path, "\n".join(self._lines), list(self.mistakes))
 

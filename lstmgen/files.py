@@ -265,5 +265,5 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = _REASONS.get(error.errno, error.strerror or str(error))
+        reason = _REASONS.get(error.errno or 0) or error.strerror or str(error)
         raise OutputError(path, reason) from error

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .derivation.chain import Derivation
     from .document.compose import Extras
     from .numerics.fading import Fading
-    from .proofs.verify import Verdict
+    from .proofs.verdict import Verdict
     from .schedule.plan import Plan
 
 
@@ -46,7 +46,7 @@ class VerificationFailed(Exception):
         super().__init__(f"{name} does not pass its proofs")
         self.name, self.verdict = name, verdict
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[VerificationFailed], tuple[str, Verdict]]:
         return VerificationFailed, (self.name, self.verdict)
 
 
@@ -166,7 +166,7 @@ def _prove(plan: Plan, checkpoint: int | None = None) -> tuple[str, Verdict]:
     text = module_source(plan, verified=True, checkpoint=checkpoint)
     module = execute(text, plan.graph.spec.name)
     if checkpoint:
-        module._CHECKPOINT = 2  # the proofs are of few steps, and have to cross checkpoints
+        vars(module)["_CHECKPOINT"] = 2  # the proofs are of few steps, and have to cross checkpoints
     return text, run_proofs(plan.graph, plan.derivation, module)
 
 
