@@ -1,5 +1,5 @@
 """`python -m lstmgen`."""
 
-from .cli.commands import main
+from .cli import main
 
 main(prog_name="lstmgen")

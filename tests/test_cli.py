@@ -18,9 +18,10 @@ import pytest
 from click.testing import CliRunner
 
 import lstmgen
-from lstmgen.cli import commands as cli
 from lstmgen import pipeline
 from lstmgen.cli import main
+from lstmgen.cli.failures import TRACEBACK
+from lstmgen.cli.making import NOTATIONS
 from lstmgen.resources import packaged_specs
 
 COMMANDS = ("build", "verify", "show", "explain", "expand", "list", "new", "schema")
@@ -128,9 +129,9 @@ def test_an_unknown_notation_is_told_with_the_one_that_was_meant():
 
 
 def test_the_notations_are_those_of_a_spec():
-    from lstmgen.spec.reader import NOTATIONS
+    from lstmgen.spec import reader
 
-    assert cli.NOTATIONS == NOTATIONS
+    assert NOTATIONS == reader.NOTATIONS
 
 
 # ---------------------------------------------------------------- build
@@ -488,7 +489,7 @@ def test_a_defect_is_a_line_and_no_traceback(monkeypatch):
     result = run("show", "gru")
     assert result.exit_code == 1
     assert result.stderr.startswith("error: ZeroDivisionError: in some corner\nThis is a defect of lstmgen")
-    assert cli.TRACEBACK in result.stderr
+    assert TRACEBACK in result.stderr
 
 
 def test_a_defect_shows_its_place_to_who_asks(monkeypatch):
@@ -496,7 +497,7 @@ def test_a_defect_shows_its_place_to_who_asks(monkeypatch):
         raise ZeroDivisionError
 
     monkeypatch.setattr(pipeline, "derive", broken)
-    monkeypatch.setenv(cli.TRACEBACK, "1")
+    monkeypatch.setenv(TRACEBACK, "1")
     result = CliRunner().invoke(main, ["show", "gru"])
     assert isinstance(result.exception, ZeroDivisionError)
 

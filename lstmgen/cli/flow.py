@@ -14,7 +14,7 @@ from ..language.expressions import Call, Negative, Value
 from ..language.shapes import SCALAR, shape_of
 from ..language.text import plain
 from ..numerics.fading import LAGS, MOST_ENTRIES, SHOWN, Curve, Fading, OneStep, fade
-from ..numerics.paths import OPERATION, Factor
+from ..numerics.paths import DIAGONAL, Factor
 from ..numerics.paths import Path as Way
 from ..numerics.worked import three_digits
 from ..outputs.numpy.module import module_source
@@ -111,25 +111,14 @@ def _way(derivation: Derivation, path: Way, state: str) -> str:
 
 
 def _spelled(factor: Factor, derivation: Derivation, unicode: bool) -> str:
-    if factor.kind == OPERATION:
+    if factor.expression is None:
         sign = "∂" if unicode else "d "
         return f"({sign}{plain(factor.reader, unicode)} / {sign}{plain(factor.value, unicode)})"
     shapes = derivation.graph.shapes
-    scalar = factor.expression is not None and shape_of(factor.expression, shapes) == SCALAR
-    if factor.kind == "diagonal" and not scalar:
+    if factor.kind == DIAGONAL and shape_of(factor.expression, shapes) != SCALAR:
         return plain(Call("diag", (factor.expression,)), unicode)
     text = plain(factor.expression, unicode)
     return f"({text})" if " " in text else text
-
-
-def _columns(fading: Fading) -> list[tuple[str, str, Sequence[float]]]:
-    """(state, which paths, norms), the direct one before all."""
-    found = []
-    for curve in fading.curves:
-        if curve.direct is not None:
-            found.append((curve.state, "direct", curve.direct))
-        found.append((curve.state, "all", curve.every))
-    return found
 
 
 def _table(fadings: Sequence[Fading], width: int) -> list[str]:
@@ -142,7 +131,7 @@ def _table(fadings: Sequence[Fading], width: int) -> list[str]:
         if tables[-1] is not margin and len(tables[-1][0] + block[0]) > width:
             tables.append(margin)
         tables[-1] = [left + right for left, right in zip(tables[-1], block)]
-    lines = []
+    lines: list[str] = []
     for table in tables:
         heads = [grey(line.rstrip()) for line in table[:_HEADS]]
         lines += [*([""] if lines else []), *heads, *table[_HEADS:]]

@@ -1,0 +1,113 @@
+"""`audit`: what somebody else derived or programmed, held against the derivation."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .shared import existing
+
+if TYPE_CHECKING:
+    from ..auditing.code import CodeAudit
+    from ..auditing.judge import Audit
+    from ..derivation.graph import Graph
+
+
+@click.command(epilog="Example:  lstmgen audit audits/notes_hats.yaml")
+@click.argument("claims", metavar="CLAIMS|SPEC")
+@click.option("--module", "target", metavar="FILE.py:FUNCTION",
+              help="Run this backward function of a SPEC's cell. It is a stranger's code.")
+@click.option("--arrays", metavar="FILE.npz", help="Hold these numbers against those of a SPEC's cell.")
+@click.option("--json", "as_json", is_flag=True, help="Everything, for machines.")
+@click.option("--pdf", is_flag=True, help="Write a report, NAME.audit.tex and NAME.audit.pdf.")
+@click.option("-o", "--out", default=".", show_default=True, type=click.Path(file_okay=False),
+              help="Folder of the report.")
+@click.option("--strict", is_flag=True, help="Status 1 for what holds only under a condition, too.")
+@click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(0.1, 3600),
+              help="Time limit of --module.")
+def audit(
+    claims: str, target: str | None, arrays: str | None, as_json: bool, pdf: bool, out: str, strict: bool, seconds: float
+) -> None:
+    """Hold a hand-written derivation, or code, or its numbers, against the true gradients.
+
+    CLAIMS is a file of equations. With --module or --arrays it is a SPEC instead. Status 0: nothing is
+    wrong; 1: something is; 2: a file that cannot be read. docs/audit.md says what claims are and how a
+    function is called.
+    """
+    if sum(map(bool, (target, arrays, pdf))) > 1:
+        raise click.UsageError("--module, --arrays and --pdf exclude each other")
+    if target:
+        sys.exit(_audit_code(claims, as_json, lambda graph: _of_module(graph, target, seconds)))
+    if arrays:
+        sys.exit(_audit_code(claims, as_json, lambda graph: _of_arrays(graph, arrays)))
+    import json
+
+    from ..auditing.judge import HOLDS, audit_file
+    from ..auditing.report import as_json as report_json
+    from ..auditing.report import lines
+
+    audited = audit_file(claims)
+    click.echo(json.dumps(report_json(audited), indent=2) if as_json else "\n".join(lines(audited)))
+    holds = all(each.verdict == HOLDS for each in audited.judgements) if strict else audited.holds
+    status = 0 if holds else 1
+    if pdf:
+        status = max(status, _audit_report(audited, claims, Path(out), quiet=as_json))
+    sys.exit(status)
+
+
+def _audit_code(spec: str, as_json: bool, compared: Callable[[Graph], CodeAudit]) -> int:
+    """Print what a comparison with a SPEC's cell gives, and return the status."""
+    import json
+
+    from ..auditing.code import ForeignError
+    from ..derivation.graph import build_graph
+    from ..spec.reader import load
+
+    graph = build_graph(load(existing(spec)))
+    try:
+        found = compared(graph)
+    except ForeignError as error:
+        click.echo(f"error: {error}", err=True)
+        return 2
+    click.echo(json.dumps(found.as_json(), indent=2) if as_json else "\n".join(found.lines()))
+    return 0 if found.holds else 1
+
+
+def _of_module(graph: Graph, target: str, seconds: float) -> CodeAudit:
+    from ..auditing.code import audit_module, split_target
+
+    path, function = split_target(target)
+    click.echo(f"running {function} of {path}, which is not lstmgen's code, in a process of its own "
+               f"for at most {seconds:g} s", err=True)
+    return audit_module(graph, path, function, seconds)
+
+
+def _of_arrays(graph: Graph, path: str) -> CodeAudit:
+    from ..auditing.code import audit_arrays
+
+    return audit_arrays(graph, path)
+
+
+def _audit_report(audited: Audit, claims: str, out: Path, quiet: bool) -> int:
+    """The LaTeX report, and its PDF where there is TeX."""
+    from ..auditing.report import latex
+    from ..document.latex.pdf import TexError, compile_pdf
+    from ..files import stamp, write_outputs
+
+    name = f"{Path(claims).stem}.audit"
+    text = stamp(latex(audited), "%")
+    outputs, failure = {f"{name}.tex": text.encode("utf-8")}, ""
+    try:
+        outputs[f"{name}.pdf"] = compile_pdf(text, {}).pdf
+    except TexError as error:
+        failure = str(error)
+    write_outputs(out, outputs, force=False)
+    if not quiet:
+        click.echo(f"wrote {'  '.join(str(out / file) for file in outputs)}")
+    if failure:
+        click.echo(f"error: no PDF: {failure}", err=True)
+    return 1 if failure else 0

@@ -1,0 +1,107 @@
+"""`build` and `verify`: the proofs, and what is written once they hold."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from .failures import status_of, told
+from .shared import existing, names_of
+from .workers import results
+
+if TYPE_CHECKING:
+    from ..pipeline import Built
+
+NOTATIONS = ("greff", "ng", "hats", "colah", "graves")  # those of spec/reader.py, which is not imported for --help
+
+
+@click.command(epilog="Example:  lstmgen build specs/*.yaml -o generated --pdf -j 2")
+@click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
+@click.option("-o", "--out", default="generated", show_default=True, type=click.Path(file_okay=False),
+              help="Folder to write into.")
+@click.option("--pdf/--no-pdf", default=False, help="Compile NAME.tex to NAME.pdf as well.")
+@click.option("--notation", type=click.Choice(NOTATIONS), metavar="N",
+              help=f"Symbols of the document: {', '.join(NOTATIONS)}.")
+@click.option("--unroll", type=click.IntRange(2, 6), metavar="T",
+              help="Have the document write gradients out over T steps, from 2 to 6, with their paths.")
+@click.option("--no-verify", is_flag=True, help="Leave the proofs out; the outputs say so.")
+@click.option("--force", is_flag=True, help="Overwrite files that were edited since they were made.")
+@click.option("--checkpoint", type=click.IntRange(1), metavar="K",
+              help="Keep the state at every K steps and compute the steps between anew: less memory.")
+@click.option("-j", "--jobs", type=click.IntRange(1), help="Specs to build at once.  [default: all cores]")
+def build(
+    specs: tuple[str, ...], out: str, pdf: bool, notation: str | None, unroll: int | None, no_verify: bool,
+    force: bool, checkpoint: int | None, jobs: int | None,
+) -> None:
+    """Write NAME.py and NAME.tex for each SPEC, once its proofs hold.
+
+    A SPEC is a file or the name of a packaged spec (see `lstmgen list`).
+    """
+    from .. import pipeline
+
+    work = partial(pipeline.build, out=out, pdf=pdf, notation=notation, verify=not no_verify, force=force,
+                   unroll=unroll, checkpoint=checkpoint)
+    paths = [existing(spec) for spec in specs]
+    if len(paths) == 1:
+        _report_one(work(paths[0]))
+        return
+    names = names_of(paths, notation)
+    found = results(work, paths, jobs, "building")
+    width = max(map(len, names))
+    statuses = [_report_line(name, result, width) for name, result in zip(names, found)]
+    failed = sum(map(bool, statuses))
+    if failed:
+        click.echo(f"{failed} of {len(paths)} failed", err=True)
+    sys.exit(max(statuses))
+
+
+def _report_one(built: Built) -> None:
+    for line in built.verdict.lines() if built.verdict else ["not verified: the proofs were left out"]:
+        click.echo(line)
+    click.echo(f"wrote {'  '.join(map(str, built.files))}")
+    if built.pdf_failure:
+        click.echo(f"error: no PDF: {built.pdf_failure}", err=True)
+        sys.exit(1)
+
+
+def _report_line(name: str, result: Built | Exception, width: int) -> int:
+    if isinstance(result, Exception):
+        click.echo(f"{name:<{width}}  failed\n{told(result)}", err=True)
+        return status_of(result)
+    state = f"verified, {result.verdict.forks:3d} forks cut" if result.verdict else "not verified"
+    click.echo(f"{result.name:<{width}}  {state}  {' '.join(file.name for file in result.files)}")
+    if result.pdf_failure:
+        click.echo(f"error: no PDF: {result.pdf_failure}", err=True)
+        return 1
+    return 0
+
+
+@click.command(epilog="Example:  lstmgen verify peephole_lstm --json")
+@click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
+@click.option("--json", "as_json", is_flag=True, help="Every figure, for machines.")
+@click.option("-j", "--jobs", type=click.IntRange(1), help="Specs to verify at once.  [default: all cores]")
+def verify(specs: tuple[str, ...], as_json: bool, jobs: int | None) -> None:
+    """Run the proofs alone and print every figure."""
+    import json
+
+    from .. import pipeline
+
+    paths = [existing(spec) for spec in specs]
+    names = names_of(paths)
+    found = dict(zip(names, results(pipeline.verify, paths, jobs, "verifying")))
+    verdicts = {name: result for name, result in found.items() if not isinstance(result, Exception)}
+    if as_json:
+        click.echo(json.dumps({name: verdict.as_json() for name, verdict in verdicts.items()}, indent=2))
+    else:
+        for name, verdict in verdicts.items():
+            heading = [f"\n{name}"] if len(paths) > 1 else []
+            click.echo("\n".join([*heading, *verdict.lines(every=True)]))
+    statuses = [int(not verdict.passed) for verdict in verdicts.values()]
+    for name, result in found.items():
+        if isinstance(result, Exception):
+            click.echo(f"{name}: {told(result)}" if len(paths) > 1 else told(result), err=True)
+            statuses.append(status_of(result))
+    sys.exit(max(statuses))

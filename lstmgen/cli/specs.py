@@ -1,0 +1,60 @@
+"""`expand`, `list`, `new` and `schema`: the specs themselves."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from .failures import Refused
+from .shared import existing, has_symbols, width
+
+
+@click.command(epilog="Example:  lstmgen expand lstm > my_cell.yaml")
+@click.argument("spec")
+def expand(spec: str) -> None:
+    """The equations that a spec of switches stands for, as a spec."""
+    from ..spec.expand import expand as expanded
+    from ..spec.reader import load
+
+    # as bytes: a spec is UTF-8, whatever the terminal is
+    click.echo(expanded(load(existing(spec))).encode("utf-8"), nl=False)
+
+
+@click.command("list", epilog="Example:  lstmgen list")
+def list_specs() -> None:
+    """The cells that come with lstmgen: name, title, who confirmed it."""
+    from ..document.terminal.show import list_cells
+
+    click.echo(list_cells(has_symbols(), width()))
+
+
+@click.command(epilog="Example:  lstmgen new my_cell --from gru")
+@click.argument("name")
+@click.option("--from", "origin", metavar="SPEC", help="Begin with this cell's equations.")
+@click.option("--force", is_flag=True, help="Overwrite NAME.yaml if it is there.")
+def new(name: str, origin: str | None, force: bool) -> None:
+    """Write NAME.yaml, a commented spec to start from."""
+    from ..files import write_outputs
+    from ..spec.starter import starter
+
+    try:
+        text = starter(name, existing(origin) if origin else None)
+    except ValueError as error:
+        raise Refused(str(error)) from None
+    path = Path(f"{name}.yaml")
+    if os.path.lexists(path) and not force:
+        raise Refused(f"{path} is there already; --force overwrites it")
+    write_outputs(path.parent, {path.name: text.encode("utf-8")}, force=True)
+    click.echo(f"wrote {path}; build it with: lstmgen build {path}")
+
+
+@click.command(epilog="Example:  lstmgen schema > lstmgen.schema.json")
+def schema() -> None:
+    """The JSON Schema of a spec, for editors."""
+    import json
+
+    from ..spec.schema import schema as json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))
