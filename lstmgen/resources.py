@@ -1,10 +1,10 @@
-"""Where the templates and the specs that come with lstmgen lie.
+"""Where the files that come with lstmgen lie: templates, specs, audits, docs, and who confirmed which cell.
 
-In a checkout `templates/` and `specs/` stand beside the package, at the top of the repository; in a
-wheel they are inside it. What decides is whether our `pyproject.toml` lies beside the package. Looking
-inside first and beside otherwise would not do: beside an installed package is `site-packages`, where a
-`templates` folder is a stranger's. (`importlib.resources` looks inside alone, and fails in a checkout
-that was installed as editable.)
+In a checkout their folders stand beside the package, at the top of the repository; in a wheel they are inside
+it, and there `tests/references/index.json` lies in `references/`. What decides is whether our `pyproject.toml`
+lies beside the package. Looking inside first and beside otherwise would not do: beside an installed package is
+`site-packages`, where a `templates` folder is a stranger's. (`importlib.resources` looks inside alone, and
+fails in a checkout that was installed as editable.)
 """
 
 from __future__ import annotations
@@ -15,8 +15,14 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def _home(package: Path) -> Path:
-    """The folder that holds `templates` and `specs`: the checkout's, else the package itself."""
+    """The folder that holds `templates`, `specs` and the others: the checkout's, else the package itself."""
     return package.parent if _is_checkout(package.parent) else package
+
+
+def _references(package: Path) -> Path:
+    """The folder that holds the record of who confirmed which cell."""
+    home = _home(package)
+    return home / "references" if home == package else home / "tests" / "references"
 
 
 def _is_checkout(folder: Path) -> bool:
@@ -29,14 +35,35 @@ def _is_checkout(folder: Path) -> bool:
 
 TEMPLATES = _home(_PACKAGE) / "templates"
 SPECS = _home(_PACKAGE) / "specs"
+AUDITS = _home(_PACKAGE) / "audits"
+DOCS = _home(_PACKAGE) / "docs"
+CONFIRMED = _references(_PACKAGE) / "index.json"
 
 
 def packaged_specs() -> tuple[Path, ...]:
     """The specs that come with lstmgen, by name."""
-    return tuple(sorted(SPECS.glob("*.yaml"), key=lambda path: path.stem))
+    return _files(SPECS)
+
+
+def packaged_audits() -> tuple[Path, ...]:
+    """The files of claims that come with lstmgen, by name."""
+    return _files(AUDITS)
 
 
 def find_spec(name: str) -> Path | None:
     """The packaged spec of a bare name, `peephole_lstm` or `peephole_lstm.yaml`; None if there is none."""
+    return _find(name, packaged_specs())
+
+
+def find_audit(name: str) -> Path | None:
+    """The packaged file of claims of a bare name, `notes_hats` or `notes_hats.yaml`; None if there is none."""
+    return _find(name, packaged_audits())
+
+
+def _files(folder: Path) -> tuple[Path, ...]:
+    return tuple(sorted(folder.glob("*.yaml"), key=lambda path: path.stem))
+
+
+def _find(name: str, files: tuple[Path, ...]) -> Path | None:
     stem = name.removesuffix(".yaml")
-    return next((path for path in packaged_specs() if path.stem == stem), None)
+    return next((path for path in files if path.stem == stem), None)

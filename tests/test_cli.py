@@ -22,7 +22,7 @@ from lstmgen import pipeline
 from lstmgen.cli import main
 from lstmgen.cli.failures import TRACEBACK
 from lstmgen.cli.making import NOTATIONS
-from lstmgen.resources import packaged_specs
+from lstmgen.resources import AUDITS, packaged_specs
 
 COMMANDS = ("build", "verify", "show", "explain", "expand", "list", "new", "schema")
 CHECKOUT = Path(__file__).parent.parent
@@ -226,6 +226,25 @@ def test_an_unknown_spec_suggests():
         assert "did you mean 'peephole_lstm'?" in result.stderr
         assert len(result.stderr.splitlines()) == 1
     assert not files()
+
+
+@pytest.mark.parametrize("claims, cure", [
+    ("notes_hat", "did you mean 'notes_hats'?"),
+    ("qqqqqqqq.yaml", f"they lie in {AUDITS}"),
+    ("lstm", "'lstm' is a cell: with --module or --arrays, code or numbers are held against it"),
+])
+def test_unknown_claims_suggest(claims, cure):
+    result = run("audit", claims)
+    assert result.exit_code == 2
+    assert result.stderr == f"error: there is no file '{claims}', and no packaged file of claims of that name; {cure}\n"
+
+
+def test_a_packaged_file_of_claims_is_audited_by_its_name_unless_a_file_has_it():
+    result = run("audit", "notes_stacked")
+    assert result.exit_code == 0 and re.search(r"(?m)^\d+ hold", result.stdout)
+    assert result.stdout == run("audit", "notes_stacked.yaml").stdout
+    Path("notes_stacked").write_text("spec: rnn\nclaims: {d_h: 0}\n")
+    assert run("audit", "notes_stacked").exit_code == 1
 
 
 def test_a_spec_like_no_other_names_the_list():

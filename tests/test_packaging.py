@@ -1,8 +1,10 @@
-"""What is in the wheel and the source distribution, and that an installed wheel finds its own folders."""
+"""What is in the wheel and the source distribution, and that an installed wheel finds what comes with it."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -37,11 +39,33 @@ def built(tmp_path_factory) -> dict[str, Path]:
     return {"wheel": wheel, "source": source}
 
 
-def test_the_wheel_holds_the_package_its_templates_and_its_specs(built):
+@pytest.fixture(scope="module")
+def installed(built, tmp_path_factory) -> Path:
+    """A folder of installed packages with the wheel in it, and with what strangers leave in such a folder."""
+    site = tmp_path_factory.mktemp("installed") / "site-packages"
+    with zipfile.ZipFile(built["wheel"]) as wheel:
+        wheel.extractall(site)
+    for stranger in ("templates", "specs", "audits", "docs", "references"):
+        (site / stranger).mkdir()
+    (site / "pyproject.toml").write_text('[project]\nname = "stranger"\n')
+    return site.resolve()
+
+
+def run_installed(site: Path, folder: Path, *arguments: str) -> str:
+    """What Python prints with the installed wheel, started in a folder of its own."""
+    environment = os.environ | {"PYTHONPATH": str(site), "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, encoding="utf-8", cwd=folder,
+                          env=environment)
+    assert done.returncode in (0, 1), done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+def test_the_wheel_holds_the_package_and_what_comes_with_it(built):
     with zipfile.ZipFile(built["wheel"]) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    expected = names_under("lstmgen") | {f"lstmgen/{name}" for name in names_under("templates", "specs")}
-    assert names == expected
+    beside = names_under("templates", "specs", "audits", "docs")
+    assert names == names_under("lstmgen") | {f"lstmgen/{name}" for name in beside} | {"lstmgen/references/index.json"}
 
 
 def test_the_wheel_says_what_it_is(built):
@@ -57,32 +81,54 @@ def test_the_wheel_says_what_it_is(built):
 def test_the_source_distribution_holds_what_a_wheel_and_the_tests_need(built):
     with tarfile.open(built["source"]) as source:
         names = {name.partition("/")[2] for name in source.getnames()}
-    assert names_under("lstmgen", "templates", "specs", "tests") <= names
+    assert names_under("lstmgen", "templates", "specs", "audits", "docs", "tests") <= names
     assert {"pyproject.toml", "LICENSE", "Makefile"} <= names
     unwanted = (".venv/", "dist/", ".ci/")
     assert not [name for name in names if name.startswith(unwanted) or "__pycache__" in name]
 
 
-def test_an_installed_wheel_finds_its_own_folders(built, tmp_path):
-    site = tmp_path / "site-packages"
-    with zipfile.ZipFile(built["wheel"]) as wheel:
-        wheel.extractall(site)
-    # What strangers leave in site-packages must not be taken for ours.
-    for stranger in ("templates", "specs"):
-        (site / stranger).mkdir()
-    (site / "pyproject.toml").write_text('[project]\nname = "stranger"\n')
+def test_an_installed_wheel_finds_its_own_folders(installed, tmp_path):
     script = (
-        f"import sys; sys.path.insert(0, {str(site)!r})\n"
-        "from lstmgen.resources import SPECS, TEMPLATES, packaged_specs\n"
-        "print(TEMPLATES, SPECS, *(path.name for path in packaged_specs()), sep='\\n')"
+        "from lstmgen.resources import *\n"
+        "print(TEMPLATES, SPECS, AUDITS, DOCS, CONFIRMED, sep='\\n')\n"
+        "print(*(path.name for path in (*packaged_specs(), *packaged_audits())), sep='\\n')"
     )
-    command = [sys.executable, "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    shown = done.stdout.splitlines()
-    inside = site.resolve() / "lstmgen"
-    assert shown[:2] == [str(inside / "templates"), str(inside / "specs")]
-    assert shown[2:] == [path.name for path in resources.packaged_specs()]
+    shown = run_installed(installed, tmp_path, "-c", script).splitlines()
+    inside = installed / "lstmgen"
+    names = ("templates", "specs", "audits", "docs", "references/index.json")
+    assert shown[:5] == [str(inside / name) for name in names]
+    assert shown[5:] == [path.name for path in (*resources.packaged_specs(), *resources.packaged_audits())]
+
+
+def test_an_installed_wheel_says_who_confirmed_a_cell(installed, tmp_path):
+    listed = run_installed(installed, tmp_path, "-m", "lstmgen", "list")
+    assert re.search(r"(?m)^  lstm +LSTM +keras, onnxruntime, torch$", listed)
+
+
+def test_an_installed_wheel_audits_a_packaged_file_of_claims(installed, tmp_path):
+    for name in ("notes_stacked", "known_clip"):  # the spec of the second lies beside it, in audits/cells
+        printed = run_installed(installed, tmp_path, "-m", "lstmgen", "audit", name)
+        assert re.search(r"(?m)^\d+ holds?\b", printed), printed
+
+
+def paths_in(text: str) -> list[str]:
+    """The words of a help text that look like a path of a file."""
+    words = [word.strip("().,;'`") for word in text.split()]
+    return [word for word in words if re.search(r"\w/|/\w|\.md$", word) and not word.startswith("-")]
+
+
+@pytest.mark.parametrize("where", ["checkout", "wheel"])
+def test_help_names_no_file_that_is_not_there(where, request, tmp_path):
+    site = ROOT if where == "checkout" else request.getfixturevalue("installed")
+    script = (
+        "import click; from lstmgen.cli import main\n"
+        "print(main.get_help(click.Context(main, max_content_width=1000, terminal_width=1000)))\n"
+        "for name, command in main.commands.items():\n"
+        "    print(command.get_help(click.Context(command, info_name=name, terminal_width=1000)))"
+    )
+    found = paths_in(run_installed(site, tmp_path, "-c", script))
+    assert {Path(path).name for path in found} >= {"audit.md", "index.md"}
+    assert not [path for path in found if not (tmp_path / path).is_file()]
 
 
 # --- in a checkout
@@ -91,6 +137,9 @@ def test_an_installed_wheel_finds_its_own_folders(built, tmp_path):
 def test_a_checkout_uses_the_folders_at_its_top():
     assert resources.TEMPLATES == ROOT.resolve() / "templates"
     assert resources.SPECS == ROOT.resolve() / "specs"
+    assert resources.AUDITS == ROOT.resolve() / "audits"
+    assert resources.DOCS == ROOT.resolve() / "docs"
+    assert resources.CONFIRMED == ROOT.resolve() / "tests" / "references" / "index.json"
 
 
 def test_packaged_specs_are_sorted_by_name():

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .shared import existing
+from ..resources import DOCS
+from .shared import existing, existing_claims
 
 if TYPE_CHECKING:
     from ..auditing.code import CodeAudit
@@ -17,7 +18,15 @@ if TYPE_CHECKING:
     from ..derivation.graph import Graph
 
 
-@click.command(epilog="Example:  lstmgen audit audits/notes_hats.yaml")
+HELP = f"""Hold a hand-written derivation, or code, or its numbers, against the true gradients.
+
+CLAIMS is a file of equations, or the name of one that comes with lstmgen. With --module or --arrays it is a SPEC
+instead. Status 0: nothing is wrong; 1: something is; 2: a file that cannot be read. What claims are and how a function is
+called is told in {DOCS / 'audit.md'}
+"""
+
+
+@click.command(help=HELP, epilog="Example:  lstmgen audit notes_hats")
 @click.argument("claims", metavar="CLAIMS|SPEC")
 @click.option("--module", "target", metavar="FILE.py:FUNCTION",
               help="Run this backward function of a SPEC's cell. It is a stranger's code.")
@@ -32,12 +41,6 @@ if TYPE_CHECKING:
 def audit(
     claims: str, target: str | None, arrays: str | None, as_json: bool, pdf: bool, out: str, strict: bool, seconds: float
 ) -> None:
-    """Hold a hand-written derivation, or code, or its numbers, against the true gradients.
-
-    CLAIMS is a file of equations. With --module or --arrays it is a SPEC instead. Status 0: nothing is
-    wrong; 1: something is; 2: a file that cannot be read. docs/audit.md says what claims are and how a
-    function is called.
-    """
     if sum(map(bool, (target, arrays, pdf))) > 1:
         raise click.UsageError("--module, --arrays and --pdf exclude each other")
     if target:
@@ -50,7 +53,7 @@ def audit(
     from ..auditing.report import as_json as report_json
     from ..auditing.report import lines
 
-    audited = audit_file(claims)
+    audited = audit_file(existing_claims(claims))
     click.echo(json.dumps(report_json(audited), indent=2) if as_json else "\n".join(lines(audited)))
     holds = all(each.verdict == HOLDS for each in audited.judgements) if strict else audited.holds
     status = 0 if holds else 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import click
 
 from .. import __version__
+from ..resources import DOCS
 from .audit import audit
 from .group import Group
 from .making import build, verify
@@ -18,7 +19,10 @@ from .specs import expand, list_specs, new, schema
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-@click.group(cls=Group, context_settings=CONTEXT, epilog="Example:  lstmgen build peephole_lstm --pdf")
+EPILOG = f"Example:  lstmgen build peephole_lstm --pdf\n\nDocumentation:  {DOCS / 'index.md'}"
+
+
+@click.group(cls=Group, context_settings=CONTEXT, epilog=EPILOG)
 @click.version_option(__version__, prog_name="lstmgen")
 def main() -> None:
     """From the spec of a recurrent cell to its verified backward pass, as code and as a document."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 NOTATIONS = ("greff", "ng", "hats", "colah", "graves")  # those of spec/reader.py, which is not imported for --help
 
 
-@click.command(epilog="Example:  lstmgen build specs/*.yaml -o generated --pdf -j 2")
+@click.command(epilog="Example:  lstmgen build lstm gru -o generated --pdf -j 2")
 @click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
 @click.option("-o", "--out", default="generated", show_default=True, type=click.Path(file_okay=False),
               help="Folder to write into.")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -13,20 +14,32 @@ from .failures import Refused
 
 def existing(spec: str) -> Path:
     """The file that SPEC means: itself, or a packaged spec of that name."""
-    from ..language.names import did_you_mean
     from ..resources import find_spec, packaged_specs
 
-    path = Path(spec)
-    if path.is_file():
-        return path
-    packaged = find_spec(spec)
-    if packaged is not None:
-        return packaged
-    if path.exists():
-        return path  # a folder, say: reading it tells what is wrong with it
-    cure = did_you_mean(path.stem, [known.stem for known in packaged_specs()])
-    raise Refused(f"there is no file '{spec}', and no packaged spec of that name" + (
-        f"; {cure}" if cure else "; 'lstmgen list' lists them"))
+    return _file(spec, find_spec) or _refuse(spec, "spec", packaged_specs(), "'lstmgen list' lists them")
+
+
+def existing_claims(claims: str) -> Path:
+    """The file that CLAIMS means: itself, or a packaged file of claims of that name."""
+    from ..resources import AUDITS, find_audit, find_spec, packaged_audits
+
+    other = f"they lie in {AUDITS}"
+    if find_spec(claims):
+        other = f"'{claims}' is a cell: with --module or --arrays, code or numbers are held against it"
+    return _file(claims, find_audit) or _refuse(claims, "file of claims", packaged_audits(), other)
+
+
+def _file(given: str, find: Callable[[str], Path | None]) -> Path | None:
+    """The file itself, or the packaged one of that name. A folder is taken too: reading it tells what is wrong."""
+    path = Path(given)
+    return path if path.is_file() else find(given) or (path if path.exists() else None)
+
+
+def _refuse(given: str, kind: str, packaged: Sequence[Path], other: str) -> NoReturn:
+    from ..language.names import did_you_mean
+
+    cure = did_you_mean(Path(given).stem, [known.stem for known in packaged])
+    raise Refused(f"there is no file '{given}', and no packaged {kind} of that name; {cure or other}")
 
 
 def names_of(paths: Sequence[Path], notation: str | None = None) -> list[str]:

@@ -1,6 +1,6 @@
 """The cells that come with lstmgen, as data: what each is, how large, and what it needs of the language.
 
-`python -m lstmgen.catalogue` prints them as a page of Markdown.
+`python -m lstmgen.document.catalogue` prints them as a page of Markdown.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from ..errors import Mistakes, Text
 from ..language.expressions import Call, MatVec, walk
 from ..language.parse import parse
 from ..language.shapes import describe
-from ..resources import SPECS, packaged_specs
+from ..resources import CONFIRMED, packaged_specs
 from ..spec.reader import load
 
-REFERENCES = SPECS.parent / "tests" / "references" / "index.json"  # in a checkout only
 OTHERS = "Other cells"  # heading for those whose spec names no group
 
 
@@ -133,7 +132,7 @@ def _monomial(symbols: tuple[str, ...], factor: int, unicode: bool) -> str:
 def _oracles() -> dict[str, tuple[str, ...]]:
     """Who confirmed which cell, as the recorded references say; nothing where they are not there."""
     try:
-        records = json.loads(REFERENCES.read_text(encoding="utf-8"))["references"]
+        records = json.loads(CONFIRMED.read_text(encoding="utf-8"))["references"]
     except (OSError, ValueError, KeyError):
         return {}
     found: dict[str, list[str]] = {}
@@ -147,8 +146,7 @@ def zoo_markdown() -> str:
     """Every packaged cell: equations, states, parameters, references, what it needs, who confirmed it."""
     cells = entries()
     lines = ["# The cells that come with lstmgen", "",
-             "Made from `specs/` by `python -m lstmgen.catalogue`. Each is built by its name: `lstmgen "
-             "build gru`.", ""]
+             "Made from `specs/` by `make generated`. Each is built by its name: `lstmgen build gru`.", ""]
     group = None
     for entry in cells:
         if entry.group != group:
