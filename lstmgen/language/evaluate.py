@@ -7,16 +7,21 @@ array has one axis more in front, of length 1 or N: N examples at once, whose pa
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+import operator
+from collections.abc import Callable, Mapping
 from fractions import Fraction
-from functools import cache, reduce
+from functools import reduce
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from . import functions
 from .expressions import (
-    Adjoint, Call, Expression, MatVec, Negative, Number, Outside, Power, Product, Quotient, Size, Sum, Value,
+    Adjoint, Body, Call, Compare, Expression, MatVec, Negative, Number, Outside, Power, Product, Quotient, Size, Sum,
+    Value,
 )
+from .functions import Arithmetic, Real
 from .parse import parse_rule
 
 DIGITS = 90  # of the high-precision arithmetic
@@ -31,26 +36,40 @@ class Mismatch(ValueError):
 # ---------------------------------------------------------------- arithmetic
 
 
+_Unary = Callable[[np.ndarray], np.ndarray]
+
+
 class Floats:
     """Arithmetic in float64."""
 
-    numpy = np
-    dtype = np.dtype(float)
-    exp, log, tanh, sin, cos, sqrt, floor = np.exp, np.log, np.tanh, np.sin, np.cos, np.sqrt, np.floor
-    divide, power = np.divide, np.power
+    numpy: ModuleType = np
+    dtype: np.dtype[Any] = np.dtype(float)
+    exp: _Unary = np.exp
+    log: _Unary = np.log
+    tanh: _Unary = np.tanh
+    sin: _Unary = np.sin
+    cos: _Unary = np.cos
+    sqrt: _Unary = np.sqrt
+    divide: Callable[[np.ndarray, np.ndarray], np.ndarray] = np.divide
+    power: Callable[[np.ndarray, np.ndarray | int], np.ndarray] = np.power
 
-    def number(self, value):
+    def floor(self, array: np.ndarray) -> np.ndarray:
+        return self.array(np.floor(array))
+
+    def number(self, value: Real) -> Real:
         """An exact number, or its decimal, as near as this arithmetic can hold it."""
         return float(Fraction(value))
 
-    def array(self, value) -> np.ndarray:
+    def array(self, value: object) -> np.ndarray:
         return np.asarray(value, self.dtype)
 
-    def select(self, relation: str, left, right, chosen, other) -> np.ndarray:
+    def select(
+        self, relation: str, left: np.ndarray, right: np.ndarray, chosen: np.ndarray, other: np.ndarray
+    ) -> np.ndarray:
         """`chosen` where the comparison holds, else `other`."""
         return np.where(RELATIONS[relation](left, right), chosen, other)
 
-    def hold(self, array):
+    def hold(self, array: np.ndarray) -> np.ndarray:
         """The argument of stop_gradient. The interpreter puts its own in place."""
         return array
 
@@ -66,30 +85,34 @@ class Digits(Floats):
     def __init__(self, digits: int = DIGITS):
         import mpmath  # comes with SymPy, and takes as long to import as NumPy
 
-        context = mpmath.mp.clone()  # a precision of its own: nobody else's is touched
+        context: Any = mpmath.mp.clone()  # a precision of its own: nobody else's is touched
         context.dps = digits
         self.context = context
-        self._numbers: dict[Fraction, object] = {}
-        unary = {name: self._real(getattr(context, name)) for name in ("exp", "tanh", "sin", "cos", "floor")}
-        for name, function in unary.items():
-            setattr(self, name, np.frompyfunc(function, 1, 1))
+        self._numbers: dict[Fraction, Real] = {}
+        self.exp, self.tanh, self.sin, self.cos, self._floor = (
+            np.frompyfunc(self._real(function), 1, 1)
+            for function in (context.exp, context.tanh, context.sin, context.cos, context.floor)
+        )
         self.log = np.frompyfunc(lambda a: context.log(a) if a > 0 else context.nan, 1, 1)
         self.sqrt = np.frompyfunc(lambda a: context.sqrt(a) if a >= 0 else context.nan, 1, 1)
         self.divide = np.frompyfunc(lambda a, b: a / b if b else context.nan, 2, 1)
         self.power = np.frompyfunc(self._power, 2, 1)
         self._exactly = np.frompyfunc(self.number, 1, 1)
 
-    def _real(self, function):
+    def _real(self, function: Callable[[Real], Real]) -> Callable[[Real], Real]:
         return lambda a: function(a) if self.context.isfinite(a) else self.context.nan
 
-    def _power(self, base, exponent):
+    def _power(self, base: Real, exponent: Real) -> Real:
         try:
             result = base**exponent
         except ZeroDivisionError:
             return self.context.nan
         return result if isinstance(result, self.context.mpf) else self.context.nan
 
-    def number(self, value):
+    def floor(self, array: np.ndarray) -> np.ndarray:
+        return self.array(self._floor(array))
+
+    def number(self, value: Real) -> Real:
         if isinstance(value, self.context.mpf):
             return value
         exact = Fraction(value)
@@ -97,7 +120,7 @@ class Digits(Floats):
             self._numbers[exact] = self.context.mpf(exact.numerator) / exact.denominator
         return self._numbers[exact]
 
-    def array(self, value) -> np.ndarray:
+    def array(self, value: object) -> np.ndarray:
         """Objects as they are; floats and whole numbers exactly."""
         if isinstance(value, np.ndarray):
             return value if value.dtype == object else np.asarray(self._exactly(value), object)
@@ -117,7 +140,7 @@ Leaf = Value | Adjoint | Outside
 def evaluate(
     expression: Expression,
     environment: Mapping[Leaf, np.ndarray],
-    arithmetic: Floats,
+    arithmetic: Arithmetic,
     sizes: Mapping[str, int],
     leading: int = 0,
 ) -> np.ndarray:
@@ -131,19 +154,46 @@ class Evaluator:
     def __init__(
         self,
         look_up: Callable[[Leaf], np.ndarray],
-        arithmetic: Floats,
+        arithmetic: Arithmetic,
         sizes: Mapping[str, int],
         leading: int,
-        own: Mapping[str, tuple[tuple[str, ...], Expression]] | None = None,
+        own: Mapping[str, Body] | None = None,
         constants: Mapping[str, Fraction] | None = None,
     ):
         self.look_up, self.math, self.leading = look_up, arithmetic, leading
         self.own, self.constants, self.sizes = own or {}, constants or {}, sizes
 
     def value(self, expression: Expression) -> np.ndarray:
-        return self.math.array(_EVALUATE[type(expression)](self, expression))
+        return self.math.array(self._value(expression))
 
-    def number(self, value) -> np.ndarray:
+    def _value(self, expression: Expression) -> np.ndarray:
+        match expression:  # what is most often asked for first
+            case Value() | Adjoint() | Outside():
+                return self.named(expression)
+            case Product(factors=factors):
+                return reduce(operator.mul, self.aligned(*map(self.value, factors)))
+            case MatVec():
+                return self.matvec(expression)
+            case Call():
+                return self.call(expression)
+            case Sum(terms=terms):
+                return reduce(operator.add, self.aligned(*map(self.value, terms)))
+            case Number(value=value):
+                return self.number(value)
+            case Size(symbol=symbol):
+                return self.number(self.sizes[symbol])
+            case Negative(operand=operand):
+                return -self.value(operand)
+            case Quotient(numerator=above, denominator=below):
+                return self.math.divide(*self.aligned(self.value(above), self.value(below)))
+            case Power(base=base, exponent=Number(value=exponent)) if exponent.denominator == 1:
+                return self.math.power(self.value(base), int(exponent))
+            case Power(base=base, exponent=power):
+                return self.math.power(*self.aligned(self.value(base), self.value(power)))
+            case Compare():
+                raise Mismatch(f"a comparison is no value: {expression!r}")
+
+    def number(self, value: Fraction | int) -> np.ndarray:
         return self.math.array(self.math.number(value)).reshape((1,) * self.leading)
 
     def named(self, leaf: Leaf) -> np.ndarray:
@@ -152,22 +202,6 @@ class Evaluator:
         if isinstance(leaf, Value) and leaf.name in self.sizes:
             return self.number(self.sizes[leaf.name])
         return self.look_up(leaf)
-
-    def sum(self, terms: Iterable[Expression]) -> np.ndarray:
-        return reduce(np.add, self.aligned(*map(self.value, terms)))
-
-    def product(self, factors: Iterable[Expression]) -> np.ndarray:
-        return reduce(np.multiply, self.aligned(*map(self.value, factors)))
-
-    def quotient(self, expression: Quotient) -> np.ndarray:
-        above, below = self.aligned(self.value(expression.numerator), self.value(expression.denominator))
-        return self.math.divide(above, below)
-
-    def power(self, expression: Power) -> np.ndarray:
-        exponent = expression.exponent
-        if isinstance(exponent, Number) and exponent.value.denominator == 1:
-            return self.math.power(self.value(expression.base), int(exponent.value))
-        return self.math.power(*self.aligned(self.value(expression.base), self.value(exponent)))
 
     def matvec(self, expression: MatVec) -> np.ndarray:
         matrix, vector = self.value(expression.matrix), self.value(expression.vector)
@@ -178,19 +212,20 @@ class Evaluator:
         ):
             raise Mismatch(f"a matrix times a vector: shapes {matrix.shape} and {vector.shape}")
         if self.leading == 1 and len(matrix) == 1:  # one matrix for all examples
-            return vector @ matrix[0].T
-        return (matrix * vector[..., None, :]).sum(-1)
+            found: np.ndarray = vector @ matrix[0].T
+        else:
+            found = (matrix * vector[..., None, :]).sum(-1)
+        return found
 
     def call(self, call: Call) -> np.ndarray:
         if call.function in self.own:
-            return self.body(*self.own[call.function], call.arguments)
-        if call.function == functions.WHERE:
-            comparison, chosen, other = call.arguments
-            operands = map(self.value, (comparison.left, comparison.right, chosen, other))
-            return self.math.select(comparison.relation, *self.aligned(*operands))
+            return self.body(self.own[call.function], call.arguments)
+        match call:
+            case Call(function=functions.WHERE, arguments=(Compare(relation, left, right), chosen, other)):
+                return self.math.select(relation, *self.aligned(*map(self.value, (left, right, chosen, other))))
         entry = functions.TABLE[call.function]
         if isinstance(entry, functions.Macro):
-            return self.body(entry.arguments, _rule(entry.body), call.arguments)
+            return self.body(Body(entry.arguments, parse_rule(entry.body)), call.arguments)
         if isinstance(entry, functions.Pointwise):
             return entry.meaning(self.math, *self.aligned(*map(self.value, call.arguments)))
         return self.operation(entry, call.arguments)
@@ -206,14 +241,14 @@ class Evaluator:
             arrays = [np.broadcast_to(array, (longest, *array.shape[1:])) for array in arrays]
         return entry.meaning(self.math, *arrays, *exact)
 
-    def body(self, names: tuple[str, ...], body: Expression, arguments: tuple[Expression, ...]) -> np.ndarray:
+    def body(self, body: Body, arguments: tuple[Expression, ...]) -> np.ndarray:
         """The body of a function with its arguments in it; it reads nothing else but constants."""
-        given = dict(zip(names, map(self.value, arguments)))
+        given = dict(zip(body.arguments, map(self.value, arguments)))
         inner = copy.copy(self)
         inner.constants = {name: value for name, value in self.constants.items() if name not in given}
         inner.sizes = {name: size for name, size in self.sizes.items() if name not in given}
         inner.look_up = lambda leaf: given[leaf.name]
-        return inner.value(body)
+        return inner.value(body.expression)
 
     def exact(self, expression: Expression) -> Fraction:
         """What stands where a number has to stand: a literal, a constant, or a size."""
@@ -246,21 +281,6 @@ class Evaluator:
         ]
 
 
-_EVALUATE = {
-    Number: lambda self, node: self.number(node.value),
-    Size: lambda self, node: self.number(self.sizes[node.symbol]),
-    Value: Evaluator.named,
-    Adjoint: Evaluator.named,
-    Outside: Evaluator.named,
-    Sum: lambda self, node: self.sum(node.terms),
-    Negative: lambda self, node: -self.value(node.operand),
-    Product: lambda self, node: self.product(node.factors),
-    Quotient: Evaluator.quotient,
-    Power: Evaluator.power,
-    MatVec: Evaluator.matvec,
-    Call: Evaluator.call,
-}
-
 _EXACT = {"Fill": 1, "Slice": 2}  # last arguments that are sizes; of the others the table tells the literals
 
 
@@ -270,8 +290,3 @@ def _literals(entry: functions.Operation, given: int) -> int:
         return _EXACT[entry.name]
     left_out = 0 if entry.arguments[-1] == "..." else len(entry.arguments) - given
     return entry.literals - left_out
-
-
-@cache
-def _rule(text: str) -> Expression:
-    return parse_rule(text)

@@ -119,6 +119,15 @@ class Compare:
 Leaf = Number | Size | Value | Adjoint | Outside
 Expression = Leaf | Sum | Negative | Product | Quotient | Power | MatVec | Call | Compare
 
+
+@dataclass(frozen=True)
+class Body:
+    """What a call of a function stands for: an expression in the names of its arguments."""
+
+    arguments: tuple[str, ...]
+    expression: Expression
+
+
 ZERO, ONE = Number(Fraction(0)), Number(Fraction(1))
 
 
@@ -212,7 +221,8 @@ def negative(expression: Expression) -> Expression:
 
 def product(*factors: Expression) -> Expression:
     """a * b * ..., with nested products opened, ones dropped, signs and numbers in front."""
-    coefficient, rest = Fraction(1), []
+    coefficient = Fraction(1)
+    rest: list[Expression] = []
     pending = list(factors)
     while pending:
         factor = pending.pop(0)
@@ -236,7 +246,7 @@ def product(*factors: Expression) -> Expression:
 
 def total(*terms: Expression) -> Expression:
     """a + b + ..., with nested sums opened and zeros dropped."""
-    flat = []
+    flat: list[Expression] = []
     for term in terms:
         flat.extend(term.terms if isinstance(term, Sum) else (term,))
     flat = [term for term in flat if term != ZERO]

@@ -18,6 +18,40 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:  # NumPy takes a tenth of a second to import
+    import numpy as np
+
+Real = Any  # a float, or a number of many digits: mpmath has no types
+
+
+class Arithmetic(Protocol):
+    """What values are computed with. `evaluate.py` has one of floats, and one of numbers of many digits."""
+
+    numpy: ModuleType
+    exp: Callable[[np.ndarray], np.ndarray]
+    log: Callable[[np.ndarray], np.ndarray]
+    tanh: Callable[[np.ndarray], np.ndarray]
+    sin: Callable[[np.ndarray], np.ndarray]
+    cos: Callable[[np.ndarray], np.ndarray]
+    sqrt: Callable[[np.ndarray], np.ndarray]
+    divide: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    power: Callable[[np.ndarray, np.ndarray | int], np.ndarray]
+
+    def floor(self, array: np.ndarray) -> np.ndarray: ...
+
+    def number(self, value: Real) -> Real: ...
+
+    def array(self, value: object) -> np.ndarray: ...
+
+    def select(
+        self, relation: str, left: np.ndarray, right: np.ndarray, chosen: np.ndarray, other: np.ndarray
+    ) -> np.ndarray: ...
+
+    def hold(self, array: np.ndarray) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -25,7 +59,7 @@ class Pointwise:
     name: str
     arguments: tuple[str, ...]
     derivatives: tuple[str, ...]  # one for each argument, in a, b, c and the own value y
-    meaning: Callable  # (arithmetic, *arrays) -> array
+    meaning: Callable[..., np.ndarray]  # of an arithmetic, and an array for each argument
     numpy: str  # the call in the module, with {a}, {b}, {c}; may name a helper
     latex: str  # with {a}, {b}, {c} in place of the arguments
     helper: str = ""  # name of the helper in templates/numpy/helpers that the call needs
@@ -47,7 +81,7 @@ class Operation:
     arguments: tuple[str, ...]  # "..." last: any number
     shape: str  # the rule in shapes.py that gives the result's shape
     adjoints: tuple[str, ...]  # one for each array argument, in its arguments, own value y, gradient d
-    meaning: Callable
+    meaning: Callable[..., np.ndarray]  # of an arithmetic, arrays, and exact numbers for the literals
     numpy: str
     latex: str
     helper: str = ""
@@ -216,16 +250,19 @@ OPERATIONS = (
 )
 
 
-def _centred(a):
-    return a - a.sum(-1, keepdims=True) / a.shape[-1]
+def _centred(a: np.ndarray) -> np.ndarray:
+    centred: np.ndarray = a - a.sum(-1, keepdims=True) / a.shape[-1]
+    return centred
 
 
-def _variance(a, keepdims=False):
-    return (_centred(a) ** 2).sum(-1, keepdims=keepdims) / a.shape[-1]
+def _variance(a: np.ndarray, keepdims: bool = False) -> np.ndarray:
+    variance: np.ndarray = (_centred(a) ** 2).sum(-1, keepdims=keepdims) / a.shape[-1]
+    return variance
 
 
-def _standardised(math, a, eps):
-    return _centred(a) / math.sqrt(_variance(a, keepdims=True) + math.number(eps))
+def _standardised(math: Arithmetic, a: np.ndarray, eps: Fraction | str) -> np.ndarray:
+    standardised: np.ndarray = _centred(a) / math.sqrt(_variance(a, keepdims=True) + math.number(eps))
+    return standardised
 
 
 def left_out(entry: Operation, given: int) -> dict[str, str]:
@@ -235,7 +272,9 @@ def left_out(entry: Operation, given: int) -> dict[str, str]:
 
 
 WHERE = "where"  # where(a < b, u, v): pointwise, but its first argument is a comparison
-TABLE = {entry.name: entry for entry in (*POINTWISE, *MACROS, *OPERATIONS)}
+TABLE: dict[str, Pointwise | Macro | Operation] = {
+    entry.name: entry for entry in (*POINTWISE, *MACROS, *OPERATIONS)
+}
 PUBLIC = tuple(sorted([name for name in TABLE if name[0].islower()] + [WHERE]))
 """The names that a spec may call."""
 

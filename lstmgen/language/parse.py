@@ -13,6 +13,8 @@ import warnings
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from fractions import Fraction
+from functools import cache
+from typing import NoReturn
 
 from ..errors import Mistakes, Place, Text
 from . import functions
@@ -86,7 +88,10 @@ class _Refused(Exception):
 
 
 class _Reader:
-    def __init__(self, text, mistakes, own_functions, lags, internal, readable):
+    def __init__(
+        self, text: Text, mistakes: Mistakes, own_functions: Collection[str], lags: tuple[int, ...], internal: bool,
+        readable: list[Expression],
+    ):
         self.text, self.mistakes, self.readable = text, mistakes, readable
         self.own_functions, self.lags, self.internal = own_functions, lags, internal
 
@@ -132,7 +137,7 @@ class _Reader:
                 self._refuse(offset, f"the expression is nested deeper than {DEEPEST}",
                              "split it into several equations")
 
-    def _refuse_syntax(self, source: str, error: SyntaxError, lead: int) -> None:
+    def _refuse_syntax(self, source: str, error: SyntaxError, lead: int) -> NoReturn:
         offset = max((error.offset or 1) - 1 + lead, 0)
         if not source.strip():
             self._refuse(0, "an empty expression")
@@ -245,18 +250,18 @@ class _Reader:
             else:
                 cure = "an equation reads the current step and the one before"
             self.readable.append(Value(name, 0, at))
-            steps = "a step" if abs(lag) == 1 else f"{abs(lag)} steps" if abs(lag) < 1000 else "too many steps"
-            self._refuse(at, f"'{written[:40]}' is {steps} {'back' if lag < 0 else 'ahead'}", cure)
+            away = "a step" if abs(lag) == 1 else f"{abs(lag)} steps" if abs(lag) < 1000 else "too many steps"
+            self._refuse(at, f"'{written[:40]}' is {away} {'back' if lag < 0 else 'ahead'}", cure)
         return Value(name, lag, at)
 
     def _binary(self, node: ast.BinOp, depth: int) -> Expression:
         spine = self._left_spine(node)
         if spine is not None:
             return spine(depth)
-        if isinstance(node.op, ast.BitXor) and re.match(r"\s*\(?\s*T\b", self.text.value[node.left.end_col_offset + 1:]):
+        if isinstance(node.op, ast.BitXor) and re.match(r"\s*\(?\s*T\b", self.text.value[_end(node.left) + 1:]):
             self.readable.append(self._build(node.left, depth + 1))
             matrix = node.left  # to Python ^ binds less than all else: in W @ x + R^T it is the last of its left side
-            while isinstance(matrix, ast.BinOp) and self.text.value[matrix.end_col_offset] != ")":
+            while isinstance(matrix, ast.BinOp) and self.text.value[_end(matrix)] != ")":
                 matrix = matrix.right
             self._refuse(self._operator_place(node, "^"), "'^' is no operator of the language",
                          f"write transpose({ast.unparse(matrix)[:30]})")
@@ -375,7 +380,7 @@ class _Reader:
         left, right = self._each([node.left, node.comparators[0]], depth)
         return Compare(relation, left, right, at)
 
-    def _refuse_node(self, node: ast.expr) -> None:
+    def _refuse_node(self, node: ast.expr) -> NoReturn:
         at = node.col_offset
         match node:
             case ast.Attribute(attr=name):
@@ -390,7 +395,7 @@ class _Reader:
                 self._refuse(at, "lists are no part of the language", "concat(a, b) joins two vectors")
         self._refuse(at, "this is no part of the language: an expression holds names, numbers, + - * / ** @ and calls")
 
-    def _refuse(self, offset: int, message: str, cure: str | None = None):
+    def _refuse(self, offset: int, message: str, cure: str | None = None) -> NoReturn:
         self.mistakes.add(self.text.at(offset), message, cure)
         raise _Refused
 
@@ -399,10 +404,15 @@ def _shifted(tree: ast.expr, lead: int) -> ast.expr:
     """Offsets as in the text with its leading blanks."""
     if lead:
         for node in ast.walk(tree):
-            if hasattr(node, "col_offset"):
-                node.col_offset += lead
-                node.end_col_offset += lead
+            if isinstance(node, ast.expr):
+                node.col_offset, node.end_col_offset = node.col_offset + lead, _end(node) + lead
     return tree
+
+
+def _end(node: ast.expr) -> int:
+    """Where a node's text ends. Only nodes that no parser has made do not know it."""
+    assert node.end_col_offset is not None
+    return node.end_col_offset
 
 
 def _placed(expression: Expression, at: int) -> Expression:
@@ -414,6 +424,7 @@ def _placed(expression: Expression, at: int) -> Expression:
     return expression
 
 
+@cache
 def parse_rule(text: str) -> Expression:
     """A derivative of the table. In it `d` is the gradient from upstream and `n` a size."""
     mistakes = Mistakes("functions.py", text)

@@ -58,10 +58,6 @@ class _OpenFloats(_Open, Floats):
 class _OpenDigits(_Open, Digits):
     step, nothing = "1e-30", "1e-50"
 
-    def __init__(self):
-        super().__init__()
-        del self.floor  # of Digits, which would hide the one above
-
 
 def without_vanishing(derivation: Derivation) -> Derivation:
     """The derivation without the branches that change no gradient anywhere."""

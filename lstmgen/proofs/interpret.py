@@ -18,7 +18,7 @@ import numpy as np
 
 from ..errors import Mistakes, Text
 from ..language.evaluate import RELATIONS, Evaluator, Floats, Leaf
-from ..language.expressions import Expression, values
+from ..language.expressions import Body, Expression, values
 from ..language.parse import parse
 from ..spec.cell import CellSpec
 
@@ -46,7 +46,7 @@ class Interpreter:
         self.constants = {constant.name: constant.value for constant in spec.constants}
         self.function_names = [function.name for function in spec.functions]
         self.own = {
-            function.name: (function.arguments, self._parsed(function.body)) for function in spec.functions
+            function.name: Body(function.arguments, self._parsed(function.body)) for function in spec.functions
         }
         self.bodies = {equation.name: self._parsed(equation.body) for equation in spec.equations}
         self.order = _order(self.bodies)
