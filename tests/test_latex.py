@@ -1504,6 +1504,14 @@ def test_two_names_that_look_alike_are_a_mistake():
         ("`a'", r"\textquoteleft{}a\textquoteright{}"),
         ("a\nb\tc\rd", "a b c d"),
         ("a--b", "a-{}-b"),
+        ("?`a' !`", r"?{}\textquoteleft{}a\textquoteright{} !{}\textquoteleft{}"),
+        ('("a")', r"(\textquotedblleft{}a\textquotedblright{})"),
+        ("https://example.org/a/short_one", r"https://\allowbreak{}example.\allowbreak{}org/\allowbreak{}a/\allowbreak{}"
+                                            r"short\_\allowbreak{}one"),
+        ("a/word_of-thirty.characters+it", r"a/word\_of-thirty.characters+it"),
+        ("m" * 31, r"\allowbreak{}".join("m" * 31)),
+        ("字字字字", r"\allowbreak{}".join(["[U+5B57]"] * 4)),
+        ("字字字", "[U+5B57]" * 3),
         ("é", r"\'{e}"),
         ("Å", r"\r{A}"),
         ("ï", r"\"{\i}"),
@@ -1535,6 +1543,7 @@ _HARMLESS = re.compile(
       | \\text(?:backslash|asciicircum|asciitilde|less|greater|bar)\{\}
       | \\textquote(?:left|right|dblleft|dblright)\{\}
       | \\(?:ss|ae|AE|oe|OE|o|O|l|L|i|j)\{\}
+      | \\allowbreak\{\}
       | \\greek\{(?:\\(?:acute|ddot|grave))?\\[A-Za-z]+\}\{[0-9A-F]{4}\}
       | \\(?:[`'^~=."]|u|r|H|v|d|c|b|ogonek)\{ | \} | \\[ij] )*""",
     re.VERBOSE,
@@ -1569,6 +1578,24 @@ def test_a_hostile_text_is_printed_and_nothing_else():
     compiled = compile_pdf(tex, {})
     assert not overfull_boxes(compiled.log)
     assert "root:x" not in compiled.log and warnings(compiled.log) == []
+
+
+ADDRESS = "https://example.org/a_path/that%20goes/on?and=on&without=a#blank-in-it/"
+UNBROKEN = (
+    ADDRESS * 2, "m" * 190, "$" * 190, "λ" * 190, "é" * 190, "字" * 190, "W$é_" * 45, "-" * 190, "a_long_name_" * 15,
+)
+
+
+@with_tex
+@pytest.mark.parametrize("word", UNBROKEN[::3], ids=["an address", "Greek", "signs and letters"])
+def test_long_words_stay_within_the_margins(word):
+    spec = {
+        "name": "unbroken", "cell": "rnn", "title": f"A title with {word}"[:200],
+        "description": "; ".join(f"what is said at {each} of it" for each in UNBROKEN),
+        "references": [f"A. Author, {each}" for each in UNBROKEN],
+    }
+    plan = plan_of(json.dumps(spec))
+    stays_within_its_margins(compiled_log(plan, make_notation(plan.graph)))
 
 
 # One character for each way to set it. What is further on than 0x2200 is printed as [U+XXXX].

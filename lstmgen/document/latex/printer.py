@@ -15,6 +15,7 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import groupby, pairwise
 
 from ...derivation.chain import START, Contribution, Derivation, Gradient
 from ...derivation.graph import Graph, Stage
@@ -564,6 +565,9 @@ _LATIN = {
 }
 _GREEK_SAME_AS_LATIN = dict(zip("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧο", "ABEZHIKMNOPTYXo"))
 _GREEK_NAMES = {"ς": "varsigma", "ϑ": "vartheta", "ϕ": "phi", "ϖ": "varpi", "ϱ": "varrho", "ϵ": "epsilon"}
+_BLANKS = (" ", "\n", "\t", "\r", "\u00a0")
+_LONG_WORD = 30  # characters; a line of a title has room for about as many
+_MAY_END = r"\allowbreak{}"
 _GREEK_ACCENTS = {"\u0301": "acute", "\u0308": "ddot", "\u0300": "grave"}
 
 
@@ -571,24 +575,44 @@ def escape(text: str) -> str:
     """Plain text of a spec for TeX: letters stay letters, nothing stays a command.
 
     Latin letters keep their accents, Greek letters become formulas, what TeX finds special is spelled
-    out, white space is a space, and any other character is shown as [U+XXXX].
+    out, white space is a space, and any other character is shown as [U+XXXX]. A long word, such as an
+    address, may be broken across lines.
     """
-    spelled, opening = [], True
-    for cluster in _clusters(unicodedata.normalize("NFC", text)):
-        spelled.append(_escaped(cluster, opening))
-        opening = cluster in " \n\t\r([" or cluster == "\u00a0"
-    return re.sub(r"-(?=-)", "-{}", "".join(spelled))
+    words = []
+    for is_blank, run in groupby(_clusters(unicodedata.normalize("NFC", text)), _BLANKS.__contains__):
+        clusters = list(run)
+        pieces = [_escaped(cluster, before in "([") for before, cluster in pairwise(["(", *clusters])]
+        words.append("".join(pieces) if is_blank else _breakable(clusters, pieces))
+    # "--" is no dash, and "?`" no inverted question mark
+    return re.sub(r"-(?=-)|[?!](?=\\textquoteleft)", r"\g<0>{}", "".join(words))
 
 
 def _clusters(text: str) -> list[str]:
     """Characters, each with the combining ones that follow it."""
     found = []
     for char in text:
-        if found and unicodedata.combining(char) and found[-1] not in " \n\t\r":
+        if found and unicodedata.combining(char) and found[-1] not in _BLANKS:
             found[-1] += char
         else:
             found.append(char)
     return found
+
+
+def _breakable(clusters: list[str], pieces: list[str]) -> str:
+    """A word. In a long one a line may end after signs, and anywhere amid many letters or many signs."""
+    if _length(pieces) <= _LONG_WORD:
+        return "".join(pieces)
+    parts = []
+    for is_letters, pairs in groupby(zip(clusters, pieces), lambda pair: pair[0][0].isalnum()):
+        run = [piece for _, piece in pairs]
+        part = (_MAY_END if _length(run) > _LONG_WORD else "").join(run)
+        parts.append(part if is_letters else part + _MAY_END)
+    return "".join(parts).removesuffix(_MAY_END)
+
+
+def _length(pieces: list[str]) -> int:
+    """How many characters are printed."""
+    return sum(len(piece) if piece.startswith("[U+") else 1 for piece in pieces)
 
 
 def _escaped(cluster: str, opening: bool) -> str:
@@ -596,7 +620,7 @@ def _escaped(cluster: str, opening: bool) -> str:
         return _SPECIAL[cluster]
     if cluster == '"':
         return r"\textquotedblleft{}" if opening else r"\textquotedblright{}"
-    if cluster in " \n\t\r\u00a0":
+    if cluster in _BLANKS:
         return " "
     if len(cluster) == 1 and " " < cluster <= "~":
         return cluster
