@@ -14,10 +14,10 @@ from lstmgen.derivation.calculus import derivative
 from lstmgen.errors import Mistakes, Place, SpecError, Text
 from lstmgen.language.expressions import Value
 from lstmgen.derivation.graph import _shortened, constant_value
-from lstmgen.language.parse import parse
+from lstmgen.language.parse import parse, parse_rule
 from lstmgen.pipeline import derive, load, verify
 from lstmgen.schedule.plan import _StackNames
-from lstmgen.language.shapes import Dim
+from lstmgen.language.shapes import Dim, ShapeMismatch, shape_of
 from lstmgen.outputs.numpy.spelling import Speller
 from lstmgen.language.text import source
 
@@ -183,6 +183,12 @@ def test_records_are_frozen(name):
     records = [item for item in vars(module).values()
                if dataclasses.is_dataclass(item) and item.__module__ == module.__name__]
     assert records and all(record.__dataclass_params__.frozen for record in records)
+
+
+def test_what_is_folded_is_a_multiple():
+    """An audit may hold such a claim, too: a shape without a size would come to grief somewhere else."""
+    with pytest.raises(ShapeMismatch, match="H is not a multiple of 2"):
+        shape_of(parse_rule("Fold(a, 2)"), {"a": (Dim((("H", 1),)),)})
 
 
 SPELLED = ("a / rsqrt(b)", "c ** rsqrt(b)", "-rsqrt(b) ** 2", "dot(a, b) / dot(b, a + c)", "a - (b - c)", "a / (b / c)",

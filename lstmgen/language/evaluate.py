@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import reduce
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -137,9 +137,15 @@ class Digits(Floats):
 Leaf = Value | Adjoint | Outside
 
 
+class Environment(Protocol):
+    """What the names in an expression stand for."""
+
+    def __getitem__(self, leaf: Leaf, /) -> np.ndarray: ...
+
+
 def evaluate(
     expression: Expression,
-    environment: Mapping[Leaf, np.ndarray],
+    environment: Environment,
     arithmetic: Arithmetic,
     sizes: Mapping[str, int],
     leading: int = 0,

@@ -58,6 +58,7 @@ class Dim:
 
 
 Shape = tuple[Dim, ...]
+Shapes = Mapping[str, Shape]  # of values, by name
 SCALAR: Shape = ()
 
 
@@ -106,7 +107,8 @@ def read_shape(axes: tuple[Text, ...], symbols: Mapping[str, object], mistakes: 
                      "values are scalars, vectors and matrices: at most two axes")
         return None
     read = [read_dim(axis, symbols, mistakes) for axis in axes]
-    return None if None in read else tuple(read)  # type: ignore[arg-type]
+    shape = tuple(dim for dim in read if dim is not None)
+    return shape if len(shape) == len(read) else None
 
 
 class ShapeMismatch(Exception):
@@ -117,7 +119,7 @@ class ShapeMismatch(Exception):
         self.expression, self.message, self.cure = expression, message, cure
 
 
-def shape_of(expression: Expression, known: Mapping[str, Shape]) -> Shape:
+def shape_of(expression: Expression, known: Shapes) -> Shape:
     """The shape of an expression, given the shapes of the values it reads."""
     match expression:
         case Number() | Size():
@@ -134,11 +136,11 @@ def shape_of(expression: Expression, known: Mapping[str, Shape]) -> Shape:
             entry = functions.TABLE.get(function)
             if not isinstance(entry, functions.Operation):
                 return _meet(expression, arguments, known)
-            return _RULES[entry.shape](expression, arguments, known)
+            return _RULES[entry.shape](expression, known)
     raise TypeError(f"no expression: {expression!r}")
 
 
-def _meet(whole: Expression, operands: tuple[Expression, ...], known: Mapping[str, Shape]) -> Shape:
+def _meet(whole: Expression, operands: tuple[Expression, ...], known: Shapes) -> Shape:
     """Elementwise: all shapes equal, but a scalar meets anything."""
     found: Shape = SCALAR
     first = None
@@ -156,7 +158,7 @@ def _meet(whole: Expression, operands: tuple[Expression, ...], known: Mapping[st
     return found
 
 
-def _matvec(expression: MatVec, known: Mapping[str, Shape]) -> Shape:
+def _matvec(expression: MatVec, known: Shapes) -> Shape:
     try:
         matrix = shape_of(expression.matrix, known)
     except ShapeMismatch as mismatch:
@@ -181,8 +183,8 @@ def _matvec(expression: MatVec, known: Mapping[str, Shape]) -> Shape:
         raise ShapeMismatch(expression, told, cure)
     if matrix[1] != vector[0]:
         turned = matrix[0] == vector[0] and isinstance(expression.matrix, Value)
-        cure = f"transpose({source(expression.matrix)}) would meet it" if turned else None
-        raise ShapeMismatch(expression, f"{told}; {matrix[1]} is not {vector[0]}", cure)
+        raise ShapeMismatch(expression, f"{told}; {matrix[1]} is not {vector[0]}",
+                            f"transpose({source(expression.matrix)}) would meet it" if turned else None)
     return matrix[:1]
 
 
@@ -200,102 +202,108 @@ def _told(expression: Expression, shape: Shape) -> str:
 # ---------------------------------------------------------------- one rule per operation
 
 
-def _array(expression, argument, known, axes=(1, 2)) -> Shape:
+def _array(call: Call, position: int, known: Shapes, axes: tuple[int, ...] = (1, 2)) -> Shape:
+    """The shape of an argument that is no scalar."""
+    argument = call.arguments[position]
     shape = shape_of(argument, known)
     if len(shape) not in axes:
         wanted = {(1, 2): "a vector or a matrix", (1,): "a vector", (2,): "a matrix"}[axes]
-        raise ShapeMismatch(expression, f"{expression.function} takes {wanted}; {_told(argument, shape)}")
+        raise ShapeMismatch(call, f"{call.function} takes {wanted}; {_told(argument, shape)}")
     return shape
 
 
-def literal(expression: Call, position: int, low: int = 0) -> int:
+def literal(call: Call, position: int, low: int = 0) -> int:
     """An argument that has to be a literal whole number."""
-    argument = expression.arguments[position]
+    argument = call.arguments[position]
     value = argument.value if isinstance(argument, Number) else None
     if value is None or value.denominator != 1 or not low <= value <= LARGEST_SIZE:
         raise ShapeMismatch(
-            argument, f"{expression.function}: {source(argument)} stands where a whole number "
+            argument, f"{call.function}: {source(argument)} stands where a whole number "
             f"from {low} to {LARGEST_SIZE} is needed")
     return int(value)
 
 
-def _reduce(expression, arguments, known):
-    return _array(expression, arguments[0], known)[:-1]
+def _reduce(call: Call, known: Shapes) -> Shape:
+    return _array(call, 0, known)[:-1]
 
 
-def _same(expression, arguments, known):
-    if expression.function == "stop_gradient":
-        return shape_of(arguments[0], known)
-    for argument in arguments[1:]:
+def _same(call: Call, known: Shapes) -> Shape:
+    if call.function == "stop_gradient":
+        return shape_of(call.arguments[0], known)
+    for argument in call.arguments[1:]:
         if not isinstance(argument, Number) or argument.value <= 0:
             raise ShapeMismatch(
-                argument, f"{expression.function}: {source(argument)} stands where a positive number is needed")
-    return _array(expression, arguments[0], known)
+                argument, f"{call.function}: {source(argument)} stands where a positive number is needed")
+    return _array(call, 0, known)
 
 
-def _dot(expression, arguments, known):
-    left, right = (_array(expression, argument, known) for argument in arguments)
+def _dot(call: Call, known: Shapes) -> Shape:
+    left, right = _array(call, 0, known), _array(call, 1, known)
     if left != right:
-        raise ShapeMismatch(
-            expression, f"{_told(arguments[0], left)}, {_told(arguments[1], right)}; dot needs the same shape")
+        first, second = call.arguments
+        raise ShapeMismatch(call, f"{_told(first, left)}, {_told(second, right)}; dot needs the same shape")
     return left[:-1]
 
 
-def _outer(expression, arguments, known):
-    left, right = (_array(expression, argument, known, (1,)) for argument in arguments)
-    return left + right
+def _outer(call: Call, known: Shapes) -> Shape:
+    return _array(call, 0, known, (1,)) + _array(call, 1, known, (1,))
 
 
-def _transpose(expression, arguments, known):
-    return _array(expression, arguments[0], known, (2,))[::-1]
+def _transpose(call: Call, known: Shapes) -> Shape:
+    return _array(call, 0, known, (2,))[::-1]
 
 
-def _repeat(expression, arguments, known):
-    shape = _array(expression, arguments[0], known)
-    return shape[:-1] + (shape[-1].times(literal(expression, 1, 1)),)
+def _repeat(call: Call, known: Shapes) -> Shape:
+    shape = _array(call, 0, known)
+    return shape[:-1] + (shape[-1].times(literal(call, 1, 1)),)
 
 
-def _concat(expression, arguments, known):
-    shapes = [_array(expression, argument, known) for argument in arguments]
-    for argument, shape in zip(arguments, shapes):
+def _concat(call: Call, known: Shapes) -> Shape:
+    shapes = [_array(call, position, known) for position in range(len(call.arguments))]
+    for argument, shape in zip(call.arguments, shapes):
         if shape[:-1] != shapes[0][:-1]:
             raise ShapeMismatch(
-                expression, f"{_told(arguments[0], shapes[0])}, {_told(argument, shape)}; concat joins along the last axis")
+                call, f"{_told(call.arguments[0], shapes[0])}, {_told(argument, shape)}; concat joins along the last axis")
     last = shapes[0][-1]
     for shape in shapes[1:]:
         last += shape[-1]
     return shapes[0][:-1] + (last,)
 
 
-def _part(expression, arguments, known):
-    shape = _array(expression, arguments[0], known)
-    parts = literal(expression, 2, 1)
-    chosen = literal(expression, 1)
+def _part(call: Call, known: Shapes) -> Shape:
+    shape = _array(call, 0, known)
+    parts = literal(call, 2, 1)
+    chosen = literal(call, 1)
     if chosen >= parts:
-        raise ShapeMismatch(arguments[1], f"part {chosen} of {parts}: parts are counted from 0, the last is {parts - 1}")
+        raise ShapeMismatch(
+            call.arguments[1], f"part {chosen} of {parts}: parts are counted from 0, the last is {parts - 1}")
+    return _divided(call, shape, parts)
+
+
+def _divided(call: Call, shape: Shape, parts: int) -> Shape:
+    """The shape of one of so many equal parts of the first argument, cut along its last axis."""
     size = shape[-1].divided(parts)
     if size is None:
-        raise ShapeMismatch(expression, f"{_told(arguments[0], shape)}; {shape[-1]} is not a multiple of {parts}")
+        raise ShapeMismatch(call, f"{_told(call.arguments[0], shape)}; {shape[-1]} is not a multiple of {parts}")
     return shape[:-1] + (size,)
 
 
-def _fill(expression, arguments, known):
-    return shape_of(arguments[0], known) + (dim_of(arguments[1]),)
+def _fill(call: Call, known: Shapes) -> Shape:
+    return shape_of(call.arguments[0], known) + (dim_of(call.arguments[1]),)
 
 
-def _fold(expression, arguments, known):
-    shape = shape_of(arguments[0], known)
-    return shape[:-1] + (shape[-1].divided(literal(expression, 1, 1)),)
+def _fold(call: Call, known: Shapes) -> Shape:
+    return _divided(call, shape_of(call.arguments[0], known), literal(call, 1, 1))
 
 
-def _place(expression, arguments, known):
-    shape = shape_of(arguments[0], known)
-    return shape[:-1] + (shape[-1].times(literal(expression, 2, 1)),)
+def _place(call: Call, known: Shapes) -> Shape:
+    shape = shape_of(call.arguments[0], known)
+    return shape[:-1] + (shape[-1].times(literal(call, 2, 1)),)
 
 
-def _slice(expression, arguments, known):
-    shape = shape_of(arguments[0], known)
-    low, high = dim_of(arguments[1]), dim_of(arguments[2])
+def _slice(call: Call, known: Shapes) -> Shape:
+    shape = shape_of(call.arguments[0], known)
+    low, high = dim_of(call.arguments[1]), dim_of(call.arguments[2])
     return shape[:-1] + (high + low.times(-1),)
 
 
@@ -316,7 +324,7 @@ def dim_of(expression: Expression) -> Dim:
     raise TypeError(f"no size: {expression!r}")
 
 
-_RULES: dict[str, Callable[..., Shape]] = {
+_RULES: dict[str, Callable[[Call, Shapes], Shape]] = {
     "reduce": _reduce, "same": _same, "dot": _dot, "outer": _outer, "transpose": _transpose,
     "repeat": _repeat, "concat": _concat, "part": _part,
     "fill": _fill, "fold": _fold, "place": _place, "slice": _slice,
