@@ -164,7 +164,7 @@ def _prose(tree: ast.AST) -> set[int]:
             elif name in ("TypeError", "AssertionError"):
                 all_of(node)
             for keyword in node.keywords:
-                if keyword.arg in ("kink", "rule"):
+                if keyword.arg == "rule":
                     all_of(keyword.value)
             if name in ("Pointwise", "Macro", "Operation"):
                 all_of(*(arg for arg in node.args if isinstance(arg, ast.Constant) and "\\" in str(arg.value)))

@@ -14,11 +14,9 @@ from .audit import audit
 from .group import Group
 from .making import build, verify
 from .reading import diff, explain, flow, show
-from .specs import expand, list_specs, new, schema
+from .specs import expand, list_functions, list_specs, new, schema
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-
-
 EPILOG = f"Example:  lstmgen build peephole_lstm --pdf\n\nDocumentation:  {DOCS / 'index.md'}"
 
 
@@ -28,5 +26,5 @@ def main() -> None:
     """From the spec of a recurrent cell to its verified backward pass, as code and as a document."""
 
 
-for _command in (build, verify, show, explain, diff, flow, expand, list_specs, new, schema, audit):
+for _command in (build, verify, show, explain, diff, flow, expand, list_specs, list_functions, new, schema, audit):
     main.add_command(_command)

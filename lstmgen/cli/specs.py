@@ -1,4 +1,4 @@
-"""`expand`, `list`, `new` and `schema`: the specs themselves."""
+"""`expand`, `list`, `functions`, `new` and `schema`: the specs themselves, and the language they are written in."""
 
 from __future__ import annotations
 
@@ -28,6 +28,14 @@ def list_specs() -> None:
     from ..document.terminal.show import list_cells
 
     click.echo(list_cells(has_symbols(), width()))
+
+
+@click.command("functions", epilog="Example:  lstmgen functions")
+def list_functions() -> None:
+    """The functions of the expression language, with their derivatives."""
+    from ..document.terminal.functions import list_functions as listed
+
+    click.echo(listed(width()))
 
 
 @click.command(epilog="Example:  lstmgen new my_cell --from gru")

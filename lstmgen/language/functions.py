@@ -55,6 +55,21 @@ class Arithmetic(Protocol):
 
 
 @dataclass(frozen=True)
+class Kink:
+    """What is taken for a derivative where there is none."""
+
+    value: str  # a number, or a part of the gradient in a word
+    place: str  # "at 0", say, or EVERYWHERE
+
+    def __str__(self) -> str:
+        return f"{self.value} {self.place}"
+
+
+EVERYWHERE = "everywhere"  # of a function that is constant between its jumps
+AT_A_TIE = "at a tie"  # of a function of two arguments: where they are equal
+
+
+@dataclass(frozen=True)
 class Pointwise:
     name: str
     arguments: tuple[str, ...]
@@ -63,7 +78,7 @@ class Pointwise:
     numpy: str  # the call in the module, with {a}, {b}, {c}; may name a helper
     latex: str  # with {a}, {b}, {c} in place of the arguments
     helper: str = ""  # name of the helper in templates/numpy/helpers that the call needs
-    kink: str = ""  # what is taken for the derivative where there is none, for the document
+    kink: Kink | None = None
     rule: str = ""  # the derivative as the document states it once
 
 
@@ -103,14 +118,14 @@ POINTWISE = (
     Pointwise(
         "relu", _A, ("where(a > 0, 1, 0)",), lambda m, a: m.select(">", a, 0 * a, a, 0 * a),
         "np.maximum({a}, 0)", r"\operatorname{{relu}}({a})",
-        kink=r"the derivative of $\operatorname{relu}$ at 0 is taken to be 0",
+        kink=Kink("0", "at 0"),
         rule=r"\operatorname{relu}'(a)=[a>0]",
     ),
     Pointwise(
         "leaky_relu", _A, ("where(a > 0, 1, 0.01)",),
         lambda m, a: m.select(">", a, 0 * a, a, a * m.number("0.01")),
         "np.where({a} > 0, {a}, 0.01 * {a})", r"\operatorname{{lrelu}}({a})",
-        kink=r"the derivative of $\operatorname{lrelu}$ at 0 is taken to be $0.01$",
+        kink=Kink("0.01", "at 0"),
         rule=r"\operatorname{lrelu}'(a)=[a>0]+0.01\,[a\le 0]",
     ),
     Pointwise(
@@ -150,7 +165,7 @@ POINTWISE = (
     ),
     Pointwise(
         "abs", _A, ("sign(a)",), lambda m, a: m.select("<", a, 0 * a, -a, a),
-        "_abs({a})", r"\lvert {a}\rvert", helper="abs", kink=r"the derivative of $|a|$ at 0 is taken to be 0",
+        "_abs({a})", r"\lvert {a}\rvert", helper="abs", kink=Kink("0", "at 0"),
         rule=r"|a|'=\operatorname{sign}(a)",
     ),
     Pointwise("sin", _A, ("cos(a)",), lambda m, a: m.sin(a), "np.sin({a})", r"\sin({a})",
@@ -160,29 +175,29 @@ POINTWISE = (
     Pointwise(
         "sign", _A, ("0",), lambda m, a: m.select(">", a, 0 * a, 0 * a + 1, m.select("<", a, 0 * a, 0 * a - 1, 0 * a)),
         "_sign({a})", r"\operatorname{{sign}}({a})", helper="sign",
-        kink=r"the derivative of $\operatorname{sign}$ is taken to be 0 everywhere",
+        kink=Kink("0", EVERYWHERE),
     ),
     Pointwise(
         "floor", _A, ("0",), lambda m, a: m.floor(a),
         "_floor({a})", r"\lfloor {a}\rfloor", helper="floor",
-        kink=r"the derivative of $\lfloor a\rfloor$ is taken to be 0 everywhere",
+        kink=Kink("0", EVERYWHERE),
     ),
     Pointwise(
         "max", _AB, ("where(a > b, 1, where(a < b, 0, 0.5))", "where(b > a, 1, where(b < a, 0, 0.5))"),
         lambda m, a, b: m.select(">", a, b, a, b), "np.maximum({a}, {b})", r"\max({a},{b})",
-        kink=r"at a tie each argument of $\max$ gets half of the gradient",
+        kink=Kink("half", AT_A_TIE),
     ),
     Pointwise(
         "min", _AB, ("where(a < b, 1, where(a > b, 0, 0.5))", "where(b < a, 1, where(b > a, 0, 0.5))"),
         lambda m, a, b: m.select("<", a, b, a, b), "np.minimum({a}, {b})", r"\min({a},{b})",
-        kink=r"at a tie each argument of $\min$ gets half of the gradient",
+        kink=Kink("half", AT_A_TIE),
     ),
     Pointwise(
         "clip", ("a", "b", "c"),
         ("where(a < b, 0, where(a > c, 0, 1))", "where(a < b, 1, 0)", "where(a < b, 0, where(a > c, 1, 0))"),
         lambda m, a, b, c: m.select("<", a, b, b + 0 * a, m.select(">", a, c, c + 0 * a, a)),
         "np.minimum(np.maximum({a}, {b}), {c})", r"\operatorname{{clip}}({a},{b},{c})",
-        kink=r"the derivative of $\operatorname{clip}$ at its bounds is taken to be 1",
+        kink=Kink("1", "at its bounds"),
     ),
 )
 
@@ -271,7 +286,19 @@ def left_out(entry: Operation, given: int) -> dict[str, str]:
     return dict(zip(entry.arguments[given:], entry.optional[given - needed:]))
 
 
-WHERE = "where"  # where(a < b, u, v): pointwise, but its first argument is a comparison
+@dataclass(frozen=True)
+class Choice:
+    """Pointwise, but its first argument is a comparison: `derivation/chain.py` differentiates it by a rule of its own."""
+
+    name: str
+    arguments: tuple[str, ...]  # the comparison, and the two branches
+    derivatives: tuple[str, ...]  # one for each branch
+    kink: Kink
+
+
+CHOICE = Choice("where", ("a < b", "u", "v"), ("where(a < b, 1, 0)", "where(a < b, 0, 1)"),
+                Kink("0", "through a < b"))
+WHERE = CHOICE.name
 TABLE: dict[str, Pointwise | Macro | Operation] = {
     entry.name: entry for entry in (*POINTWISE, *MACROS, *OPERATIONS)
 }
@@ -282,6 +309,11 @@ SCALAR_FUNCTIONS = tuple(
     entry.name for entry in (*POINTWISE, *MACROS) if len(entry.arguments) == 1
 )
 """Functions of one argument that act entry by entry: what `activations:` may name."""
+
+
+def signature(entry: Pointwise | Macro | Operation | Choice) -> str:
+    """How a function is called: `clip(a, b, c)`."""
+    return f"{entry.name}({', '.join(entry.arguments)})"
 
 
 def arity(name: str) -> tuple[int, int | None]:

@@ -147,8 +147,7 @@ def _calls(pen: Pen) -> list[Call]:
 
 def _kinks(pen: Pen, calls: list[Call]) -> list[str]:
     entries = [functions.TABLE.get(call.function) for call in calls]
-    notes = list(dict.fromkeys(entry.kink for entry in entries
-                               if isinstance(entry, functions.Pointwise) and entry.kink))
+    notes = [_kink(entry, entry.kink) for entry in entries if isinstance(entry, functions.Pointwise) and entry.kink]
     said = []
     if notes:
         said.append(f"Where a derivative does not exist, one is chosen: {'; '.join(notes)}.")
@@ -159,6 +158,18 @@ def _kinks(pen: Pen, calls: list[Call]) -> list[str]:
         said.append(r"Through $\operatorname{stop}$ nothing goes back: its argument is held still by "
                     "definition.")
     return said
+
+
+def _kink(entry: functions.Pointwise, kink: functions.Kink) -> str:
+    """What is taken for the derivative at a kink, in a sentence."""
+    head, arguments, _ = entry.latex.partition("({a}")
+    symbol = "|a|" if entry.name == "abs" else (head if arguments else entry.latex).format(a="a")
+    value = f"${kink.value}$" if "." in kink.value else kink.value
+    if kink.place == functions.AT_A_TIE:
+        return f"at a tie each argument of ${symbol}$ gets {value} of the gradient"
+    if kink.place == functions.EVERYWHERE:
+        return f"the derivative of ${symbol}$ is taken to be {value} everywhere"
+    return f"the derivative of ${symbol}$ {kink.place} is taken to be {value}"
 
 
 # ---------------------------------------------------------------- rules of functions

@@ -49,7 +49,7 @@ class TerminalPen:
     def spell(self, expression: Expression) -> str:
         bare = _broadcast(expression, self.graph)
         for node in walk(bare):
-            if isinstance(node, Call) and node.function in _INTERNAL:
+            if isinstance(node, Call) and node.function in INTERNAL:
                 self.met.setdefault(node.function)
         return plain(bare, self.unicode)
 
@@ -109,10 +109,10 @@ class TerminalPen:
     def legend(self) -> list[str]:
         """What the internal functions that were printed mean."""
         spelled = {name: (name if not self.unicode else _SHOWN.get(name, name.lower())) for name in self.met}
-        return [f"{spelled[name]}{_INTERNAL[name]}" for name in self.met]
+        return [f"{spelled[name]}{INTERNAL[name]}" for name in self.met]
 
 
-_INTERNAL = {
+INTERNAL = {
     "Fill": "(a, n): a, n times over",
     "Reverse_cumsum": "(a): the running sum from the last entry to the first",
     "Inverse_std": "(a): 1 / sqrt(var(a) + 1e-5), or with the constant that is its second argument",

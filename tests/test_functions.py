@@ -1,0 +1,142 @@
+"""What the table of functions says of derivatives, and how `lstmgen functions` and the document show it."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import lstmgen
+from lstmgen.cli import main
+from lstmgen.document.sections.rules import _kink
+from lstmgen.document.terminal.functions import list_functions
+from lstmgen.language.expressions import Call, Compare, Expression, Number, Value
+from lstmgen.language.functions import CHOICE, MACROS, OPERATIONS, POINTWISE, PUBLIC, TABLE, signature
+from lstmgen.language.parse import parse_rule
+
+KINKED = [entry for entry in POINTWISE if entry.kink]
+# Where an argument is at a kink, by what the table calls the place.
+PLACES = {
+    "at 0": [{"a": 0}], "at a tie": [{"a": 2, "b": 2}], "everywhere": [{"a": -1}, {"a": 0}, {"a": 2}],
+    "at its bounds": [{"a": -1, "b": -1, "c": 2}, {"a": 2, "b": -1, "c": 2}],
+}
+
+
+def value_of(rule: Expression, given: dict[str, int]) -> Fraction:
+    """A derivative that is made of choices among numbers; the own value is not needed in it."""
+    match rule:
+        case Number(value=value):
+            return value
+        case Call(function="where", arguments=(Compare(relation=relation, left=left, right=right), chosen, other)):
+            one, two = (given[side.name] if isinstance(side, Value) else side.value for side in (left, right))
+            return value_of(chosen if {"<": one < two, ">": one > two}[relation] else other, given)
+        case Call(function="sign", arguments=(Value(name=name),)):
+            return Fraction((given[name] > 0) - (given[name] < 0))
+    raise AssertionError(f"a derivative of another kind: {rule}")
+
+
+@pytest.mark.parametrize("entry", KINKED, ids=lambda entry: entry.name)
+def test_what_is_said_to_be_taken_at_a_kink_is_what_the_derivative_takes(entry):
+    said = Fraction(1, 2) if entry.kink.value == "half" else Fraction(entry.kink.value)
+    rules = entry.derivatives if entry.kink.value == "half" else entry.derivatives[:1]
+    for point in PLACES[entry.kink.place]:
+        assert [value_of(parse_rule(rule), point) for rule in rules] == [said] * len(rules)
+
+
+@pytest.mark.parametrize("entry", POINTWISE, ids=lambda entry: entry.name)
+def test_every_function_with_a_kink_says_what_is_taken_there(entry):
+    """A derivative that chooses, or is 0 between jumps, has a kink; but for elu: both its choices are 1 at 0."""
+    chooses = any(re.search(r"\b(where|sign)\(", rule) for rule in entry.derivatives)
+    constant = entry.derivatives == ("0",)
+    assert bool(entry.kink) == ((chooses or constant) and entry.name != "elu")
+
+
+def test_the_derivative_of_a_choice_is_that_of_the_chain_rule():
+    cell = """
+name: choosing
+inputs: {x: H, u: H, v: H}
+state: {h: H}
+equations: {h: "where(x < h[t-1], u, v)"}
+output: h
+"""
+    derivation = lstmgen.derive(lstmgen.load(cell))
+    assert CHOICE.arguments[1:] == ("u", "v")
+    for branch, rule in zip(("u", "v"), CHOICE.derivatives, strict=True):
+        (fork,) = derivation.adjoints[branch].forks
+        match fork.local, parse_rule(rule):
+            case Call(function="where", arguments=(_, *found)), Call(function="where", arguments=(_, *told)):
+                assert found == told
+            case _:
+                raise AssertionError(f"no choice: {fork.local}")
+    assert CHOICE.kink.value == "0"
+    assert not derivation.adjoints["x"].forks, "a gradient goes through the comparison"
+
+
+# ---------------------------------------------------------------- in the terminal
+
+
+def printed(width: int = 100) -> str:
+    return click.unstyle(list_functions(width))
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_every_function_is_listed_with_all_that_the_table_says(width):
+    lines = printed(width).splitlines()
+    assert all(len(line) <= width or "language.md" in line for line in lines)
+    starts = [re.match(r"  (\w+)\(", line) for line in lines]
+    assert sorted(start[1] for start in starts if start) == list(PUBLIC)
+    rows: dict[str, str] = {}  # all that stands in a function's rows, without spaces: long rules are wrapped
+    name = ""
+    for line, start in zip(lines, starts):
+        name = start[1] if start else name if line.startswith("    ") else ""
+        if name:
+            rows[name] = rows.get(name, "") + line
+    squeezed = {name: re.sub(r"\s", "", row) for name, row in rows.items()}
+    for entry in (*POINTWISE, CHOICE, *MACROS, *(each for each in OPERATIONS if each.name in PUBLIC)):
+        assert signature(entry) in rows[entry.name]
+    if width == 100:  # the columns beside a rule are empty where it is wrapped, but for a literal
+        for entry in (*POINTWISE, CHOICE):
+            for rule in (*entry.derivatives, str(entry.kink or "")):
+                assert rule in rows[entry.name], entry.name
+        for entry in MACROS:
+            assert entry.body in rows[entry.name]
+        for entry in OPERATIONS:
+            if entry.name in PUBLIC and entry.name != "layer_norm":
+                assert all(rule.replace(" ", "") in squeezed[entry.name] for rule in entry.adjoints)
+
+
+def test_literals_and_defaults_are_told():
+    assert re.search(r"(?m)^  layer_norm\(a, b\) .* b \(1e-5 if left out\)$", printed())
+    assert re.search(r"(?m)^  part\(a, b, c\) .* b, c$", printed())
+
+
+def test_names_that_no_spec_can_call_are_explained_where_they_occur():
+    legend = printed().partition("A kink is")[2]
+    for name in ("Fill", "Reverse_cumsum", "Inverse_std", "Fold", "Place"):
+        assert f"{name}(a" in legend and name not in PUBLIC
+    assert "Slice" not in legend
+
+
+def test_the_command_prints_it():
+    done = CliRunner().invoke(main, ["functions"])
+    assert done.exit_code == 0
+    assert re.search(r"(?m)^  relu\(a\) +where\(a > 0, 1, 0\) +0 at 0$", done.output)
+
+
+# ---------------------------------------------------------------- in the document
+
+
+@pytest.mark.parametrize("name, sentence", [
+    ("relu", r"the derivative of $\operatorname{relu}$ at 0 is taken to be 0"),
+    ("leaky_relu", r"the derivative of $\operatorname{lrelu}$ at 0 is taken to be $0.01$"),
+    ("abs", "the derivative of $|a|$ at 0 is taken to be 0"),
+    ("sign", r"the derivative of $\operatorname{sign}$ is taken to be 0 everywhere"),
+    ("floor", r"the derivative of $\lfloor a\rfloor$ is taken to be 0 everywhere"),
+    ("max", r"at a tie each argument of $\max$ gets half of the gradient"),
+    ("clip", r"the derivative of $\operatorname{clip}$ at its bounds is taken to be 1"),
+])
+def test_a_kink_in_a_sentence(name, sentence):
+    assert _kink(TABLE[name], TABLE[name].kink) == sentence
