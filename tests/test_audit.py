@@ -314,7 +314,7 @@ def test_a_report_compiles_and_strikes_the_wrong_line(tmp_path):
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no TeX")
 def test_a_report_prints_every_text_of_its_claims():
-    text = "100$ and 5% of λ, Ω, ΐ, é, ą, ß, \"so\" `q' # & _ ~ ^ | < > { } \\end{document} 字"
+    text = "100$ and 5% of λ, Ω, ΐ, é, ą, ế, ß, \"so\" `q' # & _ ~ ^ | < > { } \\end{document} 字"
     claimed = {"spec": "lstm", "source": text, "claims": {"d_o": {"is": "d_h * c", "note": text}}}
     said = report.latex(audit(claims.read(json.dumps(claimed))))
     assert said.count(r"\$") == said.count(r"\greek{\Omega}{03A9}") == 2

@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 import textwrap
+import unicodedata
 from dataclasses import dataclass, field
 from itertools import pairwise
 from unittest import mock
@@ -1523,7 +1524,7 @@ def test_two_names_that_look_alike_are_a_mistake():
         ("Ω", r"\greek{\Omega}{03A9}"),
         ("Α", "A"),
         ("ς", r"\greek{\varsigma}{03C2}"),
-        ("ΐ", r"\greek{\ddot\iota}{03B9}"),
+        ("ΐ", r"\greek{\acute{\ddot{\iota}}}{0390}"),
         ("Ά", r"\'{A}"),
         ("字", "[U+5B57]"),
         ("\u0007", "[U+0007]"),
@@ -1531,7 +1532,10 @@ def test_two_names_that_look_alike_are_a_mistake():
         ("\U0001f600", "[U+1F600]"),
         ("\u202e", "[U+202E]"),
         ("\u0301", "[U+0301]"),
-        ("ế", "\\'{\\^{e}}"),
+        ("ế", r"\onto{\'}{\^{e}}"),
+        ("ậ", r"\d{\^{a}}"),
+        ("ḯ", r"\onto{\'}{\"{\i}}"),
+        ("ị", r"\d{i}"),
     ],
 )
 def test_plain_text_is_escaped(text, expected):
@@ -1544,7 +1548,8 @@ _HARMLESS = re.compile(
       | \\textquote(?:left|right|dblleft|dblright)\{\}
       | \\(?:ss|ae|AE|oe|OE|o|O|l|L|i|j)\{\}
       | \\allowbreak\{\}
-      | \\greek\{(?:\\(?:acute|ddot|grave))?\\[A-Za-z]+\}\{[0-9A-F]{4}\}
+      | \\greek\{(?:\\(?:acute|ddot|grave)\{)*\\[A-Za-z]+\}+\{[0-9A-F]{4}\}
+      | \\onto\{\\(?:[`'^~=."]|u|r|H|v)\}\{
       | \\(?:[`'^~=."]|u|r|H|v|d|c|b|ogonek)\{ | \} | \\[ij] )*""",
     re.VERBOSE,
 )
@@ -1636,6 +1641,46 @@ def test_every_character_has_an_outline(choice):
     with mock.patch("lstmgen.document.latex.pdf._MOST_PASSES", 1):
         log = compile_pdf(tex, {"characters.py": "x = '$'  # 100$\n"}).log
     assert bitmaps(log) == []
+
+
+@pytest.fixture(scope="module")
+def set_alone() -> dict[str, tuple[float, float, str]]:
+    """Each character: how wide it is and how wide without its accents, in points, and what a bookmark says."""
+    plan = plan_of("name: alone\ncell: rnn\n")
+    preamble, _ = document(plan, make_notation(plan.graph)).split(r"\begin{document}")
+    body = []
+    for char in EVERY_CHARACTER:
+        letter = escape(unicodedata.normalize("NFD", char)[0])
+        body.append(rf"\setbox0\hbox{{{escape(char)}}}\setbox2\hbox{{{letter}}}\pdfstringdef\said{{{escape(char)}}}"
+                    rf"\typeout{{=== \the\wd0 \space\the\wd2 \space\said}}")
+    log = compile_pdf("\n".join([preamble, r"\begin{document}x", *body, r"\end{document}"]), {}).log
+    assert warnings(log) == []
+    found = re.findall(r"^=== ([\d.]+)pt ([\d.]+)pt (.*)$", log, re.MULTILINE)
+    return {char: (float(wide), float(bare), bookmark(said))
+            for char, (wide, bare, said) in zip(EVERY_CHARACTER, found, strict=True)}
+
+
+def bookmark(said: str) -> str:
+    r"""What a PDF reader shows of a string of a PDF: \101 is an octet, \( a parenthesis."""
+    octets = re.finditer(r"\\([0-7]{3})|\\?(.)", said)
+    return bytes(int(each[1], 8) if each[1] else ord(each[2]) for each in octets).decode("utf-16")
+
+
+@with_tex
+def test_accents_stand_on_their_letters(set_alone):
+    """TeX sets the accent of what has one already beside it."""
+    accented = [char for char in EVERY_CHARACTER if len(unicodedata.normalize("NFD", char)) > 1]
+    assert set("éếậǖṩ") <= set(accented)
+    assert [char for char in accented if abs(set_alone[char][0] - set_alone[char][1]) > 0.1] == []
+
+
+@with_tex
+def test_bookmarks_say_what_the_text_says(set_alone):
+    same = {'"': "“", "'": "’", "`": "‘", "\u00a0": " ", "ẞ": "SS"} | {
+        greek: unicodedata.normalize("NFC", latin + mark)  # letters that Greek and Latin share
+        for greek, latin, mark in [("Ή", "H", "\u0301"), ("Ὴ", "H", "\u0300"), ("Ῠ", "Y", "\u0306")]}
+    for char, (_, _, said) in set_alone.items():
+        assert unicodedata.normalize("NFC", said) == same.get(char, unicodedata.normalize("NFC", char))
 
 
 # ---------------------------------------------------------------- the document stays in its margins

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from textwrap import wrap
 
-from ..document.latex.printer import APPLIED, JUXTAPOSED, Printer, escape
+from ..document.latex.printer import APPLIED, JUXTAPOSED, TEXT_COMMANDS, Printer, escape
 from ..document.notation import Notation, make_notation, read_name
 from ..language.expressions import Call, Expression, Value
 from ..language.shapes import SCALAR
@@ -146,9 +146,8 @@ _HEAD = r"""\documentclass[11pt,a4paper]{scrartcl}
 \definecolor{good}{HTML}{2F6B2F}
 \definecolor{bad}{HTML}{B3261E}
 \definecolor{aside}{HTML}{5A6478}
-\newcommand{\greek}[2]{$#1$}
-\DeclareTextCommand{\textdollar}{OT1}{{\ifdim\fontdimen1\font>0pt \slshape\fi\char36}} % TS1 has bitmaps only
-\newcommand{\ogonek}[1]{{\ooalign{#1\crcr\hidewidth\reflectbox{\char24}}}}
+\newcommand{\texorpdfstring}[2]{#1} % no bookmarks here
+""" + TEXT_COMMANDS + r"""
 \newsavebox{\linebox}
 % a formula, made smaller where it is wider than the page; \struck with a line through it
 \newcommand{\fitted}[1]{\sbox{\linebox}{$\displaystyle #1$}%

@@ -121,4 +121,5 @@ class Document:
     opening: tuple[Block, ...]
     sections: tuple[Section, ...]
     colours: tuple[tuple[int, str], ...]  # number and RGB of each fork colour
-    figures: str  # what the drawings need in the preamble
+    text_commands: str  # what escaped text needs in the preamble
+    figures: str  # what the drawings need there

@@ -19,7 +19,7 @@ from ..outputs.render import Compiled
 from ..resources import TEMPLATES
 from ..schedule.plan import Plan
 from .blocks import Document
-from .latex.printer import escape
+from .latex.printer import TEXT_COMMANDS, escape
 from .latex.tikz import PREAMBLE
 from .notation import Notation
 from .pen import COLOURS, Pen
@@ -73,7 +73,8 @@ def make_document(
     return Document(
         title=escape(pen.spec.title), name=code(pen.spec.name), version=escape(__version__),
         opening=opening(pen), sections=tuple(sections),
-        colours=tuple(enumerate(COLOURS[: len(pen.colours)], 1)), figures=PREAMBLE.rstrip(),
+        colours=tuple(enumerate(COLOURS[: len(pen.colours)], 1)), text_commands=TEXT_COMMANDS,
+        figures=PREAMBLE.rstrip(),
     )
 
 

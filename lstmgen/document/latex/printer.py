@@ -548,6 +548,15 @@ def _argument(tokens: list[str], at: int) -> tuple[list[str], int]:
 
 # ---------------------------------------------------------------- plain text
 
+# What `escape` needs beside LaTeX's own commands, for the preamble of each document that uses it.
+# The second argument of \texorpdfstring is for bookmarks and the title that a PDF reader shows.
+TEXT_COMMANDS = r"""
+\newcommand{\greek}[2]{\texorpdfstring{$#1$}{\unichar{"#2}}} % a Greek letter in text
+\newcommand{\ogonek}[1]{\texorpdfstring{{\ooalign{#1\crcr\hidewidth\reflectbox{\char24}}}}{\k{#1}}}
+\newcommand{\onto}[2]{\texorpdfstring{{% an accent on a letter that has one: \accent would set it beside
+  \leavevmode\setbox0\hbox{#2}\ooalign{\copy0\crcr\hidewidth\raise\dimexpr\ht0-1ex\relax\hbox{#1{}}\hidewidth}}}{#1{#2}}}
+\DeclareTextCommand{\textdollar}{OT1}{{\ifdim\fontdimen1\font>0pt \slshape\fi\char36}} % TS1 has bitmaps only
+""".strip()
 _SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}",
     "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
@@ -559,6 +568,7 @@ _ACCENTS = {  # combining characters
     "\u0308": '"', "\u030a": "r", "\u030b": "H", "\u030c": "v", "\u0323": "d", "\u0327": "c",
     "\u0328": "ogonek", "\u0331": "b",
 }
+_BELOW = frozenset("\u0323\u0327\u0328\u0331")  # of the accents
 _LATIN = {
     "ß": r"\ss{}", "ẞ": "SS", "æ": r"\ae{}", "Æ": r"\AE{}", "œ": r"\oe{}", "Œ": r"\OE{}", "ø": r"\o{}",
     "Ø": r"\O{}", "ł": r"\l{}", "Ł": r"\L{}", "ı": r"\i{}", "ȷ": r"\j{}",
@@ -633,17 +643,22 @@ def _escaped(cluster: str, opening: bool) -> str:
         return _accented(same, marks)
     name = _greek(letter)
     if name is not None and all(mark in _GREEK_ACCENTS for mark in marks):
-        spelled = rf"\{_GREEK_ACCENTS[marks[0]]}\{name}" if marks else rf"\{name}"
-        return rf"\greek{{{spelled}}}{{{ord(letter):04X}}}"  # the sign, and the letter in bookmarks
+        sign = rf"\{name}"
+        for mark in marks:
+            sign = rf"\{_GREEK_ACCENTS[mark]}{{{sign}}}"
+        return rf"\greek{{{sign}}}{{{ord(cluster[0]):04X}}}"  # the sign, and the letter in bookmarks
     return "".join(f"[U+{ord(char):04X}]" for char in cluster)
 
 
 def _accented(letter: str, marks: list[str]) -> str:
-    text = _LATIN.get(letter, letter)
-    if marks and letter in "ij" and marks[0] not in "\u0323\u0327\u0328\u0331":
-        text = rf"\{letter}"
+    """A letter with its accents: those above it first, for those below can be hung on anything."""
+    above = [mark for mark in marks if mark not in _BELOW]
+    text = rf"\{letter}" if above and letter in "ij" else _LATIN.get(letter, letter)
+    for count, mark in enumerate(above):
+        text = rf"\onto{{\{_ACCENTS[mark]}}}{{{text}}}" if count else rf"\{_ACCENTS[mark]}{{{text}}}"
     for mark in marks:
-        text = rf"\{_ACCENTS[mark]}{{{text}}}"
+        if mark in _BELOW:
+            text = rf"\{_ACCENTS[mark]}{{{text}}}"
     return text
 
 
