@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lstmgen.auditing.judge import Judge, Judgement
+from lstmgen.auditing.judge import Judge
+from lstmgen.auditing.judgement import Judgement
 from lstmgen.auditing.claims import Claim
 from lstmgen.errors import Place
 from lstmgen.language.expressions import (
@@ -65,16 +66,17 @@ class Maker:
     def __init__(self, path: Path, seed: int = 0):
         self.graph: Graph = build_graph(load(path))
         self.judge = Judge(self.graph, Spelling(self.graph))
-        self.truth = Truth(self.judge.derivation)
+        scenes = self.judge.scenes
+        self.truth = Truth(scenes.derivation)
         self.random = random.Random(f"{path.stem} {seed}")
         self.names = [
             name
-            for name in self.judge.derivation.adjoints
+            for name in scenes.derivation.adjoints
             if name in self.truth.named and self.truth.terms(name)
         ]
         self.other = Scene(
-            self.judge.derivation,
-            Setting(4, 24 if self.judge.chooses else 2, self.judge.sizes, seed=7, wide=self.judge.chooses),
+            scenes.derivation,
+            Setting(4, 24 if scenes.chooses else 2, scenes.sizes, seed=7, wide=scenes.chooses),
         ).everywhere()
 
     def level(self, name: str) -> tuple[Term, ...]:

@@ -14,7 +14,8 @@ import rewriting
 from click.testing import CliRunner
 
 from lstmgen.auditing import claims, report
-from lstmgen.auditing.judge import GIVEN, HOLDS, WRONG, audit
+from lstmgen.auditing.judge import audit
+from lstmgen.auditing.judgement import GIVEN, HOLDS, WRONG
 from lstmgen.auditing.code import STEPS, ForeignError, audit_arrays, audit_module, draw, run_function
 from lstmgen.derivation.chain import derive
 from lstmgen.cli import main

@@ -11,7 +11,7 @@ Claims are written in the language of the specs, with what a derivation needs be
   `total(c[t+1], c)`: the derivative along all paths;
 * `diag(v)`, `slice(v, D, D + H)`: the entries from one size to another, and `A @ B` of two matrices.
 
-What is read here is checked for names alone; `audit.py` knows shapes and truth.
+What is read here is checked for names alone; `case.py` knows shapes and truth.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from ..document.notation import Notation, make_notation, read_name
 from ..language.expressions import Call, Expression, Value
 from ..language.shapes import SCALAR
 from .claims import ABSOLUTE, PARTIAL, STEP, SUM_T, TOTAL, VIA
-from .judge import GIVEN, HOLDS, WRONG, Audit, Example, Judgement
+from .judgement import GIVEN, HOLDS, WRONG, Audit, Example, Judgement
 
 WIDTH = 100
 INDENT = "    "

@@ -1,12 +1,12 @@
 """The mistakes that people make in one term of a derivation, and what each of them is called.
 
 A `Slip` is a term as it should be with one thing altered. Which of them a claim has made is found by
-trying: `audit.py` compares numbers. Those that are seen most often have the lowest rank.
+trying: `altering.py` compares numbers. Those that are seen most often have the lowest rank.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -306,7 +306,7 @@ class _Maker:
                         f"the {function} is applied twice: {self.spell(leaf)} is its value already",
                     )
 
-    def _swapped(self, leaf: Value, names, rank: float) -> Iterator[Slip]:
+    def _swapped(self, leaf: Value, names: Iterable[str], rank: float) -> Iterator[Slip]:
         shape = self.graph.shapes[leaf.name]
         for name in names:
             if name != leaf.name and self.graph.shapes[name] == shape:
@@ -379,7 +379,53 @@ def _sites(expression: Expression) -> Iterator[tuple[Expression, Put]]:
     for position, part in enumerate(parts):
         for node, put in _sites(part):
 
-            def inside(new, put=put, position=position):
+            def inside(new: Expression, put: Put = put, position: int = position) -> Expression:
                 return rebuild(expression, parts[:position] + (put(new),) + parts[position + 1 :])
 
             yield node, inside
+
+
+# ---------------------------------------------------------------- shapes
+
+
+def shape_slips(said: Expression) -> Iterator[tuple[Expression, str]]:
+    """What may have been meant where shapes do not meet."""
+    yield (
+        Call("transpose", (said,)),
+        "the right side is transposed: a gradient has the shape of what it is the gradient of",
+    )
+    for node in walk(said):
+        match node:
+            case Call(function="outer", arguments=(left, right)):
+                yield (
+                    _put(said, node, Call("outer", (right, left))),
+                    ("the outer product is transposed: the gradient of a matrix has the matrix's shape"),
+                )
+            case MatVec(matrix=Call(function="transpose", arguments=(matrix,)), vector=vector):
+                yield _put(said, node, MatVec(matrix, vector)), "the matrix is transposed, and should not be"
+            case MatVec(matrix=matrix, vector=vector):
+                yield (
+                    _put(said, node, MatVec(Call("transpose", (matrix,)), vector)),
+                    ("the transposition is missing: a gradient goes back through the transposed matrix"),
+                )
+            case Product(factors=factors):
+                for count in range(1, len(factors)):
+                    for chosen in combinations(range(len(factors)), count):
+                        above = [factors[index] for index in chosen]
+                        beside = [factor for index, factor in enumerate(factors) if index not in chosen]
+                        made = Call("outer", (_joined(above), _joined(beside)))
+                        yield (
+                            _put(said, node, made),
+                            (
+                                "an entry-by-entry product stands where the outer product belongs: a "
+                                "matrix is d v^T, of the matrix's shape"
+                            ),
+                        )
+
+
+def _joined(factors: list[Expression]) -> Expression:
+    return factors[0] if len(factors) == 1 else Product(tuple(factors))
+
+
+def _put(whole: Expression, old: Expression, new: Expression) -> Expression:
+    return transform(whole, lambda node: new if node is old else None)

@@ -14,7 +14,7 @@ from .shared import existing, existing_claims
 
 if TYPE_CHECKING:
     from ..auditing.code import CodeAudit
-    from ..auditing.judge import Audit
+    from ..auditing.judgement import Audit
     from ..derivation.graph import Graph
 
 
@@ -49,7 +49,8 @@ def audit(
         sys.exit(_audit_code(claims, as_json, lambda graph: _of_arrays(graph, arrays)))
     import json
 
-    from ..auditing.judge import HOLDS, audit_file
+    from ..auditing.judge import audit_file
+    from ..auditing.judgement import HOLDS
     from ..auditing.report import as_json as report_json
     from ..auditing.report import lines
 

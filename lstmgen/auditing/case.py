@@ -1,0 +1,174 @@
+"""One claim in numbers: what it says at the points of a scene, and what is true there.
+
+Whether a claim holds is decided by numbers alone, at random points and at every step, in float64 and,
+before anything is called wrong, in 90 digits: how a claim is written does not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..language.evaluate import Mismatch
+from ..language.expressions import Adjoint, Call, Expression, Outside, Value, children, shift, transform, walk
+from ..language.shapes import Shape, ShapeMismatch, describe
+from .arrays import close, diagonal
+from .claims import ABSOLUTE, PARTIAL, STEP, SUM_T, TOTAL, USUAL_STEPS, VIA, is_numbered
+from .scene import Scene, View
+from .scenes import Scenes
+from .spelling import Spelling
+
+UNFIT = (ShapeMismatch, Mismatch, ValueError, TypeError, LookupError)  # what ill-fitting shapes raise
+CLOSE = 1e-9  # in float64: beyond it the claim is looked at in 90 digits
+EXACT = "1e-40"  # there
+
+
+class Case:
+    """One claim beside the truth."""
+
+    def __init__(self, scenes: Scenes, spelling: Spelling, steps: int, subject: Expression, said: Expression):
+        """`steps` is T of the file; a claim that names no step by its number is tried over more."""
+        self.scenes, self.spelling, self.graph = scenes, spelling, scenes.graph
+        self._file_steps = steps
+        self.subject, self.said = self._normal(subject, said)
+        self.by_number = is_numbered(self.said) or is_numbered(self.subject) or _has_bounds(self.said)
+        self.steps = steps if self.by_number else max(steps, USUAL_STEPS)
+        self.scene = scenes.usual(self.steps)
+        self.view = self.scene.everywhere()
+
+    def other(self, subject: Expression, said: Expression) -> Case:
+        """Another claim about the same cell."""
+        return Case(self.scenes, self.spelling, self._file_steps, subject, said)
+
+    # ------------------------------------------------------------------ which step it speaks of
+
+    def _normal(self, subject: Expression, said: Expression) -> tuple[Expression, Expression]:
+        """The claim as one about step t, or about the whole where it speaks of no step."""
+        lag = _lag_of(subject)
+        if lag and lag <= ABSOLUTE // 2:
+            subject, said = self.later(subject, -lag), self.later(said, -lag)
+        static = isinstance(subject, Adjoint) and subject.name in self.graph.static
+        if static and _is_timeless(said, self.graph.static):
+            subject = Call(SUM_T, (subject,))
+        return subject, said
+
+    def later(self, expression: Expression, steps: int) -> Expression:
+        """The expression as it is so many steps later; steps that are told by number stay."""
+
+        def rule(node: Expression) -> Expression | None:
+            match node:
+                case Value(name=name) if name in self.graph.static:
+                    return node
+                case Value(lag=lag) | Adjoint(lag=lag) | Outside(lag=lag):
+                    return node if lag > ABSOLUTE // 2 else shift(node, steps)
+                case Call(function="via", arguments=(target, Value(name=name) as reader)) if name == STEP:
+                    return Call(VIA, (shift(target, steps), reader), node.at)
+                case Call(function="sum_t"):
+                    return node
+            return None
+
+        return transform(expression, rule)
+
+    # ------------------------------------------------------------------ whether it holds
+
+    def mismatch(self) -> str | None:
+        """Why the two sides do not meet; None where they do."""
+        try:
+            true, said = self.view.shape(self.subject), self.view.shape(self.said)
+        except ShapeMismatch as mismatch:
+            return mismatch.message
+        except UNFIT as problem:
+            return str(problem)
+        if self._meets(true, said):
+            return None
+        return f"the left side is {describe(true)}, the right side {describe(said)}"
+
+    def _meets(self, true: Shape, said: Shape) -> bool:
+        if true == said or not said:
+            return True
+        derivative = isinstance(self.subject, Call) and self.subject.function in (PARTIAL, TOTAL)
+        return derivative and {len(true), len(said)} == {1, 2} and true[0] == said[0] == said[-1]
+
+    def fits_and_holds(self) -> bool:
+        """Whether the two sides meet and are equal, in float64."""
+        try:
+            return self.mismatch() is None and self.holds(self.scene)
+        except UNFIT:
+            return False
+
+    def pair(self, scene: Scene, view: View | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """What is true and what the claim says, in one shape."""
+        view = scene.everywhere() if view is None else view
+        true, said = view.evaluate(self.subject), view.evaluate(self.said)
+        if true.ndim == 2 and said.ndim == 3:
+            true = diagonal(true, scene)
+        if said.ndim == 2 and true.ndim == 3:
+            said = diagonal(said, scene)
+        if said.ndim == 1:
+            said = said.reshape(said.shape + (1,) * (true.ndim - 1))
+        return true, np.broadcast_to(said, true.shape)
+
+    def holds(self, scene: Scene, steps: Sequence[int] | None = None) -> bool:
+        """Whether the two sides are equal in float64 where the right one is a number."""
+        view = scene.view(steps) if steps is not None else scene.everywhere()
+        true, said = self.pair(scene, view)
+        finite = np.isfinite(said)
+        if not finite.any() or not np.isfinite(true).all():
+            return False
+        return close(np.where(finite, said, true), true, CLOSE, 1e-6 * scene.largest)
+
+    def is_defined(self) -> bool:
+        """Whether the right side is a number everywhere."""
+        return bool(np.isfinite(self.pair(self.scene)[1]).all())
+
+    def holds_exactly(self) -> bool:
+        """In 90 digits, at the point where float64 is furthest off, before anything is called wrong."""
+        true, said = self.pair(self.scene)
+        off = (
+            np.abs(np.where(np.isfinite(said), said - true, 0)).reshape(len(true), -1).max(axis=1, initial=0)
+        )
+        size = np.maximum(np.abs(true).reshape(len(true), -1).max(axis=1, initial=0), 1e-300)
+        scene = self.scenes.exact(self.scene, int(np.argmax(off / size)) % self.scene.points)
+        true, said = self.pair(scene)
+        math = self.scenes.digits
+        bound = math.number(EXACT)
+        pairs = [(a, b) for a, b in zip(true.flat, said.flat) if math.context.isfinite(b)]
+        scale = max((max(abs(a), abs(b)) for a, b in pairs), default=0)
+        scale = scale + math.number("1e-30") * scene.largest
+        return bool(pairs) and all(abs(a - b) <= bound * scale for a, b in pairs)
+
+
+def _lag_of(subject: Expression) -> int:
+    """How many steps from t the left side lies."""
+    match subject:
+        case Value(lag=lag) | Adjoint(lag=lag) | Outside(lag=lag):
+            return lag
+        case Call(function="via", arguments=(Adjoint(lag=lag), _)):
+            return lag
+    return 0
+
+
+def _has_bounds(expression: Expression) -> bool:
+    return any(
+        isinstance(node, Call) and node.function == SUM_T and len(node.arguments) > 1
+        for node in walk(expression)
+    )
+
+
+def _is_timeless(expression: Expression, static: frozenset[str]) -> bool:
+    """Whether it speaks of steps by their numbers, or of all of them, and of no step t."""
+    timed = False
+
+    def look(node: Expression) -> bool:
+        nonlocal timed
+        if isinstance(node, Call) and node.function == SUM_T:
+            timed = True
+            return True
+        if isinstance(node, (Adjoint, Outside)) or (isinstance(node, Value) and node.name not in static):
+            if node.lag <= ABSOLUTE // 2:
+                return False
+            timed = True
+        return all(look(child) for child in children(node))
+
+    return look(expression) and timed

@@ -1,0 +1,122 @@
+"""The equation as it should be, as a sum of terms that speak of what the claim speaks of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..derivation.graph import Graph
+from ..language.expressions import ONE, Adjoint, Call, Expression, MatVec, Product, Sum, Value, transform, walk
+from .case import Case
+from .claims import ABSOLUTE, SUM_T, step_of
+from .truth import Term, Truth, gradients_of, has_gradient, joined_in, mentioned_in, opened_as_claimed, whole
+
+
+@dataclass(frozen=True)
+class TrueTerms:
+    """What is true of the left side of a claim."""
+
+    truth: Truth
+    terms: tuple[Term, ...]
+
+    def levels(self, case: Case) -> list[tuple[Term, ...]]:
+        """The terms, and then with more and more gradients written out that the claim does not mention."""
+        return opened_as_claimed(self.truth, self.terms, mentioned_in(case.said))
+
+
+def true_terms(case: Case) -> TrueTerms | None:
+    """The terms of what the claim is about; None where it has none."""
+    truth = Truth(case.scenes.derivation, joined_in(case.said))
+    match case.subject:
+        case Call(function="sum_t", arguments=(Adjoint(name=name),)):
+            terms = truth.terms(name)
+            steps = [truth.at_step(term, step) for step in range(1, case.steps + 1) for term in terms]
+            return TrueTerms(truth, tuple(steps))
+        case Adjoint(name=name, lag=lag) if lag > ABSOLUTE // 2:
+            return TrueTerms(truth, tuple(truth.at_step(term, step_of(lag, 0)) for term in truth.terms(name)))
+        case Adjoint(name=name):
+            return TrueTerms(truth, truth.terms(name))
+        case Call(function="via", arguments=(Adjoint(name=name, lag=0), Value() as reader)):
+            others = [call for call in joined_in(case.said) if call != case.subject]
+            truth = Truth(case.scenes.derivation, others)
+            through = tuple(term for term in truth.terms(name) if truth.goes_through(term, reader))
+            return TrueTerms(truth, through)
+        case Call(function="partial", arguments=(Value() as above, Value() as below)):
+            local = _local(case, truth, above, below)
+            return TrueTerms(truth, local) if local else None
+        case Value(name=name, lag=0):
+            stage = case.graph.find(name)
+            if stage is None:
+                return None
+            body = truth.inlined(stage.expression)
+            body = body if name.endswith("_pre") else _with_pre(body, case.graph)
+            parts = body.terms if isinstance(body, Sum) else (body,)
+            return TrueTerms(truth, tuple(Term(part, ()) for part in parts))
+    return None
+
+
+def correct(case: Case) -> Expression | None:
+    """The right side as it should be; None where it is no sum of terms."""
+    found = true_terms(case)
+    if found is None:
+        return None
+    match case.subject:
+        case Call(function="sum_t", arguments=(Adjoint(name=name),)) if not case.by_number:
+            return Call(SUM_T, (whole(found.truth.terms(name)),))
+    return whole(_fitting(found.levels(case), mentioned_in(case.said)))
+
+
+def _fitting(levels: list[tuple[Term, ...]], mentioned: set[Expression]) -> tuple[Term, ...]:
+    """The level that speaks of the same gradients as the claim."""
+
+    def strange(terms: tuple[Term, ...]) -> tuple[int, int]:
+        leaves = {leaf for term in terms for leaf in gradients_of(term.expression)}
+        return len(leaves - mentioned), len(terms)
+
+    for terms in levels:
+        if strange(terms)[0] == 0:
+            return terms
+    return min(levels, key=strange) if mentioned else levels[0]
+
+
+def _local(case: Case, truth: Truth, above: Value, below: Value) -> tuple[Term, ...]:
+    """A local derivative: the branches to one value, for a unit gradient. Empty where a matrix is in the way."""
+    lag = above.lag - below.lag
+    terms = [term for term in truth.terms(below.name) if truth.goes_through(term, Value(above.name, lag))]
+    top = Adjoint(above.name, lag)
+    for _ in range(6):
+        opened: list[Term] = []
+        for term in terms:
+            leaf = next((leaf for leaf in gradients_of(term.expression) if leaf != top), None)
+            opened += truth.opened(term, leaf) if isinstance(leaf, Adjoint) else [term]
+        terms = [term for term in opened if set(gradients_of(term.expression)) <= {top}]
+    if any(
+        isinstance(node, (MatVec, Call)) and has_gradient(node) for term in terms for node in walk(term.expression)
+    ):
+        return ()
+
+    def unit(node: Expression) -> Expression | None:
+        return ONE if node == top else None
+
+    return tuple(
+        Term(case.later(_without_ones(transform(term.expression, unit)), below.lag), term.forks) for term in terms
+    )
+
+
+def _without_ones(expression: Expression) -> Expression:
+    match expression:
+        case Product(factors=factors):
+            kept = tuple(factor for factor in map(_without_ones, factors) if factor != ONE)
+            return ONE if not kept else kept[0] if len(kept) == 1 else Product(kept)
+    return expression
+
+
+def _with_pre(expression: Expression, graph: Graph) -> Expression:
+    """A call on a pre-activation with its argument written out: what the equation says."""
+
+    def rule(node: Expression) -> Expression | None:
+        stage = graph.find(node.name) if isinstance(node, Value) else None
+        if stage is not None and stage.name == f"{stage.owner}_pre":
+            return stage.expression
+        return None
+
+    return transform(expression, rule)

@@ -1,0 +1,92 @@
+"""What is wrong with a claim: the findings, and the equation in the terms in which they are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..language.expressions import Call, Expression, Value, transform, walk
+from .altering import Explainer
+from .case import Case
+from .claims import PARTIAL, SUM_T, TOTAL, VIA
+from .correct import correct, true_terms
+from .judgement import OFF, OTHER, SHAPE, Finding
+from .scene import named_stages
+from .slips import shape_slips
+from .truth import whole
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What is wrong with a claim, and its right side as it should be."""
+
+    findings: tuple[Finding, ...]
+    correct: Expression | None
+
+
+def explain(case: Case, within_sum: bool = True) -> Explained:
+    """Why the two sides differ. `within_sum`: a sum over the steps is looked into."""
+    simpler = _inside_sum(case) if within_sum else None
+    if simpler is not None:
+        inner = explain(simpler)
+        if inner.findings and inner.findings[0].kind != OTHER:
+            return Explained(inner.findings, None if inner.correct is None else Call(SUM_T, (inner.correct,)))
+    found = true_terms(case)
+    if found is None:
+        return Explained((_unexplained(),), None)
+    other = _other_derivative(case)
+    if other is not None:
+        return Explained((other,), correct(case))
+    explanation = Explainer(case, found.truth, found.levels(case)).best()
+    if explanation is None:
+        return Explained((_unexplained(),), correct(case))
+    if isinstance(case.subject, Call) and case.subject.function == SUM_T and not case.by_number:
+        return Explained(explanation.findings, correct(case))
+    return Explained(explanation.findings, whole(explanation.terms))
+
+
+def explain_mismatch(case: Case, message: str) -> Explained:
+    """Why the two sides do not meet."""
+    finding = Finding(SHAPE, f"the shapes do not meet: {message}")
+    for altered, sentence in shape_slips(case.said):
+        if case.other(case.subject, altered).fits_and_holds():
+            return Explained((Finding(OFF, sentence), finding), correct(case))
+    return Explained((finding,), correct(case))
+
+
+def _unexplained() -> Finding:
+    return Finding(OTHER, "the two sides differ, and no single usual mistake explains how")
+
+
+def _inside_sum(case: Case) -> Case | None:
+    """The claim about one step that a claim about the sum over the steps makes."""
+    match case.subject, case.said:
+        case Call(function="sum_t", arguments=(subject,)), Call(function="sum_t", arguments=(said,)):
+            inner = case.other(subject, said)
+            return inner if inner.mismatch() is None and not inner.holds(inner.scene) else None
+    return None
+
+
+def _other_derivative(case: Case) -> Finding | None:
+    """A derivative in the claim, partial(A, B) or via(A, B), of which one name is another's."""
+    forms = dict.fromkeys(node for node in walk(case.said) if isinstance(node, Call))
+    names = [name for name in case.graph.shapes if name in named_stages(case.graph)]
+    for form in forms:
+        if form.function not in (PARTIAL, TOTAL, VIA):
+            continue
+        for position, named in enumerate(form.arguments):
+            if not isinstance(named, Value):
+                continue
+            for name in names:
+                if name == named.name:
+                    continue
+                arguments = list(form.arguments)
+                arguments[position] = Value(name, named.lag)
+                meant = Call(form.function, tuple(arguments))
+                if case.other(case.subject, _replaced(case.said, form, meant)).fits_and_holds():
+                    told = f"{case.spelling(meant)} belongs there, not {case.spelling(form)}"
+                    return Finding(OFF, told, case.spelling(meant))
+    return None
+
+
+def _replaced(expression: Expression, old: Expression, new: Expression) -> Expression:
+    return transform(expression, lambda node: new if node == old else None)
