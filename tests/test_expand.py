@@ -17,7 +17,7 @@ from lstmgen.spec.expand import WIDTH, expand
 from lstmgen.spec.reader import load, read
 from lstmgen.spec.yamltext import decimal
 
-FILE_ONLY = {"path", "source", "place", "places", "from_switches"}
+FILE_ONLY = {"path", "source", "place", "places", "start_place", "from_switches"}
 
 
 def content(record: object) -> object:

@@ -70,7 +70,8 @@ class Initial:
 
     state: str
     start: Fraction | str
-    place: Place
+    place: Place  # of the state's name
+    start_place: Place
 
 
 @dataclass(frozen=True)
@@ -117,3 +118,8 @@ class CellSpec:
     loss_at: str  # "every" | "last"
     ranges: tuple[Range, ...]
     from_switches: bool = False  # only `expand` and the document's title page care
+
+    @property
+    def declared(self) -> tuple[Declaration | Parameter, ...]:
+        """What has a shape of its own."""
+        return (*self.inputs, *self.states, *self.parameters, *self.targets)

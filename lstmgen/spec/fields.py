@@ -1,6 +1,6 @@
 """Typed values out of YAML nodes: names, numbers, choices, texts, shapes.
 
-Each reader notes what is not as it should be, with what was found and what was expected, and answers
+Each reader records what is not as it should be, with what was found and what was expected, and returns
 None: reading goes on, so that one pass finds every mistake. Knows no cell.
 """
 
@@ -9,18 +9,25 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from fractions import Fraction
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from ..errors import Mistakes, Place, Text
 from ..language import names
 from .cell import Named
-from .yamltext import Mapping, Node, Scalar, Sequence, decimal, describe
+from .yamltext import Mapping, Node, Scalar, Sequence, decimal, describe, word
 
 MAX_EXPRESSION = 4000
 MAX_AXIS = 200
 
 _T = TypeVar("_T")
 _FUNCTION = re.compile(r"\s*([^\s(),]+)\s*\(([^()]*)\)\s*\Z")
+
+
+class Signature(NamedTuple):
+    """The head of a function of one's own."""
+
+    name: str
+    arguments: tuple[str, ...]
 
 
 class Fields:
@@ -30,7 +37,7 @@ class Fields:
         self._mistakes = mistakes
 
     def wrong(self, place: Place, message: str, cure: str | None = None) -> None:
-        """Note a mistake and answer None."""
+        """Record a mistake."""
         self._mistakes.add(place, message, cure)
 
     def unexpected(self, node: Node, what: str, expected: str, cure: str | None = None) -> None:
@@ -42,7 +49,8 @@ class Fields:
     def mapping(self, node: Node, what: str, example: str) -> Mapping | None:
         if isinstance(node, Mapping):
             return node
-        return self.unexpected(node, what, "a mapping", f"for example {example}")
+        self.unexpected(node, what, "a mapping", f"for example {example}")
+        return None
 
     def known_keys(self, mapping: Mapping, known: Iterable[str], what: str) -> None:
         """Object to every key that is not among the known ones."""
@@ -65,39 +73,41 @@ class Fields:
             try:
                 return decimal(node.value)
             except ValueError as problem:
-                return self.wrong(node.place, f"{what}: {problem}")
+                self.wrong(node.place, f"{what}: {problem}")
+                return None
         quoted = isinstance(node, Scalar) and not node.plain
-        return self.unexpected(node, what, "a number", "take the quotes away" if quoted else None)
+        self.unexpected(node, what, "a number", "take the quotes away" if quoted else None)
+        return None
 
     def boolean(self, node: Node, what: str) -> bool | None:
         if isinstance(node, Scalar) and node.kind == "boolean":
             return node.value == "true"
-        return self.unexpected(node, what, "true or false")
+        self.unexpected(node, what, "true or false")
+        return None
 
     def choice(self, node: Node, what: str, choices: Iterable[str]) -> str | None:
         choices = tuple(choices)
         if isinstance(node, Scalar) and node.value in choices:
             return node.value
         near = names.did_you_mean(node.value, choices) if isinstance(node, Scalar) else None
-        return self.unexpected(node, what, f"one of {', '.join(choices)}", near)
+        self.unexpected(node, what, f"one of {', '.join(choices)}", near)
+        return None
 
     def prose(self, node: Node, what: str, longest: int) -> str | None:
         """Text for people. Line breaks are blanks: how a file is folded does not reach the document."""
         if not isinstance(node, Scalar) or node.kind in ("boolean", "null"):
-            return self.unexpected(node, what, "plain text")
+            self.unexpected(node, what, "plain text")
+            return None
         text = node.text().value
         if len(text) > longest:
-            return self.wrong(
-                node.place, f"{what} has {len(text)} characters, and the limit is {longest}", "shorten it"
-            )
+            self.wrong(node.place, f"{what} has {len(text)} characters, and the limit is {longest}", "shorten it")
+            return None
         return re.sub(" +", " ", text)
 
     # -- names
 
-    def name(self, node: Node, what: str) -> str | None:
+    def name(self, node: Scalar, what: str) -> str:
         """A name that is declared here."""
-        if not isinstance(node, Scalar):
-            return self.unexpected(node, what, "a name")
         objection = names.objection(node.value)
         if objection:
             self.wrong(node.place, f"'{node.value}' {objection}", names.cure_for(node.value))
@@ -107,53 +117,59 @@ class Fields:
         """The name of something that is declared elsewhere."""
         if isinstance(node, Scalar) and node.kind == "text":
             return Named(node.value, node.place)
-        return self.unexpected(node, what, "a name")
+        self.unexpected(node, what, "a name")
+        return None
 
-    def signature(self, key: Scalar) -> tuple[str, tuple[str, ...]] | None:
+    def signature(self, key: Scalar) -> Signature | None:
         """`mish(a)` -> its name and the names of its arguments."""
         text = key.text()
         match = _FUNCTION.match(text.value)
         if not match:
-            return self.wrong(
+            self.wrong(
                 key.place, f"'{text.value}' is no function's head", "write it like \"mish(a)\" or \"f(a, b)\""
             )
+            return None
         arguments, at = [], match.start(2)
         for piece in match.group(2).split(","):
             start = at + len(piece) - len(piece.lstrip())
-            word = Scalar(piece.strip(), text.at(start))
-            if word.value in arguments:
-                self.wrong(word.place, f"'{word.value}' is an argument twice", "rename one of them")
-            arguments.append(self.name(word, "an argument"))
+            argument = Scalar(piece.strip(), text.at(start))
+            if argument.value in arguments:
+                self.wrong(argument.place, f"'{argument.value}' is an argument twice", "rename one of them")
+            arguments.append(self.name(argument, "an argument"))
             at += len(piece) + 1
-        return self.name(Scalar(match.group(1), key.place), "a function"), tuple(arguments)
+        return Signature(self.name(Scalar(match.group(1), key.place), "a function"), tuple(arguments))
 
     # -- texts that are read further
 
     def expression(self, node: Node, what: str) -> Text | None:
         """An equation's right-hand side, not looked into."""
         if not isinstance(node, Scalar):
-            return self.unexpected(node, what, "an expression", "put it in quotes if it is meant as one")
+            self.unexpected(node, what, "an expression", "put it in quotes if it is meant as one")
+            return None
         if node.kind in ("boolean", "null"):
-            return self.unexpected(node, what, "an expression")
+            self.unexpected(node, what, "an expression")
+            return None
         text = node.text()
         if not text.value:
-            return self.wrong(node.place, f"{what} is empty", "write an expression")
-        if len(text.value) > MAX_EXPRESSION:
-            return self.wrong(
+            self.wrong(node.place, f"{what} is empty", "write an expression")
+        elif len(text.value) > MAX_EXPRESSION:
+            self.wrong(
                 node.place,
                 f"{what} has {len(text.value)} characters, and the limit is {MAX_EXPRESSION}",
                 "split it into several equations",
             )
-        if "#" in text.value:
+        elif "#" in text.value:
             place = text.at(text.value.index("#"))
-            return self.wrong(place, f"{what} has a '#' in it", "a comment stands outside quotes and blocks")
-        return text
+            self.wrong(place, f"{what} has a '#' in it", "a comment stands outside quotes and blocks")
+        else:
+            return text
+        return None
 
     def expressions(self, mapping: Mapping, what: str) -> tuple[tuple[Scalar, Text | None], ...]:
         """The expressions of a section; none where commas inside them have cut it up."""
         found = []
         for key, node in mapping.items:
-            value = getattr(node, "value", "")
+            value = word(node)
             if mapping.flow and value.count("(") > value.count(")"):
                 cure = "put the whole value in quotes: in braces a comma ends it"
                 self.wrong(node.place, f"{what} '{key.value}' ends before its bracket is closed", cure)
@@ -164,10 +180,14 @@ class Fields:
     def shape(self, node: Node, what: str) -> tuple[Text, ...] | None:
         """`[2*H, D]` -> one text per axis; `H` is short for `[H]`; `[]` is a scalar's."""
         axes = node.items if isinstance(node, Sequence) else (node,)
-        if any(not isinstance(axis, Scalar) or axis.kind in ("null", "boolean") for axis in axes):
-            return self.unexpected(node, what, "a shape such as H, [H, D], [2*H] or []")
-        texts = tuple(axis.text() for axis in axes)
+        texts = []
+        for axis in axes:
+            if not isinstance(axis, Scalar) or axis.kind in ("null", "boolean"):
+                self.unexpected(node, what, "a shape such as H, [H, D], [2*H] or []")
+                return None
+            texts.append(axis.text())
         for text in texts:
             if not 0 < len(text.value) <= MAX_AXIS:
-                return self.wrong(text.place, f"an axis of a shape has 1 to {MAX_AXIS} characters")
-        return texts
+                self.wrong(text.place, f"an axis of a shape has 1 to {MAX_AXIS} characters")
+                return None
+        return tuple(texts)

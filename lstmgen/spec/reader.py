@@ -14,14 +14,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import Mistakes, Place, Text
 from ..language import functions, names
 from . import switches
-from .cell import CellSpec, Constant, Declaration, Dimension, Equation, Function, Initial, Parameter, Range
+from .cell import (
+    CellSpec, Constant, Declaration, Dimension, Equation, Function, Initial, Named, Parameter, Range,
+)
 from .fields import Fields
 from .switches import Equations
-from .yamltext import Mapping, Node, Scalar, Sequence, describe, parse, read_file, unify
+from .yamltext import Mapping, Node, Scalar, Sequence, describe, parse, read_file, unify, word
 
 NOTATIONS = ("greff", "ng", "hats", "colah", "graves")
 INITS = ("uniform", "glorot", "orthogonal", "identity")
@@ -155,11 +158,11 @@ class _Reader:
                 "add state, equations and output, or 'cell: lstm'",
             )
             return
-        for key in missing:
-            self._wrong(self._root.place, f"the key '{key}' is missing", f"add '{key}: ...'")
+        for absent in missing:
+            self._wrong(self._root.place, f"the key '{absent}' is missing", f"add '{absent}: ...'")
 
     def _switch_keys(self) -> None:
-        cell = getattr(self._root.get("cell"), "value", "")
+        cell = word(self._root["cell"])
         own = switches.SWITCHES.get(cell, switches.ALL_SWITCHES)
         for key, _ in self._root.items:
             if key.value in BODY and key.value != "equations":
@@ -183,7 +186,7 @@ class _Reader:
         if "name" not in self._root:
             self._wrong(self._root.place, "the key 'name' is missing", "add 'name: my_cell'")
             return ""
-        node = self._root.get("name")
+        node = self._root["name"]
         if not isinstance(node, Scalar) or node.kind != "text":
             self._fields.unexpected(node, "'name'", "a name")
             return ""
@@ -195,7 +198,7 @@ class _Reader:
     def _prose(self, key: str, longest: int) -> str:
         if key not in self._root:
             return ""
-        return self._fields.prose(self._root.get(key), f"'{key}'", longest) or ""
+        return self._fields.prose(self._root[key], f"'{key}'", longest) or ""
 
     def _references(self) -> tuple[str, ...]:
         if "references" not in self._root:
@@ -204,7 +207,7 @@ class _Reader:
         def reference(node: Node, what: str) -> str | None:
             return self._fields.prose(node, what, MAX_REFERENCE)
 
-        return self._fields.list_of(self._root.get("references"), "a reference", reference)
+        return self._fields.list_of(self._root["references"], "a reference", reference)
 
     def _notation(self) -> str | tuple[tuple[str, str], ...]:
         node = self._root.get("notation")
@@ -218,17 +221,18 @@ class _Reader:
     # -- the two forms of the body
 
     def _switch_body(self) -> Equations:
-        cell = self._fields.choice(self._root.get("cell"), "'cell'", switches.CELLS)
+        cell = self._fields.choice(self._root["cell"], "'cell'", switches.CELLS)
         if cell is None:
             return Equations((), (), (), ())
         return switches.read_switches(self._root, cell, self._fields)
 
     def _equation_body(self) -> Equations:
-        outputs = ()
+        outputs: tuple[Named, ...] = ()
         if "output" in self._root:
-            outputs = self._fields.list_of(self._root.get("output"), "an output", self._fields.mention)
-            if not outputs and isinstance(self._root.get("output"), Sequence):
-                self._wrong(self._root.get("output").place, "'output' names nothing", "name a stage")
+            node = self._root["output"]
+            outputs = self._fields.list_of(node, "an output", self._fields.mention)
+            if not outputs and isinstance(node, Sequence):
+                self._wrong(node.place, "'output' names nothing", "name a stage")
         states = self._declarations("state", "a state")
         return Equations(states, self._parameters(), self._equations(), outputs)
 
@@ -242,7 +246,7 @@ class _Reader:
         nothing = Mapping((), self._root.place)
         if key not in self._root:
             return nothing
-        mapping = self._fields.mapping(self._root.get(key), f"'{key}'", example)
+        mapping = self._fields.mapping(self._root[key], f"'{key}'", example)
         if mapping is None:
             return nothing
         if not mapping.items and key in ("inputs", "state", "equations"):
@@ -276,10 +280,10 @@ class _Reader:
         if "shape" not in value:
             self._wrong(node.place, f"the parameter '{name}' has no shape", "add 'shape: [H]'")
             return Parameter(name, (), node.place)
-        shape = self._fields.shape(value.get("shape"), f"the shape of '{name}'")
-        init = self._init(value.get("init"), f"the init of '{name}'") if "init" in value else None
+        shape = self._fields.shape(value["shape"], f"the shape of '{name}'")
+        init = self._init(value["init"], f"the init of '{name}'") if "init" in value else None
         if init == "identity" and shape is not None and len(shape) != 2:
-            self._wrong(value.get("init").place, f"'{name}' is no matrix to be the identity", "give a number")
+            self._wrong(value["init"].place, f"'{name}' is no matrix to be the identity", "give a number")
         return Parameter(name, shape or (), node.place, init)
 
     def _init(self, node: Node, what: str) -> Fraction | str | None:
@@ -288,7 +292,8 @@ class _Reader:
         if isinstance(node, Scalar) and node.value in INITS:
             return node.value
         near = names.did_you_mean(node.value, INITS) if isinstance(node, Scalar) else None
-        return self._fields.unexpected(node, what, f"a number or one of {', '.join(INITS)}", near)
+        self._fields.unexpected(node, what, f"a number or one of {', '.join(INITS)}", near)
+        return None
 
     def _equations(self) -> tuple[Equation, ...]:
         section = self._section("equations", "{h: tanh(W @ x)}")
@@ -306,18 +311,18 @@ class _Reader:
     # -- the other sections
 
     def _dims(self) -> tuple[Dimension, ...]:
-        found = []
+        found: list[Dimension] = []
         for node, symbol, value in self._pairs("dims", "{H: hidden_size}", "a dimension"):
             if symbol in names.NO_DIMENSION:
                 message = f"'{symbol}' is a name that the generated module's checks need beside sizes"
                 self._wrong(node.place, message, "choose another symbol; as its keyword the name is free")
-            word = self._fields.mention(value, f"the keyword of '{symbol}'")
-            if word is None:
+            said = self._fields.mention(value, f"the keyword of '{symbol}'")
+            if said is None:
                 continue
-            self._fields.name(value, "a keyword")
-            if any(word.name == earlier.keyword for earlier in found):
-                self._wrong(word.place, f"the keyword '{word.name}' is taken twice", "rename one of them")
-            found.append(Dimension(symbol, word.name, node.place))
+            self._fields.name(Scalar(said.name, said.place), "a keyword")
+            if any(said.name == earlier.keyword for earlier in found):
+                self._wrong(said.place, f"the keyword '{said.name}' is taken twice", "rename one of them")
+            found.append(Dimension(symbol, said.name, node.place))
         self._limit("dims", len(found), MAX_DIMS)
         return tuple(found)
 
@@ -336,25 +341,26 @@ class _Reader:
             head = self._fields.signature(node)
             if head is None or body is None:
                 continue
-            name, arguments = head
-            if name in functions.PUBLIC:
-                self._wrong(node.place, f"'{name}' is a function of the language", "choose another name")
-            found.append(Function(name, arguments, body, node.place))
+            if head.name in functions.PUBLIC:
+                self._wrong(node.place, f"'{head.name}' is a function of the language", "choose another name")
+            found.append(Function(head.name, head.arguments, body, node.place))
         return tuple(found)
 
     def _initial(self) -> tuple[Initial, ...]:
         found = []
         for node, value in self._section("initial", "{c: c_0}").items:
-            what = f"the initial value of '{node.value}'"
-            if isinstance(value, Scalar) and value.kind == "number":
-                start = self._fields.number(value, what)
-            elif isinstance(value, Scalar) and value.kind == "text" and names.IDENTIFIER.match(value.value):
-                start = value.value
-            else:
-                start = self._fields.unexpected(value, what, "a number or a parameter's name")
+            start = self._start(value, f"the initial value of '{node.value}'")
             if start is not None:
-                found.append(Initial(node.value, start, node.place))
+                found.append(Initial(node.value, start, node.place, value.place))
         return tuple(found)
+
+    def _start(self, node: Node, what: str) -> Fraction | str | None:
+        if isinstance(node, Scalar) and node.kind == "number":
+            return self._fields.number(node, what)
+        if isinstance(node, Scalar) and node.kind == "text" and names.IDENTIFIER.match(node.value):
+            return node.value
+        self._fields.unexpected(node, what, "a number or a parameter's name")
+        return None
 
     def _ranges(self) -> tuple[Range, ...]:
         found = []
@@ -378,7 +384,7 @@ class _Reader:
         learned = []
         for initial in spec.initial:
             if isinstance(initial.start, str) and initial.start not in known and initial.state in shapes:
-                self._fields.name(self._root.get("initial").get(initial.state), "a parameter")
+                self._fields.name(Scalar(initial.start, initial.start_place), "a parameter")
                 known.add(initial.start)
                 learned.append(Parameter(initial.start, shapes[initial.state], initial.place))
         return replace(spec, parameters=(*spec.parameters, *learned))
@@ -388,13 +394,13 @@ class _Reader:
     def _loss(self) -> Text | None:
         if "loss" not in self._root:
             return None
-        loss = self._fields.expression(self._root.get("loss"), "'loss'")
+        loss = self._fields.expression(self._root["loss"], "'loss'")
         return None if loss is None or loss.value == "none" else loss
 
     def _loss_at(self) -> str:
         if "loss_at" not in self._root:
             return "every"
-        return self._fields.choice(self._root.get("loss_at"), "'loss_at'", ("every", "last")) or "every"
+        return self._fields.choice(self._root["loss_at"], "'loss_at'", ("every", "last")) or "every"
 
     def _squared_error(
         self, body: Equations, targets: tuple[Declaration, ...], loss: Text
@@ -445,7 +451,7 @@ class _Check:
 
     def _names_are_unique(self) -> None:
         seen: dict[str, tuple[str, Place]] = {}
-        for what, name, place in sorted(_declared(self._spec), key=lambda item: item[2]):
+        for what, name, place in sorted(_declared(self._spec), key=lambda item: item.place):
             if name not in seen:
                 seen[name] = what, place
                 continue
@@ -485,22 +491,19 @@ class _Check:
                 cure = names.did_you_mean(initial.state, self._states)
                 self._wrong(initial.place, f"'{initial.state}' is no state", cure)
             elif isinstance(initial.start, str) and initial.start not in parameters:
-                place = self._root.get("initial").get(initial.state).place
                 cure = names.did_you_mean(initial.start, parameters) or "declare it in 'parameters'"
-                self._wrong(place, f"there is no parameter '{initial.start}'", cure)
+                self._wrong(initial.start_place, f"there is no parameter '{initial.start}'", cure)
 
     def _ranges(self) -> None:
-        spec = self._spec
-        known = {item.name for item in (*spec.states, *spec.inputs, *spec.parameters, *spec.targets)}
-        for item in spec.ranges:
+        known = {item.name for item in self._spec.declared}
+        for item in self._spec.ranges:
             if item.name not in known:
                 cure = names.did_you_mean(item.name, known)
                 self._wrong(item.place, f"'{item.name}' is no state, input, target or parameter", cure)
 
     def _loss(self) -> None:
         """Targets and `loss_at` without a loss would be read by nothing."""
-        loss = self._root.get("loss")
-        if loss is not None and getattr(loss, "value", "") != "none":
+        if "loss" in self._root and word(self._root["loss"]) != "none":
             return
         for key in ("targets", "loss_at"):
             if key in self._root:
@@ -508,12 +511,18 @@ class _Check:
                 self._wrong(place, f"there is '{key}' without a loss", "add 'loss: ...', or take it out")
 
 
-def _declared(spec: CellSpec) -> Iterator[tuple[str, str, Place]]:
-    """Every declared name: what it is, the name, its place. A state is declared by its equation."""
+class _Declared(NamedTuple):
+    what: str  # with its article
+    name: str
+    place: Place
+
+
+def _declared(spec: CellSpec) -> Iterator[_Declared]:
+    """Every declared name. A state is declared by its equation."""
     stages = {equation.name for equation in spec.equations}
     for dimension in spec.dims:
-        yield "a dimension", dimension.symbol, dimension.place
-    categories = (
+        yield _Declared("a dimension", dimension.symbol, dimension.place)
+    categories: tuple[tuple[str, tuple[Declaration | Constant | Function | Parameter | Equation, ...]], ...] = (
         ("an input", spec.inputs),
         ("a target", spec.targets),
         ("a constant", spec.constants),
@@ -524,12 +533,12 @@ def _declared(spec: CellSpec) -> Iterator[tuple[str, str, Place]]:
     )
     for what, items in categories:
         for item in items:
-            yield what, item.name, item.place
+            yield _Declared(what, item.name, item.place)
 
 
 def _with_default_dims(spec: CellSpec) -> CellSpec:
     """Add those of D, H and P that the spec uses and neither writes nor takes for something else."""
-    taken = {name for _, name, _ in _declared(spec)} | {state.name for state in spec.states}
+    taken = {item.name for item in _declared(spec)} | {state.name for state in spec.states}
     keywords = {dimension.keyword for dimension in spec.dims}
     used = _words(spec)
     defaults = tuple(
@@ -542,12 +551,12 @@ def _with_default_dims(spec: CellSpec) -> CellSpec:
 
 def _words(spec: CellSpec) -> set[str]:
     """The words of every text in which a dimension's symbol may stand."""
-    declared = (*spec.inputs, *spec.states, *spec.parameters, *spec.targets)
-    texts = [axis for item in declared for axis in item.shape]
-    texts += [item.body for item in (*spec.equations, *spec.functions)]
+    texts = [axis for item in spec.declared for axis in item.shape]
+    texts += [equation.body for equation in spec.equations]
+    texts += [function.body for function in spec.functions]
     if spec.loss is not None:
         texts.append(spec.loss)
-    return {word for text in texts for word in _WORD.findall(text.value)}
+    return {each for text in texts for each in _WORD.findall(text.value)}
 
 
 def _objection_to_module(name: str) -> str | None:
@@ -566,6 +575,6 @@ def _objection_to_module(name: str) -> str | None:
 def _title(name: str) -> str:
     """peephole_lstm -> Peephole LSTM."""
     acronyms = ("lstm", "gru", "rnn", "ssm", "mgu")
-    words = [word.upper() if word in acronyms else word for word in name.split("_") if word]
+    words = [each.upper() if each in acronyms else each for each in name.split("_") if each]
     title = " ".join(words)
     return title[:1].upper() + title[1:]

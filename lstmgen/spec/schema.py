@@ -7,6 +7,8 @@ sections share, and everything that is mathematics, only `reader.py` and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..language import functions, names
 from . import reader, switches
 from .fields import MAX_AXIS, MAX_EXPRESSION
@@ -95,8 +97,8 @@ def _shared() -> Schema:
 
 
 def _body() -> Schema:
-    init = {"anyOf": [{"type": "number"}, {"enum": list(reader.INITS)}]}
-    init = _described(init, "how it begins; default: glorot for a matrix, else 0")
+    start = {"anyOf": [{"type": "number"}, {"enum": list(reader.INITS)}]}
+    init = _described(start, "how it begins; default: glorot for a matrix, else 0")
     with_init = {
         "type": "object",
         "required": ["shape"],
@@ -172,7 +174,7 @@ def _definitions() -> Schema:
     }
 
 
-def _named(value: Schema, fewest: int = 0) -> Schema:
+def _named(value: Mapping[str, object], fewest: int = 0) -> Schema:
     """A mapping from declared names to values."""
     return {
         "type": "object",
@@ -194,5 +196,5 @@ def _ref(name: str) -> Schema:
     return {"$ref": f"#/$defs/{name}"}
 
 
-def _described(entry: Schema, description: str) -> Schema:
+def _described(entry: Mapping[str, object], description: str) -> Schema:
     return {**entry, "description": description}

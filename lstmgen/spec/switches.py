@@ -13,7 +13,7 @@ from ..errors import Place, Text
 from ..language import functions
 from .cell import Declaration, Equation, Named, Parameter
 from .fields import Fields
-from .yamltext import Mapping, Node, Sequence, describe
+from .yamltext import Mapping, Node, Sequence, describe, word
 
 SWITCHES = {
     "lstm": (
@@ -54,15 +54,13 @@ class Equations:
 
 def read_switches(root: Mapping, cell: str, fields: Fields) -> Equations:
     """The equations of one of the three cells. `root` may hold other keys of a spec, too."""
-    place = root.get("cell").place
+    place = root["cell"].place
     bias = _switch(root, "bias", True, fields)
     activations = _activations(root, cell, fields)
     if cell == "lstm":
         return _lstm(_lstm_switches(root, bias, activations, fields), place)
     if cell == "gru":
-        reset = "after"
-        if "reset" in root:
-            reset = fields.choice(root.get("reset"), "'reset'", ("after", "before"))
+        reset = _word(root, "reset", ("after", "before"), fields)
         return _gru(bias, reset == "after", activations, place)
     return _rnn(bias, activations, place)
 
@@ -93,7 +91,7 @@ class _Lstm:
 def _lstm_switches(root: Mapping, bias: bool, activations: dict[str, str], fields: Fields) -> _Lstm:
     named = tuple(GATES)
     if "gates" in root:
-        named = _gate_names(root.get("gates"), "'gates'", fields)
+        named = _gate_names(root["gates"], "'gates'", fields)
     coupled = _switch(root, "coupled_gates", False, fields)
     if coupled and not {"input", "forget"} <= set(named):
         fields.wrong(
@@ -103,13 +101,10 @@ def _lstm_switches(root: Mapping, bias: bool, activations: dict[str, str], field
         )
     gates = tuple(GATES[gate] for gate in GATES if gate in named and not (coupled and gate == "forget"))
     peepholes = _peepholes(root, gates, coupled, fields)
-    full = False
-    if "peephole_kind" in root:
-        kind = fields.choice(root.get("peephole_kind"), "'peephole_kind'", ("diagonal", "full"))
-        full = kind == "full"
-        if full and not peepholes:
-            place = root.key("peephole_kind").place
-            fields.wrong(place, "there are no peepholes to be full", "add 'peepholes: true'")
+    full = _word(root, "peephole_kind", ("diagonal", "full"), fields) == "full"
+    if full and not peepholes:
+        place = root.key("peephole_kind").place
+        fields.wrong(place, "there are no peepholes to be full", "add 'peepholes: true'")
     recurrence = _switch(root, "gate_recurrence", False, fields)
     if recurrence and not gates:
         place = root.key("gate_recurrence").place
@@ -130,15 +125,21 @@ def _lstm_switches(root: Mapping, bias: bool, activations: dict[str, str], field
 def _switch(root: Mapping, key: str, default: bool, fields: Fields) -> bool:
     if key not in root:
         return default
-    value = fields.boolean(root.get(key), f"'{key}'")
+    value = fields.boolean(root[key], f"'{key}'")
     return default if value is None else value
+
+
+def _word(root: Mapping, key: str, choices: tuple[str, ...], fields: Fields) -> str:
+    """One of some words; the first where there is none."""
+    chosen = fields.choice(root[key], f"'{key}'", choices) if key in root else None
+    return chosen or choices[0]
 
 
 def _gate_names(node: Node, what: str, fields: Fields) -> tuple[str, ...]:
     if not isinstance(node, Sequence):
         fields.unexpected(node, what, "a list of gates", "for example [input, forget, output]")
         return ()
-    gates = []
+    gates: list[str] = []
     for item in node.items:
         gate = fields.choice(item, "a gate", GATES)
         if gate in gates:
@@ -152,25 +153,26 @@ def _peepholes(root: Mapping, gates: tuple[str, ...], coupled: bool, fields: Fie
     """The gates with a peephole; `true` means those that exist."""
     if "peepholes" not in root:
         return ()
-    node = root.get("peepholes")
+    node = root["peepholes"]
     if not isinstance(node, Sequence):
         if describe(node) not in ("the boolean true", "the boolean false"):
             fields.unexpected(node, "'peepholes'", "true, false or a list of gates")
         return gates if describe(node) == "the boolean true" else ()
     asked = _gate_names(node, "'peepholes'", fields)
     for item in node.items:
-        letter = GATES.get(getattr(item, "value", ""))
+        gate = word(item)
+        letter = GATES.get(gate)
         if letter and letter not in gates:
             why = "it is 1 - i" if coupled and letter == "f" else "it is not among 'gates'"
-            message = f"no peephole can go to the {item.value} gate: {why}"
-            fields.wrong(item.place, message, f"take '{item.value}' out of 'peepholes'")
+            message = f"no peephole can go to the {gate} gate: {why}"
+            fields.wrong(item.place, message, f"take '{gate}' out of 'peepholes'")
     return tuple(letter for gate, letter in GATES.items() if gate in asked and letter in gates)
 
 
 def _forget_bias(root: Mapping, exists: bool, fields: Fields) -> Fraction | None:
     if "forget_bias" not in root:
         return None
-    value = fields.number(root.get("forget_bias"), "'forget_bias'")
+    value = fields.number(root["forget_bias"], "'forget_bias'")
     if value and not exists:
         fields.wrong(
             root.key("forget_bias").place,
@@ -184,7 +186,7 @@ def _activations(root: Mapping, cell: str, fields: Fields) -> dict[str, str]:
     chosen = dict(ACTIVATIONS[cell])
     if "activations" not in root:
         return chosen
-    mapping = fields.mapping(root.get("activations"), "'activations'", f"{{{next(iter(chosen))}: relu}}")
+    mapping = fields.mapping(root["activations"], "'activations'", f"{{{next(iter(chosen))}: relu}}")
     if mapping is None:
         return chosen
     fields.known_keys(mapping, chosen, f"'activations' of {cell}")

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Protocol
 
 import yaml
 
@@ -70,7 +71,8 @@ class Scalar:
         written = [place for unit, place in self._units() if unit[-1] not in _BLANK]
         if len(written) != len(self.value) - sum(map(self.value.count, _BLANK)):
             return ()  # escaped blanks: then the place of the whole has to do
-        places, upcoming = [], iter(written)
+        places: list[Place] = []
+        upcoming = iter(written)
         here = self.place
         for char in self.value:
             here = Place(here.line, here.column + 1) if char in _BLANK and places else here
@@ -113,6 +115,13 @@ class Mapping:
         """The value of a key, None where it is not there."""
         return next((value for name, value in self.items if name.value == key), None)
 
+    def __getitem__(self, key: str) -> Node:
+        """The value of a key that is there."""
+        found = self.get(key)
+        if found is None:
+            raise KeyError(key)
+        return found
+
     def key(self, key: str) -> Scalar:
         """The key itself, for its place."""
         return next(name for name, _ in self.items if name.value == key)
@@ -122,6 +131,11 @@ class Mapping:
 
 
 Node = Scalar | Sequence | Mapping
+
+
+def word(node: Node | None) -> str:
+    """The text of a single value; "" for what is none."""
+    return node.value if isinstance(node, Scalar) else ""
 
 
 def describe(node: Node) -> str:
@@ -232,13 +246,13 @@ class _Builder:
 
     def build(self, loader: yaml.SafeLoader) -> Node:
         while loader.check_event():
-            self._take(loader.get_event())
+            self._take(loader.get_event())  # type: ignore[no-untyped-call]  # types-PyYAML leaves it out
         if self._root is None:
             raise self._mistakes.fatal(Place(1, 1), "the spec is empty", "begin with 'name: ...'")
         return self._root
 
     def _take(self, event: yaml.Event) -> None:
-        place = _at(event.start_mark)
+        place = _at(_known(event.start_mark))
         if isinstance(event, yaml.NodeEvent):
             self._nodes += 1
             if self._nodes > MAX_NODES:
@@ -250,7 +264,7 @@ class _Builder:
                     place, "a second document begins here", "a file holds one spec: take the '---' out"
                 )
             case yaml.ScalarEvent():
-                raw = self._text[event.start_mark.index : event.end_mark.index]
+                raw = self._text[_known(event.start_mark).index : _known(event.end_mark).index]
                 self._add(self._scalar(event, place, raw))
             case yaml.AliasEvent():
                 self._add(Scalar("*", place, False))
@@ -268,7 +282,7 @@ class _Builder:
             self._mistakes.add(place, f"aliases ('*{event.anchor}') are not allowed", quote)
         elif event.anchor is not None:
             self._mistakes.add(place, f"anchors ('&{event.anchor}') are not allowed", quote)
-        elif event.tag is not None:
+        elif isinstance(event, (yaml.ScalarEvent, yaml.CollectionStartEvent)) and event.tag is not None:
             self._mistakes.add(place, "tags (words that begin with '!') are not allowed", quote)
 
     def _scalar(self, event: yaml.ScalarEvent, place: Place, raw: str) -> Scalar:
@@ -287,7 +301,8 @@ class _Builder:
         nodes = collection.nodes
         if not collection.is_mapping:
             return Sequence(tuple(nodes), collection.place)
-        pairs, seen = [], {}
+        pairs: list[tuple[Scalar, Node]] = []
+        seen: dict[str, Place] = {}
         for key, value in zip(nodes[::2], nodes[1::2]):
             if not isinstance(key, Scalar):
                 message = f"a key is a word, and this is {describe(key)}"
@@ -351,7 +366,7 @@ _COLON_MISSING = ("mapping values are not allowed", "could not find expected ':'
 def _explain(problem: yaml.MarkedYAMLError, text: str, mistakes: Mistakes) -> SpecError:
     """A syntax error in plain words, at the place where a reader would look."""
     found = f"{problem.context or ''}: {problem.problem or ''}"
-    mark = problem.problem_mark or problem.context_mark
+    mark = _known(problem.problem_mark or problem.context_mark)
     if any(words in found for words in _SEEN_LATE):
         mark = problem.context_mark or mark  # where it begins
     unfinished = _without_colon(text, mark.line) if any(words in found for words in _COLON_MISSING) else None
@@ -378,7 +393,21 @@ def _without_colon(text: str, number: int) -> tuple[Place, str] | None:
     return None
 
 
-def _at(mark: yaml.Mark) -> Place:
+class _Mark(Protocol):
+    """A place as PyYAML counts, from 0."""
+
+    index: int
+    line: int
+    column: int
+
+
+def _known(mark: _Mark | None) -> _Mark:
+    """PyYAML says of every event and of every mistake where it is; its types leave that open."""
+    assert mark is not None
+    return mark
+
+
+def _at(mark: _Mark) -> Place:
     return Place(mark.line + 1, mark.column + 1)
 
 
