@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "lstmgen"
 # A folder, or a file at the top, may import those before it and its own files. `__init__` is the public front: it
 # imports what it shows, and of it the others may take the version alone.
 ORDER = """
-    errors resources files language spec derivation numerics schedule proofs outputs document pipeline auditing cli
+    errors resources files printed language spec derivation numerics schedule proofs outputs document pipeline auditing cli
     __init__ __main__
 """.split()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import textwrap
+from pathlib import Path
 
 import click
 import pytest
@@ -403,12 +404,54 @@ def test_parts_of_a_derivation_show_as_formulas_in_a_notebook(spec_path):
 
 
 def test_showing_leaves_the_records_as_they_were(peephole):
+    """The classes that show know more than the plain ones, and say the same."""
+    from dataclasses import fields
+
     from lstmgen.derivation.chain import derive
 
-    plain = derive(peephole.graph)
-    assert plain == peephole and hash(plain.stages[0]) == hash(peephole.stages[0])
+    def said(record) -> dict:
+        plain_fields = {each.name: getattr(record, each.name) for each in fields(record) if each.name != "cell"}
+        return {name: tuple(map(said, value)) if name == "forks" else value for name, value in plain_fields.items()}
+
+    plain = derive(build_graph(lstmgen.load("peephole_lstm")))
+    for name, gradient in plain.adjoints.items():
+        assert said(gradient) == said(peephole.adjoints[name])
+    assert list(map(said, plain.graph.stages)) == list(map(said, peephole.graph.stages))
+    assert plain.graph.shapes == peephole.graph.shapes and plain.loss_stages == peephole.loss_stages
     again = pickle.loads(pickle.dumps(peephole.adjoints["c"]))
-    assert again == peephole.adjoints["c"] and again._repr_latex_() == peephole.adjoints["c"]._repr_latex_()
+    assert again == peephole.adjoints["c"] and hash(again.forks[0]) == hash(peephole.adjoints["c"].forks[0])
+    assert again._repr_latex_() == peephole.adjoints["c"]._repr_latex_()
+
+
+def test_no_record_is_written_to_after_it_was_made():
+    """A frozen record that something adds to is not frozen."""
+    package = Path(lstmgen.__file__).parent
+    for path in package.rglob("*.py"):
+        assert "object.__setattr__" not in path.read_text(encoding="utf-8"), path.name
+
+
+def test_a_record_says_what_it_is_in_a_line(spec_path):
+    cell = lstmgen.load(spec_path)
+    derivation = lstmgen.derive(cell)
+    gradients = derivation.adjoints.values()
+    records = [cell, derivation, derivation.graph, *derivation.graph.stages, *gradients, *derivation.contributions()]
+    for record in records:
+        assert len(repr(record)) < 200 and repr(record).isascii() and "\n" not in repr(record)
+
+
+def test_the_parts_of_a_derivation_print_as_the_language_writes_them(peephole, with_loss):
+    assert repr(lstmgen.load("peephole_lstm")) == "<CellSpec peephole_lstm: 6 equations, 15 parameters>"
+    assert repr(peephole) == f"<Derivation of peephole_lstm: {len(peephole.adjoints)} gradients, 38 contributions>"
+    gradient = peephole.adjoints["c"]
+    assert repr(gradient) == "<Gradient d_c: 5 contributions>"
+    assert repr(gradient.forks[-1]) == "<Contribution to d_c from c[t+1]: d_c[t+1] * f[t+1]>"
+    assert repr(peephole.adjoints["h"].forks[0]) == "<Contribution to d_h from outside: dy_h>"
+    assert str(gradient).startswith("d_c = d_o_pre * p_o + d_tanh_c * (1 - tanh_c ** 2) + ")
+    assert str(peephole.adjoints["p_o"]) == "d_p_o = sum_t(d_o_pre * c)"
+    assert str(with_loss.adjoints["c_0"]) == "d_c_0 = d_c[0]"
+    assert str(peephole.graph.stage("c")) == "c = z * i + c[t-1] * f"
+    assert repr(peephole.graph.stage("c")) == "<Stage c = z * i + c[t-1] * f>"
+    assert str(peephole) == text_of(show_derivation(peephole, True))
 
 
 def test_a_notation_that_collides_is_no_error_in_a_notebook():

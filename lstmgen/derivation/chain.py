@@ -23,6 +23,8 @@ from ..language.expressions import (
 )
 from ..language.parse import parse_rule
 from ..language.shapes import SCALAR, Dim, Shape, shape_of
+from ..language.text import source
+from ..printed import counted, shortened
 from .graph import LEAST, Graph, Stage, is_constant
 
 ELEMENTWISE = "elementwise"  # through entry-by-entry algebra or a call
@@ -47,6 +49,15 @@ class Contribution:
     term: Expression  # the same, with times as the value sees them
     over_time: bool  # a branch from every step to something that stands still: summed over the steps
 
+    def __str__(self) -> str:
+        if self.kind == START:
+            return f"{source(self.upstream)}[0]"
+        return f"sum_t({source(self.term)})" if self.over_time else source(self.term)
+
+    def __repr__(self) -> str:
+        reader = "outside" if self.kind == OUTPUT else source(Value(self.reader, self.lag))
+        return shortened(f"<Contribution to d_{self.target} from {reader}: {self}>")
+
 
 @dataclass(frozen=True)
 class Gradient:
@@ -69,6 +80,12 @@ class Gradient:
         """The branches that lead into the next step."""
         return tuple(fork for fork in self.forks if fork.lag == 1)
 
+    def __str__(self) -> str:
+        return f"d_{self.value} = {' + '.join(map(str, self.forks)) or '0'}"
+
+    def __repr__(self) -> str:
+        return f"<Gradient d_{self.value}: {counted(len(self.forks), 'contribution')}>"
+
 
 @dataclass(frozen=True)
 class Derivation:
@@ -89,6 +106,10 @@ class Derivation:
     def contributions(self) -> Iterator[Contribution]:
         for gradient in (*self.stages, *self.inputs, *self.parameters):
             yield from gradient.forks
+
+    def __repr__(self) -> str:
+        many = counted(sum(1 for _ in self.contributions()), "contribution")
+        return f"<Derivation of {self.graph.spec.name}: {counted(len(self.adjoints), 'gradient')}, {many}>"
 
 
 def derive(graph: Graph) -> Derivation:

@@ -32,6 +32,7 @@ from ..language.names import did_you_mean
 from ..language.parse import LARGEST_POWER, parse
 from ..language.shapes import SCALAR, Shape, ShapeMismatch, describe, read_shape, shape_of
 from ..language.text import source
+from ..printed import counted, shortened
 from ..spec.cell import CellSpec, Function
 
 LEAST = Fraction(1, 10**300)  # of a constant that is not zero; the most is one over it
@@ -53,6 +54,12 @@ class Stage:
     shape: Shape  # of one example: no time, no batch
     owner: str  # the equation it comes from; its own name where it is one
     place: Place  # of that equation
+
+    def __str__(self) -> str:
+        return f"{self.name} = {source(self.expression)}"
+
+    def __repr__(self) -> str:
+        return shortened(f"<Stage {self}>")
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,9 @@ class Graph:
             for value in values(stage.expression):
                 found.setdefault(value.name, []).append(Reader(stage.name, -value.lag))
         return {name: tuple(sorted(readers, key=lambda reader: reader.lag)) for name, readers in found.items()}
+
+    def __repr__(self) -> str:
+        return f"<Graph of {self.spec.name}: {counted(len(self.stages), 'stage')}>"
 
 
 def build_graph(spec: CellSpec) -> Graph:

@@ -1,27 +1,87 @@
 """Shows a derivation and its parts as formulas in a notebook.
 
-The records know nothing of LaTeX, and a fork or a stage alone does not know its cell either, so that it
-could not name its symbols. Both are given to the records of one derivation here: a notebook asks an
-object for `_repr_latex_`, and finds it.
+The records of a derivation know nothing of LaTeX, and a contribution or a stage alone does not know its cell
+either, so that it could not name its symbols. `displayable` makes the same records once more, of classes that know
+both: a notebook asks an object for `_repr_latex_`.
 """
 
 from __future__ import annotations
 
 import re
-from functools import partial
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from ..derivation.chain import Contribution, Derivation, Gradient
 from ..derivation.graph import Graph, Stage
 from ..errors import SpecError
+from ..printed import unstyled
 
 
-def displayable(derivation: Derivation) -> Derivation:
-    """The same derivation; it, its stages, gradients and forks now show as formulas in a notebook."""
-    gradients = derivation.adjoints.values()
-    for record in (derivation, *derivation.graph.stages, *gradients, *derivation.contributions()):
-        # not a field: what a record says, equals and hashes to stays what it was
-        object.__setattr__(record, "_repr_latex_", partial(formula, record, derivation.graph))
-    return derivation
+@dataclass(frozen=True, repr=False, eq=False)
+class ShownContribution(Contribution):
+    """A contribution that knows the cell it belongs to."""
+
+    cell: Graph = field(kw_only=True)
+
+    def _repr_latex_(self) -> str | None:
+        return formula(self, self.cell)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class ShownGradient(Gradient):
+    """A gradient that knows the cell it belongs to."""
+
+    cell: Graph = field(kw_only=True)
+
+    def _repr_latex_(self) -> str | None:
+        return formula(self, self.cell)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class ShownStage(Stage):
+    """A stage that knows the cell it belongs to."""
+
+    cell: Graph = field(kw_only=True)
+
+    def _repr_latex_(self) -> str | None:
+        return formula(self, self.cell)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class ShownDerivation(Derivation):
+    """A derivation that prints as `lstmgen show` prints it, and all of whose parts show as formulas."""
+
+    def _repr_latex_(self) -> str | None:
+        return formula(self, self.graph)
+
+    def __str__(self) -> str:
+        from .terminal.show import show_derivation
+
+        return unstyled(show_derivation(self, unicode=True))
+
+
+def displayable(derivation: Derivation) -> ShownDerivation:
+    """The same derivation; it, its stages, gradients and contributions show as formulas in a notebook."""
+    cell = derivation.graph
+
+    def fork(plain: Contribution) -> ShownContribution:
+        return ShownContribution(**_fields(plain), cell=cell)
+
+    def gradient(plain: Gradient) -> ShownGradient:
+        return ShownGradient(**_fields(plain) | {"forks": tuple(map(fork, plain.forks))}, cell=cell)
+
+    stages = tuple(ShownStage(**_fields(stage), cell=cell) for stage in cell.stages)
+    return ShownDerivation(**_fields(derivation) | {
+        "graph": replace(cell, stages=stages),
+        "stages": tuple(map(gradient, derivation.stages)),
+        "inputs": tuple(map(gradient, derivation.inputs)),
+        "parameters": tuple(map(gradient, derivation.parameters)),
+        "left_out": tuple(map(fork, derivation.left_out)),
+    })
+
+
+def _fields(record: Contribution | Gradient | Stage | Derivation) -> dict[str, Any]:
+    return {each.name: getattr(record, each.name) for each in fields(record)}
 
 
 def formula(record: Derivation | Gradient | Contribution | Stage, graph: Graph) -> str | None:

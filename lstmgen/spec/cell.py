@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from ..errors import Place, Text
+from ..printed import counted
 
 
 @dataclass(frozen=True)
@@ -123,3 +124,7 @@ class CellSpec:
     def declared(self) -> tuple[Declaration | Parameter, ...]:
         """What has a shape of its own."""
         return (*self.inputs, *self.states, *self.parameters, *self.targets)
+
+    def __repr__(self) -> str:
+        return (f"<CellSpec {self.name}: {counted(len(self.equations), 'equation')}, "
+                f"{counted(len(self.parameters), 'parameter')}>")
