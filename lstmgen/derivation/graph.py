@@ -19,17 +19,18 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from math import prod
+from typing import NoReturn
 
 from ..errors import Mistakes, Place, Text
 from ..language import functions
 from ..language.effort import Extent, derivative_nodes, extent
 from ..language.expressions import (
-    Adjoint, Call, Compare, Expression, MatVec, Negative, Number, Outside, Power, Product, Quotient,
+    Adjoint, Body, Call, Compare, Expression, MatVec, Negative, Number, Outside, Power, Product, Quotient,
     Size, Sum, Value, children,
     negative, product, rebuild, transform, values, walk,
 )
 from ..language.names import did_you_mean
-from ..language.parse import LARGEST_POWER, parse
+from ..language.parse import LARGEST_POWER, parse, parse_rule
 from ..language.shapes import SCALAR, Shape, ShapeMismatch, describe, read_shape, shape_of
 from ..language.text import source
 from ..printed import counted, shortened
@@ -127,14 +128,16 @@ class _Builder:
         self.symbols = {dim.symbol: dim for dim in spec.dims}
         self.functions = {function.name: function for function in spec.functions}
         self.constants = {constant.name: constant for constant in spec.constants}
-        self.declared = {
-            item.name: item for item in (*spec.inputs, *spec.states, *spec.parameters, *spec.targets)
-        }
+        self.declared = {item.name: item for item in spec.declared}
         self.inputs = {item.name for item in spec.inputs}
         self.states = {item.name for item in spec.states}
         self.parameters = {item.name for item in spec.parameters}
         self.targets = {item.name for item in spec.targets}
         self.equations = {equation.name: equation for equation in spec.equations}
+        self.texts = {equation.name: equation.body for equation in spec.equations}
+        if spec.loss is not None:
+            self.texts[_LOSS] = spec.loss
+        self.function_bodies: dict[str, Expression] = {}
         self.shapes: dict[str, Shape] = {}
         self.read: set[str] = set()  # every name that something reads
         self.read_back: set[str] = set()  # states that are read one step later
@@ -181,7 +184,6 @@ class _Builder:
 
     def _read_bodies(self) -> dict[str, Expression]:
         """Every equation with its names resolved and the spec's own functions put in."""
-        self.function_bodies = {}
         for function in self.spec.functions:
             readable: list[Expression] = []
             body = parse(function.body, self.mistakes, self.functions, readable=readable)
@@ -192,8 +194,8 @@ class _Builder:
         self._refuse_recursion()
         extents = self._extents()
         bodies = {}
-        for name, text in self._texts():
-            readable: list[Expression] = []
+        for name, text in self.texts.items():
+            readable = []
             expression = parse(text, self.mistakes, self.functions, readable=readable)
             if expression is not None:
                 bodies[name] = self._resolve(expression, text, in_loss=name == _LOSS)
@@ -201,12 +203,6 @@ class _Builder:
                 self._resolve(part, text, in_loss=name == _LOSS)
         self._refuse_long(bodies, extents)
         return bodies
-
-    def _texts(self) -> Iterator[tuple[str, Text]]:
-        for equation in self.spec.equations:
-            yield equation.name, equation.body
-        if self.spec.loss is not None:
-            yield _LOSS, self.spec.loss
 
     def _is_scalar_function(self, function: Function, body: Expression) -> bool:
         fine = True
@@ -248,7 +244,7 @@ class _Builder:
         def known(name: str) -> Extent | None:
             entry = functions.TABLE.get(name)
             if name not in self.functions and isinstance(entry, functions.Macro) and name not in found:
-                found[name] = extent(_macro_body(entry), known)
+                found[name] = extent(parse_rule(entry.body), known)
             return found.get(name)
 
         calls = {name: list(_own_calls(body, self.function_bodies)) for name, body in self.function_bodies.items()}
@@ -262,7 +258,7 @@ class _Builder:
     def _refuse_long(self, bodies: Mapping[str, Expression], extents: Callable[[str], Extent | None]) -> None:
         """Before anything is put in: a chain of functions that each call another one twice doubles at each call."""
         in_all = 0
-        for name, text in self._texts():
+        for name, text in self.texts.items():
             if name not in bodies:
                 continue
             found = extent(bodies[name], extents)
@@ -388,7 +384,7 @@ class _Builder:
         unknown: set[str] = {name for name in self.equations if name not in bodies}
         for name in order:
             reads = {value.name for value in values(bodies[name])}
-            text = self.spec.loss if name == _LOSS else self.equations[name].body
+            text = self.texts[name]
             if reads & unknown:
                 unknown.add(name)  # its mistake is told where it began
                 continue
@@ -446,10 +442,10 @@ class _Builder:
 
     def _starts(self) -> tuple[tuple[str, Number | Value], ...]:
         given = {item.state: item.start for item in self.spec.initial}
-        starts = []
+        starts: list[tuple[str, Number | Value]] = []
         for state in self.spec.states:
-            start = given.get(state.name, 0)
-            starts.append((state.name, Value(start) if isinstance(start, str) else Number(Number(start).value)))
+            start = given.get(state.name, Fraction(0))
+            starts.append((state.name, Value(start) if isinstance(start, str) else Number(start)))
         return tuple(starts)
 
 
@@ -479,7 +475,7 @@ class _Normaliser:
             if name == _LOSS:
                 stage_name = loss = self._free_name("loss")
             self.owner = stage_name
-            self.place = self.builder.spec.loss.place if name == _LOSS else self.builder.equations[name].place
+            self.place = self.builder.texts[name].place if name == _LOSS else self.builder.equations[name].place
             expression = self._stage_expression(self.bodies[name])
             self._append(stage_name, expression)
         return tuple(self.made), loss
@@ -493,7 +489,7 @@ class _Normaliser:
         self.made.append(Stage(name, expression, shape, self.owner, self.place))
 
     def _refuse_laborious(self, expression: Expression, shape: Shape) -> None:
-        def refuse(what: str, cure: str | None = None):
+        def refuse(what: str, cure: str | None = None) -> NoReturn:
             raise self.builder.mistakes.fatal(self.place, what, cure)
 
         if len(self.made) >= MOST_STAGES:
@@ -516,10 +512,8 @@ class _Normaliser:
         if is_constant(expression):
             return expression
         match expression:
-            case Call(function=function) if function in self.builder.functions or isinstance(
-                functions.TABLE.get(function), functions.Macro
-            ):
-                return self._stage_expression(self._expanded(expression, top), top)
+            case Call(function=function) if body := self._body(function):
+                return self._stage_expression(self._expanded(expression, body, top), top)
             case Call(function=function, arguments=arguments):
                 before = [argument for argument in arguments if not _is_atom(argument)]
                 pre = top and len(before) == 1 and function != functions.WHERE
@@ -545,10 +539,8 @@ class _Normaliser:
         if is_constant(expression):
             return expression
         match expression:
-            case Call(function=function) if function in self.builder.functions or isinstance(
-                functions.TABLE.get(function), functions.Macro
-            ):
-                return self._pointwise(self._expanded(expression, top=False))
+            case Call(function=function) if body := self._body(function):
+                return self._pointwise(self._expanded(expression, body, top=False))
             case Call() | MatVec():
                 return self._atom(expression)
             case Sum(terms=terms) if any(_is_matvec(term) for term in terms):
@@ -574,21 +566,22 @@ class _Normaliser:
             self._append(name, normal)
         return Value(self.known[normal], 0, expression.at)
 
-    def _expanded(self, call: Call, top: bool) -> Expression:
-        """The body of a function that stands for an expression, with the arguments in it."""
-        own = self.builder.functions.get(call.function)
+    def _body(self, function: str) -> Body | None:
+        """What a function stands for, the spec's own or one of the language; None if it stands for itself."""
+        own, entry = self.builder.functions.get(function), functions.TABLE.get(function)
         if own is not None:
-            arguments, body = own.arguments, self.builder.function_bodies[own.name]
-            body = transform(body, self._constant)
-        else:
-            entry = functions.TABLE[call.function]
-            arguments, body = entry.arguments, _macro_body(entry)
+            return Body(own.arguments, transform(self.builder.function_bodies[own.name], self._constant))
+        return Body(entry.arguments, parse_rule(entry.body)) if isinstance(entry, functions.Macro) else None
+
+    def _expanded(self, call: Call, body: Body, top: bool) -> Expression:
+        """The body of a function that stands for an expression, with the arguments in it."""
+        alone = len(body.arguments) == 1
         given = {}
-        for name, argument in zip(arguments, call.arguments):
-            uses = sum(isinstance(node, Value) and node.name == name for node in walk(body))
-            named = uses > 1 or (top and len(arguments) == 1 and not isinstance(body, Value))
-            given[name] = self._atom(argument, pre=top and len(arguments) == 1) if named else argument
-        return transform(body, lambda node: given.get(node.name) if isinstance(node, Value) else None)
+        for name, argument in zip(body.arguments, call.arguments):
+            uses = sum(isinstance(node, Value) and node.name == name for node in walk(body.expression))
+            named = uses > 1 or (top and alone and not isinstance(body.expression, Value))
+            given[name] = self._atom(argument, pre=top and alone) if named else argument
+        return transform(body.expression, lambda node: given.get(node.name) if isinstance(node, Value) else None)
 
     def _constant(self, node: Expression) -> Expression | None:
         if isinstance(node, Value) and node.name in self.builder.constants:
@@ -624,18 +617,6 @@ def _entries(shape: Shape) -> int:
     return prod(dim.value(dict.fromkeys((symbol for symbol, _ in dim.terms), 4)) for dim in shape)
 
 
-_MACRO_BODIES: dict[str, Expression] = {}
-
-
-def _macro_body(entry: functions.Macro) -> Expression:
-    if entry.name not in _MACRO_BODIES:
-        mistakes = Mistakes("functions.py", entry.body)
-        body = parse(Text(entry.body, Place(1, 1)), mistakes)
-        mistakes.stop()
-        _MACRO_BODIES[entry.name] = body
-    return _MACRO_BODIES[entry.name]
-
-
 def is_constant(expression: Expression) -> bool:
     """Whether it reads no value: numbers and sizes only."""
     return not any(isinstance(node, (Value, Adjoint, Outside)) for node in walk(expression))
@@ -643,9 +624,13 @@ def is_constant(expression: Expression) -> bool:
 
 def constant_value(expression: Expression) -> Fraction | None:
     """The value of algebra on numbers alone; None where there are names in it, or it is too large to compute."""
-    parts = [constant_value(part) for part in children(expression)]
-    if any(part is None for part in parts):
-        return None
+    parts = []
+    for part in children(expression):
+        known = constant_value(part)
+        if known is None:
+            return None
+        parts.append(known)
+    found: Fraction | None
     match expression:
         case Number(value=value):
             found = value
