@@ -18,7 +18,7 @@ from cells import CELLS, Cell, stacked
 
 from lstmgen.pipeline import derive, execute, load
 from lstmgen.outputs.numpy.module import module_source
-from lstmgen.schedule.plan import make_plan
+from lstmgen.schedule.make import make_schedule
 
 Arrays = Mapping[str, np.ndarray]
 Run = Callable[[], object]
@@ -26,7 +26,7 @@ Run = Callable[[], object]
 
 def module_of(cell: str):
     """The generated module."""
-    return execute(module_source(make_plan(derive(load(cell))), verified=False), cell)
+    return execute(module_source(make_schedule(derive(load(cell))), verified=False), cell)
 
 
 def lstmgen(cell: Cell, p: Arrays, x, dy) -> tuple[Run, Callable]:

@@ -41,7 +41,7 @@ def timed(stages: int) -> dict[str, float]:
     from lstmgen.document.notation import make_notation
     from lstmgen.outputs.numpy.module import module_source
     from lstmgen.pipeline import derive, execute
-    from lstmgen.schedule.plan import make_plan
+    from lstmgen.schedule.make import make_schedule
     from lstmgen.proofs.derivation import DerivationProofs
     from lstmgen.proofs.module import ModuleProofs
     from lstmgen.spec.reader import read
@@ -55,18 +55,18 @@ def timed(stages: int) -> dict[str, float]:
 
     derivation = derive(read(chain(stages), "chain"))
     lap("derive")
-    plan = make_plan(derivation)
-    text = module_source(plan, verified=False)
+    schedule = make_schedule(derivation)
+    text = module_source(schedule, verified=False)
     module = execute(text, "chain")
     lap("module")
     if stages <= 160:  # a drawing of 640 stages is nothing that anybody prints
-        render_document(plan, make_notation(plan.graph), None, "chain", Extras())
+        render_document(schedule.plan, make_notation(schedule.graph), None, "chain", Extras())
         lap("document")
-    of_module = ModuleProofs(plan.graph, module)
+    of_module = ModuleProofs(schedule.graph, module)
     for name in ("meaning", "complex step", "splitting"):
         list(getattr(of_module, name.replace(" ", "_"))())
         lap(name)
-    of_derivation = DerivationProofs(plan.graph, derivation)
+    of_derivation = DerivationProofs(schedule.graph, derivation)
     for name in ("high precision", "knock-out"):
         list(getattr(of_derivation, name.replace(" ", "_").replace("-", "_"))())
         lap(name)

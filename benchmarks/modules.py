@@ -153,9 +153,9 @@ def peak_of(cell: str, sizes: tuple[int, int, int, int], checkpoint: int | None 
     """The most bytes that forward and backward hold at once, beside their arguments."""
     from lstmgen.outputs.numpy.module import module_source
     from lstmgen.pipeline import derive, execute, load
-    from lstmgen.schedule.plan import make_plan
+    from lstmgen.schedule.make import make_schedule
 
-    text = module_source(make_plan(derive(load(cell))), verified=False, checkpoint=checkpoint)
+    text = module_source(make_schedule(derive(load(cell))), verified=False, checkpoint=checkpoint)
     module, (steps, batch, size, hidden) = execute(text, cell), sizes
     params = module.init_params(size, hidden)
     x = np.random.default_rng(0).standard_normal((steps, batch, size)).astype(np.float32)

@@ -3,10 +3,10 @@
     load            text        -> CellSpec     spec/
     build_graph     CellSpec    -> Graph        derivation/graph.py, with language/
     derive          Graph       -> Derivation   derivation/chain.py, derivation/calculus.py, numerics/vanishing.py
-    make_plan       Derivation  -> Plan         schedule/
-    module_source   Plan        -> NAME.py      outputs/numpy/, templates/numpy/
+    make_schedule   Derivation  -> Schedule     schedule/
+    module_source   Schedule    -> NAME.py      outputs/numpy/, templates/numpy/
     verify          all of it   -> Verdict      proofs/
-    render_document Plan        -> NAME.tex     document/, templates/latex/
+    render_document Schedule    -> NAME.tex     document/, templates/latex/
     compile_pdf     NAME.tex    -> NAME.pdf     document/latex/pdf.py
 
 Each stage takes the record of the one before and knows nothing of the others. What is written is
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .document.compose import Extras
     from .numerics.fading import Fading
     from .proofs.verdict import Verdict
-    from .schedule.plan import Plan
+    from .schedule.records import Schedule
 
 
 MOST_UNROLLED = 6  # steps that a document writes out
@@ -82,7 +82,7 @@ def derive(cell: CellSpec | Graph) -> Derivation:
 
 def verify(path_or_text: str | Path | CellSpec) -> Verdict:
     """Derive a cell, make its module, and run every proof on both."""
-    return _prove(_plan(path_or_text))[1]
+    return _prove(_schedule(path_or_text))[1]
 
 
 def build(
@@ -110,18 +110,18 @@ def build(
 
     if unroll is not None and not 2 <= unroll <= MOST_UNROLLED:
         raise ValueError(f"gradients are unrolled over 2 to {MOST_UNROLLED} steps, and not over {unroll}")
-    plan = _plan(path_or_text)
-    name = plan.graph.spec.name
-    symbols = make_notation(plan.graph, notation)
+    schedule = _schedule(path_or_text)
+    name = schedule.graph.spec.name
+    symbols = make_notation(schedule.graph, notation)
     verdict = None
     if verify:
-        module_text, verdict = _prove(plan, checkpoint)
+        module_text, verdict = _prove(schedule, checkpoint)
         if not verdict.passed:
             raise VerificationFailed(name, verdict)
     else:
-        module_text = module_source(plan, verified=False, checkpoint=checkpoint)
-    extras = _extras(plan, execute(module_text, name), unroll)
-    document = render_document(plan, symbols, verdict, name, extras)
+        module_text = module_source(schedule, verified=False, checkpoint=checkpoint)
+    extras = _extras(schedule, execute(module_text, name), unroll)
+    document = render_document(schedule.plan, symbols, verdict, name, extras)
     texts = {f"{name}.py": stamp(module_text, "#"), f"{name}.tex": stamp(document, "%")}
     outputs = {file: text.encode("utf-8") for file, text in texts.items()}
     failure = ""
@@ -132,13 +132,13 @@ def build(
     return Built(name, tuple(folder / file for file in outputs), verdict, failure)
 
 
-def _extras(plan: Plan, module: ModuleType, unroll: int | None) -> Extras:
+def _extras(schedule: Schedule, module: ModuleType, unroll: int | None) -> Extras:
     """What the document shows in numbers."""
     from .document.compose import Extras
     from .numerics.fading import fade
     from .numerics.worked import work_out
 
-    return Extras(unroll, fade(plan.derivation, module), _simple_network(), work_out(plan.derivation))
+    return Extras(unroll, fade(schedule.derivation, module), _simple_network(), work_out(schedule.derivation))
 
 
 @lru_cache(maxsize=1)
@@ -147,27 +147,27 @@ def _simple_network() -> Fading:
     from .numerics.fading import fade
     from .outputs.numpy.module import module_source
 
-    plan = _plan("rnn")
-    return fade(plan.derivation, execute(module_source(plan, verified=False), "rnn"))
+    schedule = _schedule("rnn")
+    return fade(schedule.derivation, execute(module_source(schedule, verified=False), "rnn"))
 
 
-def _plan(source: str | Path | CellSpec) -> Plan:
-    from .schedule.plan import make_plan
+def _schedule(source: str | Path | CellSpec) -> Schedule:
+    from .schedule.make import make_schedule
 
     cell = source if isinstance(source, CellSpec) else load(source)
-    return make_plan(derive(cell))
+    return make_schedule(derive(cell))
 
 
-def _prove(plan: Plan, checkpoint: int | None = None) -> tuple[str, Verdict]:
+def _prove(schedule: Schedule, checkpoint: int | None = None) -> tuple[str, Verdict]:
     """The module's text and what the proofs say of it."""
     from .outputs.numpy.module import module_source
     from .proofs.verify import verify as run_proofs
 
-    text = module_source(plan, verified=True, checkpoint=checkpoint)
-    module = execute(text, plan.graph.spec.name)
+    text = module_source(schedule, verified=True, checkpoint=checkpoint)
+    module = execute(text, schedule.graph.spec.name)
     if checkpoint:
         vars(module)["_CHECKPOINT"] = 2  # the proofs are of few steps, and have to cross checkpoints
-    return text, run_proofs(plan.graph, plan.derivation, module)
+    return text, run_proofs(schedule.graph, schedule.derivation, module)
 
 
 def execute(text: str, name: str) -> ModuleType:

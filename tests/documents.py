@@ -21,7 +21,7 @@ from lstmgen.document.compose import render_document
 from lstmgen.errors import SpecError
 from lstmgen.document.notation import STYLES, make_notation
 from lstmgen.outputs.numpy.module import module_source
-from lstmgen.pipeline import _extras, _plan, execute, load
+from lstmgen.pipeline import _extras, _schedule, execute, load
 from lstmgen.resources import packaged_specs
 from lstmgen.document.latex.pdf import TexError, compile_pdf, overfull_boxes
 
@@ -31,8 +31,9 @@ MOST_UNROLLED = 5  # pages of that section
 
 def complaints(path: Path) -> tuple[list[str], list[int]]:
     """What is wrong with one spec's documents, and how many pages each has without the module's listing."""
-    plan = _plan(load(path))
-    text = module_source(plan, verified=False)
+    schedule = _schedule(load(path))
+    plan = schedule.plan
+    text = module_source(schedule, verified=False)
     extras, found, pages = _extras(plan, execute(text, path.stem), UNROLLED), [], []
     np.seterr(all="ignore")  # points are drawn without regard to where a logarithm is defined
     for choice in STYLES:

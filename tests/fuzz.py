@@ -26,7 +26,7 @@ from lstmgen.errors import SpecError
 from lstmgen.document.notation import make_notation
 from lstmgen.outputs.numpy.module import module_source
 from lstmgen.pipeline import derive
-from lstmgen.schedule.plan import make_plan
+from lstmgen.schedule.make import make_schedule
 from lstmgen.spec.reader import load, read
 
 ROOT = Path(__file__).parent.parent
@@ -135,9 +135,9 @@ def run(given: Input) -> str:
         if given.kind == "claims":
             read_claims(given.text, "<claims>", claims()[0][0].parent)
             return "taken"
-        plan = make_plan(derive(_read(given)))
-        compile(module_source(plan, verified=False), "<module>", "exec")
-        make_notation(plan.graph)
+        schedule = make_schedule(derive(_read(given)))
+        compile(module_source(schedule, verified=False), "<module>", "exec")
+        make_notation(schedule.graph)
         return "taken"
     except SpecError as error:
         if not error.mistakes:

@@ -34,12 +34,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 MODULES = ("language/functions", "derivation/chain", "derivation/calculus", "numerics/vanishing", "derivation/graph",
-           "schedule/plan", "outputs/numpy/spelling", "outputs/numpy/module")
+           "schedule/plan", "schedule/forward", "schedule/backward", "schedule/storage", "schedule/tape",
+           "outputs/numpy/spelling", "outputs/numpy/forward", "outputs/numpy/backward", "outputs/numpy/places",
+           "outputs/numpy/module", "outputs/numpy/lines")
 TEMPLATES = ("numpy/module.py.jinja", *(f"numpy/helpers/{path.name}" for path in sorted(
     (ROOT / "templates/numpy/helpers").glob("*.py"))))
 SECONDS = 240  # a fault that lets a witness run longer counts as noticed
 WITNESSES = ("proofs", "bytes", "tests", "time")
-TESTS = (("graph", "invalid", "switches", "interpret"), ("checkpoint", "module", "terminal"), ("vanishing", "random_cells"),
+TESTS = (("graph", "invalid", "switches", "interpret", "schedule"), ("checkpoint", "module", "terminal"), ("vanishing", "random_cells"),
          ("fence",))
 
 _TEXT_FAULTS = (("+", "-"), ("-", "+"), ("*", "+"), ("/", "*"), ("<", ">"), (">", "<"), ("0", "1"), ("1", "2"),
@@ -61,18 +63,14 @@ EXPLAINED = {
         "no difference is 1e-50 to the last digit",
     ("numpy/module.py.jinja", 'dtype{{ (", False" if checkpoint', "False -> True"):
         "between checkpoints the flag of a stretch is set when the stretch is computed anew",
-    ("schedule/plan.py", "return [Gates(run[0][2], tuple(r[0] for r in run)", "0 -> 1"):
+    ("schedule/plan.py", "return [Gates(run[0].function,", "0 -> 1"):
         "a run has one function, whichever of its gates is asked",
-    ("outputs/numpy/module.py", "mode, last), SUM, 1, True)", "1 -> 2"):
+    ("outputs/numpy/forward.py", "for term in joined.terms), SUM, 1, True)", "1 -> 2"):
         "a function of one argument does not ask for its rank",
     ("derivation/graph.py", "if in_all > MOST_NODES_IN_ALL", "Gt -> GtE"):
         "one operation among all that a cell may have",
-    ("outputs/numpy/module.py", '"[^"]*"', "* -> +"):
-        "no line of a module holds an empty text",
     ("numpy/helpers/init_orthogonal.py", "np.where(np.diag(r) < 0, -1, 1)", ""):
         "a column with the other sign is as orthogonal",
-    ("outputs/numpy/module.py", "start = text.find(name, start + 1)", "1 -> 2"):
-        "where a name begins at two neighbouring characters, both are within a longer word",
     ("schedule/plan.py", "return tuple(stage for stage in self.graph.stages if self.phases", "without tuple()"):
         "the truth of the tuple is asked for the loop, that no cell lacks, and for the last step, to indent lines if any",
     ("derivation/graph.py", "return node", "returns nothing"):
@@ -83,10 +81,6 @@ EXPLAINED = {
         "`product` puts numbers in front wherever they come",
     ("outputs/numpy/spelling.py", "product(HALF, chosen)", "swapped"):
         "`product` puts numbers in front wherever they come",
-    ("outputs/numpy/module.py", "for stack in stacks[:1]) if not (", "1 -> 2"):
-        "the biases are added once, whichever stack asks for them first",
-    ("outputs/numpy/module.py", "phases[name] == LOOP and name not in self.plan.remembered", "'mode == EACH'"):
-        "over all steps there is no index, and at the last step the adjoints of its own stages alone are read",
     ("derivation/calculus.py", "if exponent.is_Rational and exponent < 0:", "Lt -> LtE"):
         "SymPy makes no power of nought",
     ("derivation/calculus.py", "isinstance(numerator, Number) and numerator.value < 0", "Lt -> LtE"):
@@ -307,11 +301,11 @@ def _bytes() -> str | None:
     """The files in generated/, without the checksums."""
     from lstmgen.outputs.numpy.module import module_source
     from lstmgen.pipeline import derive, load
-    from lstmgen.schedule.plan import make_plan
+    from lstmgen.schedule.make import make_schedule
     from lstmgen.resources import packaged_specs
 
     for path in packaged_specs():
-        made = module_source(make_plan(derive(load(path))), verified=True)
+        made = module_source(make_schedule(derive(load(path))), verified=True)
         kept = (ROOT / "generated" / f"{path.stem}.py").read_text(encoding="utf-8")
         if made != re.sub(r"# lstmgen: sha256:.*\n", "", kept, count=1):
             return path.stem

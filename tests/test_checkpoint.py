@@ -12,7 +12,7 @@ from test_module import backward, draw, made
 from lstmgen.proofs import verify as proofs
 from lstmgen.outputs.numpy.module import module_source
 from lstmgen.pipeline import build, derive, execute, load
-from lstmgen.schedule.plan import make_plan
+from lstmgen.schedule.make import make_schedule
 
 LAST = """
 name: last
@@ -72,8 +72,8 @@ CELLS = {
 }
 
 
-def module_of(plan, steps, every=None):
-    module = execute(module_source(plan, verified=True, checkpoint=steps), plan.graph.spec.name)
+def module_of(schedule, steps, every=None):
+    module = execute(module_source(schedule, verified=True, checkpoint=steps), schedule.graph.spec.name)
     if every:
         module._CHECKPOINT = every
     return module
@@ -99,39 +99,39 @@ def same(found, expected):
 
 def test_every_spec_gives_the_same_numbers(spec_path):
     graph, plain, _ = made(spec_path)
-    plan = make_plan(derive(load(spec_path)))
+    schedule = make_schedule(derive(load(spec_path)))
     for every in (1, 3, 7, 50):
         case = draw(graph, plain, steps=7, batch=2)
-        same(run(graph, module_of(plan, every), *case), run(graph, plain, *case))
+        same(run(graph, module_of(schedule, every), *case), run(graph, plain, *case))
 
 
 @pytest.mark.parametrize("text", CELLS.values(), ids=CELLS)
 def test_the_proofs_hold_across_checkpoints(text):
-    plan = make_plan(derive(load(text)))
+    schedule = make_schedule(derive(load(text)))
     for every in (None, 1, 2, 3):
-        module = module_of(plan, 100 if every else None, every)
+        module = module_of(schedule, 100 if every else None, every)
         for prove in (proofs.meaning, proofs.complex_step, proofs.splitting):
-            assert [str(figure) for figure in prove(plan.graph, module) if not figure.passed] == []
+            assert [str(figure) for figure in prove(schedule.graph, module) if not figure.passed] == []
 
 
 @pytest.mark.parametrize("text", CELLS.values(), ids=CELLS)
 def test_without_a_state_the_learned_start_learns(text):
-    plan = make_plan(derive(load(text)))
-    plain, cut = module_of(plan, None), module_of(plan, 2)
-    params, arguments, _, dy, dstate = draw(plan.graph, plain, steps=5, batch=3)
-    same(run(plan.graph, cut, params, arguments, None, dy, dstate),
-         run(plan.graph, plain, params, arguments, None, dy, dstate))
+    schedule = make_schedule(derive(load(text)))
+    plain, cut = module_of(schedule, None), module_of(schedule, 2)
+    params, arguments, _, dy, dstate = draw(schedule.graph, plain, steps=5, batch=3)
+    same(run(schedule.graph, cut, params, arguments, None, dy, dstate),
+         run(schedule.graph, plain, params, arguments, None, dy, dstate))
 
 
 def test_no_steps_at_all():
-    plan = make_plan(derive(load("peephole_lstm")))
-    case = draw(plan.graph, module_of(plan, None), steps=0, batch=3)
-    same(run(plan.graph, module_of(plan, 4), *case), run(plan.graph, module_of(plan, None), *case))
+    schedule = make_schedule(derive(load("peephole_lstm")))
+    case = draw(schedule.graph, module_of(schedule, None), steps=0, batch=3)
+    same(run(schedule.graph, module_of(schedule, 4), *case), run(schedule.graph, module_of(schedule, None), *case))
 
 
 def test_the_tape_keeps_states_and_not_steps():
-    plan = make_plan(derive(load("peephole_lstm")))
-    module = module_of(plan, 50)
+    schedule = make_schedule(derive(load("peephole_lstm")))
+    module = module_of(schedule, 50)
     params = module.init_params(3, 4)
     _, _, tape = module.forward(params, np.ones((1000, 2, 3), np.float32))
     (x,), starts = tape.kept
@@ -139,10 +139,10 @@ def test_the_tape_keeps_states_and_not_steps():
 
 
 def test_the_state_that_was_given_may_be_written_to_afterwards():
-    plan = make_plan(derive(load("gru")))
-    module = module_of(plan, 2)
-    params, arguments, state, dy, dstate = draw(plan.graph, module, steps=5, batch=2)
-    expected = run(plan.graph, module, params, arguments, state, dy, dstate)
+    schedule = make_schedule(derive(load("gru")))
+    module = module_of(schedule, 2)
+    params, arguments, state, dy, dstate = draw(schedule.graph, module, steps=5, batch=2)
+    expected = run(schedule.graph, module, params, arguments, state, dy, dstate)
     y, end, tape = module.forward(params, *arguments, state)
     state.h[...] = 0
     same([y, y, *end, *flat(module.backward(params, tape, dy, dstate))], expected)

@@ -19,7 +19,7 @@ from lstmgen.language.evaluate import Floats
 from lstmgen.proofs.interpret import Interpreter
 from lstmgen.outputs.numpy.module import module_source
 from lstmgen.pipeline import execute
-from lstmgen.schedule.plan import make_plan
+from lstmgen.schedule.make import make_schedule
 from lstmgen.numerics.points import of_one
 from lstmgen.resources import find_spec
 from lstmgen.language.text import source
@@ -32,7 +32,7 @@ def derivation_of(name):
 
 
 def module_of(derivation):
-    return execute(module_source(make_plan(derivation), verified=False), derivation.graph.spec.name)
+    return execute(module_source(make_schedule(derivation), verified=False), derivation.graph.spec.name)
 
 
 # ---------------------------------------------------------------- the paths of one step

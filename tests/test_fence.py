@@ -26,7 +26,7 @@ from lstmgen.language.names import NO_DIMENSION, RESERVED
 from lstmgen.document.notation import make_notation
 from lstmgen.outputs.numpy.module import module_source
 from lstmgen.pipeline import build, derive, execute, load
-from lstmgen.schedule.plan import make_plan
+from lstmgen.schedule.make import make_schedule
 from lstmgen.spec.reader import read
 from lstmgen.document.latex.pdf import compile_pdf
 
@@ -68,8 +68,9 @@ def cell(**said: str) -> str:
 
 def made(text: str) -> tuple[str, str]:
     """Module and document of a spec."""
-    plan = make_plan(derive(read(text, "cell.yaml")))
-    return module_source(plan, True), render_document(plan, make_notation(plan.graph), None, plan.graph.spec.name)
+    schedule = make_schedule(derive(read(text, "cell.yaml")))
+    graph = schedule.graph
+    return module_source(schedule, True), render_document(schedule.plan, make_notation(graph), None, graph.spec.name)
 
 
 # ---------------------------------------------------------------- text

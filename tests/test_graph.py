@@ -175,8 +175,8 @@ def test_stages_that_the_spec_does_not_name_take_no_name_of_it(role, name):
 
 
 @pytest.mark.parametrize("name", [
-    "spec.cell", "language.expressions", "derivation.chain", "derivation.graph", "schedule.plan", "language.shapes",
-    "language.functions", "errors",
+    "spec.cell", "language.expressions", "derivation.chain", "derivation.graph", "schedule.plan", "schedule.records",
+    "language.shapes", "language.functions", "errors",
 ])
 def test_records_are_frozen(name):
     module = importlib.import_module(f"lstmgen.{name}")

@@ -33,6 +33,7 @@ from lstmgen.document.notation import BadSymbol, Notation, make_notation, read_n
 from lstmgen.outputs.numpy.module import module_source
 from lstmgen.numerics.paths import Network, random_run
 from lstmgen.pipeline import _extras, execute
+from lstmgen.schedule.make import make_schedule
 from lstmgen.schedule.plan import LAST, Plan, make_plan
 from lstmgen.resources import find_spec, packaged_specs
 from lstmgen.document.latex.printer import Printer, escape, latex_of
@@ -184,7 +185,7 @@ def document(plan: Plan, notation: Notation, unroll: int | None = None) -> str:
 def whole_document(plan: Plan, notation: Notation, unroll: int | None = None) -> str:
     """With what is measured and worked out in numbers."""
     name = plan.graph.spec.name
-    module = execute(module_source(plan, verified=False), name)
+    module = execute(module_source(make_schedule(plan.derivation), verified=False), name)
     return render_document(plan, notation, None, name, _extras(plan, module, unroll))
 
 

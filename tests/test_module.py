@@ -16,9 +16,11 @@ import pytest
 
 from lstmgen.language.expressions import Value
 from lstmgen.language.evaluate import Digits
-from lstmgen.outputs.numpy.module import WIDTH, _wrapped_unpacking, module_source
+from lstmgen.outputs.numpy.lines import WIDTH, wrapped_unpacking
+from lstmgen.outputs.numpy.module import module_source
 from lstmgen.pipeline import derive, execute, load
-from lstmgen.schedule.plan import _order, make_plan
+from lstmgen.schedule.make import make_schedule
+from lstmgen.schedule.plan import _order
 from lstmgen.numerics.points import STEPS, choose_sizes, draw_point
 from lstmgen.resources import packaged_specs
 from lstmgen.numerics.sweep import Sweep
@@ -30,7 +32,7 @@ SPECS = packaged_specs()
 def made(path):
     """(graph, module, text) of a spec."""
     derivation = derive(load(path))
-    text = module_source(make_plan(derivation), verified=True)
+    text = module_source(make_schedule(derivation), verified=True)
     return derivation.graph, execute(text, derivation.graph.spec.name), text
 
 
@@ -360,7 +362,7 @@ output: h
 
 def test_states_that_are_views_of_others_are_copied():
     graph = derive(load(VIEWS)).graph
-    module = execute(module_source(make_plan(derive(load(VIEWS))), verified=True), "views")
+    module = execute(module_source(make_schedule(derive(load(VIEWS))), verified=True), "views")
     params, (x,), state, _, _ = draw(graph, module, 3, 2)
     _, after = module.step(params, x[0], state)
     for array in after:
@@ -518,7 +520,7 @@ STABLE = ("sigmoid", "tanh", "softplus", "logsigmoid", "silu", "softsign", "elu"
 def test_large_arguments_overflow_nowhere(function):
     text = "name: large\ninputs: {x: H}\nstate: {h: H}\nparameters: {b: H}\nequations:\n" \
            f"  h: 1e-6 * {function}(x + b) + 0.1 * h[t-1]\noutput: h\n"
-    module = execute(module_source(make_plan(derive(load(text))), verified=True), "large")
+    module = execute(module_source(make_schedule(derive(load(text))), verified=True), "large")
     for dtype, size in itertools.product((np.float32, np.float64), (1e2, 1e4, 1e12)):
         params = {"b": np.zeros(4, dtype)}
         x = size * np.array([[[-1, -0.5, 0.25, 1]]], dtype)
@@ -583,13 +585,13 @@ def test_gates_that_share_a_product_stand_side_by_side(groups, order):
 ])
 def test_a_long_unpacking_is_wrapped(longer, expected):
     names, right = "n" * (WIDTH - 8 - 30 - len(" = ") + longer), "r" * 30
-    lines = [line.code for line in _wrapped_unpacking([names], right)]
+    lines = [line.code for line in wrapped_unpacking([names], right)]
     assert lines == [line.format(names=names, right=right) for line in expected]
 
 
 def test_a_wrapped_unpacking_fills_its_rows():
     names = ["n" * (WIDTH // 2 - 12), "m" * (WIDTH // 2 - 10), "k" * 40]
-    lines = [line.code for line in _wrapped_unpacking(names, "tape.kept")]
+    lines = [line.code for line in wrapped_unpacking(names, "tape.kept")]
     assert lines == ["(", f"    {names[0]}, {names[1]},", f"    {names[2]},", ") = tape.kept"]
 
 
@@ -620,7 +622,7 @@ output: h
 
 
 def test_parameters_start_as_the_spec_says():
-    module = execute(module_source(make_plan(derive(load(STARTS))), verified=False), "starts")
+    module = execute(module_source(make_schedule(derive(load(STARTS))), verified=False), "starts")
     params = module.named(module.init_params(30, 50, rng=3, dtype=np.float64))
     assert np.allclose(params["W"].T @ params["W"], np.eye(30)) and np.allclose(params["V"] @ params["V"].T, np.eye(30))
     assert np.array_equal(params["R"], np.eye(50)) and np.all(params["b"] == -0.5)
@@ -648,7 +650,7 @@ output: h
 
 
 def compiled(spec):
-    text = module_source(make_plan(derive(load(spec))), verified=False)
+    text = module_source(make_schedule(derive(load(spec))), verified=False)
     return execute(text, "spec"), text
 
 
@@ -740,8 +742,8 @@ output: h
 def test_one_call_serves_gates_that_lie_side_by_side(change, expected):
     text = NEIGHBOURS.replace(*change) if change else NEIGHBOURS
     assert not change or text != NEIGHBOURS
-    plan = make_plan(derive(load(text)))
-    assert [gates.stages for gates in plan.gates] == expected
-    code = module_source(plan, verified=False)
+    schedule = make_schedule(derive(load(text)))
+    assert [gates.stages for gates in schedule.plan.gates] == expected
+    code = module_source(schedule, verified=False)
     assert code.count("gates = _sigmoid(") == 2 * len(expected)  # in `forward` and in `step`
     assert execute(code, "neighbours")._self_check() <= 1e-12

@@ -11,7 +11,7 @@ from lstmgen.numerics.paths import (
     DIAGONAL, MATRIX, MOST_CHECKED, MOST_LISTED, Network, along_all, check, random_run, unroll,
 )
 from lstmgen.pipeline import execute
-from lstmgen.schedule.plan import make_plan
+from lstmgen.schedule.make import make_schedule
 from lstmgen.language.text import symbols
 
 
@@ -60,7 +60,7 @@ def test_the_sum_over_the_paths_is_the_gradient_of_the_module(name):
     derivation, steps = derivation_of(name), 3
     run, outside = random_run(derivation, steps)
     graph = derivation.graph
-    module = execute(module_source(make_plan(derivation), verified=False), name)
+    module = execute(module_source(make_schedule(derivation), verified=False), name)
     keywords = {keyword: run.sizes[symbol] for symbol, keyword in graph.dims}
     params = module.init_params(**keywords, dtype=np.float64)
     for parameter, view in module.named(params).items():

@@ -21,7 +21,7 @@ from lstmgen.language.functions import PUBLIC
 from lstmgen.derivation.graph import Graph, build_graph
 from lstmgen.outputs.numpy.module import module_source
 from lstmgen.pipeline import execute
-from lstmgen.schedule.plan import make_plan
+from lstmgen.schedule.make import make_schedule
 from lstmgen.numerics.points import choose_sizes
 from lstmgen.proofs.derivation import DerivationProofs
 from lstmgen.spec.reader import read
@@ -538,7 +538,7 @@ def test_what_a_module_raises_is_a_failed_proof(rnn):
 
 
 def generated(graph: Graph, derivation):
-    return execute(module_source(make_plan(derivation), verified=False), graph.spec.name)
+    return execute(module_source(make_schedule(derivation), verified=False), graph.spec.name)
 
 
 @pytest.mark.parametrize("cell", CELLS)

@@ -19,7 +19,7 @@ from references.oracle import BOUNDS, Reference
 
 from lstmgen import pipeline
 from lstmgen.outputs.numpy.module import module_source
-from lstmgen.schedule.plan import make_plan
+from lstmgen.schedule.make import make_schedule
 from lstmgen.resources import find_spec
 
 FOLDER = Path(__file__).parent / "references"
@@ -33,7 +33,7 @@ def module_of(cell: str):
     path = find_spec(cell)
     assert path is not None, f"specs/{cell}.yaml is gone, and its reference is left"
     spec = pipeline.load(path)
-    text = module_source(make_plan(pipeline.derive(spec)), verified=False)
+    text = module_source(make_schedule(pipeline.derive(spec)), verified=False)
     return pipeline.execute(text, cell), {dim.symbol: dim.keyword for dim in spec.dims}
 
 

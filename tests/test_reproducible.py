@@ -15,7 +15,7 @@ from lstmgen.language.functions import PUBLIC
 from lstmgen.language.names import objection
 from lstmgen.outputs.numpy.module import module_source
 from lstmgen.pipeline import derive, load
-from lstmgen.schedule.plan import make_plan
+from lstmgen.schedule.make import make_schedule
 from lstmgen.resources import packaged_specs
 
 ROOT = Path(__file__).parent.parent
@@ -23,14 +23,14 @@ PRINT = """
 import sys
 from lstmgen.outputs.numpy.module import module_source
 from lstmgen.pipeline import derive, load
-from lstmgen.schedule.plan import make_plan
+from lstmgen.schedule.make import make_schedule
 for path in sys.argv[1:]:
-    sys.stdout.write(module_source(make_plan(derive(load(path))), True))
+    sys.stdout.write(module_source(make_schedule(derive(load(path))), True))
 """
 
 
 def module_text(path_or_text) -> str:
-    return module_source(make_plan(derive(load(path_or_text))), verified=True)
+    return module_source(make_schedule(derive(load(path_or_text))), verified=True)
 
 
 def test_the_hash_seed_changes_nothing():

@@ -11,7 +11,7 @@ import pytest
 
 from lstmgen.outputs.numpy.module import module_source
 from lstmgen.pipeline import derive, execute, load, verify
-from lstmgen.schedule.plan import make_plan
+from lstmgen.schedule.make import make_schedule
 
 torch = pytest.importorskip("torch")
 
@@ -78,8 +78,8 @@ def tangle(p, x, e, gap, h, M, u, level):
 
 @pytest.mark.parametrize("learned", [False, True])
 def test_a_tangle_of_four_states(learned):
-    graph_plan = make_plan(derive(load(TANGLE)))
-    m = execute(module_source(graph_plan, True), "tangle")
+    scheduled = make_schedule(derive(load(TANGLE)))
+    m = execute(module_source(scheduled, True), "tangle")
     rng = np.random.default_rng(5)
     T, B, sizes = 4, 3, {"input_size": 3, "hidden_size": 5, "key_size": 4, "memory_size": 6, "event_size": 2}
     D, H, K, M, E = sizes.values()
@@ -141,7 +141,7 @@ targets: {goal: []}
 loss: square(s - goal) + 0.1 * sum(abs(h))
 loss_at: last
 """
-    m = execute(module_source(make_plan(derive(load(text))), True), "counter")
+    m = execute(module_source(make_schedule(derive(load(text))), True), "counter")
     rng = np.random.default_rng(2)
     params = {name: rng.normal(size=np.shape(value)) for name, value in m.init_params(3, 4).items()}
     x, goal = rng.normal(size=(5, 2, 3)), rng.normal(size=(2,))

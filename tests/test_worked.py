@@ -12,7 +12,7 @@ import pytest
 from lstmgen import derive, load
 from lstmgen.outputs.numpy.module import module_source
 from lstmgen.pipeline import execute
-from lstmgen.schedule.plan import make_plan
+from lstmgen.schedule.make import make_schedule
 from lstmgen.numerics.worked import error_against, three_digits, work_out
 
 
@@ -22,7 +22,7 @@ def example_of(source):
 
 def test_it_is_what_the_module_computes(spec_path):
     derivation = derive(load(spec_path))
-    module = execute(module_source(make_plan(derivation), verified=False), spec_path.stem)
+    module = execute(module_source(make_schedule(derivation), verified=False), spec_path.stem)
     example = work_out(derivation)
     largest = max(abs(np.asarray(each.entries)).max() for each in (*example.totals, *example.backward))
     assert error_against(module, derivation, example) <= 1e-11 * max(1.0, largest)

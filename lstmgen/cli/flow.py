@@ -19,7 +19,7 @@ from ..numerics.paths import Path as Way
 from ..numerics.worked import three_digits
 from ..outputs.numpy.module import module_source
 from ..pipeline import derive, execute, load
-from ..schedule.plan import make_plan
+from ..schedule.make import make_schedule
 
 REFERENCE = "rnn"  # the packaged cell that all others are held against
 
@@ -27,7 +27,7 @@ REFERENCE = "rnn"  # the packaged cell that all others are held against
 def measure(spec: Path) -> tuple[Derivation, Fading]:
     """Derive a cell and measure how its gradient fades."""
     derivation = derive(load(spec))
-    module = execute(module_source(make_plan(derivation), verified=False), derivation.graph.spec.name)
+    module = execute(module_source(make_schedule(derivation), verified=False), derivation.graph.spec.name)
     return derivation, fade(derivation, module)
 
 

@@ -7,7 +7,7 @@ products share their vector and are stacked into one. It spells nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -47,6 +47,10 @@ class Stack:
     factors: tuple[Factor, ...]  # from the top; contiguous in the block
     phase: str  # of the stages that read it
 
+    @property
+    def stages(self) -> tuple[str, ...]:
+        return tuple(factor.stage for factor in self.factors)
+
 
 @dataclass(frozen=True)
 class BiasStack:
@@ -54,6 +58,10 @@ class BiasStack:
 
     name: str
     factors: tuple[Factor, ...]
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        return tuple(factor.stage for factor in self.factors)
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,10 @@ class Block:
     stacks: tuple[Stack, ...]
     biases: tuple[BiasStack, ...]
     phase: str
+
+    def stored(self) -> tuple[Stack | BiasStack, ...]:
+        """Everything whose parameters are stored under each other."""
+        return (*self.stacks, *self.biases)
 
 
 @dataclass(frozen=True)
@@ -97,6 +109,19 @@ class Plan:
     def gradients_in(self, *phases: str) -> tuple[Gradient, ...]:
         """Gradients of the stages of a phase, in the order in which they become complete."""
         return tuple(gradient for gradient in self.derivation.stages if self.phases[gradient.value] in phases)
+
+    def extent(self, stages: tuple[str, ...], first: str, last: str) -> tuple[Dim, Dim]:
+        """Where the stages from `first` to `last` begin and end, among `stages` side by side."""
+        begin, end = stages.index(first), stages.index(last) + 1
+        low = self._length(stages[:begin])
+        return low, low + self._length(stages[begin:end])
+
+    def block_size(self, block: Block) -> Dim:
+        """The length of a block's array."""
+        return self._length(block.stages)
+
+    def _length(self, stages: tuple[str, ...]) -> Dim:
+        return sum((self.graph.shapes[stage][0] for stage in stages), Dim())
 
 
 def make_plan(derivation: Derivation) -> Plan:
@@ -160,7 +185,7 @@ def _kept(derivation: Derivation) -> tuple[str, ...]:
 
 def _remembered(derivation: Derivation, phases: Mapping[str, str]) -> tuple[str, ...]:
     """Adjoints of loop stages that something outside of the loop reads."""
-    needed = set()
+    needed: set[str] = set()
     for fork in derivation.contributions():
         outside = phases.get(fork.target, BEFORE) != LOOP  # parameters and inputs have no phase
         if outside and fork.kind != START:
@@ -255,7 +280,7 @@ def _read_once(graph: Graph) -> set[str]:
 
 def _biases(graph: Graph, once: set[str]) -> dict[str, str]:
     """The parameter that is added to a stage as it is."""
-    found = {}
+    found: dict[str, str] = {}
     for stage in graph.stages:
         terms = stage.expression.terms if isinstance(stage.expression, Sum) else ()
         for term in terms:
@@ -276,42 +301,56 @@ def _connected(groups: Iterable[tuple[str, ...]]) -> list[list[str]]:
     return components
 
 
+@dataclass(frozen=True)
+class _Gate:
+    """A stage that could be computed together with its neighbours."""
+
+    pre_activation: str
+    stage: str
+    function: str
+    sources: tuple[Stack | BiasStack, ...]  # whose parts the pre-activation adds
+
+
 def _gates(block: Block, graph: Graph, phases: Mapping[str, str], kept: tuple[str, ...]) -> list[Gates]:
     """Runs of two or more neighbours that are sums of the same stacks, each read by the same function alone."""
-    runs: list[list[tuple]] = []
+    runs: list[list[_Gate]] = []
     for name in block.stages:
-        gate = _only_gate(name, graph, phases) if name not in kept else None
-        sources = _sources(name, block, graph, phases)
-        if gate is None or sources is None:
+        gate = _gate(name, block, graph, phases) if name not in kept else None
+        if gate is None:
             runs.append([])
-        elif runs and runs[-1] and runs[-1][-1][2:] == (gate.expression.function, sources):
-            runs[-1].append((name, gate.name, gate.expression.function, sources))
+        elif runs and runs[-1] and (runs[-1][-1].function, runs[-1][-1].sources) == (gate.function, gate.sources):
+            runs[-1].append(gate)
         else:
-            runs.append([(name, gate.name, gate.expression.function, sources)])
-    return [Gates(run[0][2], tuple(r[0] for r in run), tuple(r[1] for r in run)) for run in runs if len(run) > 1]
+            runs.append([gate])
+    return [Gates(run[0].function, tuple(gate.pre_activation for gate in run), tuple(gate.stage for gate in run))
+            for run in runs if len(run) > 1]
 
 
-def _only_gate(name: str, graph: Graph, phases: Mapping[str, str]) -> Stage | None:
-    """The one stage that reads a value, if it is an entry-by-entry function of that value and no more."""
-    readers = [stage for stage in graph.stages if any(value.name == name for value in values(stage.expression))]
+def _gate(name: str, block: Block, graph: Graph, phases: Mapping[str, str]) -> _Gate | None:
+    """The one stage that reads a pre-activation, if it is an entry-by-entry function of that and no more."""
+    readers = graph.readers(name)
     if len(readers) != 1 or name in graph.outputs:
         return None
-    call = readers[0].expression
-    alone = isinstance(call, Call) and call.arguments == (Value(name),)
-    pointwise = alone and isinstance(functions.TABLE.get(call.function), functions.Pointwise)
-    return readers[0] if pointwise and phases[readers[0].name] == LOOP else None
+    stage = graph.stage(readers[0].stage)
+    match stage.expression:
+        case Call(function=function, arguments=(Value(name=argument, lag=0),)) if argument == name:
+            pointwise = isinstance(functions.TABLE.get(function), functions.Pointwise)
+            sources = _sources(name, block, graph, phases)
+            if pointwise and sources and phases[stage.name] == LOOP:
+                return _Gate(name, stage.name, function, sources)
+    return None
 
 
-def _sources(name: str, block: Block, graph: Graph, phases: Mapping[str, str]) -> tuple | None:
-    """The stacks and biases whose parts a stage adds; None if it adds more, or what a step computes first."""
+def _sources(name: str, block: Block, graph: Graph, phases: Mapping[str, str]) -> tuple[Stack | BiasStack, ...]:
+    """The stacks and biases whose parts a stage adds; none if it adds more, or what a step computes first."""
     expression = graph.stage(name).expression
     terms = set(expression.terms if isinstance(expression, Sum) else (expression,))
-    found = []
+    found: list[Stack | BiasStack] = []
     for stack in block.stacks:
         for factor in stack.factors:
             if factor.stage == name:
                 if len(stack.factors) == 1 or not is_there_first(stack, phases):
-                    return None
+                    return ()
                 terms.discard(MatVec(Value(factor.parameter), stack.vector))
                 found.append(stack)
     for bias in block.biases:
@@ -319,7 +358,7 @@ def _sources(name: str, block: Block, graph: Graph, phases: Mapping[str, str]) -
             if factor.stage == name:
                 terms.discard(Value(factor.parameter))
                 found.append(bias)
-    return tuple(found) if found and not terms else None
+    return () if terms else tuple(found)
 
 
 def is_there_first(stack: Stack, phases: Mapping[str, str]) -> bool:
@@ -350,7 +389,7 @@ def _block(stages: list[str], groups: Mapping[tuple[Value, str, tuple[str, ...]]
 
 def _order(groups: list[list[str]], stages: list[str]) -> list[str]:
     """An order in which as many groups as possible are adjacent; the order of evaluation where it serves."""
-    def adjacent_products(order) -> int:
+    def adjacent_products(order: Sequence[str]) -> int:
         position = {stage: index for index, stage in enumerate(order)}
         return sum(len(group) - 1 for group in groups if _adjacent(sorted(position[s] for s in group)))
 
@@ -403,11 +442,3 @@ class _StackNames:
             name += "_stack"
         self.taken.add(name)
         return name
-
-
-def block_size(block: Block, graph: Graph) -> Dim:
-    """The length of a block's array."""
-    size = Dim()
-    for stage in block.stages:
-        size += graph.shapes[stage][0]
-    return size

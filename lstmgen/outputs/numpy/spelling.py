@@ -7,7 +7,7 @@ axes where it meets a vector or a matrix: `zeta[..., None] * c`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -102,7 +102,7 @@ class Speller:
 
     def thin(self, operand: Expression) -> Spelled:
         """A scalar that is copied along an axis need not be copied where it meets a full array."""
-        if not is_fill(operand):
+        if not (isinstance(operand, Call) and is_fill(operand)):
             return self.spell(operand)
         inner = self.thin(operand.arguments[0])
         if not inner.rank and not inner.moving:
@@ -155,7 +155,9 @@ class Speller:
         entry = functions.TABLE[call.function]
         if isinstance(entry, functions.Pointwise):
             return self._pointwise(entry, call)
-        return self._operation(entry, call)
+        if isinstance(entry, functions.Operation):
+            return self._operation(entry, call)
+        raise TypeError(f"no stage calls the macro {call.function}: the graph has put in what it stands for")
 
     def _where(self, call: Call) -> Spelled:
         comparison, chosen, other = call.arguments
@@ -210,8 +212,9 @@ class Speller:
 
     def _copied(self, call: Call) -> Spelled | None:
         """A number in every entry of an array; None where it is no number that is copied."""
-        sizes, inner = [], call
-        while is_fill(inner):
+        sizes: list[str] = []
+        inner: Expression = call
+        while isinstance(inner, Call) and is_fill(inner):
             inner, size = inner.arguments
             sizes.insert(0, self.spell(size).text)
         if not is_constant(inner) or any(isinstance(node, Call) for node in walk(inner)):
@@ -219,7 +222,7 @@ class Speller:
         shape = sizes[0] if len(sizes) == 1 else f"({', '.join(sizes)})"
         return Spelled(f"np.full({shape}, {self.spell(inner).text}, dtype)", ATOM, len(sizes), False)
 
-    def _concat(self, entry, call: Call, parts: list[Spelled]) -> Spelled:
+    def _concat(self, entry: functions.Operation, call: Call, parts: list[Spelled]) -> Spelled:
         """Along the last axis; parts that stand still have to be given the leading axes of the others."""
         moving = any(part.moving for part in parts)
         if moving and not all(part.moving for part in parts):
@@ -268,7 +271,7 @@ def _filled(pattern: str, given: Mapping[str, Spelled]) -> tuple[str, int]:
     return text, PRODUCT if " * " in outer or " / " in outer else ATOM
 
 
-def _surroundings(pattern: str, whole: str):
+def _surroundings(pattern: str, whole: str) -> Iterator[tuple[str, str]]:
     start = pattern.find(whole)
     while start >= 0:
         yield pattern[:start], pattern[start + len(whole):]

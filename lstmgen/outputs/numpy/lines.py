@@ -1,0 +1,111 @@
+"""Lines of the module's code: how statements of several terms, comments and sizes are laid out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ...language.shapes import Dim, Shape
+
+WIDTH = 100
+LONGEST = 120  # of a line with its comment; beyond, the comment stands above
+COMMENT_COLUMN = 58
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of code and the comment behind it."""
+
+    code: str
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One term of a sum, as code, and the readers that it comes from."""
+
+    text: str
+    comment: str = ""
+
+
+def indented(lines: Iterable[Line]) -> list[Line]:
+    return [Line("    " + line.code, line.comment) for line in lines]
+
+
+def statement(left: str, pieces: list[Piece], number: str) -> list[Line]:
+    """`left = a + b + ...`, one line per piece with its comment; one line where there is one piece."""
+    if len(pieces) == 1:
+        return [Line(f"{left} = {pieces[0].text}", f"{number} {pieces[0].comment}".strip())]
+    lines = [Line(f"{left} = (")]
+    for index, piece in enumerate(pieces):
+        sign = "" if not index else "- " if piece.text.startswith("-") else "+ "
+        lines.append(Line(f"    {sign}{piece.text.removeprefix('-') if index else piece.text}", piece.comment))
+    return [*lines, Line(")")]
+
+
+def wrapped_unpacking(names: list[str], right: str) -> list[Line]:
+    """`a, b, c = right`, in rows where that is long."""
+    whole = f"{', '.join(names)} = {right}"
+    if len(whole) <= WIDTH - 8:
+        return [Line(whole)]
+    lines, row = [Line("(")], ""
+    for name in names:
+        if len(row) + len(name) > WIDTH - 20:
+            lines.append(Line(f"    {row.rstrip()}"))
+            row = ""
+        row += f"{name}, "
+    return [*lines, Line(f"    {row.rstrip()}"), Line(f") = {right}")]
+
+
+def layout(lines: list[Line], indent: int) -> list[str]:
+    """The lines with their comments, which begin in one column; a fork stands apart."""
+    laid_out: list[str] = []
+    for line in lines:
+        code = " " * indent + line.code
+        begins = line.code.lstrip().startswith(("# (", "for t in"))
+        before = laid_out[-1].strip() if laid_out else ""
+        if laid_out and ((begins and not before.endswith(":")) or (before == ")" and line.code.strip() != "")):
+            laid_out.append("")
+        if line.comment:
+            beside = f"{code:<{COMMENT_COLUMN}}  # {line.comment}"
+            if len(beside) > LONGEST:
+                laid_out.append(code[: len(code) - len(code.lstrip())] + f"# {line.comment}")
+            else:
+                code = beside
+        laid_out.append(code)
+    return laid_out
+
+
+def rows(names: list[str]) -> list[str]:
+    """Names in rows that fit: `a, b, c,`."""
+    found = [""]
+    for name in names:
+        if len(found[-1]) + len(name) > WIDTH - 16:
+            found.append("")
+        found[-1] = f"{found[-1]} {name},".strip()
+    return found
+
+
+def as_tuple(names: Iterable[str]) -> str:
+    """`(a, b)`; of one name, too."""
+    listed = [*names]
+    return f"({', '.join(listed)}{',' if len(listed) == 1 else ''})"
+
+
+def size(dim: Dim, tight: bool = False) -> str:
+    """A size as code: `2 * H`, or `2*H` inside an index."""
+    parts = [symbol if factor == 1 else f"{factor}*{symbol}" if tight else f"{factor} * {symbol}"
+             for symbol, factor in dim.terms]
+    if dim.constant or not parts:
+        parts.append(str(dim.constant))
+    return ("+" if tight else " + ").join(parts)
+
+
+def axes(shape: Shape, *leading: str) -> str:
+    """An array's shape as code: `(T, B, H)`."""
+    return as_tuple([*leading, *(size(dim) for dim in shape)])
+
+
+def told(shape: Shape, *leading: str) -> str:
+    """An array's shape for people."""
+    return as_tuple([*leading, *(str(dim) for dim in shape)])

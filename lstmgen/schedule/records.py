@@ -1,0 +1,344 @@
+"""The records of a schedule: everything that an output has to know of a cell, and nothing of any output.
+
+A schedule has two directions. Each is a list of statements in five phases, in the order of evaluation:
+
+    STILL    made of parameters alone: computed once
+    BEFORE   made of inputs alone: computed for all steps at once, before the loop
+    LOOP     needs the step before: computed step by step
+    AFTER    no state needs it: computed for all steps at once, after the loop
+    LAST     exists at the last step alone: what only a loss at the last step reads
+
+Expressions are those of `language/expressions.py`; time belongs to the symbol. Names are the spec's own. A record
+that needs a name which the spec does not have (an array of products side by side) says what it would like to be
+called, and an output keeps clear of its own names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..derivation.chain import Contribution, Derivation, Gradient
+from ..derivation.graph import Graph, Stage
+from ..language.expressions import Expression, Number, Value
+from ..language.shapes import Dim, Shape
+from .plan import BiasStack, Block, Gates, Plan, Stack
+
+# Over what a statement holds.
+ONCE, ALL, STEP, FINAL = "once", "all", "step", "final"  # for all time; all steps at once; step t; the last step
+
+
+# ---------------------------------------------------------------- storage
+
+
+@dataclass(frozen=True)
+class Member:
+    """One parameter of the spec inside a stored array."""
+
+    name: str
+    first: Dim  # its first row there
+    shape: Shape
+
+
+@dataclass(frozen=True)
+class StoredParameter:
+    """One array of parameters: one of the spec's, or several under each other."""
+
+    name: str
+    members: tuple[Member, ...]  # from the top
+    shape: Shape
+
+    @property
+    def is_stacked(self) -> bool:
+        return len(self.members) > 1
+
+
+PARAMETER, ARGUMENT, STATE = "parameter", "argument", "state"
+
+
+@dataclass(frozen=True)
+class SizeSource:
+    """Where a size is read: (length of an axis - rest) / factor."""
+
+    symbol: str
+    kind: str  # of the array: a stored PARAMETER, an ARGUMENT (input or target), or an initial STATE
+    array: str
+    axis: int  # of one example's array: leading axes of time and batch do not count
+    rest: Dim  # what else that axis holds; its symbols are known by then
+    factor: int
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How every size is found, in order. What parameters do not tell, arguments do, or else the initial state."""
+
+    from_parameters: tuple[SizeSource, ...]
+    from_arguments: tuple[SizeSource, ...]  # of the whole forward pass: inputs and targets
+    from_states: tuple[SizeSource, ...]
+    from_inputs: tuple[SizeSource, ...]  # of a single step, which takes no target
+    from_states_of_step: tuple[SizeSource, ...]
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The symbols that parameters tell."""
+        return tuple(source.symbol for source in self.from_parameters)
+
+    @property
+    def late(self) -> tuple[str, ...]:
+        """The symbols that parameters do not tell."""
+        return tuple(source.symbol for source in (*self.from_arguments, *self.from_states))
+
+
+# ---------------------------------------------------------------- buffers and tape
+
+ONE, EVERY_STEP, STEPS_AND_START = "one", "every step", "steps and start"
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """How much of a value, or of an adjoint, has to be there at the same time."""
+
+    name: str
+    is_adjoint: bool
+    shape: Shape  # of one example
+    extent: str  # ONE step's, EVERY_STEP's, or STEPS_AND_START: every step's and what it started from
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One entry of the tape: a value at every step, `lag` steps earlier."""
+
+    name: str
+    lag: int  # 0 or -1
+
+
+# ---------------------------------------------------------------- forward
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Products of stacks for the same stages, added up in one array in which the stages lie side by side."""
+
+    name: str  # wanted
+    stages: tuple[str, ...]  # from the left
+    products: tuple[Stack | Bundle, ...]  # added up: made here, or step t of what was made before the loop
+    bias: BiasStack | None  # added too
+    onto: Bundle | None  # one made before the loop, to whose step t all of this is added in place
+
+
+@dataclass(frozen=True)
+class Part:
+    """The stages from `first` to `last` of a bundle."""
+
+    bundle: Bundle
+    first: str
+    last: str
+    is_hoisted: bool  # the bundle holds all steps, and this is of step t
+
+
+@dataclass(frozen=True)
+class Multiplied:
+    """A stack's product, made where it is needed, with the bias that goes with it."""
+
+    stack: Stack
+    bias: BiasStack | None
+
+
+@dataclass(frozen=True)
+class BiasPart:
+    """The stages from `first` to `last` of stored biases."""
+
+    bias: BiasStack
+    first: str
+    last: str
+
+
+@dataclass(frozen=True)
+class GatePart:
+    """One gate of several that were computed by one call."""
+
+    gates: Gates
+    gate: str
+
+
+ForwardTerm = Part | Multiplied | BiasPart | GatePart
+
+
+@dataclass(frozen=True)
+class Assign:
+    """One stage: the terms that products, biases or a joint call give, and the rest of its equation."""
+
+    stage: Stage
+    terms: tuple[ForwardTerm, ...]
+    rest: tuple[Expression, ...]  # added to the terms
+    number: int  # of its equation
+
+
+@dataclass(frozen=True)
+class Joined:
+    """One call of a function for several gates that lie side by side."""
+
+    gates: Gates
+    terms: tuple[ForwardTerm, ...]  # the argument: a sum of parts
+    numbers: tuple[int, ...]  # of the equations of the pre-activations
+
+
+ForwardStatement = Assign | Joined | Bundle
+
+
+@dataclass(frozen=True)
+class Forward:
+    """The forward pass, or one step of it."""
+
+    still: tuple[ForwardStatement, ...]
+    before: tuple[ForwardStatement, ...]
+    hoisted: tuple[Bundle, ...]  # the loop's products of what is there before it, for all steps at once
+    loop: tuple[ForwardStatement, ...]
+    after: tuple[ForwardStatement, ...]
+    last: tuple[ForwardStatement, ...]
+
+    def statements(self) -> tuple[ForwardStatement, ...]:
+        return (*self.still, *self.before, *self.hoisted, *self.loop, *self.after, *self.last)
+
+
+# ---------------------------------------------------------------- backward
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one contribution sends back, at the reader's step."""
+
+    contribution: Contribution
+
+
+@dataclass(frozen=True)
+class Back:
+    """What a stack sends back to its vector: the adjoints of its stages, side by side, times the stored matrix."""
+
+    stack: Stack
+    is_hoisted: bool  # made for all steps before the backward loop: this is its step t
+
+
+@dataclass(frozen=True)
+class FromNextStep:
+    """What step t+1 sent back; at the last step, where the carry starts."""
+
+    value: str
+    readers: tuple[str, ...]  # stages of step t+1; none where only the last step's loss reads the value
+
+
+@dataclass(frozen=True)
+class FromFinalState:
+    """What reaches the final state from outside: `dstate`."""
+
+    state: str
+
+
+@dataclass(frozen=True)
+class Summed:
+    """A contribution summed over steps and examples; over examples alone where it exists at the last step alone."""
+
+    contribution: Contribution
+    over: str  # ALL or FINAL
+
+
+@dataclass(frozen=True)
+class ToStart:
+    """The gradient of an initial state, summed over examples, where a learned one was used."""
+
+    contribution: Contribution
+
+
+BackwardTerm = Share | Back | FromNextStep | FromFinalState | Summed | ToStart
+
+
+@dataclass(frozen=True)
+class Gather:
+    """One adjoint: the sum at a fork. No term: nobody reads the value, and the adjoint is zero."""
+
+    gradient: Gradient
+    terms: tuple[BackwardTerm, ...]
+    at_last: tuple[BackwardTerm, ...]  # added at the last step alone
+    number: int  # of its equation
+
+
+@dataclass(frozen=True)
+class Carry:
+    """An adjoint's part that goes from step t to step t-1."""
+
+    gradient: Gradient
+    start: tuple[BackwardTerm, ...]  # from the final state, and from a loss at the last step
+    sent: tuple[BackwardTerm, ...]  # from step t to t-1
+    sent_by_last: tuple[Share, ...]  # the same, from the last step alone
+    number: int
+
+
+@dataclass(frozen=True)
+class Reduce:
+    """The gradient of one stored parameter."""
+
+    stored: StoredParameter
+    stack: Stack | BiasStack | None  # where the adjoints of its stages lie side by side: one product or one sum gives all
+    block: Block | None  # of that stack
+    terms: tuple[BackwardTerm, ...]  # otherwise
+    numbers: tuple[int, ...]  # of its members' equations, ascending
+    readers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Backward:
+    """The backward pass. Blocks whose arrays a phase needs are allocated where it begins."""
+
+    last: tuple[Gather, ...]
+    after: tuple[Gather, ...]
+    hoisted: tuple[Stack, ...]  # stacks after the loop: what they send into it, for all steps at once
+    carries: tuple[Carry, ...]
+    loop: tuple[Gather, ...]
+    before: tuple[Gather, ...]
+    inputs: tuple[Gather, ...]
+    still: tuple[Gather, ...]
+    parameters: tuple[Reduce, ...]  # in the order of storage
+
+    def gathers(self) -> tuple[Gather, ...]:
+        return (*self.last, *self.after, *self.loop, *self.before, *self.inputs, *self.still)
+
+
+# ---------------------------------------------------------------- all of it
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a state starts from where none is given."""
+
+    state: str
+    value: Number | Value  # a number in every entry, or a parameter
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What is computed when, over what, from what, and what has to be kept for it."""
+
+    plan: Plan  # numbers, phases and stacks, on which it is built
+    parameters: tuple[StoredParameter, ...]
+    sizes: Sizes
+    starts: tuple[Start, ...]  # in the order of the states
+    forward: Forward
+    step: Forward  # one step, nothing hoisted, without what only a loss reads
+    backward: Backward
+    buffers: tuple[Buffer, ...]  # of stages, then of adjoints
+    tape: tuple[Kept, ...]  # inputs, targets and stages that the backward pass reads, in this order
+    read_forward: tuple[str, ...]  # stored parameters that the forward pass reads
+    read_step: tuple[str, ...]
+    read_backward: tuple[str, ...]
+
+    @property
+    def graph(self) -> Graph:
+        return self.plan.graph
+
+    @property
+    def derivation(self) -> Derivation:
+        return self.plan.derivation
+
+    def extents(self, is_adjoint: bool) -> Mapping[str, str]:
+        """The extent of each value, or of each adjoint."""
+        return {buffer.name: buffer.extent for buffer in self.buffers if buffer.is_adjoint == is_adjoint}
