@@ -1,7 +1,8 @@
 # `make help` lists the targets. What they need is Python 3.10 or newer, git and make; the rest they fetch.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tex demo test audit-long fuzz mutation versions bench documents generated check-generated references wheel clean
+.PHONY: help venv tex demo test audit-long fuzz mutation versions bench documents generated check-generated picture references \
+        wheel clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -120,6 +121,14 @@ check-generated: venv  ## is generated/ what specs/ gives?
 	$(BUILD) specs/*.yaml -o "$$fresh" && \
 	{ diff -ru -x '*.pdf' -x __pycache__ generated "$$fresh" || { \
 	  $(SAY) generated "is out of step with specs/, as shown; to rebuild it: make generated"; exit 1; }; }
+
+# PAGE is the page with the adjoint of c; look at the picture whenever the document has changed.
+PAGE ?= 5
+picture: venv tex  ## docs/images/page.png, the page that README.md shows
+	@$(BUILD) specs/peephole_lstm.yaml -o generated --pdf
+	@pdftoppm -png -singlefile -r 80 -f $(PAGE) -l $(PAGE) -x 60 -y 40 -W 540 -H 720 \
+	  generated/peephole_lstm.pdf docs/images/page
+	@$(SAY) picture docs/images/page.png
 
 references: $(PEERS)  ## records other implementations' results anew, in tests/references
 	@$(BIN)/python tests/references/record.py

@@ -24,7 +24,7 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -37,6 +37,7 @@ from lstmgen import errors, pipeline
 from lstmgen.spec import fields, reader as spec, switches, yamltext
 from lstmgen.language import functions, parse as language, names, shapes
 from lstmgen.derivation import graph
+from lstmgen.language.evaluate import Floats
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -321,6 +322,24 @@ def test_the_readme_names_every_command():
     assert set(re.findall(r"^\| `lstmgen (\w+)", text, re.MULTILINE)) == set(cli.main.commands)
 
 
+def test_the_readme_begins_with_what_comes_out():
+    """Its first part has a sum of `explain`, a wrong claim, the loop of a module, and a page of the document."""
+    first = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## ")[0]
+    for shown in ("$ lstmgen explain ", "\nThe sum\n", ": wrong\n", "\n    for t in reversed(range(T)):\n", ".png)"):
+        assert shown in first, f"the first part of README.md does not show {shown!r}"
+    assert (ROOT / "docs" / "images" / "page.png").stat().st_size < 150_000
+
+
+def test_the_readme_shows_an_entry_of_the_table_of_functions():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^  ```python\n(.*?)^  ```$", text, re.MULTILINE | re.DOTALL)
+    shown = eval(textwrap.dedent(block).strip().rstrip(","), dict(vars(functions)))
+    (entry,) = (entry for entry in functions.POINTWISE if entry.name == shown.name)
+    assert replace(shown, meaning=entry.meaning) == entry
+    values = np.linspace(-2, 2, 5)
+    np.testing.assert_array_equal(shown.meaning(Floats(), values), entry.meaning(Floats(), values))
+
+
 def test_every_command_has_its_options_told():
     text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     for name in cli.main.commands:
@@ -365,8 +384,6 @@ def test_every_function_is_told_once():
 
 @pytest.mark.parametrize("entry", functions.POINTWISE, ids=lambda entry: entry.name)
 def test_a_function_is_told_as_the_table_has_it(entry):
-    from lstmgen.language.evaluate import Floats
-
     arguments, (meaning, derivatives, kink) = _rows()[entry.name]
     assert arguments == ", ".join(entry.arguments)
     assert tuple(_code(derivatives)) == entry.derivatives
