@@ -398,13 +398,19 @@ def test_code_that_fails_or_hangs_is_stopped(tmp_path):
     assert run("rnn", "--module", f"{tmp_path / 'none.py'}:f").exit_code == 2
 
 
-def test_arrays_are_compared(tmp_path):
+def right_arrays(tmp_path: Path) -> dict[str, np.ndarray]:
+    """What a file of `--arrays` holds for the simple RNN, with gradients that are right."""
     graph = build_graph(load("rnn"))
     data = draw(graph, choose_sizes(graph, 2))
     theirs = run_function(foreign(tmp_path), "backward", graph, data)
     arrays = dict(data.params) | {"x": data.inputs["x"], "dy": data.dy["h"]}
     arrays |= {"state.h": data.state["h"], "dstate.h": data.dstate["h"]}
-    arrays |= {f"d_{name}": array for name, array in theirs.items()}
+    return arrays | {f"d_{name}": array for name, array in theirs.items()}
+
+
+def test_arrays_are_compared(tmp_path):
+    graph = build_graph(load("rnn"))
+    arrays = right_arrays(tmp_path)
     np.savez(tmp_path / "right.npz", **arrays)
     assert audit_arrays(graph, tmp_path / "right.npz").holds
     arrays["d_x"] = arrays["d_x"] * np.array([1, 2, 1, 1]).reshape(STEPS, 1, 1)
@@ -418,3 +424,43 @@ def test_arrays_are_compared(tmp_path):
     np.savez(tmp_path / "short.npz", **arrays)
     with pytest.raises(ForeignError, match="has no 'x'"):
         audit_arrays(graph, tmp_path / "short.npz")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "name, change, words",
+    [
+        ("d_x", lambda array: array * np.nan, "d_x: differs, it holds numbers that are not finite"),
+        ("d_x", lambda array: array.astype(np.longdouble) * np.longdouble("1e400"), "numbers that are not finite"),
+        ("d_x", lambda array: np.full(array.shape, 1e308), "d_x: differs, it is larger by far"),
+        ("d_x", lambda array: array[:1], "d_x: differs, its shape is (1, 2, 3) and should be (4, 2, 3)"),
+        ("d_x", lambda array: array + 1j, "'d_x' is no array of real numbers: its dtype is complex128"),
+        ("x", lambda array: array * 1e300, "d_x: differs, it should be zero"),
+        ("R_h", lambda array: array * np.inf, "'R_h' holds a number that is not finite"),
+        ("dy", lambda array: array * 1e308 * 1e5, "'dy' holds a number that is not finite"),
+        ("dy", lambda array: np.full(array.shape, 1.7e308), "the true gradient of W_h is not finite at these numbers"),
+        ("x", lambda array: array[0, 0], "x is (3,); expected (T, B, D), with at least one step and one example"),
+        ("x", lambda array: array[:, :0], "x is (4, 0, 3); expected (T, B, D)"),
+    ],
+)
+def test_numbers_that_cannot_be_right_are_told_without_a_warning(tmp_path, name, change, words):
+    arrays = right_arrays(tmp_path)
+    with np.errstate(all="ignore"):
+        arrays[name] = change(arrays[name])
+    np.savez(tmp_path / "theirs.npz", **arrays)
+    result = run("rnn", "--arrays", str(tmp_path / "theirs.npz"))
+    assert words in result.output and result.exit_code == (1 if ": differs" in result.output else 2)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_strangers_overflow_is_told_without_a_warning(tmp_path):
+    file = foreign(tmp_path, back="np.exp(1e4) * da")
+    result = run("rnn", "--module", f"{file}:backward")
+    assert "d_W_h: differs, it holds numbers that are not finite; from 2 steps on: it agrees for 1" in result.output
+
+
+def test_a_file_that_is_no_npz_says_how_one_is_written(tmp_path):
+    (tmp_path / "theirs.npz").write_text("W = 1")
+    assert "is no .npz file: np.savez(FILE" in run("rnn", "--arrays", str(tmp_path / "theirs.npz")).output
+    missing = run("rnn", "--arrays", str(tmp_path / "none.npz"))
+    assert "none.npz cannot be read: No such file" in missing.output and missing.exit_code == 2

@@ -25,6 +25,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 
@@ -76,15 +77,15 @@ class Comparison:
 
     name: str
     agrees: bool
-    error: float  # relative to the largest entry; infinite where the shapes differ
+    error: float  # relative to the largest entry; infinite where it cannot be told in per cent
+    how: str = ""  # how it differs
     first: str = ""  # where the first difference appears, going backwards
 
     def line(self) -> str:
         if self.agrees:
             return f"d_{self.name}: agrees"
         where = f"; {self.first}" if self.first else ""
-        size = "the shape differs" if np.isinf(self.error) else f"off by {100 * self.error:.3g} %"
-        return f"d_{self.name}: differs, {size}{where}"
+        return f"d_{self.name}: differs, {self.how}{where}"
 
 
 @dataclass(frozen=True)
@@ -252,11 +253,34 @@ def run_function(path: str | Path, function: str, graph: Graph, data: Data, seco
 
 
 def _loaded(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file. Nothing in it is run: arrays of objects, which are, are refused."""
     try:
+        with open(path, "rb") as stream:
+            if not is_zipfile(stream):
+                raise ForeignError(f"{path} is no .npz file: np.savez(FILE, W=W, x=x, dy=dy, d_W=dW) writes one")
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError) as problem:
+    except OSError as problem:
+        raise ForeignError(f"{path} cannot be read: {problem.strerror or problem}") from None
+    except (ValueError, EOFError, BadZipFile) as problem:
         raise ForeignError(f"{path.name} cannot be read: {problem}") from None
+
+
+@np.errstate(all="ignore")  # what is too large for float64 becomes infinite, and that is told as what it is
+def _real(name: str, array: np.ndarray) -> np.ndarray:
+    """Somebody's numbers in float64. `ForeignError` where they are texts, or complex: half of it would be lost."""
+    kind = np.asarray(array).dtype
+    if not np.issubdtype(kind, np.integer) and not np.issubdtype(kind, np.floating):
+        raise ForeignError(f"'{name}' is no array of real numbers: its dtype is {kind}")
+    return np.asarray(array, float)
+
+
+def _finite(name: str, array: np.ndarray) -> np.ndarray:
+    """The same of what a gradient is computed from."""
+    found = _real(name, array)
+    if not np.isfinite(found).all():
+        raise ForeignError(f"'{name}' holds a number that is not finite: no gradient can be computed from it")
+    return found
 
 
 def read_arrays(path: str | Path, graph: Graph) -> tuple[Data, dict[str, np.ndarray], dict[str, int]]:
@@ -273,17 +297,21 @@ def read_arrays(path: str | Path, graph: Graph) -> tuple[Data, dict[str, np.ndar
                 f"{path} has no '{name}'; it needs every parameter and input under the spec's name, "
                 "'state.NAME', 'dy' or 'dy_NAME', 'dstate.NAME', and gradients as 'd_NAME'"
             )
-        return np.asarray(arrays[name], float)
+        return _finite(name, arrays[name])
 
     params = {name: needed(name) for name in graph.parameters}
     inputs = {name: needed(name) for name in (*graph.inputs, *graph.targets)}
-    sizes = _sizes(graph, params | {name: array[0, 0] for name, array in inputs.items() if array.ndim > 1})
+    for name, array in inputs.items():
+        if array.ndim < 2 or 0 in array.shape[:2]:
+            wanted = ", ".join(["T", "B", *map(str, graph.shapes[name])])
+            raise ForeignError(f"{name} is {array.shape}; expected ({wanted}), with at least one step and one example")
+    sizes = _sizes(graph, params | {name: array[0, 0] for name, array in inputs.items()})
     batch = next(iter(inputs.values())).shape[1]
 
     def state(prefix: str, name: str) -> np.ndarray:
         key = f"{prefix}.{name}"
         shape = (batch, *(dim.value(sizes) for dim in graph.shapes[name]))
-        return np.asarray(arrays[key], float) if key in arrays else np.zeros(shape)
+        return _finite(key, arrays[key]) if key in arrays else np.zeros(shape)
 
     dy = {}
     for name in graph.outputs if graph.loss is None else ():
@@ -368,6 +396,9 @@ class Comparer:
         single = any(np.asarray(array).dtype == np.float32 for array in theirs.values())
         self.bound = FLOAT32 if single else BOUND
         self.ours = self.gradients()
+        for name, array in self.ours.items():
+            if not np.isfinite(array).all():
+                raise ForeignError(f"the true gradient of {name} is not finite at these numbers: nothing can be compared")
         self.lengths: dict[str, int] = {}  # the least number of steps at which each gradient differs
         self.differing = [name for name in self.theirs if not self._agrees(self.ours, name)]
 
@@ -381,15 +412,14 @@ class Comparer:
                     f"'{name}' is no gradient of this cell: expected parameters, inputs and states "
                     f"by their names, such as {', '.join(self.graph.parameters[:3])}"
                 )
-            if not np.issubdtype(np.asarray(array).dtype, np.number):
-                raise ForeignError(f"'{name}' is no array of numbers")
-            found[bare] = np.asarray(array, float)
+            found[bare] = _real(name, array)
         if not found:
             raise ForeignError("there is no gradient to compare")
         return found
 
     # ------------------------------------------------------------------ ours
 
+    @np.errstate(all="ignore")  # huge numbers overflow, and altered terms divide by zero
     def gradients(self, edits: Mapping[int, Edit] | None = None, without: str = "") -> dict[str, np.ndarray]:
         """Our gradients in the shapes of theirs."""
         scene = _Given(self.derivation, self.sizes, self.data, edits, without)
@@ -408,15 +438,26 @@ class Comparer:
     def _agrees(self, ours: Mapping[str, np.ndarray], name: str) -> bool:
         return self._error(ours, name) <= self.bound
 
+    @np.errstate(all="ignore")  # infinite numbers of theirs are an answer like any other
     def _error(self, ours: Mapping[str, np.ndarray], name: str) -> float:
         true, said = ours[name], self.theirs[name]
-        if true.shape != said.shape:
-            return np.inf
+        if true.shape != said.shape or not np.isfinite(said).all() or not np.isfinite(true).all():
+            return np.inf  # what is not finite agrees with nothing
         largest = np.abs(true).max(initial=0)
         error = np.abs(true - said).max(initial=0)
-        if not np.isfinite(said).all():
-            return np.inf
         return float(error / largest) if largest else (0.0 if not error else np.inf)
+
+    def _how(self, name: str) -> str:
+        """How one gradient of theirs differs from ours."""
+        true, said = self.ours[name], self.theirs[name]
+        if true.shape != said.shape:
+            return f"its shape is {said.shape} and should be {true.shape}"
+        if not np.isfinite(said).all():
+            return "it holds numbers that are not finite"
+        if not np.any(true):
+            return "it should be zero"
+        per_cent = 100 * self._error(self.ours, name)
+        return f"off by {per_cent:.3g} %" if np.isfinite(per_cent) else "it is larger by far"
 
     # ------------------------------------------------------------------ where
 
@@ -426,6 +467,7 @@ class Comparer:
         for name in shorter.differing:
             self.lengths.setdefault(name, steps)
 
+    @np.errstate(all="ignore")  # as above
     def _first(self, name: str) -> str:
         true, said = self.ours[name], self.theirs[name]
         if (
@@ -438,7 +480,7 @@ class Comparer:
             steps = [
                 step
                 for step in range(len(true))
-                if np.abs(true[step] - said[step]).max() > self.bound * scale
+                if not np.abs(true[step] - said[step]).max(initial=0) <= self.bound * scale  # nor if it is no number
             ]
             if steps:
                 return f"the first difference on the way back is at step {steps[-1] + 1} of {len(true)}"
@@ -459,6 +501,7 @@ class Comparer:
                 name,
                 self._agrees(self.ours, name),
                 self._error(self.ours, name),
+                "" if self._agrees(self.ours, name) else self._how(name),
                 "" if self._agrees(self.ours, name) else self._first(name),
             )
             for name in self.theirs
