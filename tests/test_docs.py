@@ -1,4 +1,4 @@
-"""What README.md and docs/ show is run: specs, commands and Python; their lists are those of the code.
+"""What README.md, CONTRIBUTING.md and docs/ show is run: specs, commands and Python; their lists are those of the code.
 
 `python tests/test_docs.py` writes what commands print, and the lists, into the documents anew.
 
@@ -40,7 +40,7 @@ from lstmgen.derivation import graph
 from lstmgen.language.evaluate import Floats
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
 OF_OTHERS = ("cells.md",)  # made and checked elsewhere
 
 _BLOCK = re.compile(r"^```(\w+)( wrong)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -338,6 +338,17 @@ def test_the_readme_shows_an_entry_of_the_table_of_functions():
     assert replace(shown, meaning=entry.meaning) == entry
     values = np.linspace(-2, 2, 5)
     np.testing.assert_array_equal(shown.meaning(Floats(), values), entry.meaning(Floats(), values))
+
+
+def test_contributing_names_places_that_are_there():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (.*?) \| (`.*?`) \| (.*?) \|$", text, re.MULTILINE)
+    assert len(rows) > 8
+    for to_change, files, words in rows:
+        found = [path for file in re.findall(r"`(.*?)`", files) for path in [ROOT / file] if path.exists()]
+        assert len(found) == files.count("`") // 2, f"to change {to_change}: {files} is not there"
+        looked_for = re.match(r"`(.*?)`", words)
+        assert not looked_for or looked_for[1] in found[0].read_text(encoding="utf-8"), f"{files} has no {words}"
 
 
 def test_every_command_has_its_options_told():
