@@ -30,8 +30,10 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+import yaml
 from click.testing import CliRunner
 
+import lstmgen
 from lstmgen.cli import commands as cli
 from lstmgen import errors, pipeline
 from lstmgen.spec import fields, reader as spec, switches, yamltext
@@ -40,7 +42,7 @@ from lstmgen.derivation import graph
 from lstmgen.language.evaluate import Floats
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
 OF_OTHERS = ("cells.md",)  # made and checked elsewhere
 
 _BLOCK = re.compile(r"^```(\w+)( wrong)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -338,6 +340,14 @@ def test_the_readme_shows_an_entry_of_the_table_of_functions():
     assert replace(shown, meaning=entry.meaning) == entry
     values = np.linspace(-2, 2, 5)
     np.testing.assert_array_equal(shown.meaning(Floats(), values), entry.meaning(Floats(), values))
+
+
+def test_citation_and_changes_are_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["cff-version"] == "1.2.0"
+    assert {"message", "title", "authors"} <= set(citation)  # what that version of the format demands
+    assert citation["version"] == lstmgen.__version__
+    assert f"\n## {lstmgen.__version__}\n" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_contributing_names_places_that_are_there():
