@@ -84,6 +84,11 @@ class Mistakes:
         self._path, self._text = path, text
         self._found: list[Mistake] = []
 
+    @property
+    def count(self) -> int:
+        """How many there are by now."""
+        return len(self._found)
+
     def add(self, place: Place, message: str, cure: str | None = None) -> None:
         """Note a mistake and go on; give up after too many."""
         mistake = Mistake(place, message, cure)
@@ -95,12 +100,16 @@ class Mistakes:
     def fatal(self, place: Place, message: str, cure: str | None = None) -> SpecError:
         """The error to raise when nothing after this mistake could be read."""
         self.add(place, message, cure)
+        return self.error()
+
+    def error(self) -> SpecError:
+        """The error that reports what was found; there has to be something."""
         return SpecError(self._path, self._text, self._found)
 
     def stop(self) -> None:
         """Raise what was found, if anything was."""
         if self._found:
-            raise SpecError(self._path, self._text, self._found)
+            raise self.error()
 
 
 def _window(line: str, column: int, width: int = 100) -> tuple[str, str]:

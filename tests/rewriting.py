@@ -46,6 +46,7 @@ from lstmgen.auditing.scene import NotFinite, Scene, Setting
 from lstmgen.language.shapes import ShapeMismatch, shape_of
 from lstmgen.auditing.spelling import Spelling
 from lstmgen.auditing.truth import Term, Truth, opened_as_claimed
+from lstmgen.auditing.view import View
 
 TWO = number(2)
 
@@ -74,10 +75,8 @@ class Maker:
             for name in scenes.derivation.adjoints
             if name in self.truth.named and self.truth.terms(name)
         ]
-        self.other = Scene(
-            scenes.derivation,
-            Setting(4, 24 if scenes.chooses else 2, scenes.sizes, seed=7, wide=scenes.chooses),
-        ).everywhere()
+        setting = Setting(4, 24 if scenes.chooses else 2, scenes.sizes, seed=7, wide=scenes.chooses)
+        self.other = View.everywhere(Scene(scenes.derivation, setting))
 
     def level(self, name: str) -> tuple[Term, ...]:
         levels = opened_as_claimed(self.truth, self.truth.terms(name), ())

@@ -13,10 +13,11 @@ from ..derivation.chain import OUTPUT
 from ..language.expressions import Adjoint, Expression, Product, Value
 from .arrays import SAME, constant_ratio, diagonal, largest
 from .case import UNFIT, Case
-from .claims import ABSOLUTE
+from .forms import is_number, lag_to, step_of
 from .judgement import EXTRA, MISSING, OFF, Finding
 from .slips import slips
 from .truth import Term, Truth, claim_terms, has_gradient, opened_as_claimed
+from .view import View
 
 MOST_SUBSET = 12  # terms of which every subset is tried
 MOST_CLAIMED = 24  # terms of a claim that are held against those of the truth one by one
@@ -119,7 +120,7 @@ class Explainer:
         if array.ndim == 1:
             return np.broadcast_to(array.reshape(-1, *(1,) * (len(shape) - 1)), shape)
         if array.ndim == 2 and len(shape) == 3 and array.shape[1] == shape[1] == shape[2]:
-            return diagonal(array, self.case.scene)
+            return diagonal(array, self.case.scene.math)
         raise ValueError("another shape")
 
     def _altered(self, term: Term, expression: Expression) -> np.ndarray | None:
@@ -169,7 +170,7 @@ class Explainer:
 
     def _factor(self, array: np.ndarray, rest: np.ndarray) -> str | None:
         """The value by which a term is off, entry by entry."""
-        everywhere, graph = self.case.scene.everywhere(), self.truth.graph
+        everywhere, graph = View.everywhere(self.case.scene), self.truth.graph
         if array.ndim != 2 or not np.all(np.abs(array) > 1e-12):
             return None
         for name in (name for name in graph.shapes if name in self.truth.named):
@@ -316,12 +317,12 @@ class Explainer:
         if reader is None:
             return "the loss"
         step = _step(term)
-        return self.spelling(Value(reader.name, reader.lag if step is None else ABSOLUTE + step))
+        return self.spelling(Value(reader.name, reader.lag if step is None else lag_to(step)))
 
 
 def _step(term: Term) -> int | None:
     """The step of a term that is told by its number."""
-    return next((lag - ABSOLUTE for lag, _ in term.limits if lag > ABSOLUTE // 2), None)
+    return next((step_of(lag, 0) for lag, _ in term.limits if is_number(lag)), None)
 
 
 def _last_note(term: Term) -> str:

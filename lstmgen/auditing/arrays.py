@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from .scene import Scene
+from ..language.evaluate import Floats
 
 SAME = 1e-8  # of two arrays that are compared while an explanation is searched
 
@@ -25,9 +25,9 @@ def largest(array: np.ndarray) -> float:
     return float(np.abs(array).max(initial=0))
 
 
-def diagonal(array: np.ndarray, scene: Scene) -> np.ndarray:
+def diagonal(array: np.ndarray, math: Floats) -> np.ndarray:
     """(rows, n) -> (rows, n, n), each row on the diagonal of a matrix."""
-    matrices: np.ndarray = array[:, :, None] * scene.math.array(np.eye(array.shape[1]))[None]
+    matrices: np.ndarray = array[:, :, None] * math.array(np.eye(array.shape[1]))[None]
     return matrices
 
 

@@ -14,10 +14,12 @@ from ..language.evaluate import Mismatch
 from ..language.expressions import Adjoint, Call, Expression, Outside, Value, children, shift, transform, walk
 from ..language.shapes import Shape, ShapeMismatch, describe
 from .arrays import close, diagonal
-from .claims import ABSOLUTE, PARTIAL, STEP, SUM_T, TOTAL, USUAL_STEPS, VIA, is_numbered
-from .scene import Scene, View
+from .claims import USUAL_STEPS
+from .forms import PARTIAL, STEP, SUM_T, TOTAL, VIA, is_number, is_numbered
+from .scene import Scene
 from .scenes import Scenes
 from .spelling import Spelling
+from .view import View
 
 UNFIT = (ShapeMismatch, Mismatch, ValueError, TypeError, LookupError)  # what ill-fitting shapes raise
 CLOSE = 1e-9  # in float64: beyond it the claim is looked at in 90 digits
@@ -35,7 +37,7 @@ class Case:
         self.by_number = is_numbered(self.said) or is_numbered(self.subject) or _has_bounds(self.said)
         self.steps = steps if self.by_number else max(steps, USUAL_STEPS)
         self.scene = scenes.usual(self.steps)
-        self.view = self.scene.everywhere()
+        self.view = View.everywhere(self.scene)
 
     def other(self, subject: Expression, said: Expression) -> Case:
         """Another claim about the same cell."""
@@ -46,7 +48,7 @@ class Case:
     def _normal(self, subject: Expression, said: Expression) -> tuple[Expression, Expression]:
         """The claim as one about step t, or about the whole where it speaks of no step."""
         lag = _lag_of(subject)
-        if lag and lag <= ABSOLUTE // 2:
+        if lag and not is_number(lag):
             subject, said = self.later(subject, -lag), self.later(said, -lag)
         static = isinstance(subject, Adjoint) and subject.name in self.graph.static
         if static and _is_timeless(said, self.graph.static):
@@ -61,7 +63,7 @@ class Case:
                 case Value(name=name) if name in self.graph.static:
                     return node
                 case Value(lag=lag) | Adjoint(lag=lag) | Outside(lag=lag):
-                    return node if lag > ABSOLUTE // 2 else shift(node, steps)
+                    return node if is_number(lag) else shift(node, steps)
                 case Call(function="via", arguments=(target, Value(name=name) as reader)) if name == STEP:
                     return Call(VIA, (shift(target, steps), reader), node.at)
                 case Call(function="sum_t"):
@@ -99,19 +101,19 @@ class Case:
 
     def pair(self, scene: Scene, view: View | None = None) -> tuple[np.ndarray, np.ndarray]:
         """What is true and what the claim says, in one shape."""
-        view = scene.everywhere() if view is None else view
+        view = View.everywhere(scene) if view is None else view
         true, said = view.evaluate(self.subject), view.evaluate(self.said)
         if true.ndim == 2 and said.ndim == 3:
-            true = diagonal(true, scene)
+            true = diagonal(true, scene.math)
         if said.ndim == 2 and true.ndim == 3:
-            said = diagonal(said, scene)
+            said = diagonal(said, scene.math)
         if said.ndim == 1:
             said = said.reshape(said.shape + (1,) * (true.ndim - 1))
         return true, np.broadcast_to(said, true.shape)
 
     def holds(self, scene: Scene, steps: Sequence[int] | None = None) -> bool:
         """Whether the two sides are equal in float64 where the right one is a number."""
-        view = scene.view(steps) if steps is not None else scene.everywhere()
+        view = View(scene, steps) if steps is not None else View.everywhere(scene)
         true, said = self.pair(scene, view)
         finite = np.isfinite(said)
         if not finite.any() or not np.isfinite(true).all():
@@ -166,7 +168,7 @@ def _is_timeless(expression: Expression, static: frozenset[str]) -> bool:
             timed = True
             return True
         if isinstance(node, (Adjoint, Outside)) or (isinstance(node, Value) and node.name not in static):
-            if node.lag <= ABSOLUTE // 2:
+            if not is_number(node.lag):
                 return False
             timed = True
         return all(look(child) for child in children(node))

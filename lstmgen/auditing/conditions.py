@@ -9,14 +9,14 @@ import numpy as np
 from ..language.expressions import Adjoint, Call, Expression, Outside, Value, walk
 from .arrays import close, diagonal
 from .case import CLOSE, Case
-from .claims import ABSOLUTE, PARTIAL, STEP, SUM_T, TOTAL, VIA
+from .forms import PARTIAL, STEP, SUM_T, TOTAL, VIA, is_number
 from .truth import Truth, has_gradient, joined_in
 
 
 def conditions(case: Case) -> Iterator[str]:
     """Every one under which the claim holds, the most telling first."""
     leaves = [node for node in walk(case.said) if isinstance(node, (Value, Adjoint, Outside))]
-    ahead = any(0 < leaf.lag < ABSOLUTE // 2 for leaf in leaves) or bool(joined_in(case.said))
+    ahead = any(leaf.lag > 0 and not is_number(leaf.lag) for leaf in leaves) or bool(joined_in(case.said))
     names = {leaf.name for leaf in leaves}
     branch = _branch_alone(case)
     last = case.steps
@@ -88,7 +88,7 @@ def _is_immediate(case: Case, arguments: tuple[Expression, ...]) -> bool:
     true = case.view.evaluate(Call(PARTIAL, arguments))
     said = case.view.evaluate(case.said)
     if true.ndim != said.ndim:
-        true, said = (diagonal(each, case.scene) if each.ndim == 2 else each for each in (true, said))
+        true, said = (diagonal(each, case.scene.math) if each.ndim == 2 else each for each in (true, said))
     return true.shape == said.shape and close(said, true, CLOSE)
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from ..derivation.graph import Graph
 from ..language.expressions import ONE, Adjoint, Call, Expression, MatVec, Product, Sum, Value, transform, walk
 from .case import Case
-from .claims import ABSOLUTE, SUM_T, step_of
-from .truth import Term, Truth, gradients_of, has_gradient, joined_in, mentioned_in, opened_as_claimed, whole
+from .forms import SUM_T, is_number, step_of
+from .truth import Reading, Term, Truth, gradients_of, has_gradient, joined_in, mentioned_in, opened_as_claimed, whole
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ def true_terms(case: Case) -> TrueTerms | None:
             terms = truth.terms(name)
             steps = [truth.at_step(term, step) for step in range(1, case.steps + 1) for term in terms]
             return TrueTerms(truth, tuple(steps))
-        case Adjoint(name=name, lag=lag) if lag > ABSOLUTE // 2:
+        case Adjoint(name=name, lag=lag) if is_number(lag):
             return TrueTerms(truth, tuple(truth.at_step(term, step_of(lag, 0)) for term in truth.terms(name)))
         case Adjoint(name=name):
             return TrueTerms(truth, truth.terms(name))
         case Call(function="via", arguments=(Adjoint(name=name, lag=0), Value() as reader)):
-            others = [call for call in joined_in(case.said) if call != case.subject]
+            others = [via for via in joined_in(case.said) if via.call != case.subject]
             truth = Truth(case.scenes.derivation, others)
             through = tuple(term for term in truth.terms(name) if truth.goes_through(term, reader))
             return TrueTerms(truth, through)
@@ -65,7 +65,7 @@ def correct(case: Case) -> Expression | None:
     return whole(_fitting(found.levels(case), mentioned_in(case.said)))
 
 
-def _fitting(levels: list[tuple[Term, ...]], mentioned: set[Expression]) -> tuple[Term, ...]:
+def _fitting(levels: list[tuple[Term, ...]], mentioned: set[Reading]) -> tuple[Term, ...]:
     """The level that speaks of the same gradients as the claim."""
 
     def strange(terms: tuple[Term, ...]) -> tuple[int, int]:

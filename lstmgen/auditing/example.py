@@ -9,9 +9,10 @@ import numpy as np
 
 from ..language.expressions import Adjoint, Outside, Value, walk
 from .case import UNFIT, Case
-from .claims import STEP
+from .forms import STEP
 from .judgement import Example
 from .scene import Scene
+from .view import View
 
 READ_ALIKE = 8  # leaves that an example lists
 
@@ -25,7 +26,7 @@ def example(case: Case) -> Example | None:
 def _in(case: Case, scene: Scene, small: bool) -> Example | None:
     for step in (min(2, case.steps), 1, case.steps):
         try:
-            true, said = case.pair(scene, scene.view((step,)))
+            true, said = case.pair(scene, View(scene, (step,)))
         except UNFIT:
             return None
         off = np.abs(np.where(np.isfinite(said), said, np.inf) - true)
@@ -45,6 +46,6 @@ def _readings(case: Case, scene: Scene, step: int) -> Iterator[tuple[str, float]
     """What the right side reads, each once, with its value."""
     for node in dict.fromkeys(walk(case.said)):
         if isinstance(node, (Value, Adjoint, Outside)) and node.name != STEP:
-            array = scene.view((step,))[node]
+            array = View(scene, (step,))[node]
             if array.size == 1:
                 yield case.spelling(node), float(array.flat[0])

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..language.expressions import Call, Expression, Value, transform, walk
+from ..language.expressions import Call, Expression, Value, substitute, walk
 from .altering import Explainer
 from .case import Case
-from .claims import PARTIAL, SUM_T, TOTAL, VIA
 from .correct import correct, true_terms
+from .forms import PARTIAL, SUM_T, TOTAL, VIA, named_stages
 from .judgement import OFF, OTHER, SHAPE, Finding
-from .scene import named_stages
 from .slips import shape_slips
 from .truth import whole
 
@@ -82,11 +81,7 @@ def _other_derivative(case: Case) -> Finding | None:
                 arguments = list(form.arguments)
                 arguments[position] = Value(name, named.lag)
                 meant = Call(form.function, tuple(arguments))
-                if case.other(case.subject, _replaced(case.said, form, meant)).fits_and_holds():
+                if case.other(case.subject, substitute(case.said, form, meant)).fits_and_holds():
                     told = f"{case.spelling(meant)} belongs there, not {case.spelling(form)}"
                     return Finding(OFF, told, case.spelling(meant))
     return None
-
-
-def _replaced(expression: Expression, old: Expression, new: Expression) -> Expression:
-    return transform(expression, lambda node: new if node == old else None)

@@ -9,7 +9,7 @@ from ..document.latex.printer import APPLIED, JUXTAPOSED, TEXT_COMMANDS, Printer
 from ..document.notation import Notation, make_notation, read_name
 from ..language.expressions import Call, Expression, Value
 from ..language.shapes import SCALAR
-from .claims import ABSOLUTE, PARTIAL, STEP, SUM_T, TOTAL, VIA
+from .forms import PARTIAL, STEP, is_number, step_of
 from .judgement import GIVEN, HOLDS, WRONG, Audit, Example, Judgement
 
 WIDTH = 100
@@ -75,7 +75,7 @@ def _wrapped(label: str, text: str) -> list[str]:
 # ---------------------------------------------------------------- JSON
 
 
-def as_json(audit: Audit) -> dict:
+def as_json(audit: Audit) -> dict[str, object]:
     """For machines."""
     return {
         "spec": audit.claims.spec,
@@ -86,7 +86,7 @@ def as_json(audit: Audit) -> dict:
     }
 
 
-def judgement_json(judgement: Judgement) -> dict:
+def judgement_json(judgement: Judgement) -> dict[str, object]:
     claim = judgement.claim
     example = None
     if judgement.example is not None:
@@ -116,7 +116,7 @@ class _ClaimPrinter(Printer):
     steps: int = 0
 
     def step(self, lag: int) -> str:
-        return str(lag - ABSOLUTE) if lag > ABSOLUTE // 2 else super().step(lag)
+        return str(step_of(lag, 0)) if is_number(lag) else super().step(lag)
 
     def _call(self, call: Call, depth: int) -> tuple[str, int]:
         match call:
@@ -124,7 +124,7 @@ class _ClaimPrinter(Printer):
                 return rf"\sum_{{t}}\bigl({self(summed)}\bigr)", JUXTAPOSED
             case Call(function="sum_t", arguments=(summed, low, high)):
                 return rf"\sum_{{t={self(low)}}}^{{{self(high)}}}\bigl({self(summed)}\bigr)", JUXTAPOSED
-            case Call(function="via", arguments=(target, reader)):
+            case Call(function="via", arguments=(target, Value() as reader)):
                 return rf"\bigl.{self(target)}\bigr|_{{\text{{via }}{self._through(reader)}}}", APPLIED
             case Call(function="partial" | "total", arguments=(above, below)):
                 sign = r"\partial " if call.function == PARTIAL else r"\mathrm d "
@@ -136,8 +136,6 @@ class _ClaimPrinter(Printer):
     def _through(self, reader: Value) -> str:
         return self.step(reader.lag) if reader.name == STEP else self(reader)
 
-
-_FORMS = (SUM_T, VIA, PARTIAL, TOTAL)
 
 _HEAD = r"""\documentclass[11pt,a4paper]{scrartcl}
 \pdftrailerid{}\pdfsuppressptexinfo=-1

@@ -34,7 +34,7 @@ from ..language.expressions import (
     transform,
     walk,
 )
-from .claims import FORMS
+from .forms import FORMS
 from .truth import has_gradient
 
 Spell = Callable[[Expression], str]

@@ -7,7 +7,7 @@ import re
 from ..derivation.graph import Graph
 from ..language.expressions import Adjoint, Expression, Outside, Value, transform
 from ..language.text import source
-from .claims import ABSOLUTE
+from .forms import step_of
 
 _FORMS = {"Slice": "slice", "Fill": "fill"}
 _CALL = re.compile(r"\b(Slice|Fill)\(")
@@ -26,7 +26,7 @@ class Spelling:
     def __call__(self, expression: Expression) -> str:
         text = source(self.renamed(expression))
         text = _CALL.sub(lambda match: _FORMS[match[1]] + "(", text)
-        text = _NUMBERED.sub(lambda match: f"[{int(match[1]) - ABSOLUTE}]", text)
+        text = _NUMBERED.sub(lambda match: f"[{step_of(int(match[1]), 0)}]", text)
         text = re.sub(r"\bt\[t\+1\]", "t+1", text)
         return re.sub(r"\bdy_#", "dy", text)
 

@@ -28,12 +28,13 @@ from ..language.expressions import (
     negative,
     product,
     rebuild,
+    substitute,
     total,
     transform,
     walk,
 )
-from .claims import ABSOLUTE, STEP, VIA, known_names, step_of
-from .scene import View, named_stages
+from .forms import STEP, VIA, is_number, known_names, lag_to, named_stages, step_of
+from .view import View
 
 MOST_TERMS = 48
 _LINEAR = {
@@ -52,6 +53,19 @@ _LINEAR = {
     "dot",
     "diag",
 }
+
+
+Reading = Adjoint | Outside
+"""A gradient that an expression reads."""
+
+
+@dataclass(frozen=True)
+class Via:
+    """A via(...) of a claim: the branches from a value through one reader, or into one step."""
+
+    call: Call
+    target: Adjoint
+    reader: Value
 
 
 @dataclass(frozen=True)
@@ -87,7 +101,7 @@ class Term:
 class Truth:
     """The true gradients of a cell as terms."""
 
-    def __init__(self, derivation: Derivation, joined: Collection[Call] = ()):
+    def __init__(self, derivation: Derivation, joined: Collection[Via] = ()):
         """`joined` are the via(...) of a claim: their branches stay together as one term."""
         self.derivation, self.graph, self.joined = derivation, derivation.graph, tuple(joined)
         graph = derivation.graph
@@ -106,13 +120,12 @@ class Truth:
                 if fork.kind != START
                 for part in self.of_fork(fork)
             ]
-            for call in self.joined:
-                target, reader = call.arguments
-                if target.name == name and target.lag == lag:
-                    through = [term for term in found if self.goes_through(term, reader, lag)]
+            for via in self.joined:
+                if via.target == Adjoint(name, lag):
+                    through = [term for term in found if self.goes_through(term, via.reader, lag)]
                     if through:
                         kept = [term for term in found if term not in through]
-                        found = [*kept, Term(call, through[0].forks, through[0].limits)]
+                        found = [*kept, Term(via.call, through[0].forks, through[0].limits)]
             self._terms[name, lag] = tuple(found)
         return self._terms[name, lag]
 
@@ -188,9 +201,7 @@ class Truth:
     def _opened(self, term: Term, leaf: Adjoint) -> list[Term]:
         found = []
         for inner in self.terms(leaf.name, leaf.lag):
-            expression = transform(
-                term.expression, lambda node, inner=inner: inner.expression if node == leaf else None
-            )
+            expression = substitute(term.expression, leaf, inner.expression)
             found.append(Term(expression, (*term.forks, *inner.forks), (*term.limits, *inner.limits)))
         return found
 
@@ -199,7 +210,7 @@ class Truth:
 
     def at_step(self, term: Term, step: int) -> Term:
         """The term of one step by its number."""
-        limits = tuple((ABSOLUTE + step_of(lag, step), alone) for lag, alone in term.limits)
+        limits = tuple((lag_to(step_of(lag, step)), alone) for lag, alone in term.limits)
         return Term(numbered(term.expression, step, self.graph.static), term.forks, limits)
 
 
@@ -207,17 +218,19 @@ def numbered(expression: Expression, step: int, static: Collection[str]) -> Expr
     """The expression as it is at step number `step`."""
 
     def rule(node: Expression) -> Expression | None:
-        moves = isinstance(node, (Adjoint, Outside)) or (isinstance(node, Value) and node.name not in static)
-        if moves and node.lag <= ABSOLUTE // 2:
-            return type(node)(node.name, ABSOLUTE + step + node.lag, node.at)
+        match node:
+            case Value(name=name) if name in static:
+                return None
+            case Value(lag=lag) | Adjoint(lag=lag) | Outside(lag=lag) if not is_number(lag):
+                return type(node)(node.name, lag_to(step + lag), node.at)
         return None
 
     return transform(expression, rule)
 
 
-def gradients_of(expression: Expression) -> tuple[Adjoint | Outside, ...]:
+def gradients_of(expression: Expression) -> tuple[Reading, ...]:
     """The gradients that an expression reads, each once."""
-    found: dict[Expression, None] = {}
+    found: dict[Reading, None] = {}
 
     def look(node: Expression) -> None:
         if isinstance(node, (Adjoint, Outside)):
@@ -244,12 +257,16 @@ def distributed(expression: Expression) -> list[Expression]:
             return _crossed(factors, lambda parts: product(*parts), expression)
         case Quotient(numerator=above, denominator=below) if has_gradient(above):
             return [Quotient(part, below) for part in distributed(above)]
-        case MatVec() | Call() if not isinstance(expression, Call) or expression.function in _LINEAR:
+        case MatVec():
             return _crossed(children(expression), lambda parts: _signed(expression, parts), expression)
+        case Call(function=function, arguments=arguments) if function in _LINEAR:
+            return _crossed(arguments, lambda parts: _signed(expression, parts), expression)
     return [expression]
 
 
-def _crossed(parts: tuple[Expression, ...], build: Callable, whole: Expression) -> list[Expression]:
+def _crossed(
+    parts: tuple[Expression, ...], build: Callable[[tuple[Expression, ...]], Expression], whole: Expression
+) -> list[Expression]:
     choices = [distributed(part) if has_gradient(part) else [part] for part in parts]
     if np.prod([len(choice) for choice in choices]) > MOST_TERMS:
         return [whole]
@@ -258,14 +275,14 @@ def _crossed(parts: tuple[Expression, ...], build: Callable, whole: Expression) 
 
 def _signed(whole: Expression, parts: tuple[Expression, ...]) -> Expression:
     """A linear operation with the sign of what it acts on in front."""
-    signs = [isinstance(part, Negative) and has_gradient(part) for part in parts]
-    bare = tuple(part.operand if sign else part for part, sign in zip(parts, signs))
+    bare = tuple(part.operand if isinstance(part, Negative) and has_gradient(part) else part for part in parts)
     made = rebuild(whole, bare)
-    return negative(made) if sum(signs) % 2 else made
+    signs = sum(before is not after for before, after in zip(parts, bare))
+    return negative(made) if signs % 2 else made
 
 
 def opened_as_claimed(
-    truth: Truth, terms: tuple[Term, ...], mentioned: Collection[Expression]
+    truth: Truth, terms: tuple[Term, ...], mentioned: Collection[Reading]
 ) -> list[tuple[Term, ...]]:
     """The terms as they are, and then with more and more gradients of the same step written out.
 
@@ -283,7 +300,7 @@ def opened_as_claimed(
                     for leaf in gradients_of(term.expression)
                     if isinstance(leaf, Adjoint)
                     and leaf not in mentioned
-                    and (leaf.lag <= first or leaf.lag > ABSOLUTE // 2)
+                    and (leaf.lag <= first or is_number(leaf.lag))
                 ),
                 None,
             )
@@ -296,21 +313,25 @@ def opened_as_claimed(
     return levels
 
 
-def _first_step(mentioned: Collection[Expression], joined: Collection[Call]) -> int:
+def _first_step(mentioned: Collection[Reading], joined: Collection[Via]) -> int:
     """How far ahead everything lies that a claim mentions."""
-    leaves = [*mentioned, *(call.arguments[0] for call in joined)]
-    return max(0, min((leaf.lag for leaf in leaves if leaf.lag <= ABSOLUTE // 2), default=0))
+    leaves = [*mentioned, *(via.target for via in joined)]
+    return max(0, min((leaf.lag for leaf in leaves if not is_number(leaf.lag)), default=0))
 
 
-def mentioned_in(expression: Expression) -> set[Expression]:
+def mentioned_in(expression: Expression) -> set[Reading]:
     """The gradients that a claim speaks of, those in via(...) not among them."""
     return set(gradients_of(expression))
 
 
-def joined_in(expression: Expression) -> tuple[Call, ...]:
-    """The via(...) that a claim speaks of."""
-    found = (node for node in walk(expression) if isinstance(node, Call) and node.function == VIA)
-    return tuple(dict.fromkeys(found))
+def joined_in(expression: Expression) -> tuple[Via, ...]:
+    """The via(...) that a claim speaks of, each once."""
+    found: dict[Via, None] = {}
+    for node in walk(expression):
+        match node:
+            case Call(function="via", arguments=(Adjoint() as target, Value() as reader)):
+                found[Via(node, target, reader)] = None
+    return tuple(found)
 
 
 def claim_terms(expression: Expression) -> list[Expression]:

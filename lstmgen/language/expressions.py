@@ -185,6 +185,11 @@ def transform(expression: Expression, rule: Callable[[Expression], Expression | 
     return expression if changed == parts else rebuild(expression, changed)
 
 
+def substitute(expression: Expression, old: Expression, new: Expression) -> Expression:
+    """The expression with `new` wherever `old` stands."""
+    return transform(expression, lambda node: new if node == old else None)
+
+
 def values(expression: Expression) -> tuple[Value, ...]:
     """The values that an expression reads, each once, in the order of first reading."""
     return tuple(dict.fromkeys(node for node in walk(expression) if isinstance(node, Value)))
