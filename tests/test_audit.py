@@ -16,7 +16,9 @@ from click.testing import CliRunner
 from lstmgen.auditing import claims, report
 from lstmgen.auditing.judge import audit
 from lstmgen.auditing.judgement import GIVEN, HOLDS, WRONG
-from lstmgen.auditing.code import STEPS, ForeignError, audit_arrays, audit_module, draw, run_function
+from lstmgen.auditing.code import audit_arrays, audit_module
+from lstmgen.auditing.foreign import ForeignError, run_function
+from lstmgen.auditing.given import STEPS, draw
 from lstmgen.derivation.chain import derive
 from lstmgen.cli import main
 from lstmgen.document.latex.pdf import compile_pdf

@@ -13,7 +13,7 @@ from ..resources import DOCS
 from .shared import existing, existing_claims
 
 if TYPE_CHECKING:
-    from ..auditing.code import CodeAudit
+    from ..auditing.comparing import CodeAudit
     from ..auditing.judgement import Audit
     from ..derivation.graph import Graph
 
@@ -67,7 +67,7 @@ def _audit_code(spec: str, as_json: bool, compared: Callable[[Graph], CodeAudit]
     """Print what a comparison with a SPEC's cell gives, and return the status."""
     import json
 
-    from ..auditing.code import ForeignError
+    from ..auditing.foreign import ForeignError
     from ..derivation.graph import build_graph
     from ..spec.reader import load
 

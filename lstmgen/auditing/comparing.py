@@ -1,0 +1,215 @@
+"""Somebody's gradients beside the true ones, and what explains the difference.
+
+What differs is explained by trying: our own gradients with a branch cut or altered, until they are theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..derivation.chain import Derivation
+from ..language.expressions import Adjoint
+from .foreign import ForeignError, real
+from .given import Data, Given
+from .scene import Edit
+from .tries import Tries
+
+BOUND = 1e-7  # relative, in float64
+FLOAT32 = 1e-3  # where their numbers are of single precision
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One gradient, theirs beside ours."""
+
+    name: str
+    agrees: bool
+    error: float  # relative to the largest entry; infinite where it cannot be told in per cent
+    how: str = ""  # how it differs
+    first: str = ""  # where the first difference appears, going backwards
+
+    def line(self) -> str:
+        if self.agrees:
+            return f"d_{self.name}: agrees"
+        where = f"; {self.first}" if self.first else ""
+        return f"d_{self.name}: differs, {self.how}{where}"
+
+
+@dataclass(frozen=True)
+class CodeAudit:
+    """Every gradient compared, and what explains the differences."""
+
+    comparisons: tuple[Comparison, ...]
+    explanation: str  # "" where all agree or nothing explains it
+    complete: bool  # whether the explanation gives every one of their numbers
+
+    @property
+    def holds(self) -> bool:
+        return all(comparison.agrees for comparison in self.comparisons)
+
+    def lines(self) -> list[str]:
+        told = [comparison.line() for comparison in self.comparisons]
+        if not self.holds:
+            told.append("")
+            if self.explanation:
+                told.append(f"explanation: {self.explanation}")
+                if not self.complete:
+                    told.append("this explains some of the gradients that differ, not all")
+            else:
+                told.append("no single cut or altered branch explains the difference")
+        return told
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "holds": self.holds,
+            "gradients": [
+                {
+                    "name": each.name,
+                    "agrees": each.agrees,
+                    "first": each.first or None,
+                    "error": each.error if np.isfinite(each.error) else None,
+                }
+                for each in self.comparisons
+            ],
+            "explanation": self.explanation or None,
+            "explains_all": self.complete,
+        }
+
+
+class Comparer:
+    """Their gradients beside ours, and ours altered until they are theirs."""
+
+    def __init__(
+        self, derivation: Derivation, sizes: Mapping[str, int], data: Data, theirs: Mapping[str, np.ndarray]
+    ):
+        self.derivation, self.graph, self.sizes, self.data = derivation, derivation.graph, sizes, data
+        self.theirs = self._named(theirs)
+        single = any(np.asarray(array).dtype == np.float32 for array in theirs.values())
+        self.bound = FLOAT32 if single else BOUND
+        self.ours = self.gradients()
+        for name, array in self.ours.items():
+            if not np.isfinite(array).all():
+                raise ForeignError(f"the true gradient of {name} is not finite at these numbers: nothing can be compared")
+        self.lengths: dict[str, int] = {}  # the least number of steps at which each gradient differs
+        self.differing = [name for name in self.theirs if not self._agrees(self.ours, name)]
+
+    def _named(self, theirs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        known = {*self.derivation.adjoints, *self.graph.states}
+        found = {}
+        for name, array in theirs.items():
+            bare = name if name in known else name.removeprefix("d_")
+            if bare not in known:
+                raise ForeignError(
+                    f"'{name}' is no gradient of this cell: expected parameters, inputs and states "
+                    f"by their names, such as {', '.join(self.graph.parameters[:3])}"
+                )
+            found[bare] = real(name, array)
+        if not found:
+            raise ForeignError("there is no gradient to compare")
+        return found
+
+    # ------------------------------------------------------------------ ours
+
+    @np.errstate(all="ignore")  # huge numbers overflow, and altered terms divide by zero
+    def gradients(self, edits: Mapping[int, Edit] | None = None, without: str = "") -> dict[str, np.ndarray]:
+        """Our gradients in the shapes of theirs."""
+        scene = Given(self.derivation, self.sizes, self.data, edits, without)
+        found = {}
+        for name, array in self.theirs.items():
+            if name in self.graph.static:
+                found[name] = scene.total(name).sum(axis=0)
+            elif name in self.graph.states and array.ndim == len(self.graph.shapes[name]) + 1:
+                found[name] = scene.leaf(Adjoint(name), 0)
+            else:
+                found[name] = np.stack(
+                    [scene.leaf(Adjoint(name), step) for step in range(1, scene.steps + 1)]
+                )
+        return found
+
+    def _agrees(self, ours: Mapping[str, np.ndarray], name: str) -> bool:
+        return self._error(ours, name) <= self.bound
+
+    @np.errstate(all="ignore")  # infinite numbers of theirs are an answer like any other
+    def _error(self, ours: Mapping[str, np.ndarray], name: str) -> float:
+        true, said = ours[name], self.theirs[name]
+        if true.shape != said.shape or not np.isfinite(said).all() or not np.isfinite(true).all():
+            return np.inf  # what is not finite agrees with nothing
+        largest = np.abs(true).max(initial=0)
+        error = np.abs(true - said).max(initial=0)
+        return float(error / largest) if largest else (0.0 if not error else np.inf)
+
+    def _how(self, name: str) -> str:
+        """How one gradient of theirs differs from ours."""
+        true, said = self.ours[name], self.theirs[name]
+        if true.shape != said.shape:
+            return f"its shape is {said.shape} and should be {true.shape}"
+        if not np.isfinite(said).all():
+            return "it holds numbers that are not finite"
+        if not np.any(true):
+            return "it should be zero"
+        per_cent = 100 * self._error(self.ours, name)
+        return f"off by {per_cent:.3g} %" if np.isfinite(per_cent) else "it is larger by far"
+
+    # ------------------------------------------------------------------ where
+
+    def at_length(self, steps: int, data: Data, theirs: Mapping[str, np.ndarray]) -> None:
+        """Note which gradients differ already in a sequence of so many steps."""
+        shorter = Comparer(self.derivation, self.sizes, data, theirs)
+        for name in shorter.differing:
+            self.lengths.setdefault(name, steps)
+
+    @np.errstate(all="ignore")  # as above
+    def _first(self, name: str) -> str:
+        true, said = self.ours[name], self.theirs[name]
+        if (
+            true.shape == said.shape
+            and name not in self.graph.static
+            and len(true) == self.data.steps
+            and (name not in self.graph.states or true.ndim == len(self.graph.shapes[name]) + 2)
+        ):
+            scale = np.abs(true).max(initial=0)
+            steps = [
+                step
+                for step in range(len(true))
+                if not np.abs(true[step] - said[step]).max(initial=0) <= self.bound * scale  # nor if it is no number
+            ]
+            if steps:
+                return f"the first difference on the way back is at step {steps[-1] + 1} of {len(true)}"
+        if name in self.lengths:
+            count = self.lengths[name]
+            return (
+                "in a sequence of one step already"
+                if count == 1
+                else f"from {count} steps on: it agrees for {count - 1}"
+            )
+        return ""
+
+    # ------------------------------------------------------------------ why
+
+    def audit(self) -> CodeAudit:
+        comparisons = tuple(map(self._comparison, self.theirs))
+        if not self.differing:
+            return CodeAudit(comparisons, "", True)
+        return CodeAudit(comparisons, *self._explained())
+
+    def _comparison(self, name: str) -> Comparison:
+        error = self._error(self.ours, name)
+        if name in self.differing:
+            return Comparison(name, False, error, self._how(name), self._first(name))
+        return Comparison(name, True, error)
+
+    def _explained(self) -> tuple[str, bool]:
+        best, found = "", 0
+        for tried in Tries(self.derivation, self.differing):
+            altered = self.gradients(tried.edits, tried.without)
+            if not all(self._agrees(altered, name) or name in self.differing for name in self.theirs):
+                continue
+            count = sum(self._agrees(altered, name) for name in self.differing)
+            if count == len(self.differing):
+                return tried.sentence, True
+            if count > found:
+                best, found = tried.sentence, count
+        return best, False

@@ -1,0 +1,130 @@
+"""What may have gone wrong in a backward pass that somebody wrote, the commonest first."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from ..derivation.chain import ELEMENTWISE, OUTPUT, START, Contribution, Derivation, later
+from ..language.expressions import Expression, Value, values
+from ..language.shapes import ShapeMismatch, shape_of
+from .given import NO_DSTATE, ZERO_STATES
+from .scene import Edit
+from .slips import slips
+from .spelling import Spelling
+from .truth import Truth
+
+_SET = "(= for +=)"
+_FIRST_STEP = "the boundary at the first step"
+
+
+@dataclass(frozen=True)
+class Try:
+    """One mistake: what is done to the true backward pass to make it."""
+
+    sentence: str
+    edits: Mapping[int, Edit] = field(default_factory=dict)  # by the id of the branch
+    without: str = ""  # what stays unread of what is given
+
+
+class Tries:
+    """Every mistake that this module knows, for one cell."""
+
+    def __init__(self, derivation: Derivation, differing: Collection[str]):
+        """`differing` are the names of the gradients that are to be explained."""
+        self.derivation, self.graph, self.differing = derivation, derivation.graph, differing
+        self.spelling, self.truth = Spelling(self.graph), Truth(derivation)
+        self.forks = [fork for fork in derivation.contributions() if fork.kind not in (OUTPUT, START)]
+        self.over_time = [fork for fork in self.forks if fork.over_time]
+
+    def __iter__(self) -> Iterator[Try]:
+        yield Try("the initial states are taken to be zero: what they were is not read", without=ZERO_STATES)
+        yield Try("dstate, the gradient that arrives at the last states, is not read", without=NO_DSTATE)
+        yield from self._bundles()
+        for fork in self.forks:
+            yield from _cut(f"the branch of {self._told(fork)} is missing", [fork])
+        yield from self._boundaries()
+        yield from self._altered()
+
+    def _bundles(self) -> Iterator[Try]:
+        """Many branches at once: all that comes from the next step, all that goes back to one value."""
+        later_on = [fork for fork in self.forks if fork.lag]
+        yield from _cut("nothing comes back from the next step: every recurrent branch is missing", later_on)
+        for state in self.graph.states:
+            own = [fork for fork in later_on if fork.target == state]
+            if len(own) > 1:
+                sentence = f"nothing comes back to {state} from the next step: its recurrent branches are missing"
+                yield from _cut(sentence, own)
+        for cut, kept in (("not first", "the first step"), ("not last", "the last step")):
+            yield from self._set_not_added(cut, kept)
+        for gradient in self.derivation.stages:
+            own = [fork for fork in self.forks if fork.target == gradient.value]
+            if own:
+                name = self.spelling(Value(gradient.value))
+                yield from _cut(f"{name} is treated as a constant: no gradient goes back through it", own)
+                through = [fork for fork in self.forks if fork.reader == gradient.value]
+                yield from _cut(f"nothing goes back through {name}", through)
+
+    def _set_not_added(self, cut: str, kept: str) -> Iterator[Try]:
+        """Gradients of parameters that are overwritten in each step."""
+        sentence = f"the gradients of the parameters hold {kept} alone: they are set, not added up, over steps {_SET}"
+        yield from _cut(sentence, self.over_time, cut)
+        names = ", ".join(self.differing)
+        own = [fork for fork in self.over_time if fork.target in self.differing]
+        sentence = f"the gradients of {names} hold {kept} alone: set, not added up, over the steps {_SET}"
+        yield from _cut(sentence, own, cut)
+        for name in self.graph.parameters:
+            own = [fork for fork in self.over_time if fork.target == name]
+            sentence = f"the gradient of {name} holds {kept} alone: it is set, not added up, over the steps {_SET}"
+            yield from _cut(sentence, own, cut)
+
+    def _boundaries(self) -> Iterator[Try]:
+        """Terms that read the step before, at the first step; and those at the last."""
+        back = [fork for fork in self.over_time if _reads_before(fork.term)]
+        yield from _cut(f"{_FIRST_STEP}: what the parameters owe to the initial states is missing", back, "first")
+        for state in self.graph.states:
+            own = [fork for fork in back if _reads_before(fork.term, state)]
+            sentence = f"{_FIRST_STEP}: what the parameters owe to the initial {state} is missing"
+            yield from _cut(sentence, own, "first")
+        for fork in back:
+            yield from _cut(f"{_FIRST_STEP}: the branch of {self._told(fork)} is missing there", [fork], "first")
+        yield from _cut("the shares of the first step are missing in the parameters", self.over_time, "first")
+        yield from _cut("the shares of the last step are missing in the parameters", self.over_time, "last")
+
+    def _altered(self) -> Iterator[Try]:
+        """One branch, with another term on it."""
+        for fork in self.forks:
+            if fork.kind == ELEMENTWISE:
+                straight = Edit(instead=later(fork.upstream, fork.lag, self.graph.static))
+                sentence = (
+                    f"the gradient goes through {self.spelling(Value(fork.reader))} unchanged "
+                    f"(straight through), on the branch of {self._told(fork)}"
+                )
+                yield Try(sentence, {id(fork): straight})
+        for fork in self.forks:
+            for slip in slips(fork.term, self.graph, set(self.graph.shapes), self.spelling):
+                if slip.rank <= 3 and self._fits(fork, slip.altered):
+                    sentence = f"on the branch of {self._told(fork)}: {slip.sentence}"
+                    yield Try(sentence, {id(fork): Edit(slip.altered)})
+
+    def _fits(self, fork: Contribution, expression: Expression) -> bool:
+        try:
+            return shape_of(expression, self.graph.shapes) == self.graph.shapes[fork.target]
+        except (ShapeMismatch, TypeError, KeyError, ValueError):
+            return False
+
+    def _told(self, fork: Contribution) -> str:
+        """`c through f_pre of the next step (d_f_pre[t+1] * p_f)`."""
+        when = " of the next step" if fork.lag else ""
+        term = self.spelling(self.truth.inlined(fork.term))
+        return f"{self.spelling(Value(fork.target))} through {fork.reader}{when} ({term})"
+
+
+def _cut(sentence: str, forks: Collection[Contribution], cut: str = "always") -> Iterator[Try]:
+    """These branches cut; no try where there are none."""
+    if forks:
+        yield Try(sentence, {id(fork): Edit(cut=cut) for fork in forks})
+
+
+def _reads_before(expression: Expression, state: str | None = None) -> bool:
+    return any(value.lag < 0 and state in (None, value.name) for value in values(expression))
