@@ -40,6 +40,7 @@ from lstmgen.spec import fields, reader as spec, switches, yamltext
 from lstmgen.language import functions, parse as language, names, shapes
 from lstmgen.derivation import graph
 from lstmgen.language.evaluate import Floats
+from lstmgen.schedule.make import make_schedule
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -433,6 +434,24 @@ def test_what_an_operation_sends_back_is_told(entry):
     arguments, (_, _, back) = _rows()[entry.name]
     assert arguments == ", ".join(entry.arguments)
     assert tuple(_code(back)) == entry.adjoints
+
+
+# ---------------------------------------------------------------- the exercise of the design's page
+
+
+def test_the_output_of_the_exercise_says_all_of_every_cell(spec_path):
+    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```$", text.partition("### An exercise")[2], re.MULTILINE | re.DOTALL)
+    assert len(code.splitlines()) < 79  # and one line of __init__.py
+    names: dict[str, object] = {}
+    exec(compile(code, "<exercise>", "exec"), names)
+    schedule = make_schedule(pipeline.derive(spec.load(spec_path)))
+    computed = {line.split()[0] for line in names["pseudo_code"](schedule).splitlines()}
+    joint = {name for gates in schedule.plan.gates for name in gates.pre_activations}  # inside one call
+    assert {stage.name for stage in schedule.graph.stages} - joint <= computed
+    wanted = {gather.gradient.value for gather in schedule.backward.gathers()}
+    wanted |= {stored.name for stored in schedule.parameters}
+    assert {f"d_{name}" for name in wanted} <= computed
 
 
 # ---------------------------------------------------------------- rewriting
