@@ -218,6 +218,25 @@ def test_a_scene_has_the_true_gradients():
     assert not scene.leaf(Adjoint("c"), 4).any()
 
 
+def test_functions_of_ones_own_may_call_others_that_read_constants(tmp_path):
+    (tmp_path / "nested.yaml").write_text("""\
+name: nested
+state: {h: H}
+parameters: {W: [H, D], R: [H, H]}
+constants: {k: 0.5}
+functions:
+  "inner(a)": k * tanh(a)
+  "act(a)": inner(a) + k * a
+equations:
+  h: act(W @ x + R @ h[t-1])
+output: h
+""")
+    text = "spec: nested.yaml\nclaims:\n  - h: act(h_pre)\n  - h: act(inner(h_pre))\n"
+    right, wrong = audit(claims.read(text, folder=tmp_path)).judgements
+    assert right.verdict == HOLDS, right.findings
+    assert wrong.verdict == WRONG and "the shapes do not meet" not in str(wrong.findings)
+
+
 # ---------------------------------------------------------------- true claims in every dress, and mutations
 
 
@@ -252,6 +271,7 @@ def test_no_true_claim_is_called_wrong_and_no_mutation_goes_by(name):
         ("spec: lstm\nnames: {a: q}\nclaims:\n  d_c: d_h\n", "2:12", "the spec has no 'q'"),
         ("spec: lstm\nsteps: 99\nclaims:\n  d_c: d_h\n", "2:8", "from 2 to 8"),
         ("spec: lstm\nclaims:\n  via(d_c, x): d_h\n", "3:3", "the equation that reads"),
+        ("spec: lstm\nclaims:\n  d_c: sum_t(d_h, 1, T-0.5)\n", "3:8", "the two bounds are steps"),
         ("spec: lstm\nclaims: []\n", "2:9", "no claim"),
         ("spec: lstm\nclaims:\n  d_c: {is: d_h, expect: maybe}\n", "3:26", "one of holds"),
         ("spec: lstm\nwhat: 1\nclaims:\n  d_c: d_h\n", "2:1", "unknown key"),

@@ -236,7 +236,7 @@ class Resolver:
                 step = int(value)
             case Value(name="T"):
                 step = self.steps
-            case Sum(terms=(Value(name="T"), Number(value=value))):
+            case Sum(terms=(Value(name="T"), Number(value=value))) if value.denominator == 1:
                 step = self.steps + int(value)
             case _:
                 return None
