@@ -35,8 +35,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 MODULES = ("language/functions", "derivation/chain", "derivation/calculus", "numerics/vanishing", "derivation/graph",
            "schedule/plan", "schedule/forward", "schedule/backward", "schedule/storage", "schedule/tape",
-           "outputs/numpy/spelling", "outputs/numpy/forward", "outputs/numpy/backward", "outputs/numpy/places",
-           "outputs/numpy/module", "outputs/numpy/lines")
+           "outputs/numpy/functions", "outputs/numpy/spelling", "outputs/numpy/forward", "outputs/numpy/backward",
+           "outputs/numpy/places", "outputs/numpy/module", "outputs/numpy/lines")
 TEMPLATES = ("numpy/module.py.jinja", *(f"numpy/helpers/{path.name}" for path in sorted(
     (ROOT / "templates/numpy/helpers").glob("*.py"))))
 SECONDS = 240  # a fault that lets a witness run longer counts as noticed

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import doctest
+import importlib
 import io
 import os
 import re
@@ -333,10 +334,15 @@ def test_the_readme_begins_with_what_comes_out():
     assert (ROOT / "docs" / "images" / "page.png").stat().st_size < 150_000
 
 
-def test_the_readme_shows_an_entry_of_the_table_of_functions():
+def test_the_readme_shows_an_entry_of_each_table_of_functions():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"^  ```python\n(.*?)^  ```$", text, re.MULTILINE | re.DOTALL)
-    shown = eval(textwrap.dedent(block).strip().rstrip(","), dict(vars(functions)))
+    meaning, *spellings = re.findall(r"^ *# (\S+)\n(.*)$", block, re.MULTILINE)
+    assert meaning[0] == "language/functions.py"
+    shown = eval(meaning[1].strip().rstrip(","), dict(vars(functions)))
+    for file, line in spellings:
+        table = importlib.import_module("lstmgen." + file.removesuffix(".py").replace("/", "."))
+        assert eval(f"{{{line}}}", dict(vars(table))) == {shown.name: table.TABLE[shown.name]}
     (entry,) = (entry for entry in functions.POINTWISE if entry.name == shown.name)
     assert replace(shown, meaning=entry.meaning) == entry
     values = np.linspace(-2, 2, 5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from string import Formatter
 
 import click
 import pytest
@@ -11,11 +12,14 @@ from click.testing import CliRunner
 
 import lstmgen
 from lstmgen.cli import main
+from lstmgen.document.latex import functions as latex
 from lstmgen.document.sections.rules import _kink
 from lstmgen.document.terminal.functions import list_functions
 from lstmgen.language.expressions import Call, Compare, Expression, Number, Value
-from lstmgen.language.functions import CHOICE, MACROS, OPERATIONS, POINTWISE, PUBLIC, TABLE, signature
+from lstmgen.language.functions import CHOICE, MACROS, OPERATIONS, POINTWISE, PUBLIC, TABLE, Macro, signature
 from lstmgen.language.parse import parse_rule
+from lstmgen.outputs.numpy import functions as numpy
+from lstmgen.resources import TEMPLATES
 
 KINKED = [entry for entry in POINTWISE if entry.kink]
 # Where an argument is at a kink, by what the table calls the place.
@@ -140,3 +144,33 @@ def test_the_command_prints_it():
 ])
 def test_a_kink_in_a_sentence(name, sentence):
     assert _kink(TABLE[name], TABLE[name].kink) == sentence
+
+
+# ---------------------------------------------------------------- the tables of the outputs
+
+
+def test_numpy_spells_every_function_that_a_stage_may_call():
+    """Macros are put in by the graph, and so is `where`, which has no entry."""
+    assert numpy.TABLE.keys() == {name for name, entry in TABLE.items() if not isinstance(entry, Macro)}
+
+
+def test_every_helper_that_a_call_needs_is_there_and_defines_what_is_called():
+    for code in numpy.TABLE.values():
+        called = re.findall(r"(_\w+)\(", code.call)
+        assert bool(called) == bool(code.helper), code
+        for name in called:
+            text = (TEMPLATES / "numpy" / "helpers" / f"{code.helper}.py").read_text(encoding="utf-8")
+            assert f"def {name}(" in text, code
+
+
+def test_latex_prints_every_function_in_one_way():
+    ways = [*latex.TABLE, *latex.BARE, *latex.BY_RULE]
+    assert sorted(ways) == sorted(TABLE)
+
+
+@pytest.mark.parametrize("entry", TABLE.values(), ids=lambda entry: entry.name)
+def test_a_pattern_shows_the_arguments_that_the_function_has(entry):
+    for table in (numpy.TABLE, latex.TABLE):
+        if entry.name in table and entry.name != "concat":  # of any number of arguments: joined before they are put in
+            shown = {field for _, field, _, _ in Formatter().parse(table[entry.name].call) if field}
+            assert shown == set(entry.arguments)

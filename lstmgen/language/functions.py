@@ -12,6 +12,9 @@ Derivatives and adjoints are texts in the language itself, parsed like any equat
 the proofs alone (`evaluate.py`): the definition on arrays of one example, or of many with the
 examples' axis in front, in whatever arithmetic they hold. Names that begin with a capital are
 internal: they occur in derivatives and cannot be written in a spec.
+
+How a function is spelled is for each output to say, in a table of its own: `outputs/numpy/functions.py`,
+`document/latex/functions.py`.
 """
 
 from __future__ import annotations
@@ -75,11 +78,7 @@ class Pointwise:
     arguments: tuple[str, ...]
     derivatives: tuple[str, ...]  # one for each argument, in a, b, c and the own value y
     meaning: Callable[..., np.ndarray]  # of an arithmetic, and an array for each argument
-    numpy: str  # the call in the module, with {a}, {b}, {c}; may name a helper
-    latex: str  # with {a}, {b}, {c} in place of the arguments
-    helper: str = ""  # name of the helper in templates/numpy/helpers that the call needs
     kink: Kink | None = None
-    rule: str = ""  # the derivative as the document states it once
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,6 @@ class Macro:
     name: str
     arguments: tuple[str, ...]
     body: str
-    latex: str
 
 
 @dataclass(frozen=True)
@@ -97,9 +95,6 @@ class Operation:
     shape: str  # the rule in shapes.py that gives the result's shape
     adjoints: tuple[str, ...]  # one for each array argument, in its arguments, own value y, gradient d
     meaning: Callable[..., np.ndarray]  # of an arithmetic, arrays, and exact numbers for the literals
-    numpy: str
-    latex: str
-    helper: str = ""
     literals: int = 0  # how many of the last arguments are literal numbers
     optional: tuple[str, ...] = ()  # defaults of last literals that may be left out
 
@@ -107,161 +102,84 @@ class Operation:
 _A, _AB = ("a",), ("a", "b")
 
 POINTWISE = (
-    Pointwise(
-        "sigmoid", _A, ("y * (1 - y)",), lambda m, a: 1 / (1 + m.exp(-a)),
-        "_sigmoid({a})", r"\sigma({a})", helper="sigmoid", rule=r"\sigma'(a)=\sigma(a)\,(1-\sigma(a))",
-    ),
-    Pointwise(
-        "tanh", _A, ("1 - y ** 2",), lambda m, a: m.tanh(a),
-        "np.tanh({a})", r"\tanh({a})", rule=r"\tanh'(a)=1-\tanh^2(a)",
-    ),
-    Pointwise(
-        "relu", _A, ("where(a > 0, 1, 0)",), lambda m, a: m.select(">", a, 0 * a, a, 0 * a),
-        "np.maximum({a}, 0)", r"\operatorname{{relu}}({a})",
-        kink=Kink("0", "at 0"),
-        rule=r"\operatorname{relu}'(a)=[a>0]",
-    ),
+    Pointwise("sigmoid", _A, ("y * (1 - y)",), lambda m, a: 1 / (1 + m.exp(-a))),
+    Pointwise("tanh", _A, ("1 - y ** 2",), lambda m, a: m.tanh(a)),
+    Pointwise("relu", _A, ("where(a > 0, 1, 0)",), lambda m, a: m.select(">", a, 0 * a, a, 0 * a), Kink("0", "at 0")),
     Pointwise(
         "leaky_relu", _A, ("where(a > 0, 1, 0.01)",),
-        lambda m, a: m.select(">", a, 0 * a, a, a * m.number("0.01")),
-        "np.where({a} > 0, {a}, 0.01 * {a})", r"\operatorname{{lrelu}}({a})",
-        kink=Kink("0.01", "at 0"),
-        rule=r"\operatorname{lrelu}'(a)=[a>0]+0.01\,[a\le 0]",
+        lambda m, a: m.select(">", a, 0 * a, a, a * m.number("0.01")), Kink("0.01", "at 0"),
     ),
+    Pointwise("elu", _A, ("where(a > 0, 1, y + 1)",), lambda m, a: m.select(">", a, 0 * a, a, m.exp(a) - 1)),
+    Pointwise("softplus", _A, ("sigmoid(a)",), lambda m, a: m.log(1 + m.exp(a))),
+    Pointwise("softsign", _A, ("(1 - abs(y)) ** 2",), lambda m, a: a / (1 + m.select("<", a, 0 * a, -a, a))),
+    Pointwise("exp", _A, ("y",), lambda m, a: m.exp(a)),
+    Pointwise("log", _A, ("1 / a",), lambda m, a: m.log(a)),
+    Pointwise("logsigmoid", _A, ("sigmoid(-a)",), lambda m, a: -m.log(1 + m.exp(-a))),
+    Pointwise("sqrt", _A, ("0.5 / y",), lambda m, a: m.sqrt(a)),
+    Pointwise("rsqrt", _A, ("-0.5 * y / a",), lambda m, a: 1 / m.sqrt(a)),
+    Pointwise("abs", _A, ("sign(a)",), lambda m, a: m.select("<", a, 0 * a, -a, a), Kink("0", "at 0")),
+    Pointwise("sin", _A, ("cos(a)",), lambda m, a: m.sin(a)),
+    Pointwise("cos", _A, ("-sin(a)",), lambda m, a: m.cos(a)),
     Pointwise(
-        "elu", _A, ("where(a > 0, 1, y + 1)",), lambda m, a: m.select(">", a, 0 * a, a, m.exp(a) - 1),
-        "_elu({a})", r"\operatorname{{elu}}({a})", helper="elu",
-        rule=r"\operatorname{elu}'(a)=[a>0]+[a\le 0]\,(\operatorname{elu}(a)+1)",
+        "sign", _A, ("0",),
+        lambda m, a: m.select(">", a, 0 * a, 0 * a + 1, m.select("<", a, 0 * a, 0 * a - 1, 0 * a)),
+        Kink("0", EVERYWHERE),
     ),
-    Pointwise(
-        "softplus", _A, ("sigmoid(a)",), lambda m, a: m.log(1 + m.exp(a)),
-        "_softplus({a})", r"\operatorname{{softplus}}({a})", helper="softplus",
-        rule=r"\operatorname{softplus}'(a)=\sigma(a)",
-    ),
-    Pointwise(
-        "softsign", _A, ("(1 - abs(y)) ** 2",), lambda m, a: a / (1 + m.select("<", a, 0 * a, -a, a)),
-        "_softsign({a})", r"\operatorname{{softsign}}({a})", helper="softsign",
-        rule=r"\operatorname{softsign}'(a)=(1-|\operatorname{softsign}(a)|)^2",
-    ),
-    Pointwise(
-        "exp", _A, ("y",), lambda m, a: m.exp(a), "np.exp({a})", r"\exp({a})", rule=r"\exp'(a)=\exp(a)",
-    ),
-    Pointwise(
-        "log", _A, ("1 / a",), lambda m, a: m.log(a), "np.log({a})", r"\log({a})", rule=r"\log'(a)=1/a",
-    ),
-    Pointwise(
-        "logsigmoid", _A, ("sigmoid(-a)",), lambda m, a: -m.log(1 + m.exp(-a)),
-        "-_softplus(-{a})", r"\log\sigma({a})", helper="softplus",
-        rule=r"(\log\sigma)'(a)=\sigma(-a)",
-    ),
-    Pointwise(
-        "sqrt", _A, ("0.5 / y",), lambda m, a: m.sqrt(a), "np.sqrt({a})", r"\sqrt{{{a}}}",
-        rule=r"(\sqrt{a})'=\tfrac12/\sqrt{a}",
-    ),
-    Pointwise(
-        "rsqrt", _A, ("-0.5 * y / a",), lambda m, a: 1 / m.sqrt(a),
-        "1 / np.sqrt({a})", r"\operatorname{{rsqrt}}({a})",
-        rule=r"\operatorname{rsqrt}(a)=1/\sqrt a,\ \operatorname{rsqrt}'(a)=-\tfrac12\operatorname{rsqrt}(a)/a",
-    ),
-    Pointwise(
-        "abs", _A, ("sign(a)",), lambda m, a: m.select("<", a, 0 * a, -a, a),
-        "_abs({a})", r"\lvert {a}\rvert", helper="abs", kink=Kink("0", "at 0"),
-        rule=r"|a|'=\operatorname{sign}(a)",
-    ),
-    Pointwise("sin", _A, ("cos(a)",), lambda m, a: m.sin(a), "np.sin({a})", r"\sin({a})",
-              rule=r"\sin'(a)=\cos(a)"),
-    Pointwise("cos", _A, ("-sin(a)",), lambda m, a: m.cos(a), "np.cos({a})", r"\cos({a})",
-              rule=r"\cos'(a)=-\sin(a)"),
-    Pointwise(
-        "sign", _A, ("0",), lambda m, a: m.select(">", a, 0 * a, 0 * a + 1, m.select("<", a, 0 * a, 0 * a - 1, 0 * a)),
-        "_sign({a})", r"\operatorname{{sign}}({a})", helper="sign",
-        kink=Kink("0", EVERYWHERE),
-    ),
-    Pointwise(
-        "floor", _A, ("0",), lambda m, a: m.floor(a),
-        "_floor({a})", r"\lfloor {a}\rfloor", helper="floor",
-        kink=Kink("0", EVERYWHERE),
-    ),
+    Pointwise("floor", _A, ("0",), lambda m, a: m.floor(a), Kink("0", EVERYWHERE)),
     Pointwise(
         "max", _AB, ("where(a > b, 1, where(a < b, 0, 0.5))", "where(b > a, 1, where(b < a, 0, 0.5))"),
-        lambda m, a, b: m.select(">", a, b, a, b), "np.maximum({a}, {b})", r"\max({a},{b})",
-        kink=Kink("half", AT_A_TIE),
+        lambda m, a, b: m.select(">", a, b, a, b), Kink("half", AT_A_TIE),
     ),
     Pointwise(
         "min", _AB, ("where(a < b, 1, where(a > b, 0, 0.5))", "where(b < a, 1, where(b > a, 0, 0.5))"),
-        lambda m, a, b: m.select("<", a, b, a, b), "np.minimum({a}, {b})", r"\min({a},{b})",
-        kink=Kink("half", AT_A_TIE),
+        lambda m, a, b: m.select("<", a, b, a, b), Kink("half", AT_A_TIE),
     ),
     Pointwise(
         "clip", ("a", "b", "c"),
         ("where(a < b, 0, where(a > c, 0, 1))", "where(a < b, 1, 0)", "where(a < b, 0, where(a > c, 1, 0))"),
         lambda m, a, b, c: m.select("<", a, b, b + 0 * a, m.select(">", a, c, c + 0 * a, a)),
-        "np.minimum(np.maximum({a}, {b}), {c})", r"\operatorname{{clip}}({a},{b},{c})",
-        kink=Kink("1", "at its bounds"),
+        Kink("1", "at its bounds"),
     ),
 )
 
 MACROS = (
-    Macro("identity", _A, "a", "{a}"),
-    Macro("square", _A, "a ** 2", "{a}^2"),
-    Macro("silu", _A, "a * sigmoid(a)", r"\operatorname{{silu}}({a})"),
-    Macro(
-        "gelu", _A, "0.5 * a * (1 + tanh(0.7978845608028654 * (a + 0.044715 * a ** 3)))",
-        r"\operatorname{{gelu}}({a})",
-    ),
-    Macro("hard_sigmoid", _A, "clip(0.2 * a + 0.5, 0, 1)", r"\operatorname{{hsig}}({a})"),
-    Macro("hard_tanh", _A, "clip(a, -1, 1)", r"\operatorname{{htanh}}({a})"),
-    Macro("mod", _AB, "a - b * floor(a / b)", r"{a} \bmod {b}"),
+    Macro("identity", _A, "a"),
+    Macro("square", _A, "a ** 2"),
+    Macro("silu", _A, "a * sigmoid(a)"),
+    Macro("gelu", _A, "0.5 * a * (1 + tanh(0.7978845608028654 * (a + 0.044715 * a ** 3)))"),
+    Macro("hard_sigmoid", _A, "clip(0.2 * a + 0.5, 0, 1)"),
+    Macro("hard_tanh", _A, "clip(a, -1, 1)"),
+    Macro("mod", _AB, "a - b * floor(a / b)"),
 )
 
 # In adjoints: d is the gradient at the result, y the result, n the length of a's last axis.
 OPERATIONS = (
-    Operation("sum", _A, "reduce", ("Fill(d, n)",), lambda m, a: a.sum(-1), "{a}.sum(-1)", r"\mathbf 1^{{\mathsf T}}({a})"),
-    Operation("mean", _A, "reduce", ("Fill(d / n, n)",), lambda m, a: a.sum(-1) / a.shape[-1],
-              "{a}.mean(-1)", r"\operatorname{{mean}}({a})"),
-    Operation("logsumexp", _A, "reduce", ("exp(a - Fill(y, n)) * Fill(d, n)",), lambda m, a: m.log(m.exp(a).sum(-1)),
-              "_logsumexp({a})", r"\operatorname{{lse}}({a})", helper="logsumexp"),
+    Operation("sum", _A, "reduce", ("Fill(d, n)",), lambda m, a: a.sum(-1)),
+    Operation("mean", _A, "reduce", ("Fill(d / n, n)",), lambda m, a: a.sum(-1) / a.shape[-1]),
+    Operation("logsumexp", _A, "reduce", ("exp(a - Fill(y, n)) * Fill(d, n)",), lambda m, a: m.log(m.exp(a).sum(-1))),
     Operation("softmax", _A, "same", ("y * (d - Fill(dot(y, d), n))",),
-              lambda m, a: m.exp(a) / m.exp(a).sum(-1, keepdims=True),
-              "_softmax({a})", r"\operatorname{{softmax}}({a})", helper="softmax"),
-    Operation("cumsum", _A, "same", ("Reverse_cumsum(d)",), lambda m, a: a.cumsum(-1),
-              "np.cumsum({a}, axis=-1)", r"\operatorname{{cumsum}}({a})"),
-    Operation("layer_norm", ("a", "b"), "same",
+              lambda m, a: m.exp(a) / m.exp(a).sum(-1, keepdims=True)),
+    Operation("cumsum", _A, "same", ("Reverse_cumsum(d)",), lambda m, a: a.cumsum(-1)),
+    Operation("layer_norm", _AB, "same",
               ("Fill(Inverse_std(a, b), n) * (d - Fill(mean(d), n) - y * Fill(mean(d * y), n))",),
-              lambda m, a, b="1e-5": _standardised(m, a, b),
-              "_layer_norm({a}, {b})", r"\operatorname{{LN}}({a})", helper="layer_norm", literals=1,
-              optional=("1e-5",)),
-    Operation("dot", _AB, "dot", ("Fill(d, n) * b", "Fill(d, n) * a"), lambda m, a, b: (a * b).sum(-1),
-              "({a} * {b}).sum(-1)", r"\langle {a},{b}\rangle"),
-    Operation("outer", _AB, "outer", ("d @ b", "transpose(d) @ a"), lambda m, a, b: a[..., :, None] * b[..., None, :],
-              "{a}[..., :, None] * {b}[..., None, :]", r"{a}\,{b}^{{\mathsf T}}"),
-    Operation("transpose", _A, "transpose", ("transpose(d)",), lambda m, a: m.numpy.swapaxes(a, -1, -2),
-              "np.swapaxes({a}, -1, -2)", r"{a}^{{\mathsf T}}"),
-    Operation("repeat", ("a", "b"), "repeat", ("Fold(d, b)",), lambda m, a, b: m.numpy.repeat(a, int(b), -1),
-              "np.repeat({a}, {b}, axis=-1)", r"\operatorname{{repeat}}({a},{b})", literals=1),
-    Operation("concat", ("a", "b", "..."), "concat", (), lambda m, *parts: m.numpy.concatenate(parts, -1),
-              "np.concatenate([{a}], axis=-1)", r"[{a}]"),
+              lambda m, a, b="1e-5": _standardised(m, a, b), literals=1, optional=("1e-5",)),
+    Operation("dot", _AB, "dot", ("Fill(d, n) * b", "Fill(d, n) * a"), lambda m, a, b: (a * b).sum(-1)),
+    Operation("outer", _AB, "outer", ("d @ b", "transpose(d) @ a"), lambda m, a, b: a[..., :, None] * b[..., None, :]),
+    Operation("transpose", _A, "transpose", ("transpose(d)",), lambda m, a: m.numpy.swapaxes(a, -1, -2)),
+    Operation("repeat", _AB, "repeat", ("Fold(d, b)",), lambda m, a, b: m.numpy.repeat(a, int(b), -1), literals=1),
+    Operation("concat", ("a", "b", "..."), "concat", (), lambda m, *parts: m.numpy.concatenate(parts, -1)),
     Operation("part", ("a", "b", "c"), "part", ("Place(d, b, c)",),
-              lambda m, a, b, c: m.numpy.split(a, int(c), -1)[int(b)],
-              "_part({a}, {b}, {c})", r"\operatorname{{part}}_{{{b}/{c}}}({a})", helper="part", literals=2),
-    Operation("stop_gradient", _A, "same", (), lambda m, a: m.hold(a),
-              "_stop_gradient({a})", r"\operatorname{{stop}}({a})", helper="stop_gradient"),
+              lambda m, a, b, c: m.numpy.split(a, int(c), -1)[int(b)], literals=2),
+    Operation("stop_gradient", _A, "same", (), lambda m, a: m.hold(a)),
     # internal: what the adjoints above need
-    Operation("Fill", _AB, "fill", (), lambda m, a, n: m.numpy.repeat(m.array(a)[..., None], int(n), -1),
-              "_fill({a}, {b})", r"\mathbf 1\,{a}", helper="fill"),
-    Operation("Reverse_cumsum", _A, "same", (), lambda m, a: a[..., ::-1].cumsum(-1)[..., ::-1],
-              "_reverse_cumsum({a})", r"\operatorname{{cumsum}}^{{\mathsf T}}({a})", helper="reverse_cumsum"),
-    Operation("Inverse_std", _AB, "reduce", (), lambda m, a, eps: 1 / m.sqrt(_variance(a) + m.number(eps)),
-              "_inverse_std({a}, {b})", r"\operatorname{{std}}_\varepsilon^{{-1}}({a})",
-              helper="inverse_std", literals=1),
-    Operation("Fold", _AB, "fold", (), lambda m, a, n: a.reshape(a.shape[:-1] + (-1, int(n))).sum(-1),
-              "_fold({a}, {b})", r"\operatorname{{repeat}}^{{\mathsf T}}_{{{b}}}({a})", helper="fold", literals=1),
+    Operation("Fill", _AB, "fill", (), lambda m, a, n: m.numpy.repeat(m.array(a)[..., None], int(n), -1)),
+    Operation("Reverse_cumsum", _A, "same", (), lambda m, a: a[..., ::-1].cumsum(-1)[..., ::-1]),
+    Operation("Inverse_std", _AB, "reduce", (), lambda m, a, eps: 1 / m.sqrt(_variance(a) + m.number(eps)), literals=1),
+    Operation("Fold", _AB, "fold", (), lambda m, a, n: a.reshape(a.shape[:-1] + (-1, int(n))).sum(-1), literals=1),
     Operation("Place", ("a", "b", "c"), "place", (),
               lambda m, a, k, n: m.numpy.concatenate([a if j == int(k) else 0 * a for j in range(int(n))], -1),
-              "_place({a}, {b}, {c})", r"\operatorname{{part}}^{{\mathsf T}}_{{{b}/{c}}}({a})",
-              helper="place", literals=2),
-    Operation("Slice", ("a", "b", "c"), "slice", (), lambda m, a, low, high: a[..., int(low) : int(high)],
-              "{a}[..., {b}:{c}]", r"({a})_{{[{b}:{c}]}}"),
+              literals=2),
+    Operation("Slice", ("a", "b", "c"), "slice", (), lambda m, a, low, high: a[..., int(low) : int(high)]),
 )
 
 

@@ -27,6 +27,8 @@ from ...language.expressions import (
 from ...language.shapes import SCALAR
 from ...language.text import decimal
 from ..notation import GREEK, Notation, make_notation
+from .functions import BARE as BARE_FUNCTIONS
+from .functions import TABLE
 
 # How tightly a printed expression binds. What is juxtaposed binds tighter than what \odot joins;
 # \tanh x needs parentheses before a further factor, \sigma(x) does not.
@@ -39,7 +41,6 @@ ODOT = r"\odot"
 HALF, _HALF = r"\tfrac{1}{2}", number(Fraction(1, 2))
 IVERSON = "Iverson"  # Iverson(a < b): one where it holds, zero elsewhere; of this file alone
 
-_BARE = {"tanh": r"\tanh", "sin": r"\sin", "cos": r"\cos", "exp": r"\exp", "log": r"\log"}
 _RELATIONS = {"<": "<", "<=": r"\le ", ">": ">", ">=": r"\ge ", "=": "="}
 _SIGNS = {relation: frozenset(signs) for relation, signs in
           {"<": "-", "<=": "-0", "=": "0", ">=": "0+", ">": "+", "": ""}.items()}  # of left minus right
@@ -233,7 +234,7 @@ class Printer:
         if isinstance(base, Value) and self.colour(base) is None:
             base = self.notation.definition(base.name, base.lag) or base
         if isinstance(base, Call) and base.function in ("tanh", "sin", "cos"):
-            return _BARE[base.function], base.arguments[0]
+            return BARE_FUNCTIONS[base.function], base.arguments[0]
         return None
 
     def _is_raised(self, base: Expression) -> bool:
@@ -274,16 +275,15 @@ class Printer:
                 return self._normalised(function, argument, eps, inner), APPLIED
             case _, (Compare() as condition,) if function == IVERSON:
                 return f"[{self._spell(condition, inner)[0]}]", APPLIED
-            case _, (argument,) if function in _BARE:
+            case _, (argument,) if function in BARE_FUNCTIONS:
                 text, tightness = self._spell(argument, inner)
                 if tightness == ATOM and not isinstance(argument, (Quotient, Power)):
-                    return _applied(_BARE[function], text), BARE
-                return f"{_BARE[function]}{_parenthesised(text)}", APPLIED
-        entry = functions.TABLE[function]
+                    return _applied(BARE_FUNCTIONS[function], text), BARE
+                return f"{BARE_FUNCTIONS[function]}{_parenthesised(text)}", APPLIED
         spelled = (self._spell(argument, inner)[0] for argument in arguments)
         if function in ("sqrt", "rsqrt"):
             spelled = map(plain, spelled)
-        text = entry.latex.format(**dict(zip("abc", spelled)))
+        text = TABLE[function].call.format(**dict(zip("abc", spelled)))
         return text, ATOM if function == "rsqrt" else APPLIED
 
     def _summed(self, summed: Expression, depth: int) -> tuple[str, int]:

@@ -11,6 +11,7 @@ from ...language.expressions import Call, Expression, Number, Value, transform, 
 from ...language.parse import parse_rule
 from ...language.shapes import SCALAR, Shape, shape_of
 from ..blocks import Block, Formula, Prose, Remark, Section, Table
+from ..latex.functions import TABLE as FORMULAS
 from ..latex.printer import Printer, broken, width
 from ..pen import CONTINUED, TEXT_WIDTH, Pen
 from ..wording import listed, math_text
@@ -162,8 +163,9 @@ def _kinks(pen: Pen, calls: list[Call]) -> list[str]:
 
 def _kink(entry: functions.Pointwise, kink: functions.Kink) -> str:
     """What is taken for the derivative at a kink, in a sentence."""
-    head, arguments, _ = entry.latex.partition("({a}")
-    symbol = "|a|" if entry.name == "abs" else (head if arguments else entry.latex).format(a="a")
+    call = FORMULAS[entry.name].call
+    head, arguments, _ = call.partition("({a}")
+    symbol = "|a|" if entry.name == "abs" else (head if arguments else call).format(a="a")
     value = f"${kink.value}$" if "." in kink.value else kink.value
     if kink.place == functions.AT_A_TIE:
         return f"at a tie each argument of ${symbol}$ gets {value} of the gradient"
@@ -231,19 +233,12 @@ def _rules(call: Call, graph: Graph) -> Rule | None:
 def _pointwise_rule(entry: functions.Pointwise) -> Rule:
     printer = Printer(_RuleSymbols(dict.fromkeys((*entry.arguments, "y"), SCALAR)))
     value = "y=" + printer(Call(entry.name, tuple(Value(name) for name in entry.arguments)))
-    if entry.name in _MEANING:
-        value += "=" + _MEANING[entry.name]
+    formula = FORMULAS.get(entry.name)
+    if formula and formula.meaning:
+        value += "=" + formula.meaning
     sign = r"\mathrm d" if len(entry.arguments) == 1 else r"\partial"
     return value, [rf"\frac{{{sign} y}}{{{sign} {name}}}={printer.marked(parse_rule(rule))}"
                    for name, rule in zip(entry.arguments, entry.derivatives)]
-
-
-_MEANING = {
-    "sigmoid": r"\frac{1}{1+e^{-a}}", "softplus": r"\log(1+e^{a})", "softsign": r"\frac{a}{1+\lvert a\rvert}",
-    "relu": r"\max(a,0)", "leaky_relu": r"\max(a,0.01\,a)",
-    "elu": r"a\,[a>0]+(e^{a}-1)\,[a\le 0]", "logsigmoid": r"-\log(1+e^{-a})",
-    "clip": r"\min(\max(a,b),c)",
-}
 
 
 def _operation_rule(entry: functions.Operation, call: Call, graph: Graph) -> Rule:

@@ -19,6 +19,7 @@ from ...language.expressions import (
 )
 from ...language.shapes import Shape
 from ...language.text import ATOM, NEGATIVE, POWER, PRODUCT, SUM, decimal
+from .functions import TABLE
 
 Leaf = Value | Adjoint | Outside
 HALF = number(Fraction(1, 2))
@@ -170,7 +171,7 @@ class Speller:
                 return _joined(f"{first.inside(PRODUCT)} * {compared}", PRODUCT, parts)
             if other == _half_at_a_tie(comparison, chosen):
                 larger, smaller = (left, right) if comparison.relation == ">" else (right, left)
-                self._need("if_larger")
+                self.helpers.add("if_larger")
                 return _joined(f"_if_larger({larger.text}, {smaller.text}, {first.text})", ATOM, parts)
         text = f"np.where({left.inside(SUM)} {comparison.relation} {right.inside(SUM)}, {first.text}, {second.text})"
         if not (first.moving or second.moving) and (left.moving or right.moving):
@@ -187,18 +188,17 @@ class Speller:
 
     def applied(self, entry: functions.Pointwise, operands: list[Spelled]) -> Spelled:
         """A function of what has been spelled."""
-        self._need(entry.helper)
-        text, tightness = _filled(entry.numpy, dict(zip(entry.arguments, operands)))
+        text, tightness = _filled(self._code(entry.name), dict(zip(entry.arguments, operands)))
         return _joined(text, tightness, operands)
 
     def _operation(self, entry: functions.Operation, call: Call) -> Spelled:
-        self._need(entry.helper)
+        code = self._code(entry.name)
         parts = [self.spell(argument) for argument in call.arguments]
         if entry.name == "concat":
-            return self._concat(entry, call, parts)
+            return self._concat(code, parts)
         if entry.name == "Slice":
             low, high = (part.text.replace(" ", "") for part in parts[1:])
-            return Spelled(f"{parts[0].inside(ATOM)}[..., {low}:{high}]", ATOM, parts[0].rank, parts[0].moving)
+            return Spelled(code.format(a=parts[0].inside(ATOM), b=low, c=high), ATOM, parts[0].rank, parts[0].moving)
         if entry.name == "Fill" and (copied := self._copied(call)):
             return copied
         given = dict(zip(entry.arguments, parts))
@@ -206,7 +206,7 @@ class Speller:
         first = parts[0]
         if entry.name == "dot":
             given = dict(zip(entry.arguments, self._together(call.arguments)))
-        text, tightness = _filled(entry.numpy, given)
+        text, tightness = _filled(code, given)
         rank = {"reduce": -1, "dot": -1, "outer": 1, "fill": 1}.get(entry.shape, 0) + first.rank
         return Spelled(text, tightness, rank, any(part.moving for part in parts))
 
@@ -222,18 +222,21 @@ class Speller:
         shape = sizes[0] if len(sizes) == 1 else f"({', '.join(sizes)})"
         return Spelled(f"np.full({shape}, {self.spell(inner).text}, dtype)", ATOM, len(sizes), False)
 
-    def _concat(self, entry: functions.Operation, call: Call, parts: list[Spelled]) -> Spelled:
+    def _concat(self, code: str, parts: list[Spelled]) -> Spelled:
         """Along the last axis; parts that stand still have to be given the leading axes of the others."""
         moving = any(part.moving for part in parts)
         if moving and not all(part.moving for part in parts):
-            self._need("concat")
+            self.helpers.add("concat")
             return Spelled(f"_concat({', '.join(part.text for part in parts)})", ATOM, parts[0].rank, True)
         joined = ", ".join(part.text for part in parts)
-        return Spelled(entry.numpy.format(a=joined), ATOM, parts[0].rank, moving)
+        return Spelled(code.format(a=joined), ATOM, parts[0].rank, moving)
 
-    def _need(self, helper: str) -> None:
-        if helper:
-            self.helpers.add(helper)
+    def _code(self, function: str) -> str:
+        """The pattern of a call; the helper that it calls is noted."""
+        code = TABLE[function]
+        if code.helper:
+            self.helpers.add(code.helper)
+        return code.call
 
 
 def is_fill(expression: Expression) -> bool:
