@@ -123,14 +123,14 @@ def _power(base: sympy.Expr, exponent: sympy.Expr) -> Expression:
     return inner if exponent == 1 else Power(inner, _from_sympy(exponent))
 
 
-def _term_order(term: Expression) -> tuple:
+def _term_order(term: Expression) -> tuple[bool, bool, tuple[str, ...], str]:
     """What is added before what is subtracted; then by the values read, in the author's order."""
     minus = isinstance(term, Negative) or (isinstance(term, Number) and term.value < 0)
     plain_number = isinstance(term, Number)
     return (minus, not plain_number, _read(term), source(term))
 
 
-def _factor_order(factor: Expression) -> tuple:
+def _factor_order(factor: Expression) -> tuple[bool, tuple[str, ...], str]:
     return (isinstance(factor, Sum), _read(factor), source(factor))
 
 

@@ -49,6 +49,17 @@ class Contribution:
     term: Expression  # the same, with times as the value sees them
     over_time: bool  # a branch from every step to something that stands still: summed over the steps
 
+    @property
+    def matrix(self) -> Expression | None:
+        """What the reader multiplies the value by, with its sign, at the reader's step; None where kind is another."""
+        if self.kind == TRANSPOSED:
+            match self.at_reader:
+                case MatVec(matrix=Call(arguments=(matrix,))):
+                    return matrix
+                case Negative(operand=MatVec(matrix=Call(arguments=(matrix,)))):
+                    return negative(matrix)
+        return None
+
     def __str__(self) -> str:
         if self.kind == START:
             return f"{source(self.upstream)}[0]"
@@ -213,7 +224,8 @@ class _Sweep:
                 return _filled(_thinned(term), stage.shape, self.graph.shapes)
         return Adjoint(stage.name)
 
-    def _add(self, target, reader, lag, kind, local, upstream, at_reader) -> None:
+    def _add(self, target: str, reader: str, lag: int, kind: str, local: Expression | None, upstream: Expression,
+             at_reader: Expression) -> None:
         still = self.graph.static
         over_time = target in still and (reader not in still) and kind != START
         self.forks.setdefault(target, []).append(Contribution(
@@ -232,19 +244,19 @@ def later(expression: Expression, steps: int, static: frozenset[str]) -> Express
     return transform(expression, rule) if steps else expression
 
 
-def _branches(stage: Stage, upstream: Expression, graph: Graph) -> Iterator[tuple[Value, str, Expression | None, Expression]]:
-    """What a stage sends to each value it reads: (value, kind, immediate derivative, term)."""
-    expression = stage.expression
-    match expression:
-        case Call(function=function) if isinstance(functions.TABLE.get(function), functions.Operation):
-            yield from _through_operation(expression, stage, upstream, graph)
+Sent = tuple[Value, str, "Expression | None", Expression]  # value, kind, immediate derivative, term
+
+
+def _branches(stage: Stage, upstream: Expression, graph: Graph) -> Iterator[Sent]:
+    """What a stage sends to each value it reads."""
+    if isinstance(stage.expression, Call):
+        entry = functions.TABLE.get(stage.expression.function)
+        if isinstance(entry, functions.Operation):
+            yield from _through_operation(stage.expression, entry, stage, upstream, graph)
             return
-        case Call():
-            algebra, matrix_terms = expression, []
-        case _:
-            algebra, matrix_terms = _split(expression)
+    algebra, matrix_terms = _split(stage.expression)
     for sign, term in matrix_terms:
-        yield from _through_product(term, sign, upstream, graph)
+        yield from _through_product(term, sign, upstream)
     if algebra is None:
         return
     for value in values(algebra):
@@ -272,7 +284,7 @@ def _split(expression: Expression) -> tuple[Expression | None, list[tuple[int, M
     return (total(*rest) if rest else None), products
 
 
-def _through_product(term: MatVec, sign: int, upstream: Expression, graph: Graph):
+def _through_product(term: MatVec, sign: int, upstream: Expression) -> Iterator[Sent]:
     """Through A @ v: transpose(A) @ d to v, and d v^T to A."""
     matrix, vector = term.matrix, term.vector
     signed = upstream if sign > 0 else negative(upstream)
@@ -292,7 +304,8 @@ def _immediate(expression: Expression, value: Value, stage: Stage) -> Expression
     if expression.function == functions.WHERE:
         return _where_derivative(expression, value)
     entry = functions.TABLE[expression.function]
-    given = dict(zip(entry.arguments, expression.arguments), y=Value(stage.name))
+    assert isinstance(entry, functions.Pointwise)  # what a macro stands for is put in, and operations have adjoints
+    given: dict[str, Expression] = dict(zip(entry.arguments, expression.arguments), y=Value(stage.name))
     locals_ = []
     for argument, rule in zip(expression.arguments, entry.derivatives):
         if argument == value:
@@ -369,9 +382,10 @@ def _reduced(term: Expression, shape: Shape, wanted: Shape) -> Expression:
     return term
 
 
-def _through_operation(expression: Call, stage: Stage, upstream: Expression, graph: Graph):
+def _through_operation(
+    expression: Call, entry: functions.Operation, stage: Stage, upstream: Expression, graph: Graph
+) -> Iterator[Sent]:
     """Through an operation along an axis, by the adjoint that its table entry states."""
-    entry = functions.TABLE[expression.function]
     arguments = expression.arguments
     if not entry.adjoints and expression.function != "concat":
         return  # stop_gradient
@@ -381,9 +395,9 @@ def _through_operation(expression: Call, stage: Stage, upstream: Expression, gra
         shape = shape_of(argument, graph.shapes)
         if expression.function == "concat":
             low, offset = offset, offset + shape[-1]
-            term = Call("Slice", (upstream, low.expression(), offset.expression()))
+            term: Expression = Call("Slice", (upstream, low.expression(), offset.expression()))
         else:
-            given = dict(zip(entry.arguments, arguments), y=Value(stage.name), d=upstream)
+            given: dict[str, Expression] = dict(zip(entry.arguments, arguments), y=Value(stage.name), d=upstream)
             given |= {name: parse_rule(text) for name, text in functions.left_out(entry, len(arguments)).items()}
             if shape:
                 given["n"] = shape[-1].expression()

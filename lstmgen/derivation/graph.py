@@ -56,6 +56,11 @@ class Stage:
     owner: str  # the equation it comes from; its own name where it is one
     place: Place  # of that equation
 
+    @property
+    def function(self) -> str:
+        """The function whose call it is; "" for algebra and for a matrix product."""
+        return self.expression.function if isinstance(self.expression, Call) else ""
+
     def __str__(self) -> str:
         return f"{self.name} = {source(self.expression)}"
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..derivation.graph import Graph, build_graph
-from ..errors import Mistakes, Text
+from ..errors import Mistakes
 from ..language.expressions import Call, MatVec, walk
 from ..language.parse import parse
-from ..language.shapes import describe
+from ..language.shapes import Shape, describe
 from ..resources import CONFIRMED, packaged_specs
 from ..spec.reader import load
 
@@ -52,11 +52,13 @@ class Entry:
         spec = self.graph.spec
         own = {function.name: function for function in spec.functions}
         mistakes = Mistakes(spec.path, spec.source)
-        texts: list[Text] = [item.body for item in (*spec.equations, *spec.functions)]
+        texts = [equation.body for equation in spec.equations] + [function.body for function in spec.functions]
         texts += [spec.loss] if spec.loss is not None else []
         found = set()
         for text in texts:
-            for node in walk(parse(text, mistakes, own)):
+            expression = parse(text, mistakes, own)
+            assert expression is not None  # the graph was made of it
+            for node in walk(expression):
                 if isinstance(node, MatVec):
                     found.add("@")
                 elif isinstance(node, Call) and node.function not in own:
@@ -97,11 +99,11 @@ def parameter_count(graph: Graph, unicode: bool = True) -> str:
     return " + ".join(_monomial(symbols, total[symbols], unicode) for symbols in ordered) or "0"
 
 
-def _product(shape) -> dict[tuple[str, ...], int]:
+def _product(shape: Shape) -> dict[tuple[str, ...], int]:
     """The size of an array, multiplied out."""
     whole: dict[tuple[str, ...], int] = {(): 1}
     for dim in shape:
-        axis = {(symbol,): factor for symbol, factor in dim.terms}
+        axis: dict[tuple[str, ...], int] = {(symbol,): factor for symbol, factor in dim.terms}
         if dim.constant:
             axis[()] = dim.constant
         product: dict[tuple[str, ...], int] = {}
@@ -193,5 +195,4 @@ def _escaped(text: str) -> str:
 if __name__ == "__main__":
     import sys
 
-    sys.stdout.reconfigure(encoding="utf-8")
-    print(zoo_markdown(), end="")
+    sys.stdout.buffer.write(zoo_markdown().encode("utf-8"))

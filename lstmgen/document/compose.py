@@ -16,6 +16,7 @@ from .. import __version__
 from ..numerics.fading import Fading
 from ..numerics.worked import WorkedExample
 from ..outputs.render import Compiled
+from ..proofs.verdict import Verdict
 from ..resources import TEMPLATES
 from ..schedule.plan import Plan
 from .blocks import Document
@@ -26,7 +27,7 @@ from .pen import COLOURS, Pen
 from .sections.backward import (
     backward_section, inputs_section, parameters_section, stacked_section, still_section,
 )
-from .sections.end import Proofs, module_section, proofs_section
+from .sections.end import module_section, proofs_section
 from .sections.fading import fading_section
 from .sections.figures import graph_section
 from .sections.forward import forward_section, notation_section, opening
@@ -48,7 +49,7 @@ class Extras:
 
 
 def render_document(
-    plan: Plan, notation: Notation, proofs: Proofs | None, module_name: str, extras: Extras | None = None
+    plan: Plan, notation: Notation, proofs: Verdict | None, module_name: str, extras: Extras | None = None
 ) -> str:
     """The document of a cell. `proofs` is None where nothing was proved."""
     document = make_document(plan, notation, proofs, module_name, extras or Extras())
@@ -56,7 +57,7 @@ def render_document(
 
 
 def make_document(
-    plan: Plan, notation: Notation, proofs: Proofs | None, module_name: str, extras: Extras
+    plan: Plan, notation: Notation, proofs: Verdict | None, module_name: str, extras: Extras
 ) -> Document:
     """What the document says."""
     pen = Pen(plan, notation)

@@ -123,7 +123,8 @@ def read_symbol(text: str, known: Collection[str] = ()) -> Symbol:
 class _SymbolReader:
     def __init__(self, text: str, known: Collection[str]):
         self.text, self.known = text, known
-        self.tokens, end = [], 0
+        self.tokens: list[str] = []
+        end = 0
         while end < len(text.rstrip()):
             match = _TOKEN.match(text, end)
             if not match:
@@ -132,12 +133,14 @@ class _SymbolReader:
             end = match.end()
 
     def read(self) -> Symbol:
-        outer = []
+        outer: list[str] = []
         while self._next() in ACCENTS:
             outer.insert(0, self._take())
         opened = bool(outer) and self._accept("(", "{")
         base = self._base()
-        accents, sub, sup = [], [], []
+        accents: list[str] = []
+        sub: list[str] = []
+        sup: list[str] = []
         while self.tokens:
             token = self._take()
             if opened and token in (")", "}"):
@@ -263,7 +266,7 @@ def _is_lstm(graph: Graph) -> bool:
     return {"c", "h"} <= set(graph.states) and len(stages & {"i", "f", "o"}) >= 2
 
 
-def _parameter(style: Style, graph: Graph, match: re.Match, lstm: bool) -> Symbol:
+def _parameter(style: Style, graph: Graph, match: re.Match[str], lstm: bool) -> Symbol:
     """W_i, R_i, b_i, p_i and R_ab, which leads from a to b."""
     letter, first, second = match.groups()
 
@@ -366,7 +369,10 @@ def make_notation(graph: Graph, choice: str | tuple[tuple[str, str], ...] | None
     return notation
 
 
-def _symbols(graph: Graph, style: Style, chosen: Mapping[str, Symbol]) -> tuple[dict, dict]:
+def _symbols(
+    graph: Graph, style: Style, chosen: Mapping[str, Symbol]
+) -> tuple[dict[str, Symbol], dict[str, Expression]]:
+    """The symbols by name, and what is written out in place of one."""
     named = _named(graph)
     symbols = {name: read_name(name, named) for name in named}
     if graph.loss is not None:
@@ -495,7 +501,7 @@ def _told(name: str) -> str:
 def _place_of(graph: Graph, name: str) -> Place:
     spec = graph.spec
     stage = graph.find(name)
-    for item in (*spec.inputs, *spec.states, *spec.parameters, *spec.targets):
+    for item in spec.declared:
         if item.name == name:
             return item.place
     return stage.place if stage else Place(1, 1)
@@ -506,5 +512,5 @@ def _place_in_mapping(graph: Graph, name: str, of_value: bool = True) -> Place:
     root = parse_yaml(graph.spec.source, graph.spec.path)
     node = root.get("notation") if isinstance(root, YamlMapping) else None
     if isinstance(node, YamlMapping) and name in node:
-        return node.get(name).place if of_value else node.key(name).place
+        return node[name].place if of_value else node.key(name).place
     return Place(1, 1)

@@ -8,8 +8,7 @@ both: a notebook asks an object for `_repr_latex_`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from ..derivation.chain import Contribution, Derivation, Gradient
 from ..derivation.graph import Graph, Stage
@@ -64,24 +63,26 @@ def displayable(derivation: Derivation) -> ShownDerivation:
     """The same derivation; it, its stages, gradients and contributions show as formulas in a notebook."""
     cell = derivation.graph
 
+    def stage(plain: Stage) -> ShownStage:
+        return ShownStage(plain.name, plain.expression, plain.shape, plain.owner, plain.place, cell=cell)
+
     def fork(plain: Contribution) -> ShownContribution:
-        return ShownContribution(**_fields(plain), cell=cell)
+        return ShownContribution(
+            target=plain.target, reader=plain.reader, lag=plain.lag, kind=plain.kind, local=plain.local,
+            upstream=plain.upstream, at_reader=plain.at_reader, term=plain.term, over_time=plain.over_time, cell=cell,
+        )
 
     def gradient(plain: Gradient) -> ShownGradient:
-        return ShownGradient(**_fields(plain) | {"forks": tuple(map(fork, plain.forks))}, cell=cell)
+        return ShownGradient(plain.value, plain.shape, tuple(map(fork, plain.forks)), cell=cell)
 
-    stages = tuple(ShownStage(**_fields(stage), cell=cell) for stage in cell.stages)
-    return ShownDerivation(**_fields(derivation) | {
-        "graph": replace(cell, stages=stages),
-        "stages": tuple(map(gradient, derivation.stages)),
-        "inputs": tuple(map(gradient, derivation.inputs)),
-        "parameters": tuple(map(gradient, derivation.parameters)),
-        "left_out": tuple(map(fork, derivation.left_out)),
-    })
-
-
-def _fields(record: Contribution | Gradient | Stage | Derivation) -> dict[str, Any]:
-    return {each.name: getattr(record, each.name) for each in fields(record)}
+    return ShownDerivation(
+        graph=replace(cell, stages=tuple(map(stage, cell.stages))),
+        stages=tuple(map(gradient, derivation.stages)),
+        inputs=tuple(map(gradient, derivation.inputs)),
+        parameters=tuple(map(gradient, derivation.parameters)),
+        loss_stages=derivation.loss_stages,
+        left_out=tuple(map(fork, derivation.left_out)),
+    )
 
 
 def formula(record: Derivation | Gradient | Contribution | Stage, graph: Graph) -> str | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from ..derivation.chain import OUTPUT, START, TRANSPOSED, Contribution, Gradient, later
-from ..language.expressions import ONE, Adjoint, Expression, Negative, Sum, Value, negative
+from ..derivation.chain import OUTPUT, START, Contribution, Gradient, later
+from ..language.expressions import ONE, Adjoint, Expression, Sum, Value, negative
 from ..language.shapes import SCALAR, Dim, Shape
 from ..schedule.plan import LAST, Plan
 from .blocks import Display, Gathered, Row
@@ -25,8 +26,27 @@ CONTINUED = 20.0  # how far a line is indented that goes on from the one above
 
 PARTIAL = r"\partial^{+}"  # of an immediate derivative
 
-# A left-hand side, the lines of the right-hand side, each with the note beside it, and a number.
-Equation = tuple[str, list[tuple[str, str]], "int | None"]
+
+class Term(NamedTuple):
+    """A piece of a right-hand side that begins a line."""
+
+    marked: str  # with marks where a line may end
+    note: str  # beside its first line
+
+
+class Equation(NamedTuple):
+    """One equation of a display."""
+
+    left: str
+    terms: list[Term]
+    number: int | None = None
+
+
+class SmallEquation(NamedTuple):
+    """An equation that shares its line with others."""
+
+    left: str
+    marked: str  # the right-hand side
 
 
 @dataclass
@@ -37,7 +57,7 @@ class Pen:
     notation: Notation
     printed: list[str] = field(default_factory=list)  # every formula so far: what the notation explains
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.graph, self.derivation = self.plan.graph, self.plan.derivation
         self.spec = self.graph.spec
         self.moving = [gradient for gradient in self.derivation.stages if not self.is_still(gradient.value)]
@@ -85,7 +105,7 @@ class Pen:
         return self.plain(dim.expression())
 
     def display(self, equations: list[Equation]) -> Display:
-        """Equations as rows: (left-hand side, [(marked right-hand side, note)], number)."""
+        """Equations as rows, each broken into lines that fit the page."""
         left_width = max(width(left) for left, _, _ in equations)
         note_width = max((width(note) for _, terms, _ in equations for _, note in terms), default=0.0)
         limit = TEXT_WIDTH - TAG_WIDTH - left_width - note_width
@@ -102,8 +122,8 @@ class Pen:
         self.printed += [row.left + row.right for row in rows]
         return Display(tuple(rows))
 
-    def gathered(self, equations: list[tuple[str, str]]) -> Gathered:
-        """Small equations, (left-hand side, marked right-hand side), as many in a line as it holds."""
+    def gathered(self, equations: list[SmallEquation]) -> Gathered:
+        """Small equations, as many in a line as it holds."""
         lines: list[tuple[str, ...]] = []
         room = 0.0
         for left, right in equations:
@@ -119,18 +139,20 @@ class Pen:
         self.printed += [equation for line in lines for equation in line]
         return Gathered(tuple(lines))
 
-    def immediate(self, fork: Contribution) -> tuple[str, str] | None:
+    def immediate(self, fork: Contribution) -> SmallEquation | None:
         """The immediate derivative that a branch goes through, seen from the value; None of an operation."""
-        if fork.kind != TRANSPOSED and fork.local is None:
+        derivative = fork.local if fork.matrix is None else fork.matrix
+        if derivative is None:
             return None
         below = self.plain.differential(r"\partial", fork.target, 0)
         colour = self.colour(fork.target)
         below = rf"\fork{{{colour}}}{{{below}}}" if colour else below
         left = rf"\frac{{{self.plain.differential(PARTIAL, fork.reader, fork.lag)}}}{{{below}}}"
-        if fork.kind == TRANSPOSED:
-            return left, self.plain.marked(later(_matrix(fork), fork.lag, self.graph.static))
-        local = later(fork.local, fork.lag, self.graph.static)
-        return left, self.factor(local, self.graph.shapes[fork.reader], self.graph.shapes[fork.target])
+        seen = later(derivative, fork.lag, self.graph.static)
+        if fork.matrix is not None:
+            return SmallEquation(left, self.plain.marked(seen))
+        shapes = self.graph.shapes
+        return SmallEquation(left, self.factor(seen, shapes[fork.reader], shapes[fork.target]))
 
     def factor(self, local: Expression, reader: Shape, target: Shape, printer: Printer | None = None) -> str:
         """An entry-by-entry derivative as the matrix that it is, with marks where a line may end."""
@@ -149,24 +171,24 @@ class Pen:
         """A gradient as the sum over its fork: a line for each reader, the reader named beside it."""
         printer = printer or self.backward
         left = printer(Adjoint(gradient.value)) + "={}"
-        return left, self.terms(gradient, printer), self.plan.gradient_numbers[gradient.value]
+        return Equation(left, self.terms(gradient, printer), self.plan.gradient_numbers[gradient.value])
 
-    def terms(self, gradient: Gradient, printer: Printer) -> list[tuple[str, str]]:
+    def terms(self, gradient: Gradient, printer: Printer) -> list[Term]:
         if gradient.value == self.graph.loss:
             at_the_end = Printer(self.notation, self.notation.steps)(Value(gradient.value))
             total = at_the_end
             if self.spec.loss_at == "every":
                 total = rf"\textstyle\sum_t{printer(Value(gradient.value))}"
-            return [("1", rf"\by{{$\mathcal L={total}$}}")]
+            return [Term("1", rf"\by{{$\mathcal L={total}$}}")]
         if not gradient.forks:
             zero = r"\bm 0" if gradient.shape else "0"
-            return [(zero, r"\by{no gradient comes back}")]
+            return [Term(zero, r"\by{no gradient comes back}")]
         terms = []
         for position, fork in enumerate(gradient.forks):
-            text = marked_term(fork, printer, self.at_the_end_alone(fork))
+            text = marked_term(fork, printer, self.notation.steps, self.at_the_end_alone(fork))
             if position:
                 text = "{}" + text if text.startswith("-") else "{}+" + text
-            terms.append((text, self.reader_note(fork, printer)))
+            terms.append(Term(text, self.reader_note(fork, printer)))
         return terms
 
     def at_the_end_alone(self, fork: Contribution) -> bool:
@@ -203,11 +225,3 @@ class Pen:
 
     def readers(self, forks: Iterable[Contribution]) -> str:
         return listed([math_text(self.plain(Value(fork.reader, fork.lag))) for fork in forks])
-
-
-def _matrix(fork: Contribution) -> Expression:
-    """The matrix that a value is multiplied by, with its sign."""
-    term = fork.at_reader
-    bare = term.operand if isinstance(term, Negative) else term
-    (matrix,) = bare.matrix.arguments
-    return negative(matrix) if bare is not term else matrix

@@ -20,10 +20,10 @@ from types import ModuleType
 
 import numpy as np
 
-from ..derivation.chain import ELEMENTWISE, Contribution, Derivation
+from ..derivation.chain import Contribution, Derivation
 from ..derivation.graph import Graph
 from ..language.expressions import Call, Expression, Value, product, total, values
-from .paths import MOST_LISTED, Network, Path
+from .paths import MOST_LISTED, Factor, Network, Path
 from .points import of_one
 from .unrolled import Unrolled
 
@@ -100,14 +100,21 @@ def one_step(derivation: Derivation, state: str, most: int = MOST_LISTED) -> One
     if count <= most:
         others = (path for path in network.paths(state, 1) if path not in direct)
         paths += tuple(sorted(others, key=lambda path: len(path.links)))
-    factors = [product(*(factor.expression for factor in path.factors(2))) for path in direct]
-    return OneStep(state, count, paths, direct, total(*factors) if direct else None)
+    return OneStep(state, count, paths, direct, total(*map(_multiplier, direct)) if direct else None)
+
+
+def _multiplier(path: Path) -> Expression:
+    """What a direct path multiplies by: its factors all act entry by entry, and are joined to one."""
+    match path.factors(2):
+        case (Factor(kind="diagonal", expression=expression),) if expression is not None:
+            return product(expression)
+    raise ValueError(f"the path by {path.stages} is not direct")
 
 
 def carries(fork: Contribution, graph: Graph) -> bool:
     """Whether a branch hands its value on, entry by entry, multiplied by something that it is not itself."""
     stage = graph.stage(fork.reader)
-    if fork.kind != ELEMENTWISE or stage.shape != graph.shapes[fork.target] or fork.target in graph.static:
+    if fork.local is None or stage.shape != graph.shapes[fork.target] or fork.target in graph.static:
         return False
     if isinstance(stage.expression, Call):
         return stage.expression.function in _CHOICES
@@ -145,18 +152,23 @@ def small_sizes(graph: Graph) -> dict[str, int]:
     return {symbol: size for symbol, _ in graph.dims}
 
 
-def _inputs(graph: Graph, sizes: Mapping[str, int], steps: int, random) -> Sequence[Mapping[str, np.ndarray]]:
+def _inputs(
+    graph: Graph, sizes: Mapping[str, int], steps: int, random: np.random.Generator
+) -> Sequence[Mapping[str, np.ndarray]]:
     """Unit normal; where the spec says where to draw an input from, evenly from there."""
     ranges = {item.name: (float(item.low), float(item.high)) for item in graph.spec.ranges}
 
     def draw(name: str) -> np.ndarray:
         shape = (EXAMPLES, *(dim.value(sizes) for dim in graph.shapes[name]))
-        return random.uniform(*ranges[name], shape) if name in ranges else random.standard_normal(shape)
+        if name in ranges:
+            low, high = ranges[name]
+            return random.uniform(low, high, shape)
+        return random.standard_normal(shape)
 
     return [{name: draw(name) for name in (*graph.inputs, *graph.targets)} for _ in range(steps)]
 
 
-def _starts(graph: Graph, sizes: Mapping[str, int], parameters) -> dict[str, np.ndarray]:
+def _starts(graph: Graph, sizes: Mapping[str, int], parameters: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The initial states where none are given."""
     starts = {}
     for state, start in graph.initial:
@@ -169,17 +181,18 @@ def _starts(graph: Graph, sizes: Mapping[str, int], parameters) -> dict[str, np.
 def _curves(run: Unrolled, steps: Sequence[OneStep], lags: int) -> tuple[Curve, ...]:
     every = _all_norms(run, lags)
     return tuple(
-        Curve(step.state, every[step.state], _direct_norms(run, step, lags) if step.direct else None)
+        Curve(step.state, every[step.state],
+              None if step.carousel is None else _direct_norms(run, step.state, step.carousel, lags))
         for step in steps
     )
 
 
-def _direct_norms(run: Unrolled, step: OneStep, lags: int) -> tuple[float, ...]:
+def _direct_norms(run: Unrolled, state: str, carousel: Expression, lags: int) -> tuple[float, ...]:
     """Along the direct path the derivative is diagonal: a product of the factors of the steps between."""
-    so_far = np.ones((run.rows, *run.shape(step.state)))
+    so_far = np.ones((run.rows, *run.shape(state)))
     norms = [1.0]
     for at in range(run.steps, run.steps - lags, -1):
-        factor = run.value(step.carousel, at)  # of a matrix's every entry one number, say
+        factor = run.value(carousel, at)  # of a matrix's every entry one number, say
         so_far = so_far * factor.reshape(factor.shape + (1,) * (so_far.ndim - factor.ndim))
         norms.append(float(np.median(np.abs(so_far).reshape(run.rows, -1).max(axis=1))))
     return tuple(norms)
@@ -243,7 +256,7 @@ def _sent_back(run: Unrolled, steps: Sequence[int], entries: int) -> tuple[np.nd
             own = np.eye(entries)[:, places[name]].reshape(entries, *run.shape(name))
             terms.append(np.tile(own, (many.rows // entries,) + (1,) * (own.ndim - 1)))
         if terms:
-            arrived[name] = sum(terms)
+            arrived[name] = sum(terms[1:], terms[0])
 
     def matrices(columns: Sequence[np.ndarray]) -> np.ndarray:
         flat = np.concatenate([column.reshape(many.rows, -1) for column in columns], axis=1)

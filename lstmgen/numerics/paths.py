@@ -20,7 +20,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..derivation.chain import OUTPUT, START, TRANSPOSED, Contribution, Derivation, Gradient, later
+from ..derivation.chain import OUTPUT, START, Contribution, Derivation, Gradient, later
 from ..language.expressions import (
     ONE, Adjoint, Call, Expression, Negative, Outside, Product, Value, children, negative, product, rebuild,
     transform,
@@ -119,32 +119,25 @@ class Path:
             if link.fork.kind in (OUTPUT, START):
                 continue
             factor = self._factor(link, step)
-            if factor.kind == DIAGONAL and found and found[-1].kind == DIAGONAL:
-                before = found.pop()
+            before = found[-1] if found else None
+            if before is not None and before.kind == factor.kind == DIAGONAL and before.expression and factor.expression:
                 joint = product(before.expression, factor.expression)
-                factor = Factor(DIAGONAL, joint, before.reader, factor.value)
-            found.append(factor)
+                found[-1] = Factor(DIAGONAL, joint, before.reader, factor.value)
+            else:
+                found.append(factor)
         return tuple(found)
 
     def _factor(self, link: Link, step: int) -> Factor:
         fork, lag = link.fork, link.reader_step - step
-        ends = (self._value(fork.reader, lag), self._value(fork.target, link.step - step))
-        if fork.kind == TRANSPOSED:
-            return Factor(MATRIX, later(_matrix(fork), lag, self.static), *ends)
+        reader, value = self._value(fork.reader, lag), self._value(fork.target, link.step - step)
+        if fork.matrix is not None:
+            return Factor(MATRIX, later(fork.matrix, lag, self.static), reader, value)
         if fork.local is not None and not _is_summed(fork):
-            return Factor(DIAGONAL, later(fork.local, lag, self.static), *ends)
-        return Factor(OPERATION, None, *ends)
+            return Factor(DIAGONAL, later(fork.local, lag, self.static), reader, value)
+        return Factor(OPERATION, None, reader, value)
 
     def _value(self, name: str, lag: int) -> Value:
         return Value(name, 0 if name in self.static else lag)
-
-
-def _matrix(fork: Contribution) -> Expression:
-    """The matrix that a value is multiplied by."""
-    term = fork.at_reader
-    bare = term.operand if isinstance(term, Negative) else term
-    (matrix,) = bare.matrix.arguments
-    return negative(matrix) if bare is not term else matrix
 
 
 def _is_summed(fork: Contribution) -> bool:
@@ -212,18 +205,16 @@ class Network:
 
     def count(self, name: str, step: int) -> int:
         """How many paths begin at a value. Sums of sums: no path is walked."""
-        return self._counts().get((name, step), 0)
+        return self._counts.get((name, step), 0)
 
+    @cached_property
     def _counts(self) -> dict[tuple[str, int], int]:
-        found = self.__dict__.get("_counted")
-        if found is None:
-            found = self._counted = {}
-            for name, step in self.in_order():
-                ways = (
-                    1 if self.is_end(link) else found.get((link.fork.reader, link.reader_step), 0)
-                    for link in self.links(name, step)
-                )
-                found[name, step] = sum(ways)
+        found: dict[tuple[str, int], int] = {}
+        for name, step in self.in_order():
+            found[name, step] = sum(
+                1 if self.is_end(link) else found.get((link.fork.reader, link.reader_step), 0)
+                for link in self.links(name, step)
+            )
         return found
 
     def in_order(self) -> Iterator[tuple[str, int]]:
@@ -240,7 +231,8 @@ class Network:
 
     def paths(self, name: str, step: int) -> Iterator[Path]:
         """The paths that begin at a value, in the order of its forks."""
-        ahead: list[tuple[Link, ...]] = [(link,) for link in self.links(name, step)][::-1]
+        ahead: list[tuple[Link, ...]] = [(link,) for link in self.links(name, step)]
+        ahead.reverse()
         while ahead:
             links = ahead.pop()
             last = links[-1]

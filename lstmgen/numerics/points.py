@@ -95,7 +95,7 @@ def _distinct(first: Mapping[str, int]) -> dict[str, int]:
 
 def _averaged(graph: Graph) -> set[str]:
     """The symbols of axes along which an average is taken."""
-    found = set()
+    found: set[str] = set()
     for stage in graph.stages:
         for node in walk(stage.expression):
             if isinstance(node, Call) and node.function in AVERAGING:

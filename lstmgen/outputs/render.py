@@ -20,7 +20,7 @@ class Compiled(FileSystemBytecodeCache):
     nothing can be written, nothing is kept.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(str(TEMPLATES / "__pycache__"), f"%s.jinja-{jinja2.__version__}")
 
     def load_bytecode(self, bucket: Bucket) -> None:

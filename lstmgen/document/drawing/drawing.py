@@ -12,12 +12,12 @@ numbered badge.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from ...derivation.graph import Graph, Stage
 from ...language.expressions import (
-    ONE, Call, Compare, Expression, MatVec, Negative, Product, Quotient, Sum, Value, product, values, walk,
+    ONE, Call, Compare, Expression, MatVec, Negative, Number, Product, Quotient, Sum, Value, product, values, walk,
 )
 from ...language.functions import WHERE
 from ...language.shapes import SCALAR
@@ -224,7 +224,7 @@ class _Drafter:
         if not drawn:
             self._box(stage, AFFINE, self.printer(Value(stage.name)), values(stage.expression))
 
-    def _attempt(self, stage: Stage, draw) -> str | None:
+    def _attempt(self, stage: Stage, draw: Callable[[], str]) -> str | None:
         """What `draw` adds, if it is not too big; else nothing is added."""
         before = dict(self.nodes), dict(self.wires), dict(self.edges)
         self.drawn: dict[Expression, str] = {}
@@ -240,18 +240,19 @@ class _Drafter:
     def _box(self, stage: Stage, kind: str, label: str, reads: tuple[Value, ...]) -> None:
         least = 10.5 if kind == AFFINE else 7.6
         size = max(least, label_width(label) + 2.0), max(5.6, label_height(label) + 1.0)
-        self._add(Node(stage.name, kind, label, *size, *self._caption(stage, kind == AFFINE)))
+        node = Node(stage.name, kind, label, *size)
+        self._add(node if kind == AFFINE else self._captioned(node))
         self._wire(stage.name, stage.name, stage.name)
         for value in reads:
             if value.name not in self.graph.static:
                 self._read(_wire_name(value), stage.name)
 
-    def _caption(self, stage: Stage, is_in_box: bool = False) -> tuple[str, float, float]:
-        """What stands on the wire that leaves, its width and its height."""
-        if is_in_box or self._is_seen(stage.name) or stage.name not in self.notation.symbols:
-            return "", 0.0, 0.0
-        caption = self.printer(Value(stage.name))
-        return caption, label_width(caption), label_height(caption)
+    def _captioned(self, node: Node) -> Node:
+        """A stage's node with the stage's symbol on the wire that leaves, where none is seen elsewhere."""
+        if self._is_seen(node.name) or node.name not in self.notation.symbols:
+            return node
+        caption = self.printer(Value(node.name))
+        return replace(node, caption=caption, caption_width=label_width(caption), caption_height=label_height(caption))
 
     def _is_seen(self, name: str) -> bool:
         """Whether its symbol stands at the right margin."""
@@ -263,7 +264,7 @@ class _Drafter:
     # ------------------------------------------------------------------ algebra
 
     def _algebra(self, stage: Stage, expression: Expression, wire: str = "") -> str:
-        """Draw the operators of an expression. The wire that its value leaves on; `wire` if one is given."""
+        """Draw the operators of an expression. The wire that its value leaves on; `wire`, the stage's, if given."""
         if expression not in self.drawn or wire:
             self.drawn[expression] = self._new_algebra(stage, expression, wire)
         return self.drawn[expression]
@@ -321,9 +322,9 @@ class _Drafter:
         if not is_circle and label_width(label) > WIDEST_LABEL:
             raise _TooBig
         sizes = (CIRCLE, CIRCLE) if is_circle else (max(7.0, label_width(label) + 2.0), 5.2)
-        caption = self._caption(stage) if wire else ("", 0.0, 0.0)
-        self._add(Node(name, OPERATOR if is_circle else CALL, label, *sizes, *caption))
-        self._wire(name, name, stage.name if wire else "")
+        node = Node(name, OPERATOR if is_circle else CALL, label, *sizes)
+        self._add(self._captioned(node) if wire else node)
+        self._wire(name, name, wire)
         for read in reads:
             self._read(read, name)
         return name
@@ -345,8 +346,8 @@ class _Drafter:
             case Call(function=function, arguments=(Compare() as condition, _, _)) if function == WHERE:
                 label = self.printer(condition) + "?"
                 return label if label_width(label) <= WIDEST_LABEL else r"\text{where}"
-            case Call(function="part", arguments=(_, index, count)):
-                return rf"\operatorname{{part}}_{{{int(index.value)}/{int(count.value)}}}"
+            case Call(function="part", arguments=(_, Number(value=index), Number(value=count))):
+                return rf"\operatorname{{part}}_{{{int(index)}/{int(count)}}}"
             case Call(function="repeat", arguments=(_, count)):
                 return rf"\times {self.printer(count)}"
         if call.function in _LABELS:
@@ -385,7 +386,8 @@ class _Drafter:
                 self.edges[key] = replace(self.edges[key], heavy=True)
 
     def _carousel(self, start: str, state: str) -> list[tuple[str, str]]:
-        ways, known = [(start, [])], {start}
+        ways: list[tuple[str, list[tuple[str, str]]]] = [(start, [])]
+        known = {start}
         pointwise = {name for name in self.nodes if self._is_pointwise(name)}
         for wire, way in ways:
             if wire == state:

@@ -120,13 +120,8 @@ class Cut:
 def place(drawing: Drawing, wire_gap: float = WIRE_GAP) -> Layout:
     """Coordinates for a drawing, the same ones every time. Values that pass a column are `wire_gap` apart."""
     ranked = _Ranks(drawing)
-    best = None
-    for order in _orders(ranked):
-        heights = _Heights(ranked, order, wire_gap)
-        routed = _Router(ranked, order, heights.solve())
-        if best is None or routed.cost() < best.cost():
-            best = routed
-    return best.layout()
+    routed = (_Router(ranked, order, _Heights(ranked, order, wire_gap).solve()) for order in _orders(ranked))
+    return min(routed, key=_Router.cost).layout()
 
 
 # ---------------------------------------------------------------- columns
@@ -223,7 +218,7 @@ def _orders(ranked: _Ranks) -> list[_Order]:
     """The best few orders found, each with as few crossings as any."""
     size = sum(len(column) for column in ranked.columns)
     starts = max(4, min(32, SEARCH // (size + 1)))
-    found: dict[tuple, tuple[int, int, int, _Order]] = {}
+    found: dict[tuple[tuple[_Item, ...], ...], tuple[int, int, int, _Order]] = {}
     for start in range(starts):
         order = [column[:] for column in ranked.columns]
         if start:
@@ -327,13 +322,27 @@ UNIT = 100  # whole numbers for the simplex: hundredths of a millimetre
 ABOVE, BESIDE, BELOW = -1, 0, 1  # where a wire enters an operator
 
 
+_Port = tuple[str, str]  # where a wire enters a node: the names of both
+_Key = _Item | _Port  # what has a height
+
+
+class _Entry(NamedTuple):
+    """What has a height in a column, and how far it reaches above and below."""
+
+    key: _Key
+    above: float
+    below: float
+    is_node: bool
+    joined: bool  # to the next one: an operator and a wire that enters it from above or from below
+
+
 @dataclass
 class _Places:
     """Heights. A wire that enters an operator from above or from below has one of its own."""
 
     centre: dict[_Item, float] = field(default_factory=dict)
-    port: dict[tuple[str, str], float] = field(default_factory=dict)  # (wire, reader): where it arrives
-    side: dict[tuple[str, str], int] = field(default_factory=dict)
+    port: dict[_Port, float] = field(default_factory=dict)
+    side: dict[_Port, int] = field(default_factory=dict)
 
 
 class _Heights:
@@ -342,8 +351,8 @@ class _Heights:
     def __init__(self, ranked: _Ranks, order: _Order, wire_gap: float):
         self.ranked, self.order, self.wire_gap = ranked, order, wire_gap
         self.position = [{item: index for index, item in enumerate(column)} for column in order]
-        self.sides: dict[tuple[str, str], int] = {}
-        self.offsets: dict[tuple[str, str], float] = {}
+        self.sides: dict[_Port, int] = {}
+        self.offsets: dict[_Port, float] = {}
         for column in order[1:]:
             for item in column:
                 if item.is_node:
@@ -383,12 +392,10 @@ class _Heights:
 
     def solve(self) -> _Places:
         """The heights with the shortest upright pieces, where nothing comes too near to anything."""
-        self.number: dict[object, int] = {}
         self._merge_dummies()
+        self._number()
         springs = [*self._distances(), *self._lengths()]
-        count = len(self.number) + len(self.between)
-        solved = solve(count, [replace(spring, tail=self._at(spring.tail), head=self._at(spring.head))
-                               for spring in springs])
+        solved = solve(self.count, springs)
         places = _Places(side=self.sides)
         for column in self.order:
             for item in column:
@@ -401,8 +408,14 @@ class _Heights:
             places.port[key] = places.centre[node] if side == BESIDE else solved[self.number[key]] / UNIT
         return places
 
-    def _at(self, place: object) -> int:
-        return place if isinstance(place, int) else self.number[place]
+    def _number(self) -> None:
+        """A number for everything that has a height, column by column."""
+        self.columns = [list(self._entries(rank)) for rank in range(len(self.order))]
+        self.number: dict[_Key, int] = {}
+        for column in self.columns:
+            for entry in column:
+                self.number.setdefault(entry.key, len(self.number))
+        self.count = len(self.number)
 
     def _merge_dummies(self) -> None:
         """A wire that passes several columns stays level, unless another has to change places with it."""
@@ -418,23 +431,23 @@ class _Heights:
                         straight.append((here, there))
                         self.merged[target] = self.merged.get(item, item)
 
-    def _entries(self, rank: int) -> Iterator[tuple[object, float, float, bool, bool]]:
-        """What has a height in a column: (key, extent above, below, is a node, is one with the next)."""
+    def _entries(self, rank: int) -> Iterator[_Entry]:
+        """What has a height in a column, from the top."""
         for item in self.order[rank]:
             if not item.is_node:
-                yield self.merged.get(item, item), 0.0, 0.0, False, False
+                yield _Entry(self.merged.get(item, item), 0.0, 0.0, False, False)
                 continue
             node = self.ranked.nodes[item.key]
             above, below = self._extents(node)
             entering = {side: key for key, side in self._entering(item)}
             if ABOVE in entering:
-                yield entering[ABOVE], 0.0, 0.0, False, True
+                yield _Entry(entering[ABOVE], 0.0, 0.0, False, True)
                 above = node.height / 2
-            yield item, above, below, True, BELOW in entering
+            yield _Entry(item, above, below, True, BELOW in entering)
             if BELOW in entering:
-                yield entering[BELOW], 0.0, 0.0, False, False
+                yield _Entry(entering[BELOW], 0.0, 0.0, False, False)
 
-    def _entering(self, item: _Item) -> Iterator[tuple[tuple[str, str], int]]:
+    def _entering(self, item: _Item) -> Iterator[tuple[_Port, int]]:
         for edge in self.ranked.reads[item.key]:
             key = (edge.wire, item.key)
             if key in self.sides:
@@ -446,24 +459,20 @@ class _Heights:
 
     def _distances(self) -> list[Spring]:
         """Neighbours in a column keep apart."""
-        springs = []
-        for rank in range(len(self.order)):
-            entries = list(self._entries(rank))
-            for key, *_ in entries:
-                self.number.setdefault(key, len(self.number))
-            for upper, lower in pairwise(entries):
-                springs.append(Spring(upper[0], lower[0], round(UNIT * self._distance(upper, lower)), 0))
-        return springs
+        return [
+            Spring(self.number[upper.key], self.number[lower.key], round(UNIT * self._distance(upper, lower)), 0)
+            for column in self.columns for upper, lower in pairwise(column)
+        ]
 
-    def _distance(self, upper, lower) -> float:
-        if upper[4]:  # an operator and the wire that enters it from above or from below
+    def _distance(self, upper: _Entry, lower: _Entry) -> float:
+        if upper.joined:
             return DROP + CIRCLE_HALF
-        gap = NODE_GAP if upper[3] and lower[3] else MIXED_GAP if upper[3] or lower[3] else self.wire_gap
-        return max(upper[2] + gap + lower[1], self.wire_gap)
+        nodes = upper.is_node + lower.is_node
+        gap = NODE_GAP if nodes == 2 else MIXED_GAP if nodes else self.wire_gap
+        return max(upper.below + gap + lower.above, self.wire_gap)
 
     def _lengths(self) -> Iterator[Spring]:
         """Upright pieces of wires cost what they are long, more so for those that should be straight."""
-        self.between: list[int] = []
         for rank, targets in enumerate(self.ranked.targets[:-1]):
             for item, reached in targets.items():
                 start = self.merged.get(item, item)
@@ -474,12 +483,11 @@ class _Heights:
         for key, side in self.sides.items():
             node = _Item(key[1], self.ranked.rank[key[1]], True)
             if side == ABOVE:
-                yield Spring(key, node, 0, 1)
+                yield Spring(self.number[key], self.number[node], 0, 1)
             elif side == BELOW:
-                yield Spring(node, key, 0, 1)
-        self.between.sort()
+                yield Spring(self.number[node], self.number[key], 0, 1)
 
-    def _end(self, item: _Item, target: _Item) -> tuple[object, float]:
+    def _end(self, item: _Item, target: _Item) -> tuple[_Key, float]:
         if not target.is_node:
             return self.merged.get(target, target), 0.0
         key = (item.key, target.key)
@@ -487,12 +495,12 @@ class _Heights:
             return key, 0.0
         return target, self.offsets.get(key, 0.0)
 
-    def _pair(self, start: object, end: object, offset: float, weight: int) -> Iterator[Spring]:
+    def _pair(self, start: _Key, end: _Key, offset: float, weight: int) -> Iterator[Spring]:
         """Both ends cost what they lie below the higher of the two."""
-        higher = len(self.number) + len(self.between)
-        self.between.append(higher)
-        yield Spring(higher, start, 0, weight)
-        yield Spring(higher, end, -round(UNIT * offset), weight)
+        higher = self.count
+        self.count += 1
+        yield Spring(higher, self.number[start], 0, weight)
+        yield Spring(higher, self.number[end], -round(UNIT * offset), weight)
 
     def _weight(self, rank: int, item: _Item, target: _Item, reached: list[_Item]) -> int:
         edge = next((edge for edge in self.ranked.readers[item.key] if edge.reader == target.key), None)

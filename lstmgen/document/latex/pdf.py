@@ -127,10 +127,10 @@ def _passes(program: str, folder: Path, inputs: frozenset[str], seconds: float) 
     That asks for a third pass exactly where the log would ("Rerun to get cross-references right"), and
     where only the table of contents has moved as well, of which the log says nothing.
     """
-    notes = None
-    for _ in range(_MOST_PASSES):
-        log = _run(program, folder, seconds)
-        before, notes = notes, _notes(folder, inputs)
+    log, notes = _run(program, folder, seconds), _notes(folder, inputs)
+    for _ in range(_MOST_PASSES - 1):
+        before = notes
+        log, notes = _run(program, folder, seconds), _notes(folder, inputs)
         if notes == before:
             break
     return log
@@ -171,7 +171,7 @@ def _run(program: str, folder: Path, seconds: float) -> str:
     return log
 
 
-def _kill(process: subprocess.Popen) -> None:
+def _kill(process: subprocess.Popen[bytes]) -> None:
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except (AttributeError, ProcessLookupError):  # no process groups here, or gone already

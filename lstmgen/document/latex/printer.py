@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import groupby, pairwise
+from typing import Protocol
 
 from ...derivation.chain import START, Contribution, Derivation, Gradient
 from ...derivation.graph import Graph, Stage
@@ -24,7 +25,7 @@ from ...language.expressions import (
     ONE, ZERO, Adjoint, Call, Compare, Expression, MatVec, Negative, Number, Outside, Power, Product,
     Quotient, Size, Sum, Value, children, negative, number, product, rebuild, total,
 )
-from ...language.shapes import SCALAR
+from ...language.shapes import SCALAR, Shape
 from ...language.text import decimal
 from ..notation import GREEK, Notation, make_notation
 from .functions import BARE as BARE_FUNCTIONS
@@ -47,16 +48,41 @@ _SIGNS = {relation: frozenset(signs) for relation, signs in
 _OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 
 Colour = Callable[[Expression], "str | None"]  # the number of a leaf's fork colour
+Spelled = tuple[str, int]  # text, and how tightly it binds
+
+
+class Symbols(Protocol):
+    """What a printer asks for: a cell's `Notation`, or the letters of a rule."""
+
+    @property
+    def symbols(self) -> Mapping[str, object]:
+        """By name, of what has one."""
+
+    def shape(self, expression: Expression) -> Shape:
+        """Of an expression in these names."""
+
+    def value(self, name: str, step: str = "t") -> str:
+        """The symbol at a step."""
+
+    def has_superscript(self, name: str, step: str = "t") -> bool:
+        """Whether that symbol has one, at a step."""
+
+    def definition(self, name: str, lag: int = 0) -> Expression | None:
+        """What is written in place of a name that has no symbol."""
+
+    def size(self, symbol: str) -> str:
+        """The symbol of a dimension."""
 
 
 @dataclass(frozen=True)
 class Printer:
     """Prints the expressions of one document."""
 
-    notation: Notation
+    notation: Symbols
     now: str = "t"  # what the current step is called: t, or the number of a step
     colour: Colour = lambda leaf: None
-    _spelled: dict = field(default_factory=dict, init=False, repr=False, compare=False)
+    _spelled: dict[tuple[int, int], tuple[Expression, Spelled]] = field(
+        default_factory=dict, init=False, repr=False, compare=False)
 
     def __call__(self, expression: Expression) -> str:
         """The LaTeX, in one line."""
@@ -91,14 +117,15 @@ class Printer:
 
     # ------------------------------------------------------------------ nodes
 
-    def _spell(self, expression: Expression, depth: int) -> tuple[str, int]:
+    def _spell(self, expression: Expression, depth: int) -> Spelled:
         """Text and tightness. Asked again and again for one operand, on each level of an expression: kept."""
         key = id(expression), min(depth, 9)  # breaks are told apart up to that depth
         if key not in self._spelled:
             self._spelled[key] = expression, self._spell_anew(expression, key[1])
-        return self._spelled[key][1]
+        _, spelled = self._spelled[key]
+        return spelled
 
-    def _spell_anew(self, expression: Expression, depth: int) -> tuple[str, int]:
+    def _spell_anew(self, expression: Expression, depth: int) -> Spelled:
         match expression:
             case Number(value=value):
                 return _number(value)
@@ -132,12 +159,12 @@ class Printer:
             return self._spell(expression, depth)[0]
         return _parenthesised(self._spell(expression, depth + 1)[0])
 
-    def _leaf(self, leaf: Value | Adjoint | Outside, depth: int) -> tuple[str, int]:
+    def _leaf(self, leaf: Value | Adjoint | Outside, depth: int) -> Spelled:
         text, tightness = self._uncoloured(leaf, depth)
         number_ = self.colour(leaf)
         return (rf"\fork{{{number_}}}{{{plain(text)}}}", ATOM) if number_ else (text, tightness)
 
-    def _uncoloured(self, leaf: Value | Adjoint | Outside, depth: int) -> tuple[str, int]:
+    def _uncoloured(self, leaf: Value | Adjoint | Outside, depth: int) -> Spelled:
         if isinstance(leaf, Value):
             definition = self.notation.definition(leaf.name, leaf.lag)
             if definition is not None:
@@ -170,7 +197,7 @@ class Printer:
             return ONES if term == ONE else _beside(self._inside(term, JUXTAPOSED, depth), ONES, space=True)
         return self._inside(term, TIMES, depth)
 
-    def _product(self, factors: tuple[Expression, ...], depth: int) -> tuple[str, int]:
+    def _product(self, factors: tuple[Expression, ...], depth: int) -> Spelled:
         scalars, arrays = self._sorted(factors)
         minus, scalars = _signs_out(scalars)
         if arrays and all(_is_ones(array) for array in arrays):
@@ -193,20 +220,21 @@ class Printer:
 
     def _sorted(self, factors: tuple[Expression, ...]) -> tuple[list[Expression], list[Expression]]:
         """Numbers and scalars, which go in front, and arrays. What was filled in is a scalar again."""
-        scalars, arrays = [], []
+        scalars: list[Expression] = []
+        arrays: list[Expression] = []
         for factor in _flat(factors):
             match factor:
-                case Call(function="Fill", arguments=(filled, _)) if (
+                case Call(function="Fill", arguments=(filled, size)) if (
                     self.notation.shape(filled) == SCALAR and len(self.notation.shape(factor)) == 1
                 ):
-                    arrays.append(Call("Fill", (ONE, factor.arguments[1])))
+                    arrays.append(Call("Fill", (ONE, size)))
                     if filled != ONE:
                         scalars.append(filled)
                 case _:
                     (scalars if self.notation.shape(factor) == SCALAR else arrays).append(factor)
         return sorted(scalars, key=lambda scalar: not isinstance(scalar, Number)), arrays
 
-    def _quotient(self, numerator: Expression, denominator: Expression) -> tuple[str, int]:
+    def _quotient(self, numerator: Expression, denominator: Expression) -> Spelled:
         """A fraction, its sign before it, and a half in it as a two below."""
         minus, body = _sign(numerator)
         factors = _flat((body,))
@@ -255,7 +283,7 @@ class Printer:
 
     # ------------------------------------------------------------------ calls
 
-    def _call(self, call: Call, depth: int) -> tuple[str, int]:
+    def _call(self, call: Call, depth: int) -> Spelled:
         inner, function, arguments = depth + 1, call.function, call.arguments
         match function, arguments:
             case "outer", (left, right):
@@ -280,13 +308,13 @@ class Printer:
                 if tightness == ATOM and not isinstance(argument, (Quotient, Power)):
                     return _applied(BARE_FUNCTIONS[function], text), BARE
                 return f"{BARE_FUNCTIONS[function]}{_parenthesised(text)}", APPLIED
-        spelled = (self._spell(argument, inner)[0] for argument in arguments)
+        spelled = [self._spell(argument, inner)[0] for argument in arguments]
         if function in ("sqrt", "rsqrt"):
-            spelled = map(plain, spelled)
+            spelled = [plain(text) for text in spelled]
         text = TABLE[function].call.format(**dict(zip("abc", spelled)))
         return text, ATOM if function == "rsqrt" else APPLIED
 
-    def _summed(self, summed: Expression, depth: int) -> tuple[str, int]:
+    def _summed(self, summed: Expression, depth: int) -> Spelled:
         """The sum over the last axis; over both of a matrix, where it is summed twice."""
         match summed:
             case Call(function="sum", arguments=(matrix,)):
@@ -309,7 +337,7 @@ class Printer:
         text = _beside(rf"{ONES}{TRANSPOSE}", self._inside(body, BARE, depth))
         return ("-" + text, NEGATIVE) if minus else (text, JUXTAPOSED)
 
-    def _filled(self, filled: Expression, depth: int) -> tuple[str, int]:
+    def _filled(self, filled: Expression, depth: int) -> Spelled:
         """A value copied along a new last axis."""
         if filled == ONE:
             return ONES, ATOM
@@ -325,7 +353,7 @@ class Printer:
         return f"{name}{mark}({self._spell(argument, inner)[0]})"
 
 
-def _number(value: Fraction) -> tuple[str, int]:
+def _number(value: Fraction) -> Spelled:
     text = decimal(value)
     if "/" in text:
         above, below = text.lstrip("-").split("/")
@@ -360,7 +388,7 @@ def _signs_out(scalars: list[Expression]) -> tuple[bool, list[Expression]]:
 
 
 def _flat(factors: tuple[Expression, ...]) -> list[Expression]:
-    flat = []
+    flat: list[Expression] = []
     for factor in factors:
         flat.extend(_flat(factor.factors) if isinstance(factor, Product) else [factor])
     return flat
@@ -407,15 +435,13 @@ def without_choices(expression: Expression) -> Expression:
     parts = tuple(without_choices(part) for part in children(expression))
     match expression:
         case Call(function=functions.WHERE):
-            return _branches(*parts)
+            condition, chosen, other = parts
+            if isinstance(condition, Compare):
+                otherwise = Compare(_OPPOSITE[condition.relation], condition.left, condition.right)
+                return total(_where_it_holds(chosen, condition), _where_it_holds(other, otherwise))
         case Quotient() if parts[0] == ZERO:
             return ZERO
     return rebuild(expression, parts) if parts else expression
-
-
-def _branches(condition: Compare, chosen: Expression, other: Expression) -> Expression:
-    otherwise = Compare(_OPPOSITE[condition.relation], condition.left, condition.right)
-    return total(_where_it_holds(chosen, condition), _where_it_holds(other, otherwise))
 
 
 def _where_it_holds(expression: Expression, condition: Compare) -> Expression:
@@ -448,7 +474,8 @@ def plain(text: str) -> str:
 
 def broken(text: str, first: float, others: float) -> list[str]:
     """The formula in lines of at most so many points, ended where it is nested least deeply."""
-    lines, limit = [], first
+    lines: list[str] = []
+    limit = first
     pieces = _pieces(text)
     while pieces:
         count = _longest_line(pieces, limit)
@@ -599,7 +626,7 @@ def escape(text: str) -> str:
 
 def _clusters(text: str) -> list[str]:
     """Characters, each with the combining ones that follow it."""
-    found = []
+    found: list[str] = []
     for char in text:
         if found and unicodedata.combining(char) and found[-1] not in _BLANKS:
             found[-1] += char
@@ -634,7 +661,7 @@ def _escaped(cluster: str, opening: bool) -> str:
         return " "
     if len(cluster) == 1 and " " < cluster <= "~":
         return cluster
-    letter, *marks = unicodedata.normalize("NFD", cluster)
+    letter, *marks = list(unicodedata.normalize("NFD", cluster))
     if letter in _LATIN or (letter.isascii() and letter.isalpha()):
         if all(mark in _ACCENTS for mark in marks):
             return _accented(letter, marks)
@@ -683,51 +710,48 @@ _GREEK_COMMANDS = GREEK | {"varsigma", "vartheta", "varpi", "varrho"}
 def latex_of(item: Contribution | Gradient | Stage | Derivation, graph: Graph | None = None) -> str:
     """A record as LaTeX, with the symbols that its document has. `graph` is the cell it belongs to."""
     if isinstance(item, Derivation):
-        printer = Printer(make_notation(item.graph))
+        notation = make_notation(item.graph)
+        printer = Printer(notation)
         stages = [_stage(stage, printer) for stage in item.graph.stages]
-        gradients = [_gradient(gradient, printer) for gradient in item.adjoints.values()]
+        gradients = [_gradient(gradient, notation, printer) for gradient in item.adjoints.values()]
         return "\\begin{aligned}\n" + " \\\\\n".join([*stages, *gradients]) + "\n\\end{aligned}"
     if graph is None:
         raise ValueError("latex_of needs the graph that a record belongs to")
-    printer = Printer(make_notation(graph))
+    notation = make_notation(graph)
+    printer = Printer(notation)
     if isinstance(item, Stage):
         return _stage(item, printer).replace("&", "")
     if isinstance(item, Gradient):
-        return "\\begin{aligned}\n" + _gradient(item, printer) + "\n\\end{aligned}"
-    return term(item, printer)
+        return "\\begin{aligned}\n" + _gradient(item, notation, printer) + "\n\\end{aligned}"
+    return plain(marked_term(item, printer, notation.steps))
 
 
-def term(fork: Contribution, printer: Printer) -> str:
-    """One branch of a fork, with the marks taken out."""
-    return plain(marked_term(fork, printer))
-
-
-def marked_term(fork: Contribution, printer: Printer, last_step_only: bool = False) -> str:
-    """One branch of a fork. What belongs to the last step alone carries the bracket [t=T]."""
+def marked_term(fork: Contribution, printer: Printer, steps: str, last_step_only: bool = False) -> str:
+    """One branch of a fork. What belongs to the last of the steps alone carries the bracket [t=T]."""
     if fork.kind == START:
         return rf"{printer(fork.upstream)}\big|_{{t=0}}"
     text = printer.marked(fork.term)
     if last_step_only:
-        bracket = rf"[t={printer.notation.steps}]\,"
+        bracket = rf"[t={steps}]\,"
         text = f"-{bracket}{text[1:]}" if text.startswith("-") else bracket + (
             _parenthesised(text) if isinstance(fork.term, Sum) else text)
     if fork.over_time:
         sign, text = ("-", text[1:]) if text.startswith("-") else ("", text)
         inner = _parenthesised(text) if isinstance(fork.term, Sum) and not last_step_only else text
-        text = rf"{sign}\textstyle\sum_{{t=1}}^{{{printer.notation.steps}}}\displaystyle {inner}"
+        text = rf"{sign}\textstyle\sum_{{t=1}}^{{{steps}}}\displaystyle {inner}"
     return text
 
 
 def _stage(stage: Stage, printer: Printer) -> str:
-    if stage.name in printer.notation.definitions:
+    if printer.notation.definition(stage.name) is not None:
         return "&" + printer(stage.expression)
     return f"{printer(Value(stage.name))}&={printer.cases(stage.expression) or printer(stage.expression)}"
 
 
-def _gradient(gradient: Gradient, printer: Printer) -> str:
-    terms = [term(fork, printer) for fork in gradient.forks] or ["1" if not gradient.shape else ONES]
-    if gradient.value != printer.notation.graph.loss and not gradient.forks:
-        terms = [r"\bm 0" if gradient.shape else "0"]
+def _gradient(gradient: Gradient, notation: Notation, printer: Printer) -> str:
+    terms = [plain(marked_term(fork, printer, notation.steps)) for fork in gradient.forks]
+    if not terms:
+        terms = ["1" if gradient.value == notation.graph.loss else r"\bm 0" if gradient.shape else "0"]
     signed = terms[:1] + [text if text.startswith("-") else "+" + text for text in terms[1:]]
     return rf"{printer.adjoint(gradient.value)}&=" + r" \\ &\quad{}".join(signed)
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import pairwise
+from typing import TypeVar
 
 from ...derivation.graph import Graph
 from ...language.expressions import ONE, Adjoint, Expression, Outside, Value
@@ -47,6 +47,8 @@ PREAMBLE = r"""
 
 TEXT_WIDTH, PAGE_HEIGHT = 154.0, 235.0  # of the document's page, in millimetres
 SMALLEST = 0.7  # a drawing may be scaled down to that, and 10 pt become 7 pt
+
+Placed = TypeVar("Placed", Box, Mark)
 
 STUB = 1.4  # how far a wire goes on there
 
@@ -239,7 +241,7 @@ def _rows(layout: Layout, cuts: list[Cut]) -> tuple[Layout, ...]:
 
 def _chosen_cuts(layout: Layout, rows: int) -> list[Cut]:
     """For each cut the best place near an equal division: few values cross it, and few without a symbol."""
-    chosen = []
+    chosen: list[Cut] = []
     for index in range(1, rows):
         ideal = layout.width * index / rows
         allowed = [cut for cut in layout.cuts if cut.wires and (not chosen or cut.x > chosen[-1].x)]
@@ -260,21 +262,20 @@ def _row(layout: Layout, left: Cut | None, right: Cut | None, letters: Mapping[s
     heights = [y for path in paths for _, y in path.points]
     heights += [y for box in boxes for y in (min(box.top, box.caption_top), box.bottom)]
     x, y = margin - low, FRAME - min(heights)
-    shift = partial(_moved, x=x, y=y)
+
+    def moved(item: Placed) -> Placed:
+        return replace(item, x=item.x + x, y=item.y + y)
+
     return without_gaps(Layout(
-        boxes=tuple(map(shift, boxes)),
+        boxes=tuple(map(moved, boxes)),
         paths=tuple(replace(path, points=tuple((a + x, b + y) for a, b in path.points)) for path in paths),
-        dots=tuple(shift(mark) for mark in layout.dots if low < mark.x < high),
-        badges=tuple(shift(mark) for mark in layout.badges if low < mark.x < high),
+        dots=tuple(moved(mark) for mark in layout.dots if low < mark.x < high),
+        badges=tuple(moved(mark) for mark in layout.badges if low < mark.x < high),
         width=high - low + margin + rest,
         height=max(heights) + y + FRAME,
         frame=(margin - STUB if left else layout.frame[0], (high + STUB if right else layout.frame[1]) + x),
         cuts=(),
     ))
-
-
-def _moved(item: Box | Mark, x: float, y: float) -> Box | Mark:
-    return replace(item, x=item.x + x, y=item.y + y)
 
 
 def _continued(cut: Cut, kind: str, letters: Mapping[str, str], edge: float) -> tuple[Box, ...]:

@@ -122,16 +122,15 @@ def inputs_section(pen: Pen) -> Section | None:
     if not pen.derivation.inputs:
         return None
     one = len(pen.derivation.inputs) == 1
-    blocks: list[Block] = [Prose(
+    told = (
         ("An input is" if one else "Inputs are") + " read in the same step only. "
         + ("Its gradient is what a layer below would need"
            if one else "Their gradients are what layers below would need") + "; in the module "
-        + listed([code(f"grads.{name}") for name in pen.graph.inputs]) + ".")]
+        + listed([code(f"grads.{name}") for name in pen.graph.inputs]) + ".")
     if pen.graph.targets:
-        blocks[0] = Prose(blocks[0].text + " Targets are given, and get no gradient.")
-    gradients = [pen.gradient_equation(gradient) for gradient in pen.derivation.inputs]
-    blocks.append(pen.display(gradients))
-    return Section("Input" if one else "Inputs", "inputs", tuple(blocks))
+        told += " Targets are given, and get no gradient."
+    display = pen.display([pen.gradient_equation(gradient) for gradient in pen.derivation.inputs])
+    return Section("Input" if one else "Inputs", "inputs", (Prose(told), display))
 
 
 def parameters_section(pen: Pen) -> Section | None:
@@ -143,23 +142,22 @@ def parameters_section(pen: Pen) -> Section | None:
     told = (f"A parameter is the same at all ${steps}$ steps: it is a fork with a branch into each of "
             "them, and its gradient a sum over time. " if shared else "")
     told += "Over a batch the gradients of its members are added."
-    blocks = [Prose(told), pen.display([pen.gradient_equation(gradient) for gradient in gradients])]
-    return Section("Parameters", "parameters", tuple(blocks))
+    display = pen.display([pen.gradient_equation(gradient) for gradient in gradients])
+    return Section("Parameters", "parameters", (Prose(told), display))
 
 
 def still_section(pen: Pen) -> Section | None:
     still = [gradient for gradient in pen.derivation.stages if pen.is_still(gradient.value)]
     if not still:
         return None
-    blocks = [
+    return Section("What stands still", "still", (
         Prose(f"{pen.values([gradient.value for gradient in still])} "
               f"{'are' if len(still) > 1 else 'is'} made of parameters alone. "
               f"{'They are' if len(still) > 1 else 'It is'} computed once, before the first step, and "
               f"{'hear' if len(still) > 1 else 'hears'} from all steps: the sums below come first, then "
               "the parameters that they are made of."),
         pen.display([pen.gradient_equation(gradient) for gradient in still]),
-    ]
-    return Section("What stands still", "still", tuple(blocks))
+    ))
 
 
 def stacked_section(pen: Pen) -> Section | None:

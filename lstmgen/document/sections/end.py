@@ -4,33 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
-from typing import Protocol
+from collections.abc import Mapping
 
+from ...proofs.verdict import Verdict
 from ..blocks import Block, Listing, Prose, Section, Table
 from ..latex.printer import escape
 from ..pen import Pen
 from ..wording import code, listed, sentence
-
-
-class Figure(Protocol):
-    proof: int  # 0 to 4
-    bound: float
-
-
-class Proofs(Protocol):
-    """What the document says of the proofs: on what they were run, and how often; no measured figure."""
-
-    figures: Iterable[Figure]
-    forks: int
-    entries: int
-    module_entries: int
-    sizes: Mapping[str, int]
-    module_sizes: Mapping[str, int]
-    steps: int
-    module_steps: int
-    batch: int
-    untaken: tuple[str, ...]
 
 
 def module_section(module_name: str) -> Section:
@@ -41,7 +21,8 @@ def module_section(module_name: str) -> Section:
     ))
 
 
-def proofs_section(pen: Pen, proofs: Proofs | None) -> Section:
+def proofs_section(pen: Pen, proofs: Verdict | None) -> Section:
+    """On what the proofs were run, and how often; no measured figure."""
     digest = hashlib.sha256(pen.spec.source.encode("utf-8")).hexdigest()
     pieces = r"\allowbreak ".join(digest[at : at + 8] for at in range(0, len(digest), 8))
     source = Prose("The specification that all this was derived from has the SHA-256 "
@@ -64,7 +45,7 @@ def proofs_section(pen: Pen, proofs: Proofs | None) -> Section:
     return Section("What was proved", "proofs", (*blocks, source))
 
 
-def _proof_rows(pen: Pen, proofs: Proofs) -> tuple[tuple[str, ...], ...]:
+def _proof_rows(pen: Pen, proofs: Verdict) -> tuple[tuple[str, ...], ...]:
     module = (f"$T={proofs.module_steps}$, $B={proofs.batch}$, "
               f"{_sizes(pen, proofs.module_sizes)}".rstrip(", "))
     tiny = f"$T={proofs.steps}$, {_sizes(pen, proofs.sizes)}".rstrip(", ")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ...language.expressions import Negative, Sum, Value
+from ...language.expressions import Expression, Negative, Sum, Value
 from ...language.shapes import SCALAR
 from ...numerics.fading import LAGS, Fading, OneStep, one_step
 from ...numerics.paths import DIAGONAL, MATRIX, OPERATION, Factor, Path
 from ..blocks import Block, Display, Drawn, Picture, Prose, Section
 from ..latex.printer import BREAK, Printer, width
-from ..pen import PARTIAL, Equation, Pen
+from ..pen import PARTIAL, Equation, Pen, SmallEquation, Term
 from ..wording import count, listed, math_text, sentence
 
 FLOOR = 1e-10  # of the figure
@@ -64,14 +64,13 @@ def _one_step(pen: Pen, step: OneStep) -> list[Block]:
 
 def _paths(pen: Pen, step: OneStep) -> Display:
     left = _derivative(pen, step.state, "t", "t-1")
-    terms = []
+    terms: list[Term] = []
     for path in step.paths:
         text = BESIDE.join(_matrix(pen, factor) for factor in path.factors(2)) or r"\bm I"
-        terms.append(("{}+" + text if terms else text, rf"\by{{{_way(pen, step, path)}}}"))
+        terms.append(Term("{}+" + text if terms else text, rf"\by{{{_way(pen, step, path)}}}"))
     if not step.listed:
-        terms.append((r"{}+\cdots", r"\by{the others}"))
-    equation: Equation = (left + "={}", terms, None)
-    return pen.display([equation])
+        terms.append(Term(r"{}+\cdots", r"\by{the others}"))
+    return pen.display([Equation(left + "={}", terms)])
 
 
 def _derivative(pen: Pen, name: str, above: str, below: str) -> str:
@@ -140,7 +139,7 @@ def _carousels(pen: Pen, steps: Sequence[OneStep]) -> list[Block]:
         told = told.replace("The direct path of", "The direct paths of").replace(" is the", " are the", 1)
         told = told.replace(r"\emph{carousel}: on it the state", r"\emph{carousels}: on them a state")
         told = told.replace("that path alone leaves", "those paths alone leave")
-    equations = [_many_steps(pen, step) for step in direct]
+    equations = [_many_steps(pen, step.state, step.carousel) for step in steps if step.carousel is not None]
     blocks: list[Block] = [Prose(told), pen.gathered(equations)]
     after = ("However long the way is, that is no more and no less than the product of these factors: near one "
              "they let the gradient pass, and near zero they cut it off.")
@@ -150,14 +149,14 @@ def _carousels(pen: Pen, steps: Sequence[OneStep]) -> list[Block]:
     return [*blocks, Prose(after)]
 
 
-def _many_steps(pen: Pen, step: OneStep) -> tuple[str, str]:
-    shape = pen.graph.shapes[step.state]
-    left = rf"{_derivative(pen, step.state, 't', 't-k')}\bigg|_{{\text{{direct}}}}"
+def _many_steps(pen: Pen, state: str, carousel: Expression) -> SmallEquation:
+    shape = pen.graph.shapes[state]
+    left = rf"{_derivative(pen, state, 't', 't-k')}\bigg|_{{\text{{direct}}}}"
     later = Printer(pen.notation, "t-j")
-    factor = pen.factor(step.carousel, shape, shape, later)
+    factor = pen.factor(carousel, shape, shape, later)
     if shape == SCALAR and _is_sum(factor):
         factor = f"({factor})"
-    return left, rf"\prod_{{j=0}}^{{k-1}}{factor}"
+    return SmallEquation(left, rf"\prod_{{j=0}}^{{k-1}}{factor}")
 
 
 # ---------------------------------------------------------------- measured

@@ -10,7 +10,7 @@ from ...language.shapes import Shape
 from ...schedule.plan import LAST
 from ..blocks import Block, Display, Prose, Section, Table
 from ..latex.printer import ONES, Printer, escape, width
-from ..pen import COLOURS, TEXT_WIDTH, Pen
+from ..pen import COLOURS, TEXT_WIDTH, Equation, Pen, Term
 from ..wording import WORDS, code, count, listed, math_text
 
 
@@ -221,7 +221,7 @@ def _stages_display(pen: Pen, stages: list[Stage]) -> Display:
         left = pen.forward(Value(stage.name)) + "={}"
         if stage.name in pen.notation.definitions:
             left = ""  # its symbol is its equation
-        equations.append((left, [(right, _readers_note(pen, stage.name))], pen.plan.numbers[stage.name]))
+        equations.append(Equation(left, [Term(right, _readers_note(pen, stage.name))], pen.plan.numbers[stage.name]))
     return pen.display(equations)
 
 

@@ -3,8 +3,10 @@ r"""The rules that a backward pass needs: that at a fork, and the derivatives of
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from ...derivation.chain import ELEMENTWISE, OUTER, OUTPUT, START, TRANSPOSED, Contribution, later
+from ...derivation.chain import OUTER, OUTPUT, START, TRANSPOSED, Contribution, later
 from ...derivation.graph import Graph
 from ...language import functions
 from ...language.expressions import Call, Expression, Number, Value, transform, values, walk
@@ -55,14 +57,14 @@ def _example(pen: Pen) -> Remark | None:
     found = _detour(pen)
     if found is None:
         return None
-    fork, held, by_way = found
-    local = pen.plain(later(fork.local, fork.lag, pen.graph.static))
+    fork = found.fork
+    local = pen.plain(later(found.local, fork.lag, pen.graph.static))
     reader, value = pen.plain(Value(fork.reader, fork.lag)), pen.plain(Value(fork.target))
     derivative = rf"\frac{{\partial^{{+}}{reader}}}{{\partial {value}}}"
     diagonal = rf"\operatorname{{diag}}({local})" if pen.graph.shapes[fork.target] else local
-    others = [math_text(pen.plain(later(argument, fork.lag, pen.graph.static))) for argument in held]
-    ways = listed([math_text(pen.plain(Value(way.reader, way.lag))) for way in by_way])
-    branches = "another branch" if len(by_way) == 1 else "other branches"
+    others = [math_text(pen.plain(later(argument, fork.lag, pen.graph.static))) for argument in found.held]
+    ways = listed([math_text(pen.plain(Value(way.reader, way.lag))) for way in found.ways])
+    branches = "another branch" if len(found.ways) == 1 else "other branches"
     text = (f"The stage {math_text(reader)} reads {math_text(value)}, and it reads {listed(others)}, which "
             f"{'depends' if len(others) == 1 else 'depend'} on {math_text(value)} too. Its immediate "
             rf"derivative knows nothing of that: $\displaystyle {derivative}={diagonal}$. What "
@@ -80,13 +82,23 @@ def _leads_to(pen: Pen, fork: Contribution, value: Value) -> bool:
         pen, fork.reader, value.name, value.lag - fork.lag)
 
 
-def _detour(pen: Pen) -> tuple[Contribution, list[Value], list[Contribution]] | None:
+@dataclass(frozen=True)
+class _Detour:
+    """A branch whose reader meets the value by another way too."""
+
+    fork: Contribution
+    local: Expression  # the fork's own
+    held: list[Value]  # what the reader reads beside the value and that depends on it
+    ways: list[Contribution]  # the branches that lead there
+
+
+def _detour(pen: Pen) -> _Detour | None:
     """A branch whose reader depends on the value by another branch too; of states first."""
     gradients = sorted(pen.forks, key=lambda gradient: (gradient.value not in pen.graph.states,
                                                          -len(gradient.forks)))
     for gradient in gradients:
         for fork in reversed(gradient.forks):
-            if fork.kind != ELEMENTWISE or fork.local is None or pen.is_still(fork.reader):
+            if fork.local is None or pen.is_still(fork.reader):
                 continue
             stage = pen.graph.stage(fork.reader)
             held = [value for value in values(stage.expression)
@@ -96,7 +108,7 @@ def _detour(pen: Pen) -> tuple[Contribution, list[Value], list[Contribution]] | 
                 ways = [other for other in gradient.forks if other is not fork and any(
                     _leads_to(pen, other, Value(value.name, value.lag + fork.lag)) for value in held)]
                 if ways:
-                    return fork, held, ways
+                    return _Detour(fork, fork.local, held, ways)
     return None
 
 
@@ -203,16 +215,20 @@ class _RuleSymbols:
         return name == "d"
 
 
-Rule = tuple[str, list[str]]  # a function's value, and what goes back to each argument, with marks
+class Rule(NamedTuple):
+    """What a document states once about a function, with marks where a line may end."""
+
+    value: str
+    sent: list[str]  # what goes back to each argument
 
 
 def _rule_rows(rules: list[Rule | None]) -> list[tuple[str, str]]:
     """The rows of the table of rules; what is too wide goes on in the next one."""
     found = [rule for rule in rules if rule is not None]
-    limit = TEXT_WIDTH - max((width(value) for value, _ in found), default=0.0) - 40.0
+    limit = TEXT_WIDTH - max((width(rule.value) for rule in found), default=0.0) - 40.0
     rows = []
-    for value, derivatives in found:
-        for derivative in derivatives:
+    for value, sent in found:
+        for derivative in sent:
             first, *others = broken(derivative, limit, limit - CONTINUED)
             rows.append((value, first))
             rows += [("", rf"\goeson {line}") for line in others]
@@ -237,8 +253,8 @@ def _pointwise_rule(entry: functions.Pointwise) -> Rule:
     if formula and formula.meaning:
         value += "=" + formula.meaning
     sign = r"\mathrm d" if len(entry.arguments) == 1 else r"\partial"
-    return value, [rf"\frac{{{sign} y}}{{{sign} {name}}}={printer.marked(parse_rule(rule))}"
-                   for name, rule in zip(entry.arguments, entry.derivatives)]
+    return Rule(value, [rf"\frac{{{sign} y}}{{{sign} {name}}}={printer.marked(parse_rule(rule))}"
+                        for name, rule in zip(entry.arguments, entry.derivatives)])
 
 
 def _operation_rule(entry: functions.Operation, call: Call, graph: Graph) -> Rule:
@@ -257,12 +273,12 @@ def _operation_rule(entry: functions.Operation, call: Call, graph: Graph) -> Rul
     for name, rule in zip(entry.arguments, entry.adjoints):
         last = shapes[name][-1].expression() if shapes.get(name) else None
 
-        def put_in(node: Expression, last=last) -> Expression | None:
+        def put_in(node: Expression, last: Expression | None = last) -> Expression | None:
             if isinstance(node, Value):
                 return last if node.name == "n" and last is not None else given.get(node.name)
             return None
 
         share = printer.marked(transform(parse_rule(rule), put_in))
         sent.append(rf"\delta {printer.notation.value(name)}={share}")
-    return f"{printer.notation.value('y')}={printer(Call(call.function, generic))}", sent
+    return Rule(f"{printer.notation.value('y')}={printer(Call(call.function, generic))}", sent)
 

@@ -6,7 +6,7 @@ from ...derivation.chain import Gradient
 from ...language.expressions import Adjoint, Outside, Value
 from ..blocks import Block, Heading, Prose, Section
 from ..latex.printer import Printer
-from ..pen import Pen
+from ..pen import Equation, Pen
 from ..wording import code, listed, math_text
 
 
@@ -30,7 +30,7 @@ def boundary_section(pen: Pen) -> Section:
     equations = []
     for state, gradient in carried.items():
         rest = Gradient(state, gradient.shape, gradient.through_time())
-        equations.append((at_zero(Adjoint(state)) + "={}", pen.terms(rest, at_zero), None))
+        equations.append(Equation(at_zero(Adjoint(state)) + "={}", pen.terms(rest, at_zero)))
     told = "The initial state can be read by step 1 alone: its gradient has the branches through time. "
     if not one:
         told = "Initial states can be read by step 1 alone: they get the branches through time. "
@@ -50,7 +50,7 @@ def boundary_section(pen: Pen) -> Section:
 def _losses(pen: Pen) -> list[str]:
     """Where the loss is taken, and what that changes: nothing but what comes in at each step."""
     if pen.graph.loss is not None:
-        return [_loss_told(pen)]
+        return [_loss_told(pen, pen.graph.loss)]
     steps, outputs = pen.notation.steps, pen.graph.outputs
     arriving = [math_text(pen.plain(Outside(name))) for name in outputs]
     said = [f"The equations hold for any loss: it enters by {listed(arriving)} alone. With a target at every step "
@@ -87,11 +87,10 @@ def _carried(pen: Pen) -> str:
     return listed([pen.value(name) for name in read]) if read else ""
 
 
-def _loss_told(pen: Pen) -> str:
-    step_loss = pen.value(pen.graph.loss)
+def _loss_told(pen: Pen, loss: str) -> str:
     if pen.spec.loss_at == "last":
         return ("The loss is taken at the last step alone. A term with the bracket "
                 f"$[t={pen.notation.steps}]$ exists there and is zero at all other steps, which hear "
                 "of the loss through time only.")
-    return (f"Every step has a loss {step_loss} of its own, and their sum is $\\mathcal L$; so "
-            f"{pen.adjoint(pen.graph.loss)} is 1 at every step.")
+    return (f"Every step has a loss {pen.value(loss)} of its own, and their sum is $\\mathcal L$; so "
+            f"{pen.adjoint(loss)} is 1 at every step.")

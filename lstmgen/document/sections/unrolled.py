@@ -9,7 +9,7 @@ from ...language.expressions import Value, total
 from ...numerics.paths import MOST_LISTED, Path, Step, UnrolledGradient, unroll
 from ..blocks import Block, Heading, Prose, Section
 from ..latex.printer import Printer, broken, escape, width
-from ..pen import CONTINUED, TEXT_WIDTH, Equation, Pen
+from ..pen import CONTINUED, TEXT_WIDTH, Equation, Pen, Term
 from ..wording import count, listed
 
 WIDEST_WAY = 100.0  # points of the symbols that tell a path
@@ -49,11 +49,11 @@ def _told(pen: Pen, steps: int) -> str:
 
 
 def _lines(pen: Pen, gradient: UnrolledGradient) -> Equation:
-    terms = []
+    terms: list[Term] = []
     for line in gradient.lines:
         text = _at(pen, line.step).marked(total(*line.terms))
-        terms.append((_joined(text, not terms), rf"\by{{{_when(line)}, {count(line.count, 'path')}}}"))
-    return pen.plain.adjoint(gradient.value) + "={}", terms, None
+        terms.append(Term(_joined(text, not terms), rf"\by{{{_when(line)}, {count(line.count, 'path')}}}"))
+    return Equation(pen.plain.adjoint(gradient.value) + "={}", terms)
 
 
 def _when(line: Step) -> str:
@@ -105,12 +105,12 @@ def _paths(pen: Pen, gradient: UnrolledGradient) -> list[Block]:
 
 
 def _step_paths(pen: Pen, gradient: UnrolledGradient, line: Step) -> Equation:
-    terms = []
+    terms: list[Term] = []
     for path in line.paths:
         text = _at(pen, line.step).marked(path.term)
-        terms.append((_joined(text, not terms), rf"\by{{{_way(pen, path)}}}"))
+        terms.append(Term(_joined(text, not terms), rf"\by{{{_way(pen, path)}}}"))
     left = rf"{pen.plain.adjoint(gradient.value)}\big|_{{{line.step}}}={{}}"
-    return left, terms, None
+    return Equation(left, terms)
 
 
 def _way(pen: Pen, path: Path) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from ...derivation.chain import OUTPUT, START
+from ...derivation.chain import OUTPUT, START, Contribution
 from ...language.expressions import Outside, Value
 from ...numerics.worked import Entries, GradientNumber, TermNumber, WorkedExample, three_digits
 from ..blocks import Block, Prose, Section, Table
@@ -106,7 +106,9 @@ def _of(found: dict[int, GradientNumber], step: int) -> str:
     return _entries(found[step].entries) if step in found else ""
 
 
-def _branches(pen: Pen, found: dict[int, GradientNumber], name: str, steps: Iterable[int]):
+def _branches(
+    pen: Pen, found: dict[int, GradientNumber], name: str, steps: Iterable[int]
+) -> Iterator[tuple[str, ...]]:
     """What each reader of a fork sends back, in grey."""
     for fork in pen.derivation.adjoints[name].forks:
         terms = {step: next((term for term in gradient.terms if term.fork == fork), None)
@@ -117,7 +119,7 @@ def _branches(pen: Pen, found: dict[int, GradientNumber], name: str, steps: Iter
             yield ("", _aside(_reader(pen, fork)), *entries)
 
 
-def _reader(pen: Pen, fork) -> str:
+def _reader(pen: Pen, fork: Contribution) -> str:
     if fork.kind == OUTPUT:
         return "from outside"
     if fork.kind == START:
@@ -164,9 +166,10 @@ def _entries(entries: Entries) -> str:
     """A scalar, the entries of a vector, the rows of a matrix."""
     if isinstance(entries, float):
         return f"${_three(entries)}$"
-    if entries and isinstance(entries[0], tuple):
-        return ";\\ \\ ".join(map(_row, entries))
-    return ", ".join(f"${_three(entry)}$" for entry in entries)
+    rows = [entry for entry in entries if isinstance(entry, tuple)]
+    if rows:
+        return ";\\ \\ ".join(map(_row, rows))
+    return ", ".join(f"${_three(entry)}$" for entry in entries if isinstance(entry, float))
 
 
 def _row(row: tuple[float, ...]) -> str:

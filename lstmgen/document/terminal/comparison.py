@@ -9,7 +9,7 @@ products.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ...derivation.chain import Contribution, Derivation, Gradient
@@ -22,6 +22,8 @@ from .columns import Row, bold, counted, display, grey, listed, prose
 from .show import TerminalPen
 
 _RADII = (6, 4, 3, 2, 1)  # how far around a value the cells are alike
+
+Form = tuple["str | int | Form", ...]  # what an expression says
 
 
 @dataclass(frozen=True)
@@ -115,18 +117,16 @@ class _Marks:
         self.first = {name: f"={index}" for index, name in enumerate(names)}
         self.second = {names[name]: mark for name, mark in self.first.items()}
 
-    def left(self, expression: Expression | None) -> tuple:
+    def left(self, expression: Expression) -> Form:
         return _form(expression, lambda name: self.first.get(name, f"<{name}"))
 
-    def right(self, expression: Expression | None) -> tuple:
+    def right(self, expression: Expression) -> Form:
         return _form(expression, lambda name: self.second.get(name, f">{name}"))
 
 
-def _form(expression: Expression | None, mark) -> tuple:
+def _form(expression: Expression, mark: Callable[[str], str]) -> Form:
     """What an expression says, whatever its names and the order of its sums and products."""
     match expression:
-        case None:
-            return ()
         case Value(name=name, lag=lag) | Adjoint(name=name, lag=lag) | Outside(name=name, lag=lag):
             return (type(expression).__name__, mark(name), lag)
         case Number(value=value):
@@ -141,7 +141,9 @@ def _form(expression: Expression | None, mark) -> tuple:
     return (type(expression).__name__, word, *parts)
 
 
-def _stage_pairs(first: Graph, second: Graph, names, marks: _Marks) -> Iterator[tuple[StagePair, bool]]:
+def _stage_pairs(
+    first: Graph, second: Graph, names: Mapping[str, str], marks: _Marks
+) -> Iterator[tuple[StagePair, bool]]:
     taken = set()
     for stage in first.stages:
         other = second.find(names.get(stage.name, ""))
@@ -153,7 +155,9 @@ def _stage_pairs(first: Graph, second: Graph, names, marks: _Marks) -> Iterator[
             yield StagePair(None, stage), False
 
 
-def _gradient_pairs(first: Derivation, second: Derivation, names, marks: _Marks) -> Iterator[GradientPair]:
+def _gradient_pairs(
+    first: Derivation, second: Derivation, names: Mapping[str, str], marks: _Marks
+) -> Iterator[GradientPair]:
     others, taken = second.adjoints, set()
     for name, gradient in first.adjoints.items():
         other = others.get(names.get(name, ""))
@@ -182,9 +186,10 @@ def _term_pairs(first: Gradient | None, second: Gradient | None, marks: _Marks) 
     yield from (TermPair(None, fork, False) for _, _, fork in open_)
 
 
-def _fork_mark(fork: Contribution, marks: Mapping[str, str]) -> tuple:
+def _fork_mark(fork: Contribution, marks: Mapping[str, str]) -> tuple[str, int, str]:
     """Which branch it is: two branches with one mark are the same place in both cells."""
-    return (marks.get(fork.reader), fork.lag, fork.kind) if fork.reader in marks else (None, fork.reader)
+    mark = marks.get(fork.reader)
+    return ("", 0, fork.reader) if mark is None else (mark, fork.lag, fork.kind)
 
 
 # ---------------------------------------------------------------- names
@@ -192,25 +197,15 @@ def _fork_mark(fork: Contribution, marks: Mapping[str, str]) -> tuple:
 
 def match_names(first: Graph, second: Graph) -> dict[str, str]:
     """The second cell's name for each value of the first, where it has one."""
-    left, right = _roles(first), _roles(second)
-    common = [name for name in left if right.get(name) == left[name]]
-    pairs: dict[str, str] = {}
-    owners = [{stage.owner for stage in graph.stages} for graph in (first, second)]
-    if 2 * len(owners[0] & owners[1]) >= min(map(len, owners)):
-        pairs = {name: name for name in common if _may_be_trusted(name, first, second)}
-    _match_the_rest(first, second, left, right, pairs)
-    for name in common:
-        if _may_match(name, name, left, right, pairs):
-            pairs[name] = name
-    _match_the_rest(first, second, left, right, pairs)
-    return {name: pairs[name] for name in left if name in pairs}
+    return _Matching(first, second).names()
 
 
 def _roles(graph: Graph) -> dict[str, str]:
     """What kind of value each is; only two of a kind can be the same."""
     kinds: dict[str, str] = {}
-    for kind in ("inputs", "targets", "parameters", "states"):
-        kinds |= dict.fromkeys(getattr(graph, kind), kind)
+    for kind, names in (("inputs", graph.inputs), ("targets", graph.targets), ("parameters", graph.parameters),
+                        ("states", graph.states)):
+        kinds |= dict.fromkeys(names, kind)
     for stage in graph.stages:
         kinds.setdefault(stage.name, "loss" if stage.name == graph.loss else "stage")
     return {name: f"{kind} {len(graph.shapes[name])}" for name, kind in kinds.items()}
@@ -218,75 +213,97 @@ def _roles(graph: Graph) -> dict[str, str]:
 
 def _may_be_trusted(name: str, first: Graph, second: Graph) -> bool:
     """Whether a name may mean the same in both: their equations call one function, or none."""
-    pair = (first.find(name), second.find(name))
-    if None in pair:
+    one, other = first.find(name), second.find(name)
+    if one is None or other is None:
         return True
-    owners = [graph.find(stage.owner) for graph, stage in zip((first, second), pair)]
-    return None in owners or _called(owners[0]) == _called(owners[1])
+    return first.stage(one.owner).function == second.stage(other.owner).function
 
 
-def _called(stage: Stage) -> str:
-    return stage.expression.function if isinstance(stage.expression, Call) else ""
+class _Matching:
+    """Pairs of names, found one after the other: each pair tells others apart."""
 
+    def __init__(self, first: Graph, second: Graph):
+        self.first, self.second = first, second
+        self.left, self.right = _roles(first), _roles(second)
+        self.pairs: dict[str, str] = {}
 
-def _match_the_rest(first: Graph, second: Graph, left, right, pairs: dict[str, str]) -> None:
-    _match_structure(first, second, left, right, pairs)
-    while _follow(first, second, left, right, pairs):
-        _match_structure(first, second, left, right, pairs)
+    def names(self) -> dict[str, str]:
+        """All pairs, in the first cell's order."""
+        common = [name for name in self.left if self.right.get(name) == self.left[name]]
+        owners = [{stage.owner for stage in graph.stages} for graph in (self.first, self.second)]
+        if 2 * len(owners[0] & owners[1]) >= min(map(len, owners)):
+            self.pairs = {name: name for name in common if _may_be_trusted(name, self.first, self.second)}
+        self._match_the_rest()
+        for name in common:
+            if self._may_match(name, name):
+                self.pairs[name] = name
+        self._match_the_rest()
+        return {name: self.pairs[name] for name in self.left if name in self.pairs}
 
+    def _match_the_rest(self) -> None:
+        self._match_structure()
+        while self._follow():
+            self._match_structure()
 
-def _match_structure(first: Graph, second: Graph, left, right, pairs: dict[str, str]) -> None:
-    """Match what is alike as far as one looks, and begin again: each pair tells others apart."""
-    while True:
-        for radius in _RADII:
-            found = _alike(first, second, left, right, pairs, radius)
-            if found:
-                pairs |= found
-                break
-        else:
-            return
+    def _match_structure(self) -> None:
+        """Match what is alike as far as one looks, and begin again."""
+        while True:
+            for radius in _RADII:
+                found = self._alike(radius)
+                if found:
+                    self.pairs |= found
+                    break
+            else:
+                return
 
+    def _alike(self, radius: int) -> dict[str, str]:
+        """Unmatched values that are the only ones of their surroundings in both cells."""
+        back = {other: name for name, other in self.pairs.items()}
+        mine = _surroundings(self.first, self.left, {name: f"={name}" for name in self.pairs}, radius)
+        theirs = _surroundings(self.second, self.right, {other: f"={name}" for other, name in back.items()}, radius)
+        by_first = _unique({name: each for name, each in mine.items() if name not in self.pairs})
+        by_second = _unique({name: each for name, each in theirs.items() if name not in back})
+        return {by_first[each]: by_second[each] for each in by_first if each in by_second}
 
-def _alike(first: Graph, second: Graph, left, right, pairs: dict[str, str], radius: int) -> dict[str, str]:
-    """Unmatched values that are the only ones of their surroundings in both cells."""
-    back = {other: name for name, other in pairs.items()}
-    mine = _surroundings(first, left, {name: f"={name}" for name in pairs}, radius)
-    theirs = _surroundings(second, right, {other: f"={name}" for other, name in back.items()}, radius)
-    by_first = _unique({name: each for name, each in mine.items() if name not in pairs})
-    by_second = _unique({name: each for name, each in theirs.items() if name not in back})
-    return {by_first[each]: by_second[each] for each in by_first if each in by_second}
+    def _follow(self) -> bool:
+        """Match one more, if there is one."""
+        return self._follow_expressions() or self._follow_operands()
 
-
-def _follow(first: Graph, second: Graph, left, right, pairs: dict[str, str]) -> bool:
-    """Match one more: stages that say the same, or what alone is unmatched of what a matched pair reads."""
-    marks = _Marks(pairs)
-    said = {marks.right(stage.expression): stage.name for stage in second.stages}
-    for stage in first.stages:
-        other = said.get(marks.left(stage.expression))
-        if other and _may_match(stage.name, other, left, right, pairs):
-            pairs[stage.name] = other
-            return True
-    for stage in first.stages:
-        other = second.find(pairs.get(stage.name, ""))
-        if other is None:
-            continue
-        mine = [value for value in values(stage.expression) if value.name not in pairs]
-        theirs = [value for value in values(other.expression) if value.name not in pairs.values()]
-        if len(mine) == len(theirs) == 1 and mine[0].lag == theirs[0].lag:
-            operands = (first.find(mine[0].name), second.find(theirs[0].name))
-            alike = None in operands or _is_like(*operands)
-            if alike and _may_match(mine[0].name, theirs[0].name, left, right, pairs):
-                pairs[mine[0].name] = theirs[0].name
+    def _follow_expressions(self) -> bool:
+        """Two stages that say the same."""
+        marks = _Marks(self.pairs)
+        said = {marks.right(stage.expression): stage.name for stage in self.second.stages}
+        for stage in self.first.stages:
+            other = said.get(marks.left(stage.expression))
+            if other and self._may_match(stage.name, other):
+                self.pairs[stage.name] = other
                 return True
-    return False
+        return False
+
+    def _follow_operands(self) -> bool:
+        """What alone is unmatched of what a matched pair reads."""
+        for stage in self.first.stages:
+            other = self.second.find(self.pairs.get(stage.name, ""))
+            if other is None:
+                continue
+            mine = [value for value in values(stage.expression) if value.name not in self.pairs]
+            theirs = [value for value in values(other.expression) if value.name not in self.pairs.values()]
+            if len(mine) == len(theirs) == 1 and mine[0].lag == theirs[0].lag:
+                one, two = mine[0].name, theirs[0].name
+                if _is_like(self.first.find(one), self.second.find(two)) and self._may_match(one, two):
+                    self.pairs[one] = two
+                    return True
+        return False
+
+    def _may_match(self, name: str, other: str) -> bool:
+        return name not in self.pairs and other not in self.pairs.values() and self.left[name] == self.right[other]
 
 
-def _is_like(first: Stage, second: Stage) -> bool:
-    return type(first.expression) is type(second.expression) and _called(first) == _called(second)
-
-
-def _may_match(name: str, other: str, left, right, pairs: dict[str, str]) -> bool:
-    return name not in pairs and other not in pairs.values() and left[name] == right[other]
+def _is_like(first: Stage | None, second: Stage | None) -> bool:
+    """Whether two values may be the same by how they are computed; what is not computed is like anything."""
+    if first is None or second is None:
+        return True
+    return type(first.expression) is type(second.expression) and first.function == second.function
 
 
 def _unique(labels: Mapping[str, str]) -> dict[str, str]:
@@ -296,13 +313,15 @@ def _unique(labels: Mapping[str, str]) -> dict[str, str]:
     return {label: names[0] for label, names in counts.items() if len(names) == 1}
 
 
-def _surroundings(graph: Graph, roles, fixed: Mapping[str, str], radius: int) -> dict[str, str]:
+def _surroundings(
+    graph: Graph, roles: Mapping[str, str], fixed: Mapping[str, str], radius: int
+) -> dict[str, str]:
     """A label for each value: what it is made of and who reads it, as far as `radius` steps away."""
     outputs = set(graph.outputs)
     labels = {name: fixed.get(name, f"{role} {name in outputs}") for name, role in roles.items()}
     for _ in range(radius):
-        around: dict[str, list] = {name: [] for name in labels}
-        own: dict[str, tuple] = {}
+        around: dict[str, list[tuple[str, Form]]] = {name: [] for name in labels}
+        own: dict[str, Form] = {}
         for stage in graph.stages:
             own[stage.name] = _form(stage.expression, labels.__getitem__)
             for name in {value.name for value in values(stage.expression)}:
@@ -315,7 +334,7 @@ def _surroundings(graph: Graph, roles, fixed: Mapping[str, str], radius: int) ->
     return labels
 
 
-def _digest(content: tuple) -> str:
+def _digest(content: object) -> str:
     return hashlib.sha256(repr(content).encode()).hexdigest()[:20]
 
 
@@ -420,10 +439,8 @@ class _Text:
 
     def _marked(self, pair: GradientPair) -> Iterator[tuple[str, Contribution]]:
         for term in pair.terms:
-            if term.same:
-                yield " ", term.first
-            else:
-                yield from ((mark, fork) for mark, fork in (("<", term.first), (">", term.second)) if fork)
+            sides = ((" ", term.first),) if term.same else (("<", term.first), (">", term.second))
+            yield from ((mark, fork) for mark, fork in sides if fork is not None)
 
     def _row(self, mark: str, left: str, fork: Contribution, first: bool) -> Row:
         pen = self.pens[">" if mark == ">" else "<"]

@@ -8,17 +8,16 @@ there is no terminal. Without `unicode` the text is plain ASCII, in the language
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from ...derivation.chain import ELEMENTWISE, OUTER, OUTPUT, START, TRANSPOSED, Contribution, Derivation, Gradient
+from ...derivation.chain import ELEMENTWISE, OUTER, OUTPUT, START, Contribution, Derivation, Gradient
 from ...derivation.chain import later as _later
 from ...derivation.explanation import Held, held_still
 from ...derivation.graph import Graph, Stage
 from ...language.expressions import (
-    Adjoint, Call, Expression, Negative, Outside, Product, Sum, Value, children, product, rebuild, transform,
-    walk,
+    Adjoint, Call, Expression, Outside, Product, Sum, Value, children, product, rebuild, transform, walk,
 )
 from ...language.names import did_you_mean
 from ...language.shapes import SCALAR, Shape, describe, shape_of
@@ -127,17 +126,19 @@ def _broadcast(expression: Expression, graph: Graph) -> Expression:
     """Without the copies of a scalar that stand beside an array: a scalar meets anything."""
     parts = tuple(_broadcast(part, graph) for part in children(expression))
     if isinstance(expression, (Sum, Product)):
-        bare = [part.arguments[0] if _is_copied_scalar(part, graph) else part for part in parts]
+        bare = [_without_copies(part, graph) for part in parts]
         meets = any(shape_of(part, graph.shapes) == shape_of(expression, graph.shapes) for part in bare)
         if meets and tuple(bare) != parts:
             return product(*bare) if isinstance(expression, Product) else Sum(tuple(bare))
     return rebuild(expression, parts) if parts else expression
 
 
-def _is_copied_scalar(part: Expression, graph: Graph) -> bool:
-    if not (isinstance(part, Call) and part.function == "Fill"):
-        return False
-    return shape_of(part.arguments[0], graph.shapes) == SCALAR
+def _without_copies(part: Expression, graph: Graph) -> Expression:
+    """A scalar, where it was copied to the entries of a vector; anything else as it is."""
+    match part:
+        case Call(function="Fill", arguments=(copied, _)) if shape_of(copied, graph.shapes) == SCALAR:
+            return copied
+    return part
 
 
 # ---------------------------------------------------------------- show
@@ -223,12 +224,12 @@ def _readers(pen: TerminalPen, stage: Stage) -> str:
 def _gradients(pen: TerminalPen, gradients: Iterable[Gradient]) -> list[str]:
     rows: list[Row] = []
     for gradient in gradients:
-        rows += gradient_rows(pen, gradient, lambda fork: pen.origin(fork))
+        rows += gradient_rows(pen, gradient, pen.origin)
     return display(rows, pen.width)
 
 
-def gradient_rows(pen: TerminalPen, gradient: Gradient, remark) -> list[Row]:
-    """A gradient's sum, a row per branch."""
+def gradient_rows(pen: TerminalPen, gradient: Gradient, remark: Callable[[Contribution], str]) -> list[Row]:
+    """A gradient's sum, a row per branch, with a remark beside each."""
     left = pen.delta(gradient.value)
     if not gradient.forks:
         return [Row(left, "=", "1" if gradient.value == pen.graph.loss else "0", "", True)]
@@ -444,22 +445,24 @@ class _Explanation:
         pen, graph = self.pen, self.graph
         reader, value = pen.value(fork.reader, fork.lag), pen.value(self.name)
         derivative = _solid(pen.derivative(fork.reader, fork.lag, self.name))
-        if fork.kind == ELEMENTWISE:
+        if fork.local is not None:
             local = _solid(pen.spell(_later(fork.local, fork.lag, graph.static)))
             text = f"{derivative}~= {local}"
             if not self.gradient.shape and graph.shapes[fork.reader]:
                 return f"{text}, entry by entry; {value} meets every entry of {reader}, so they all add up"
             return text
-        if fork.kind == TRANSPOSED:
+        if fork.matrix is not None:
+            matrix = pen.spell(_later(fork.matrix, fork.lag, graph.static))
             why = (f": each entry of {value} goes into every entry of {reader}, so it gets back a sum "
                    "over them, which is what the transposed matrix makes")
-            return f"{derivative}~= {self._matrix(fork)}{self._once(fork, why)}"
-        if fork.kind == OUTER:
-            spelled = _solid(pen.spell(_bare(fork.term).arguments[1]))
-            why = f": that entry's derivative is {spelled} with respect to its row, 0 to the others"
-            text = f"each row of {value} meets {spelled} and makes one entry of {reader}"
-            return text + self._once(fork, why)
-        function = graph.stage(fork.reader).expression.function
+            return f"{derivative}~= {matrix}{self._once(fork, why)}"
+        match fork.term:
+            case Call(arguments=(_, vector)) if fork.kind == OUTER:
+                spelled = _solid(pen.spell(vector))
+                why = f": that entry's derivative is {spelled} with respect to its row, 0 to the others"
+                text = f"each row of {value} meets {spelled} and makes one entry of {reader}"
+                return text + self._once(fork, why)
+        function = graph.stage(fork.reader).function
         return _LOCAL_OF_OPERATION.get(function, "{reader} mixes the entries of {value}; the term is "
                                                  "{function}'s own "
                                        "transposed derivative, applied to the upstream gradient").format(
@@ -479,11 +482,6 @@ class _Explanation:
         """A reason, at the first branch that needs it."""
         first = next(other for other in self.gradient.forks if other.kind == fork.kind)
         return why if fork is first else ""
-
-    def _matrix(self, fork: Contribution) -> str:
-        """The matrix that a value is multiplied by, with its sign."""
-        (matrix,) = _bare(fork.term).matrix.arguments
-        return self.pen.minus * isinstance(fork.term, Negative) + self.pen.spell(matrix)
 
     def _upstream(self, fork: Contribution) -> str:
         pen = self.pen
@@ -573,10 +571,9 @@ class _Explanation:
 
         def rule(node: Expression) -> Expression | None:
             if isinstance(node, Value):
-                stage = unnamed(node.name)
-                match stage and stage.expression:
-                    case Call(arguments=(Value(),)):
-                        return _later(stage.expression, node.lag, graph.static)
+                match unnamed(node.name):
+                    case Stage(expression=Call(arguments=(Value(),)) as call):
+                        return _later(call, node.lag, graph.static)
             if isinstance(node, Adjoint) and unnamed(node.name) and depth < 8:
                 gradient = self.pen.derivation.adjoints.get(node.name)
                 if gradient and len(gradient.forks) == 1 and gradient.forks[0].kind == ELEMENTWISE:
@@ -686,15 +683,10 @@ _LOCAL_OF_OPERATION = {
 
 def _by_way(items: list[Held]) -> list[list[Held]]:
     """Those that depend on the value by the same branches, together."""
-    groups: dict[tuple, list[Held]] = {}
+    groups: dict[tuple[tuple[int, ...], bool], list[Held]] = {}
     for item in items:
         groups.setdefault((item.ways, item.earlier), []).append(item)
     return list(groups.values())
-
-
-def _bare(term: Expression) -> Expression:
-    """A term without its sign."""
-    return term.operand if isinstance(term, Negative) else term
 
 
 def _solid(text: str) -> str:
