@@ -36,7 +36,9 @@ from lstmgen.pipeline import _extras, execute
 from lstmgen.schedule.make import make_schedule
 from lstmgen.schedule.plan import LAST, Plan, make_plan
 from lstmgen.resources import find_spec, packaged_specs
-from lstmgen.document.latex.printer import Printer, escape, latex_of
+from lstmgen.document.latex.escape import escape
+from lstmgen.document.latex.printer import Printer
+from lstmgen.document.latex.records import latex_of
 from lstmgen.document.latex.pdf import TexFailed, compile_pdf, overfull_boxes
 from lstmgen.numerics.unrolled import Adjoints
 from lstmgen.numerics.worked import work_out

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from textwrap import wrap
 
-from ..document.latex.printer import APPLIED, JUXTAPOSED, TEXT_COMMANDS, Printer, escape
+from ..document.latex.escape import TEXT_COMMANDS, escape
+from ..document.latex.printer import APPLIED, JUXTAPOSED, Printer
 from ..document.notation import Notation, make_notation, read_name
 from ..language.expressions import Call, Expression, Value
 from ..language.shapes import SCALAR

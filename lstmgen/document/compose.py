@@ -20,7 +20,7 @@ from ..proofs.verdict import Verdict
 from ..resources import TEMPLATES
 from ..schedule.plan import Plan
 from .blocks import Document
-from .latex.printer import TEXT_COMMANDS, escape
+from .latex.escape import TEXT_COMMANDS, escape
 from .latex.tikz import PREAMBLE
 from .notation import Notation
 from .pen import COLOURS, Pen

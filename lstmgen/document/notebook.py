@@ -87,7 +87,7 @@ def displayable(derivation: Derivation) -> ShownDerivation:
 
 def formula(record: Derivation | Gradient | Contribution | Stage, graph: Graph) -> str | None:
     """The LaTeX that a notebook renders; None where the cell's notation gives two names one symbol."""
-    from .latex.printer import latex_of
+    from .latex.records import latex_of
 
     try:
         latex = latex_of(record, graph)

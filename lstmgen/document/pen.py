@@ -11,7 +11,9 @@ from ..language.expressions import ONE, Adjoint, Expression, Sum, Value, negativ
 from ..language.shapes import SCALAR, Dim, Shape
 from ..schedule.plan import LAST, Plan
 from .blocks import Display, Gathered, Row
-from .latex.printer import Printer, broken, marked_term, width
+from .latex.lines import broken, width
+from .latex.printer import Printer
+from .latex.records import marked_term
 from .notation import Notation
 from .wording import listed, math_text
 

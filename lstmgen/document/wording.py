@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .latex.printer import escape
+from .latex.escape import escape
 
 WORDS = "no one two three four five six seven eight nine ten eleven twelve".split()
 

@@ -21,7 +21,8 @@ from ...language.expressions import (
 )
 from ...language.functions import WHERE
 from ...language.shapes import SCALAR
-from ..latex.printer import Printer, width
+from ..latex.lines import width
+from ..latex.printer import Printer
 from ..notation import Notation, Symbol
 
 SOURCE, AFFINE, CALL, OPERATOR, SINK = "source", "affine", "call", "operator", "sink"

@@ -7,7 +7,7 @@ from ...language.expressions import Adjoint, Value, walk
 from ...language.shapes import Dim
 from ...schedule.plan import Stack
 from ..blocks import Block, Formula, Heading, Prose, Section
-from ..latex.printer import escape
+from ..latex.escape import escape
 from ..pen import Pen
 from ..wording import code, count, listed, math_text, sentence
 

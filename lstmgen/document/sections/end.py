@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from ...proofs.verdict import Verdict
 from ..blocks import Block, Listing, Prose, Section, Table
-from ..latex.printer import escape
+from ..latex.escape import escape
 from ..pen import Pen
 from ..wording import code, listed, sentence
 

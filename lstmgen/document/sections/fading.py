@@ -10,7 +10,8 @@ from ...language.shapes import SCALAR
 from ...numerics.fading import LAGS, Fading, OneStep, one_step
 from ...numerics.paths import DIAGONAL, MATRIX, OPERATION, Factor, Path
 from ..blocks import Block, Display, Drawn, Picture, Prose, Section
-from ..latex.printer import BREAK, Printer, width
+from ..latex.lines import BREAK, width
+from ..latex.printer import Printer
 from ..pen import PARTIAL, Equation, Pen, SmallEquation, Term
 from ..wording import count, listed, math_text, sentence
 

@@ -9,7 +9,9 @@ from ...language.expressions import ZERO, Number, Outside, Value, values
 from ...language.shapes import Shape
 from ...schedule.plan import LAST
 from ..blocks import Block, Display, Prose, Section, Table
-from ..latex.printer import ONES, Printer, escape, width
+from ..latex.escape import escape
+from ..latex.lines import width
+from ..latex.printer import ONES, Printer
 from ..pen import COLOURS, TEXT_WIDTH, Equation, Pen, Term
 from ..wording import WORDS, code, count, listed, math_text
 

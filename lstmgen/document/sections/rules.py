@@ -14,7 +14,8 @@ from ...language.parse import parse_rule
 from ...language.shapes import SCALAR, Shape, shape_of
 from ..blocks import Block, Formula, Prose, Remark, Section, Table
 from ..latex.functions import TABLE as FORMULAS
-from ..latex.printer import Printer, broken, width
+from ..latex.lines import broken, width
+from ..latex.printer import Printer
 from ..pen import CONTINUED, TEXT_WIDTH, Pen
 from ..wording import listed, math_text
 

@@ -8,7 +8,9 @@ from ...derivation.chain import START
 from ...language.expressions import Value, total
 from ...numerics.paths import MOST_LISTED, Path, Step, UnrolledGradient, unroll
 from ..blocks import Block, Heading, Prose, Section
-from ..latex.printer import Printer, broken, escape, width
+from ..latex.escape import escape
+from ..latex.lines import broken, width
+from ..latex.printer import Printer
 from ..pen import CONTINUED, TEXT_WIDTH, Equation, Pen, Term
 from ..wording import count, listed
 

@@ -8,7 +8,8 @@ from ...derivation.chain import OUTPUT, START, Contribution
 from ...language.expressions import Outside, Value
 from ...numerics.worked import Entries, GradientNumber, TermNumber, WorkedExample, three_digits
 from ..blocks import Block, Prose, Section, Table
-from ..latex.printer import Printer, width
+from ..latex.lines import width
+from ..latex.printer import Printer
 from ..pen import Pen
 from ..wording import listed, math_text
 
