@@ -16,7 +16,8 @@ from lstmgen.document.drawing.drawing import (
 )
 from lstmgen.language.expressions import Call
 from lstmgen.derivation.graph import build_graph
-from lstmgen.document.drawing.layout import ABOVE_WIRE, BADGE, Layout, place
+from lstmgen.document.drawing.layout import ABOVE_WIRE, BADGE, Layout
+from lstmgen.document.drawing.placement import place
 from lstmgen.document.notation import make_notation
 from lstmgen.pipeline import build
 from lstmgen.resources import find_spec

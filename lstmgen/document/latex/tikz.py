@@ -18,7 +18,8 @@ from ...language.expressions import ONE, Adjoint, Expression, Outside, Value
 from ..drawing.drawing import (
     AFFINE, CALL, LOSS, OPERATOR, SINK, SOURCE, Fork, Node, forks, label_height, label_width, make_drawing,
 )
-from ..drawing.layout import ABOVE_WIRE, FRAME, Box, Cut, Layout, Mark, Path, place, without_gaps
+from ..drawing.layout import ABOVE_WIRE, FRAME, Box, Cut, Layout, Mark, Path, without_gaps
+from ..drawing.placement import place
 from ..notation import Notation
 from .printer import Printer
 
