@@ -29,7 +29,8 @@ from lstmgen.language.expressions import Adjoint, MatVec, Outside, Product, Valu
 from lstmgen.numerics.fading import one_step
 from lstmgen.derivation.graph import build_graph
 from lstmgen.language.evaluate import Floats, evaluate
-from lstmgen.document.notation import BadSymbol, Notation, make_notation, read_name, read_symbol
+from lstmgen.document.notation import Notation, make_notation
+from lstmgen.document.symbols import BadSymbol, read_name, read_symbol
 from lstmgen.outputs.numpy.module import module_source
 from lstmgen.numerics.paths import Network, random_run
 from lstmgen.pipeline import _extras, execute

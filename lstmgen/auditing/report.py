@@ -7,7 +7,8 @@ from textwrap import wrap
 
 from ..document.latex.escape import TEXT_COMMANDS, escape
 from ..document.latex.printer import APPLIED, JUXTAPOSED, Printer
-from ..document.notation import Notation, make_notation, read_name
+from ..document.notation import Notation, make_notation
+from ..document.symbols import read_name
 from ..language.expressions import Call, Expression, Value
 from ..language.shapes import SCALAR
 from .forms import PARTIAL, STEP, is_number, step_of

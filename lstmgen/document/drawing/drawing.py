@@ -23,7 +23,8 @@ from ...language.functions import WHERE
 from ...language.shapes import SCALAR
 from ..latex.lines import width
 from ..latex.printer import Printer
-from ..notation import Notation, Symbol
+from ..notation import Notation
+from ..symbols import Symbol
 
 SOURCE, AFFINE, CALL, OPERATOR, SINK = "source", "affine", "call", "operator", "sink"
 LOSS = r"\mathcal L"

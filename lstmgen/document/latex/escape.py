@@ -6,7 +6,7 @@ import re
 import unicodedata
 from itertools import groupby, pairwise
 
-from ..notation import GREEK
+from ..symbols import GREEK
 
 # What `escape` needs beside LaTeX's own commands, for the preamble of each document that uses it.
 # The second argument of \texorpdfstring is for bookmarks and the title that a PDF reader shows.

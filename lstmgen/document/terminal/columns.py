@@ -25,7 +25,6 @@ def coloured(text: str) -> str:
     return click.style(text, fg="cyan")
 
 
-
 @dataclass(frozen=True)
 class Row:
     """A line of an aligned display: `left = body    remark`."""
