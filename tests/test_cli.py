@@ -193,7 +193,7 @@ def test_two_specs_of_one_name_are_refused():
     result = run("build", small(), small(folder="other"), "-o", "out")
     assert result.exit_code == 2
     assert result.stderr == (
-        "other/small.yaml: error: the cell is called 'small', and so is that of small.yaml; "
+        "other/small.yaml: error: the cell is called 'small', as is the cell of small.yaml; "
         "rename one\n")
     assert not Path("out").exists()
 
@@ -230,8 +230,8 @@ def test_an_unknown_spec_suggests():
 
 @pytest.mark.parametrize("claims, cure", [
     ("notes_hat", "did you mean 'notes_hats'?"),
-    ("qqqqqqqq.yaml", f"they lie in {AUDITS}"),
-    ("lstm", "'lstm' is a cell: with --module or --arrays, code or numbers are held against it"),
+    ("qqqqqqqq.yaml", f"they are in {AUDITS}"),
+    ("lstm", "'lstm' is a cell: --module or --arrays compare code or numbers with it"),
 ])
 def test_unknown_claims_suggest(claims, cure):
     result = run("audit", claims)

@@ -1,4 +1,4 @@
-"""The commands. Nothing else prints or exits; what they print is made elsewhere.
+"""The commands. No other folder prints or exits. What the commands print is made elsewhere.
 
 May import: everything. Start reading at commands.py.
 """

@@ -1,4 +1,4 @@
-"""`audit`: what somebody else derived or programmed, held against the derivation."""
+"""`audit`: compares what somebody else derived or programmed with the derivation."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     from ..derivation.graph import Graph
 
 
-HELP = f"""Hold a hand-written derivation, or code, or its numbers, against the true gradients.
+HELP = f"""Compare a derivation by hand, a program, or its numbers with the true gradients.
 
-CLAIMS is a file of equations, or the name of one that comes with lstmgen. With --module or --arrays it is a SPEC
-instead. Status 0: nothing is wrong; 1: something is; 2: a file that cannot be read. What claims are and how a function is
-called is told in {DOCS / 'audit.md'}
+CLAIMS is a file of equations, or the name of one that comes with lstmgen. With --module or --arrays, give a SPEC
+in its place. Status 0: nothing is wrong; 1: something is wrong; 2: a file cannot be read. How to write claims, and how a
+function is called: {DOCS / 'audit.md'}
 """
 
 
 @click.command(help=HELP, epilog="Example:  lstmgen audit notes_hats")
 @click.argument("claims", metavar="CLAIMS|SPEC")
 @click.option("--module", "target", metavar="FILE.py:FUNCTION",
-              help="Run this backward function of a SPEC's cell. It is a stranger's code.")
-@click.option("--arrays", metavar="FILE.npz", help="Hold these numbers against those of a SPEC's cell.")
-@click.option("--json", "as_json", is_flag=True, help="Everything, for machines.")
+              help="Run this backward function for the cell of SPEC. This runs somebody else's code.")
+@click.option("--arrays", metavar="FILE.npz", help="Compare these numbers with those of the cell of SPEC.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.option("--pdf", is_flag=True, help="Write a report, NAME.audit.tex and NAME.audit.pdf.")
 @click.option("-o", "--out", default=".", show_default=True, type=click.Path(file_okay=False),
-              help="Folder of the report.")
-@click.option("--strict", is_flag=True, help="Status 1 for what holds only under a condition, too.")
+              help="Folder for the report.")
+@click.option("--strict", is_flag=True, help="Status 1 also if something holds only under a condition.")
 @click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(0.1, 3600),
               help="Time limit of --module.")
 def audit(
@@ -64,7 +64,7 @@ def audit(
 
 
 def _audit_code(spec: str, as_json: bool, compared: Callable[[Graph], CodeAudit]) -> int:
-    """Print what a comparison with a SPEC's cell gives, and return the status."""
+    """Print the result of a comparison with the cell of SPEC, and return the status."""
     import json
 
     from ..auditing.foreign import ForeignError
@@ -97,7 +97,7 @@ def _of_arrays(graph: Graph, path: str) -> CodeAudit:
 
 
 def _audit_report(audited: Audit, claims: str, out: Path, quiet: bool) -> int:
-    """The LaTeX report, and its PDF where there is TeX."""
+    """Write the LaTeX report, and its PDF if there is TeX. Returns the status."""
     from ..auditing.report import latex
     from ..document.latex.pdf import TexError, compile_pdf
     from ..files import stamp, write_outputs

@@ -1,7 +1,7 @@
-"""The commands, in the order in which they are needed. One file holds those of one kind.
+"""The commands, in the order in which a user needs them. Each file holds one kind of command.
 
-Status 0: done and verified. 1: the work ran and its answer is no. 2: bad input, nothing written.
-What a command needs is imported inside it: `--help` must not wait for SymPy.
+Status 0: success. 1: the command ran and the answer is no. 2: wrong input, nothing was written.
+A command imports what it needs inside its function: `--help` must not wait for SymPy.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What goes wrong, as a line for the user and a status for the shell."""
+"""Errors, as a message for the user and a status for the shell."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import IO, Any
 
 import click
 
-TRACEBACK = "LSTMGEN_TRACEBACK"  # set in the environment, it shows where a defect of ours is
+TRACEBACK = "LSTMGEN_TRACEBACK"  # if this is set in the environment, a defect of lstmgen shows its traceback
 
 
 class Refused(click.ClickException):
-    """Bad usage that click cannot see: a line, and status 2."""
+    """Wrong usage that click cannot see: a message, and status 2."""
 
     exit_code = 2
 
@@ -19,7 +19,7 @@ class Refused(click.ClickException):
 
 
 def status_of(error: Exception) -> int:
-    """2 for what the user can cure, 1 for a no."""
+    """2 if the user can correct the input, 1 for everything else."""
     from ..errors import SpecError
     from ..files import OutputError
 
@@ -27,7 +27,7 @@ def status_of(error: Exception) -> int:
 
 
 def is_defect(error: Exception) -> bool:
-    """Whether it is nothing that a user can cure or learn from."""
+    """Whether this is a mistake in lstmgen, and not one that the user can correct."""
     from concurrent.futures.process import BrokenProcessPool
 
     from ..pipeline import VerificationFailed
@@ -37,7 +37,7 @@ def is_defect(error: Exception) -> bool:
 
 
 def told(error: Exception) -> str:
-    """The error as it is printed: a line, or one for each mistake."""
+    """The error as it is printed: a line for each mistake."""
     from concurrent.futures.process import BrokenProcessPool
 
     from ..errors import SpecError
@@ -51,7 +51,7 @@ def told(error: Exception) -> str:
         case OSError(filename=str(name), strerror=str(reason)):
             return f"error: {name}: {reason}"
         case BrokenProcessPool():
-            return "error: a worker was killed, probably for want of memory; -j 1 needs least"
+            return "error: a worker was killed, probably because memory ran out; -j 1 needs the least"
         case MemoryError():
             return "error: not enough memory"
     if not is_defect(error):

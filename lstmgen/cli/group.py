@@ -1,4 +1,4 @@
-"""The group that all commands belong to: whatever happens in one ends as a line and a status."""
+"""The group of all commands. Whatever happens in a command ends as a message and a status."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ import click
 
 from .failures import TRACEBACK, is_defect, status_of, told
 
-COLLECT_AFTER = 100_000  # new objects: nearly all live to the end, and looking for others costs 5 % of a build
+# New objects between two garbage collections. Nearly all of them live to the end, so that collecting is in vain; with
+# Python's default it takes 5 % of a build.
+COLLECT_AFTER = 100_000
 
 
 class Group(click.Group):
-    """Turns whatever goes wrong into a line and a status: never a traceback."""
+    """Turns every error into a message and a status, never into a traceback."""
 
     def list_commands(self, context: click.Context) -> list[str]:
-        return list(self.commands)  # in the order in which they are needed, not of the alphabet
+        return list(self.commands)  # in the order of use, not of the alphabet
 
     def invoke(self, context: click.Context) -> object:
         _print_anything()
@@ -36,7 +38,7 @@ class Group(click.Group):
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             context.exit(130)
-        except BrokenPipeError:  # `lstmgen show gru | head`: whoever read has what he wanted
+        except BrokenPipeError:  # `lstmgen show gru | head`: the reader has enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             context.exit(1)
         except Exception as error:
@@ -47,7 +49,7 @@ class Group(click.Group):
 
 
 class _Stopped(BaseException):
-    """Somebody told the process to end: what is half done is taken back on the way out."""
+    """A signal asked the process to end. Unfinished work is undone on the way out."""
 
     def __init__(self, number: int):
         self.number = number
@@ -55,15 +57,15 @@ class _Stopped(BaseException):
 
 @contextmanager
 def _stopped_gently() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the work as Ctrl-C does: TeX is stopped, and its folder and new files go."""
+    """Let SIGTERM and SIGHUP end the work as Ctrl-C does: TeX is stopped, its folder and new files are removed."""
     import signal
     import threading
 
-    if threading.current_thread() is not threading.main_thread():  # no other one may ask for signals
+    if threading.current_thread() is not threading.main_thread():  # no other thread may set signal handlers
         yield
         return
     known: list[signal.Signals] = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    numbers = [number for number in known if signal.getsignal(number) == signal.SIG_DFL]  # nohup: let it be
+    numbers = [number for number in known if signal.getsignal(number) == signal.SIG_DFL]  # not under nohup
 
     def stop(number: int, _: FrameType | None) -> None:
         for each in numbers:
@@ -80,10 +82,10 @@ def _stopped_gently() -> Iterator[None]:
 
 
 def go_on(*_: object) -> None:
-    """What is being taken back must not be interrupted. (SIG_IGN would: Python tells of a signal that came just before.)"""
+    """Ignore a signal while work is undone. (With SIG_IGN, Python would still report a signal that came just before.)"""
 
 
 def _print_anything() -> None:
-    """A character that the terminal does not have becomes a question mark and ends nothing."""
+    """Print a question mark for a character that the terminal does not have, and go on."""
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")

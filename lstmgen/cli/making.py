@@ -1,4 +1,4 @@
-"""`build` and `verify`: the proofs, and what is written once they hold."""
+"""`build` and `verify`: the proofs, and the files that are written if they hold."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ NOTATIONS = ("greff", "ng", "hats", "colah", "graves")  # those of spec/reader.p
 @click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
 @click.option("-o", "--out", default="generated", show_default=True, type=click.Path(file_okay=False),
               help="Folder to write into.")
-@click.option("--pdf/--no-pdf", default=False, help="Compile NAME.tex to NAME.pdf as well.")
+@click.option("--pdf/--no-pdf", default=False, help="Also compile NAME.tex to NAME.pdf.")
 @click.option("--notation", type=click.Choice(NOTATIONS), metavar="N",
               help=f"Symbols of the document: {', '.join(NOTATIONS)}.")
 @click.option("--unroll", type=click.IntRange(2, 6), metavar="T",
-              help="Have the document write gradients out over T steps, from 2 to 6, with their paths.")
-@click.option("--no-verify", is_flag=True, help="Leave the proofs out; the outputs say so.")
-@click.option("--force", is_flag=True, help="Overwrite files that were edited since they were made.")
+              help="Write gradients out over T steps (2 to 6) in the document, with their paths.")
+@click.option("--no-verify", is_flag=True, help="Do not run the proofs; the outputs say so.")
+@click.option("--force", is_flag=True, help="Overwrite files that were edited since they were generated.")
 @click.option("--checkpoint", type=click.IntRange(1), metavar="K",
-              help="Keep the state at every K steps and compute the steps between anew: less memory.")
-@click.option("-j", "--jobs", type=click.IntRange(1), help="Specs to build at once.  [default: all cores]")
+              help="Keep the state at every K-th step only, and compute the steps between again: less memory.")
+@click.option("-j", "--jobs", type=click.IntRange(1), help="How many specs to build at the same time.  [default: all cores]")
 def build(
     specs: tuple[str, ...], out: str, pdf: bool, notation: str | None, unroll: int | None, no_verify: bool,
     force: bool, checkpoint: int | None, jobs: int | None,
 ) -> None:
-    """Write NAME.py and NAME.tex for each SPEC, once its proofs hold.
+    """Write NAME.py and NAME.tex for each SPEC, if its proofs hold.
 
-    A SPEC is a file or the name of a packaged spec (see `lstmgen list`).
+    SPEC is a file, or the name of a packaged spec (see `lstmgen list`).
     """
     from .. import pipeline
 
@@ -59,7 +59,7 @@ def build(
 
 
 def _report_one(built: Built) -> None:
-    for line in built.verdict.lines() if built.verdict else ["not verified: the proofs were left out"]:
+    for line in built.verdict.lines() if built.verdict else ["not verified: the proofs were not run"]:
         click.echo(line)
     click.echo(f"wrote {'  '.join(map(str, built.files))}")
     if built.pdf_failure:
@@ -81,10 +81,10 @@ def _report_line(name: str, result: Built | Exception, width: int) -> int:
 
 @click.command(epilog="Example:  lstmgen verify peephole_lstm --json")
 @click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
-@click.option("--json", "as_json", is_flag=True, help="Every figure, for machines.")
-@click.option("-j", "--jobs", type=click.IntRange(1), help="Specs to verify at once.  [default: all cores]")
+@click.option("--json", "as_json", is_flag=True, help="Print every figure as JSON.")
+@click.option("-j", "--jobs", type=click.IntRange(1), help="How many specs to verify at the same time.  [default: all cores]")
 def verify(specs: tuple[str, ...], as_json: bool, jobs: int | None) -> None:
-    """Run the proofs alone and print every figure."""
+    """Run the proofs, print every figure, and write nothing."""
     import json
 
     from .. import pipeline

@@ -1,4 +1,4 @@
-"""`show`, `explain`, `diff` and `flow`: what there is to read about a cell, in the terminal."""
+"""`show`, `explain`, `diff` and `flow`: a cell and its derivation, to be read in the terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .shared import existing, has_symbols, names_of, width
 @click.command(epilog="Example:  lstmgen show gru")
 @click.argument("spec")
 def show(spec: str) -> None:
-    """The forward equations and the derived gradient, in the terminal."""
+    """Print the forward equations and the derived gradients."""
     from ..document.terminal.show import show_derivation
     from ..pipeline import derive, load
 
@@ -25,7 +25,7 @@ def show(spec: str) -> None:
 @click.argument("spec")
 @click.argument("name")
 def explain(spec: str, name: str) -> None:
-    """One variable's gradient, fork by fork: who reads it, when, and what comes back."""
+    """Explain the gradient of one variable: its readers, and what each sends back."""
     from ..document.terminal.show import UnknownName, explain_gradient
     from ..pipeline import derive, load
 
@@ -39,7 +39,7 @@ def explain(spec: str, name: str) -> None:
 @click.argument("first", metavar="SPEC")
 @click.argument("second", metavar="SPEC")
 def diff(first: str, second: str) -> None:
-    """What one cell's derivative has that the other's has not: stages, forks, terms."""
+    """Show what is different in the derivatives of two cells: stages, contributions, parameters."""
     from ..document.terminal.comparison import compare, comparison_text
     from ..pipeline import derive, load
 
@@ -49,18 +49,19 @@ def diff(first: str, second: str) -> None:
 
 @click.command(epilog="Example:  lstmgen flow lstm gru -o fading.svg")
 @click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
-@click.option("-o", "--out", metavar="FILE", type=click.Path(dir_okay=False), help="Draw it, too: png, svg or pdf.")
-@click.option("--force", is_flag=True, help="Overwrite FILE even if it is no figure of lstmgen's.")
+@click.option("-o", "--out", metavar="FILE", type=click.Path(dir_okay=False),
+              help="Also draw it into this file: png, svg or pdf.")
+@click.option("--force", is_flag=True, help="Overwrite FILE even if it is not a figure of lstmgen.")
 def flow(specs: tuple[str, ...], out: str | None, force: bool) -> None:
-    """How the gradient fades: the norm of a state's derivative over the lag.
+    """Show how the gradient vanishes or explodes: the norm of a state's derivative over the lag.
 
-    Along the direct path alone and along all paths, beside a simple RNN of the same size.
+    Along all paths and along the direct path only, beside a simple RNN of the same size.
     """
     from ..document.charts import FORMATS, NoPicture
 
     path = Path(out) if out else None
     if path and path.suffix[1:].lower() not in FORMATS:
-        raise Refused(f"'{out}' ends in none of .{', .'.join(FORMATS)}: the ending says what is drawn")
+        raise Refused(f"'{out}' ends in none of .{', .'.join(FORMATS)}: the ending chooses the format")
     from .flow import REFERENCE, flow_text, measure, write_figure
 
     paths = [existing(spec) for spec in specs]

@@ -1,4 +1,4 @@
-"""What several commands ask: which file a SPEC is, what its cell is called, what the terminal can show."""
+"""What several commands need: the file of a SPEC, the names of cells, what the terminal can show."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def existing_claims(claims: str) -> Path:
     """The file that CLAIMS means: itself, or a packaged file of claims of that name."""
     from ..resources import AUDITS, find_audit, find_spec, packaged_audits
 
-    other = f"they lie in {AUDITS}"
+    other = f"they are in {AUDITS}"
     if find_spec(claims):
-        other = f"'{claims}' is a cell: with --module or --arrays, code or numbers are held against it"
+        other = f"'{claims}' is a cell: --module or --arrays compare code or numbers with it"
     return _file(claims, find_audit) or _refuse(claims, "file of claims", packaged_audits(), other)
 
 
 def _file(given: str, find: Callable[[str], Path | None]) -> Path | None:
-    """The file itself, or the packaged one of that name. A folder is taken too: reading it tells what is wrong."""
+    """The file itself, or the packaged one of that name. Also a folder: reading it gives a better error."""
     path = Path(given)
     return path if path.is_file() else find(given) or (path if path.exists() else None)
 
@@ -43,7 +43,7 @@ def _refuse(given: str, kind: str, packaged: Sequence[Path], other: str) -> NoRe
 
 
 def names_of(paths: Sequence[Path], notation: str | None = None) -> list[str]:
-    """The cells' names. All mistakes of all specs are told before anything is built."""
+    """The names of the cells. All mistakes of all specs are reported before anything is built."""
     from ..derivation.graph import build_graph
     from ..document.notation import make_notation
     from ..errors import SpecError
@@ -60,7 +60,7 @@ def names_of(paths: Sequence[Path], notation: str | None = None) -> list[str]:
             continue
         name = graph.spec.name
         if name in names:
-            found.append(f"{path}: error: the cell is called '{name}', and so is that of {names[name]}; "
+            found.append(f"{path}: error: the cell is called '{name}', as is the cell of {names[name]}; "
                          "rename one")
         names.setdefault(name, path)
     if found:
@@ -76,7 +76,7 @@ def has_symbols() -> bool:
 
 
 def width() -> int:
-    """Of the terminal, within what can be read; 100 where there is none."""
+    """The width of the terminal, from 60 to 100 columns; 100 without a terminal."""
     from shutil import get_terminal_size
 
     return min(max(get_terminal_size((100, 24)).columns, 60), 100)

@@ -1,4 +1,4 @@
-"""`expand`, `list`, `functions`, `new` and `schema`: the specs themselves, and the language they are written in."""
+"""`expand`, `list`, `functions`, `new` and `schema`: specs, and the language that they are written in."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from .shared import existing, has_symbols, width
 @click.command(epilog="Example:  lstmgen expand lstm > my_cell.yaml")
 @click.argument("spec")
 def expand(spec: str) -> None:
-    """The equations that a spec of switches stands for, as a spec."""
+    """Print the equations that a spec of switches stands for, as a spec."""
     from ..spec.expand import expand as expanded
     from ..spec.reader import load
 
-    # as bytes: a spec is UTF-8, whatever the terminal is
+    # bytes, because a spec is UTF-8 whatever the encoding of the terminal is
     click.echo(expanded(load(existing(spec))).encode("utf-8"), nl=False)
 
 
 @click.command("list", epilog="Example:  lstmgen list")
 def list_specs() -> None:
-    """The cells that come with lstmgen: name, title, who confirmed it."""
+    """List the cells that come with lstmgen: name, title, who confirmed it."""
     from ..document.terminal.show import list_cells
 
     click.echo(list_cells(has_symbols(), width()))
@@ -32,7 +32,7 @@ def list_specs() -> None:
 
 @click.command("functions", epilog="Example:  lstmgen functions")
 def list_functions() -> None:
-    """The functions of the expression language, with their derivatives."""
+    """List the functions of the expression language, with their derivatives."""
     from ..document.terminal.functions import list_functions as listed
 
     click.echo(listed(width()))
@@ -40,8 +40,8 @@ def list_functions() -> None:
 
 @click.command(epilog="Example:  lstmgen new my_cell --from gru")
 @click.argument("name")
-@click.option("--from", "origin", metavar="SPEC", help="Begin with this cell's equations.")
-@click.option("--force", is_flag=True, help="Overwrite NAME.yaml if it is there.")
+@click.option("--from", "origin", metavar="SPEC", help="Start with the equations of this cell.")
+@click.option("--force", is_flag=True, help="Overwrite NAME.yaml if it exists.")
 def new(name: str, origin: str | None, force: bool) -> None:
     """Write NAME.yaml, a commented spec to start from."""
     from ..files import write_outputs
@@ -53,14 +53,14 @@ def new(name: str, origin: str | None, force: bool) -> None:
         raise Refused(str(error)) from None
     path = Path(f"{name}.yaml")
     if os.path.lexists(path) and not force:
-        raise Refused(f"{path} is there already; --force overwrites it")
+        raise Refused(f"{path} exists already; --force overwrites it")
     write_outputs(path.parent, {path.name: text.encode("utf-8")}, force=True)
     click.echo(f"wrote {path}; build it with: lstmgen build {path}")
 
 
 @click.command(epilog="Example:  lstmgen schema > lstmgen.schema.json")
 def schema() -> None:
-    """The JSON Schema of a spec, for editors."""
+    """Print the JSON Schema of a spec, for editors."""
     import json
 
     from ..spec.schema import schema as json_schema

@@ -1,4 +1,4 @@
-"""The same work on several specs: on several cores, with a progress bar where there is a terminal."""
+"""The same work on several specs: on several cores, with a progress bar if there is a terminal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 
 def results(work: Callable[[Path], Result], paths: Sequence[Path], count: int | None, label: str) -> list[Result | Exception]:
-    """Results of `work` on every path, in order; or what went wrong: one spec's mistake must not end the others."""
+    """Results of `work` on every path, in order. An error is a result, too: it must not end the other work."""
     from concurrent.futures import as_completed
 
     count = min(count or os.cpu_count() or 1, len(paths))
@@ -49,7 +49,7 @@ def _attempt(work: Callable[[Path], Result], path: Path) -> Result | Exception:
 
 
 def _in_worker(work: Callable[[Path], Result], path: Path) -> Result | Exception:
-    """The work, in a process that takes no further job once it was told to leave."""
+    """Do the work, in a process that takes no further job after a signal to end."""
     try:
         return _attempt(work, path)
     except SystemExit:
@@ -58,7 +58,7 @@ def _in_worker(work: Callable[[Path], Result], path: Path) -> Result | Exception
 
 @contextmanager
 def _bar(length: int, label: str) -> Iterator[Callable[[int], None]]:
-    """What moves the progress bar on."""
+    """A function that advances the progress bar."""
     if length == 1 or not sys.stderr.isatty():
         yield lambda steps: None
         return
@@ -68,7 +68,7 @@ def _bar(length: int, label: str) -> Iterator[Callable[[int], None]]:
 
 @contextmanager
 def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
-    """Worker processes. When the work is interrupted they leave at once, and say nothing."""
+    """Worker processes. If the work is interrupted, they end at once without a message."""
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
@@ -84,7 +84,7 @@ def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _leave_quietly() -> None:
-    """Lets a worker leave when it is told to, by way of SystemExit: half-written files are taken back."""
+    """Let signals end a worker through SystemExit, so that unfinished files are removed."""
     import signal
 
     def leave(*_: object) -> None:
