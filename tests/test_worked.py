@@ -13,11 +13,60 @@ from lstmgen import derive, load
 from lstmgen.outputs.numpy.module import module_source
 from lstmgen.pipeline import execute
 from lstmgen.schedule.make import make_schedule
-from lstmgen.numerics.worked import error_against, three_digits, work_out
+from lstmgen.language.expressions import Value
+from lstmgen.numerics.worked import three_digits, work_out
 
 
 def example_of(source):
     return work_out(derive(load(source)))
+
+
+def error_against(module, derivation, example) -> float:
+    """The largest difference to what the generated module computes from the same numbers."""
+    graph = derivation.graph
+    keywords = {keyword: dict(example.sizes)[symbol] for symbol, keyword in graph.dims}
+    params = module.init_params(**keywords, dtype=np.float64)
+    named = module.named(params)
+    for number in example.parameters:
+        named[number.name][...] = number.entries
+    steps = range(1, example.steps + 1)
+
+    def series(name: str) -> np.ndarray:
+        return np.array([[example.value(name, step)] for step in steps])
+
+    result, state, tape = module.forward(params, *map(series, (*graph.inputs, *graph.targets)))
+    if graph.loss is None:
+        arrays = {name: [] for name in graph.outputs}
+        for number in example.outside:
+            arrays[number.name].append([number.entries])
+        dy = [np.array(each) for each in arrays.values()]
+        dy = dy[0] if len(dy) == 1 else module.Outputs(*dy)
+        grads = module.backward(params, tape, dy)
+        told = [result] if len(graph.outputs) == 1 else list(result)
+        pairs = [(array, series(name)) for name, array in zip(graph.outputs, told)]
+    else:
+        grads = module.backward(params, tape)
+        pairs = [(result, example.loss)]
+    pairs += [(array[0], example.value(name, example.steps)) for name, array in zip(graph.states, state)]
+    pairs += [(array, example.gradient(name).entries) for name, array in module.named(grads.params).items()]
+    for name in graph.inputs:
+        ours = [[_of(example, name, step, getattr(grads, name)[step - 1][0])] for step in steps]
+        pairs.append((getattr(grads, name), ours))
+    starts = {each.name: each.entries for each in example.start}
+    learned = {state for state, start in graph.initial if isinstance(start, Value)}
+    pairs += [
+        (array[0], starts.get(name, 0.0))
+        for name, array in zip(graph.states, grads.state) if name not in learned
+    ]
+    errors = [np.abs(np.asarray(one) - np.asarray(other)).max(initial=0) for one, other in pairs]
+    worst = float(max(errors))
+    return worst if math.isfinite(worst) else math.inf
+
+
+def _of(example, name: str, step: int, like):
+    """The gradient at an input; zero where nothing reaches it."""
+    found = [each.entries for each in example.backward if (each.name, each.step) == (name, step)]
+    return found[0] if found else np.zeros_like(like)
 
 
 def test_it_is_what_the_module_computes(spec_path):

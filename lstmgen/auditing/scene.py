@@ -72,10 +72,8 @@ class Scene:
         self.sizes, self.steps = setting.sizes, setting.steps
         self.points = setting.points if setting.keep is None else 1
         self.random = np.random.default_rng(setting.seed)
-        spec = self.graph.spec
-        last_alone = spec.loss_at == "last" and self.graph.loss is not None
         self.loss_stages = derivation.loss_stages | ({self.graph.loss} if self.graph.loss else set())
-        self.last_alone = self.loss_stages if last_alone else frozenset()
+        self.last_step_only = derivation.last_step_only
         self.final: dict[str, np.ndarray] = {}  # the gradient that arrives at the last state
         self.edits: Mapping[int, Edit] = {}  # branches that are cut or altered, by id
         self._draw_until_finite()
@@ -232,7 +230,7 @@ class Scene:
             return step == 0
         if fork.over_time or fork.target not in self.graph.static:
             reader = step + fork.lag
-            return 1 <= reader <= self.steps and (reader == self.steps or fork.reader not in self.last_alone)
+            return 1 <= reader <= self.steps and (reader == self.steps or fork.reader not in self.last_step_only)
         return True  # from what stands still to what stands still
 
     def contribution(self, fork: Contribution, view: Rows) -> np.ndarray:

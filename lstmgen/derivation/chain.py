@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from ..errors import Mistakes
 from ..language import functions
@@ -113,6 +114,14 @@ class Derivation:
     def adjoints(self) -> dict[str, Gradient]:
         """Gradients by name."""
         return {gradient.value: gradient for gradient in (*self.stages, *self.inputs, *self.parameters)}
+
+    @cached_property
+    def last_step_only(self) -> frozenset[str]:
+        """The stages that exist at step T alone: what only a loss of the last step reads, and that loss."""
+        graph = self.graph
+        if graph.loss is None or graph.spec.loss_at != "last":
+            return frozenset()
+        return self.loss_stages | {graph.loss}
 
     def contributions(self) -> Iterator[Contribution]:
         for gradient in (*self.stages, *self.inputs, *self.parameters):

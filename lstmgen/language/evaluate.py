@@ -37,6 +37,17 @@ class Mismatch(ValueError):
 
 
 _Unary = Callable[[np.ndarray], np.ndarray]
+_Select = Callable[[str, np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+
+
+def _select(
+    relation: str, left: np.ndarray, right: np.ndarray, chosen: np.ndarray, other: np.ndarray
+) -> np.ndarray:
+    return np.where(RELATIONS[relation](left, right), chosen, other)
+
+
+def _same(array: np.ndarray) -> np.ndarray:
+    return array
 
 
 class Floats:
@@ -52,6 +63,9 @@ class Floats:
     sqrt: _Unary = np.sqrt
     divide: Callable[[np.ndarray, np.ndarray], np.ndarray] = np.divide
     power: Callable[[np.ndarray, np.ndarray | int], np.ndarray] = np.power
+    # Two that the interpreter puts its own in place of:
+    select: _Select = staticmethod(_select)  # `chosen` where a comparison holds, else `other`
+    hold: _Unary = staticmethod(_same)  # the argument of stop_gradient
 
     def floor(self, array: np.ndarray) -> np.ndarray:
         return self.array(np.floor(array))
@@ -62,16 +76,6 @@ class Floats:
 
     def array(self, value: object) -> np.ndarray:
         return np.asarray(value, self.dtype)
-
-    def select(
-        self, relation: str, left: np.ndarray, right: np.ndarray, chosen: np.ndarray, other: np.ndarray
-    ) -> np.ndarray:
-        """`chosen` where the comparison holds, else `other`."""
-        return np.where(RELATIONS[relation](left, right), chosen, other)
-
-    def hold(self, array: np.ndarray) -> np.ndarray:
-        """The argument of stop_gradient. The interpreter puts its own in place."""
-        return array
 
     def finite(self, array: np.ndarray) -> bool:
         return bool(np.isfinite(array).all())
@@ -135,6 +139,7 @@ class Digits(Floats):
 # ---------------------------------------------------------------- one expression
 
 Leaf = Value | Adjoint | Outside
+NO_CONSTANTS: Mapping[str, Fraction] = {}
 
 
 class Environment(Protocol):
@@ -239,13 +244,13 @@ class Evaluator:
     def operation(self, entry: functions.Operation, arguments: tuple[Expression, ...]) -> np.ndarray:
         count = len(arguments) - _literals(entry, len(arguments))
         arrays = [self.value(argument) for argument in arguments[:count]]
-        exact = [self.exact(argument) for argument in arguments[count:]]
+        numbers = [exact(argument, self.sizes, self.constants) for argument in arguments[count:]]
         if entry.name == "dot" and arrays[0].shape[self.leading :] != arrays[1].shape[self.leading :]:
             raise Mismatch(f"dot: shapes {arrays[0].shape} and {arrays[1].shape}")
         if entry.name == "concat" and self.leading:
             longest = max(len(array) for array in arrays)
             arrays = [np.broadcast_to(array, (longest, *array.shape[1:])) for array in arrays]
-        return entry.meaning(self.math, *arrays, *exact)
+        return entry.meaning(self.math, *arrays, *numbers)
 
     def body(self, body: Body, arguments: tuple[Expression, ...]) -> np.ndarray:
         """The body of a function with its arguments in it; it reads nothing else but constants."""
@@ -255,25 +260,6 @@ class Evaluator:
         inner.sizes = {name: size for name, size in self.sizes.items() if name not in given}
         inner.look_up = lambda leaf: given[leaf.name]
         return inner.value(body.expression)
-
-    def exact(self, expression: Expression) -> Fraction:
-        """What stands where a number has to stand: a literal, a constant, or a size."""
-        match expression:
-            case Number(value=value):
-                return value
-            case Size(symbol=symbol):
-                return Fraction(self.sizes[symbol])
-            case Value(name=name):
-                return Fraction(self.constants[name] if name in self.constants else self.sizes[name])
-            case Negative(operand=operand):
-                return -self.exact(operand)
-            case Sum(terms=terms):
-                return sum(map(self.exact, terms), Fraction(0))
-            case Product(factors=factors):
-                return reduce(Fraction.__mul__, map(self.exact, factors))
-            case Quotient(numerator=above, denominator=below):
-                return self.exact(above) / self.exact(below)
-        raise Mismatch(f"no number: {expression!r}")
 
     def aligned(self, *arrays: np.ndarray) -> list[np.ndarray]:
         """Elementwise operands: all of one shape, but a scalar meets anything."""
@@ -285,6 +271,32 @@ class Evaluator:
             array if array.ndim == most else array.reshape(array.shape + (1,) * (most - array.ndim))
             for array in arrays
         ]
+
+
+def exact(
+    expression: Expression, sizes: Mapping[str, int], constants: Mapping[str, Fraction] = NO_CONSTANTS
+) -> Fraction:
+    """What stands where a number has to stand: a literal, a constant, or a size."""
+
+    def value(part: Expression) -> Fraction:
+        return exact(part, sizes, constants)
+
+    match expression:
+        case Number(value=literal):
+            return literal
+        case Size(symbol=symbol):
+            return Fraction(sizes[symbol])
+        case Value(name=name):
+            return constants[name] if name in constants else Fraction(sizes[name])
+        case Negative(operand=operand):
+            return -value(operand)
+        case Sum(terms=terms):
+            return sum(map(value, terms), Fraction(0))
+        case Product(factors=factors):
+            return reduce(Fraction.__mul__, map(value, factors))
+        case Quotient(numerator=above, denominator=below):
+            return value(above) / value(below)
+    raise Mismatch(f"no number: {expression!r}")
 
 
 _EXACT = {"Fill": 1, "Slice": 2}  # last arguments that are sizes; of the others the table tells the literals

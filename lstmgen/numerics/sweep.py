@@ -10,12 +10,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ..derivation.chain import Contribution, Derivation, Gradient
 from ..derivation.graph import Graph
-from ..language.evaluate import Floats, evaluate
+from ..language.evaluate import Environment, Floats, Leaf, evaluate
 from ..language.expressions import Adjoint, Expression, Outside, Value
 from .points import STEPS, Point, by_step, of_one
 
-Cuts = Mapping[int, Sequence[int]]
+Arrays = Mapping[str, np.ndarray]
+Cuts = Mapping[int, Sequence[int]]  # of each branch, by its number, the copies in which it is missing
+NOTHING: Arrays = {}
 NO_CUTS: Cuts = {}
 
 
@@ -27,17 +30,25 @@ class Sweep:
     """
 
     def __init__(
-        self, graph: Graph, derivation, sizes: Mapping[str, int], arithmetic: Floats, point: Point, steps: int = STEPS,
+        self,
+        graph: Graph,
+        derivation: Derivation,
+        sizes: Mapping[str, int],
+        arithmetic: Floats,
+        point: Point,
+        steps: int = STEPS,
     ):
         self.graph, self.derivation, self.sizes, self.math = graph, derivation, sizes, arithmetic
         self.still = graph.static
-        last = graph.spec.loss_at == "last"
-        self.last_alone = derivation.loss_stages | {graph.loss} if last else frozenset()
+        self.last_step_only = derivation.last_step_only
         self.forks = {id(fork): index for index, fork in enumerate(derivation.contributions())}
         self.point = point.converted(arithmetic.array)
         self.fixed = of_one(self.point.parameters)
         self.steps = steps
         self.values = self._forward()
+        self.cuts, self.copies = NO_CUTS, 1
+        self.adjoints: list[dict[str, np.ndarray]] = []
+        self.fixed_adjoints: dict[str, np.ndarray] = {}
 
     # ------------------------------------------------------------------ forward
 
@@ -52,11 +63,11 @@ class Sweep:
                     steps[step][stage.name] = self._evaluate(stage.expression, _At(step, steps, self.fixed))
         return steps
 
-    def _evaluate(self, expression: Expression, environment) -> np.ndarray:
+    def _evaluate(self, expression: Expression, environment: Environment) -> np.ndarray:
         return evaluate(expression, environment, self.math, self.sizes, leading=1)
 
     def _happens(self, stage: str, step: int) -> bool:
-        return stage not in self.last_alone or step == self.steps
+        return stage not in self.last_step_only or step == self.steps
 
     # ------------------------------------------------------------------ backward
 
@@ -66,8 +77,8 @@ class Sweep:
         `cuts` says of each fork's branch, by its number, in which copies it is missing.
         """
         self.cuts, self.copies = cuts, copies
-        self.adjoints: list[dict[str, np.ndarray]] = [{} for _ in range(self.steps + 1)]
-        self.fixed_adjoints: dict[str, np.ndarray] = {}
+        self.adjoints = [{} for _ in range(self.steps + 1)]
+        self.fixed_adjoints = {}
         derivation = self.derivation
         moving = [gradient for gradient in derivation.stages if gradient.value not in self.still]
         still = [gradient for gradient in derivation.stages if gradient.value in self.still]
@@ -99,7 +110,7 @@ class Sweep:
             | {name: array for name, array in states.items() if array is not None}
         )
 
-    def _moving(self, gradient, step: int) -> np.ndarray:
+    def _moving(self, gradient: Gradient, step: int) -> np.ndarray:
         """The sum over a fork's branches, at one step; at the last step a state hears from outside."""
         name = gradient.value
         whole = self._zeros(gradient)
@@ -111,7 +122,7 @@ class Sweep:
                 whole = whole + self._branch(fork, gradient, step)
         return whole
 
-    def _branch(self, fork, gradient, step: int) -> np.ndarray:
+    def _branch(self, fork: Contribution, gradient: Gradient, step: int) -> np.ndarray:
         term = self._known(fork.term, step)
         wanted = self._shape(gradient)
         if term.shape[1:] != wanted:
@@ -123,22 +134,22 @@ class Sweep:
             term[list(rows)] = self.math.number(0)
         return term
 
-    def terms(self, fork) -> list[np.ndarray]:
+    def terms(self, fork: Contribution) -> list[np.ndarray]:
         """A branch's term at each step at which its reader stands, once the gradients are known."""
         return [self._known(fork.at_reader, step) for step in self.reader_steps(fork)]
 
-    def sent_back(self, fork, upstream: np.ndarray) -> list[np.ndarray]:
+    def sent_back(self, fork: Contribution, upstream: np.ndarray) -> list[np.ndarray]:
         """What a branch would send back at each of these steps if `upstream` arrived at its reader."""
         adjoint = {fork.reader: upstream}
         known = [_At(step, self.values, self.fixed, fixed_adjoints=adjoint) for step in self.reader_steps(fork)]
         return [self._evaluate(fork.at_reader, each) for each in known]
 
-    def read(self, fork) -> list[np.ndarray]:
+    def read(self, fork: Contribution) -> list[np.ndarray]:
         """What the branch's reader reads at each of these steps: the value that the branch is of."""
         value = Value(fork.target, -fork.lag)
         return [self._evaluate(value, _At(step, self.values, self.fixed)) for step in self.reader_steps(fork)]
 
-    def reader_steps(self, fork) -> Sequence[int]:
+    def reader_steps(self, fork: Contribution) -> Sequence[int]:
         """At which the branch's reader stands; 0 if it stands still."""
         if fork.reader in self.still:
             return (0,)
@@ -153,21 +164,29 @@ class Sweep:
         known = _At(step, self.values, self.fixed, self.adjoints, self.fixed_adjoints, weights)
         return self._evaluate(expression, known)
 
-    def _zeros(self, gradient) -> np.ndarray:
+    def _zeros(self, gradient: Gradient) -> np.ndarray:
         return self.math.array(np.full((1, *self._shape(gradient)), self.math.number(0)))
 
-    def _shape(self, gradient) -> tuple[int, ...]:
+    def _shape(self, gradient: Gradient) -> tuple[int, ...]:
         return tuple(dim.value(self.sizes) for dim in self.graph.shapes[gradient.value])
 
 
 class _At:
     """What the leaves of an expression stand for, as they are read at one step."""
 
-    def __init__(self, step, values, fixed, adjoints=(), fixed_adjoints=(), weights=()):
+    def __init__(
+        self,
+        step: int,
+        values: Sequence[Arrays],
+        fixed: Arrays,
+        adjoints: Sequence[Arrays] = (),
+        fixed_adjoints: Arrays = NOTHING,
+        weights: Arrays = NOTHING,
+    ):
         self.step, self.values, self.fixed = step, values, fixed
         self.adjoints, self.fixed_adjoints, self.weights = adjoints, fixed_adjoints, weights
 
-    def __getitem__(self, leaf) -> np.ndarray:
+    def __getitem__(self, leaf: Leaf) -> np.ndarray:
         step = self.step + leaf.lag
         try:
             if step < 0:
@@ -181,11 +200,10 @@ class _At:
                 case Outside(name=name):
                     if step == 0:
                         raise IndexError
-                    return self.weights[name][step - 1]
-        except (LookupError, TypeError):
-            pass
-        kind = type(leaf).__name__.lower()
-        raise LookupError(f"{kind} {leaf.name} of step {step} is read and not known there")
+                    return np.asarray(self.weights[name][step - 1])
+        except LookupError:
+            kind = type(leaf).__name__.lower()
+            raise LookupError(f"{kind} {leaf.name} of step {step} is read and not known there") from None
 
 
 def _stacked(arrays: list[np.ndarray]) -> np.ndarray:

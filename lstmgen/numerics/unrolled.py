@@ -92,10 +92,7 @@ class Unrolled:
 
 def happens(derivation: Derivation, stage: str, step: int, steps: int) -> bool:
     """Whether a stage is computed at one of the steps 1 to T."""
-    last_alone = derivation.graph.spec.loss_at == "last" and (
-        stage in derivation.loss_stages or stage == derivation.graph.loss
-    )
-    return not last_alone or step == steps
+    return step == steps or stage not in derivation.last_step_only
 
 
 class Adjoints:

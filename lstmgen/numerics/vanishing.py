@@ -24,6 +24,7 @@ from ..derivation.chain import ELEMENTWISE, OUTPUT, START, Contribution, Derivat
 from ..derivation.graph import Graph
 from ..language.evaluate import Digits, Floats
 from ..language.expressions import Call
+from ..language.functions import Real
 from .points import STEPS, Point, choose_sizes, draw_point
 from .sweep import Sweep
 
@@ -34,24 +35,26 @@ LOOKS = 5  # at points ever nearer to nought, until each branch can be judged
 Where = tuple[str, int]  # a value at a step; 0 for what stands still, and for the initial states
 
 
-class _Open:
+class _Open(Floats):
     """Arithmetic in which no choice is closed; and how far differences reach in it."""
 
     step: str  # of a difference
     nothing: str  # of the largest effect: what differences cannot tell from zero
 
-    def select(self, relation: str, left, right, chosen, other):
+    def select(
+        self, relation: str, left: np.ndarray, right: np.ndarray, chosen: np.ndarray, other: np.ndarray
+    ) -> np.ndarray:
         ahead = left - right if relation in (">", ">=") else right - left
         far = self.divide(ahead, self.number(1) + abs(ahead))
         share = (self.number(1) + far) * self.number("0.5")
-        return share * chosen + (self.number(1) - share) * other
+        return self.array(share * chosen + (self.number(1) - share) * other)
 
-    def floor(self, array):
+    def floor(self, array: np.ndarray) -> np.ndarray:
         """Between two whole numbers floor is constant, and often nought; here it is neither."""
-        return self.number("0.37") * array + self.number("0.21")
+        return self.array(self.number("0.37") * array + self.number("0.21"))
 
 
-class _OpenFloats(_Open, Floats):
+class _OpenFloats(_Open):
     step, nothing = "1e-6", "1e-7"
 
 
@@ -133,7 +136,13 @@ def _scales(graph: Graph, forks: Sequence[Contribution], slopes: Mapping[int, Ma
     ]
 
 
-def _of_factors_that_cancel(derivation, forks, slopes, sizes, point: Point) -> dict[int, dict[int, float]]:
+def _of_factors_that_cancel(
+    derivation: Derivation,
+    forks: Sequence[Contribution],
+    slopes: Mapping[int, Mapping[int, float]],
+    sizes: Mapping[str, int],
+    point: Point,
+) -> dict[int, dict[int, float]]:
     """Slopes of branches that have none because the other factor is nought in all digits: 1, so that they are judged.
 
     Where no function is flat that is so by cancellation, as of a mean of a layer norm, and by nothing else.
@@ -169,7 +178,9 @@ def saturated(derivation: Derivation, sizes: Mapping[str, int], point: Point) ->
     return tuple(dict.fromkeys(flat))
 
 
-def _smallest(forks: Sequence[Contribution], effects: Sequence, largest: float, arithmetic: _Open) -> list[Contribution]:
+def _smallest(
+    forks: Sequence[Contribution], effects: Sequence[Real], largest: float, arithmetic: _Open
+) -> list[Contribution]:
     bound = arithmetic.number(arithmetic.nothing) * arithmetic.number(float(largest))
     return [fork for fork, effect in zip(forks, effects) if effect <= bound]
 
@@ -177,7 +188,7 @@ def _smallest(forks: Sequence[Contribution], effects: Sequence, largest: float, 
 def _effects(
     derivation: Derivation, forks: Sequence[Contribution], sizes: Mapping[str, int], arithmetic: _Open,
     point: Point, direction: Point,
-) -> list:
+) -> list[Real]:
     """What each branch does for the derivative of the loss along the direction: the most at any step."""
     with np.errstate(all="ignore"):  # a point that does not fit is drawn again
         sweep = Sweep(derivation.graph, derivation, sizes, arithmetic, point)
@@ -197,7 +208,7 @@ def _effects(
         ]
 
 
-def _moved(point: Point, direction: Point, arithmetic: Floats, distance) -> Point:
+def _moved(point: Point, direction: Point, arithmetic: Floats, distance: Real) -> Point:
     """Parameters, inputs and states a little further along; targets too, of which nobody asks a gradient."""
     def moved(group: str) -> dict[str, np.ndarray]:
         start, way = (each.converted(arithmetic.array) for each in (point, direction))
@@ -206,7 +217,9 @@ def _moved(point: Point, direction: Point, arithmetic: Floats, distance) -> Poin
     return replace(point, parameters=moved("parameters"), inputs=moved("inputs"), state=moved("state"))
 
 
-def _agree(derivation: Derivation, shorter: Derivation, sizes, digits: _OpenDigits, point: Point) -> bool:
+def _agree(
+    derivation: Derivation, shorter: Derivation, sizes: Mapping[str, int], digits: _OpenDigits, point: Point
+) -> bool:
     """Whether the gradients are the same without what each branch by itself does not change."""
     longer, short = (Sweep(each.graph, each, sizes, digits, point).gradients() for each in (derivation, shorter))
     return all(abs(longer[name] - short[name]).max(initial=0) <= digits.number("1e-50") for name in longer)

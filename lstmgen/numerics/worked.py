@@ -8,10 +8,9 @@ of its fork, so that each line can be followed alone: what a term reads stands a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, isfinite
-from types import ModuleType
+from math import inf
 
 import numpy as np
 
@@ -87,7 +86,8 @@ class WorkedExample:
     @property
     def numbers(self) -> int:
         """How many numbers there are to compute on the way forward and back."""
-        return sum(np.size(each.entries) for each in (*self.forward, *self.backward))
+        every: list[Number | GradientNumber] = [*self.forward, *self.backward]
+        return sum(np.size(each.entries) for each in every)
 
 
 def three_digits(value: float) -> str:
@@ -161,7 +161,7 @@ def _drawn(graph: Graph, steps: int, seed: int) -> _Drawn:
             low, high = ranges[name]
             places = 1 if high - low > 0.5 else 3
             return np.clip(np.round(random.uniform(low, high, shape(name)), places), low, high)
-        return random.choice(np.array(grid), shape(name))
+        return np.asarray(random.choice(np.array(grid), shape(name)))
 
     tenths = [sign * each / 10 for each in range(1, 10) for sign in (1, -1)]
     halves = [-1.5, -1.0, -0.5, 0.5, 1.0, 1.5]
@@ -214,7 +214,7 @@ def _are_poor(values: np.ndarray) -> np.ndarray:
     size = np.abs(values)
     mantissa = size * 10.0 ** (DIGITS - 1 - np.floor(np.log10(size)))
     unfit = ~((size >= 5e-3) & (size <= 20)) | (np.abs(mantissa % 1 - 0.5) < 1e-6)
-    return unfit & (size != 1)
+    return np.asarray(unfit & (size != 1))
 
 
 def _told_alike(run: Unrolled, row: int) -> int:
@@ -256,21 +256,25 @@ def _example(
     )
 
 
-def _numbers(run: Unrolled, names: Sequence[str], steps) -> Iterator[Number]:
+def _numbers(run: Unrolled, names: Sequence[str], steps: Iterable[int]) -> Iterator[Number]:
     for step in steps:
         for name in names:
             if name in run.values[step]:
                 yield Number(name, step, _entries(run.values[step][name]))
 
 
-def _backward(derivation: Derivation, run, outside: ByStep, adjoints: Adjoints) -> Iterator[GradientNumber]:
+def _backward(
+    derivation: Derivation, run: Unrolled, outside: ByStep, adjoints: Adjoints
+) -> Iterator[GradientNumber]:
     for step in range(run.steps, 0, -1):
         for gradient in (*derivation.stages, *derivation.inputs):
             if gradient.value in adjoints.by_step[step]:
                 yield _gradient(gradient, step, run, outside, adjoints)
 
 
-def _gradient(gradient: Gradient, step: int, run, outside: ByStep, adjoints: Adjoints) -> GradientNumber:
+def _gradient(
+    gradient: Gradient, step: int, run: Unrolled, outside: ByStep, adjoints: Adjoints
+) -> GradientNumber:
     terms = []
     for fork in gradient.forks:
         reader_step = step + fork.lag
@@ -306,58 +310,9 @@ def _totals(derivation: Derivation, run: Unrolled, adjoints: Adjoints) -> Iterat
 
 def _entries(array: np.ndarray) -> Entries:
     """The one example, as plain numbers; -0.0 is 0.0."""
-    def plain(part):
-        return tuple(map(plain, part)) if isinstance(part, list) else float(part) + 0.0
-
-    return plain(_settled(np.asarray(array)[0]).tolist())
-
-
-# ---------------------------------------------------------------- the check
-
-
-def error_against(module: ModuleType, derivation: Derivation, example: WorkedExample) -> float:
-    """The largest difference to what the generated module computes from the same numbers."""
-    graph = derivation.graph
-    keywords = {keyword: dict(example.sizes)[symbol] for symbol, keyword in graph.dims}
-    params = module.init_params(**keywords, dtype=np.float64)
-    named = module.named(params)
-    for number in example.parameters:
-        named[number.name][...] = number.entries
-    steps = range(1, example.steps + 1)
-
-    def series(name: str) -> np.ndarray:
-        return np.array([[example.value(name, step)] for step in steps])
-
-    result, state, tape = module.forward(params, *map(series, (*graph.inputs, *graph.targets)))
-    if graph.loss is None:
-        arrays = {name: [] for name in graph.outputs}
-        for number in example.outside:
-            arrays[number.name].append([number.entries])
-        dy = [np.array(each) for each in arrays.values()]
-        dy = dy[0] if len(dy) == 1 else module.Outputs(*dy)
-        grads = module.backward(params, tape, dy)
-        told = [result] if len(graph.outputs) == 1 else list(result)
-        pairs = [(array, series(name)) for name, array in zip(graph.outputs, told)]
-    else:
-        grads = module.backward(params, tape)
-        pairs = [(result, example.loss)]
-    pairs += [(array[0], example.value(name, example.steps)) for name, array in zip(graph.states, state)]
-    pairs += [(array, example.gradient(name).entries) for name, array in module.named(grads.params).items()]
-    for name in graph.inputs:
-        ours = [[_of(example, name, step, getattr(grads, name)[step - 1][0])] for step in steps]
-        pairs.append((getattr(grads, name), ours))
-    starts: Mapping[str, object] = {each.name: each.entries for each in example.start}
-    learned = {state for state, start in graph.initial if isinstance(start, Value)}
-    pairs += [
-        (array[0], starts.get(name, 0.0))
-        for name, array in zip(graph.states, grads.state) if name not in learned
-    ]
-    errors = [np.abs(np.asarray(one) - np.asarray(other)).max(initial=0) for one, other in pairs]
-    worst = float(max(errors))
-    return worst if isfinite(worst) else float("inf")
-
-
-def _of(example: WorkedExample, name: str, step: int, like: np.ndarray):
-    """The gradient at an input; zero where nothing reaches it."""
-    found = [each.entries for each in example.backward if (each.name, each.step) == (name, step)]
-    return found[0] if found else np.zeros_like(like)
+    one = _settled(np.asarray(array)[0]) + 0.0
+    if one.ndim == 0:
+        return float(one)
+    if one.ndim == 1:
+        return tuple(map(float, one))
+    return tuple(tuple(map(float, row)) for row in one)

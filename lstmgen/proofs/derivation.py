@@ -12,13 +12,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..derivation.chain import Contribution, Derivation
 from ..derivation.graph import Graph
 from ..language.evaluate import Digits, Floats
-from ..language.expressions import Adjoint, Expression, Outside, Product, Value, children, walk
+from ..language.expressions import Adjoint, Expression, Outside, Product, Value, children, rebuild, walk
 from ..numerics.points import DRAWS, STEPS, Point, by_step, choose_sizes, draw_point, of_one, reach_after
 from ..numerics.sweep import Sweep
 from ..numerics.vanishing import saturated
-from .interpret import Interpreter
+from .interpret import Branches, Interpreter, Run
 from .verdict import BOUNDS, HIGH_PRECISION, KNOCK_OUT, Figure, compared, exactly, relative_error, worst_of
 
 LARGEST = 1e100  # of a value at a point
@@ -26,12 +27,13 @@ DIFFERENCE = 30  # decimal places of the step of central differences
 DIGITS_LOST = 1e-12  # an error of proof 2 that can be the differences' own
 MOST_WORK = 60_000  # entries times operations per step, up to which every entry is differenced
 MOST_CUTS = 1024  # branches that are cut in one sweep
+NEITHER = (False, False)  # side of a choice
 
 
 class DerivationProofs:
     """Proofs 2 and 4 of one derivation."""
 
-    def __init__(self, graph: Graph, derivation):
+    def __init__(self, graph: Graph, derivation: Derivation):
         self.graph, self.derivation = graph, derivation
         self.forks = tuple(derivation.contributions())
         self.sizes = choose_sizes(graph, least=2)
@@ -45,16 +47,14 @@ class DerivationProofs:
 
     def _chosen_points(self) -> list[Point]:
         """One point; or more, until of each choice both sides are taken by some entry."""
-        taken: dict[tuple[str, int], tuple[bool, bool]] = {}
+        taken: Branches = {}
         for draw in range(2 * DRAWS):
             if self.points and all(yes and no for yes, no in taken.values()):
                 break
             point, branches = self._drawn(reach_after(self.redraws, draw - self.redraws))
             if point is None:
                 continue
-            together = {
-                key: tuple(map(max, sides, taken.get(key, (False, False)))) for key, sides in branches.items()
-            }
+            together = {key: _either(sides, taken.get(key, NEITHER)) for key, sides in branches.items()}
             if together != taken or not self.points:
                 taken = together
                 self.points.append(point)
@@ -65,7 +65,7 @@ class DerivationProofs:
         self.untaken = tuple(dict.fromkeys(missing))
         return self.points
 
-    def _drawn(self, reach: float) -> tuple[Point | None, Mapping]:
+    def _drawn(self, reach: float) -> tuple[Point | None, Branches]:
         """A point where all values are finite, and the branches that it takes."""
         point = draw_point(self.graph, self.sizes, STEPS, 1, self.random, reach)
         run = self._plain.run(of_one(point.parameters), by_step(point.inputs, STEPS), point.state)
@@ -99,7 +99,7 @@ class DerivationProofs:
                     worst[figure.what] = figure
         yield from worst.values()
 
-    def _same_at_reader(self, fork) -> bool:
+    def _same_at_reader(self, fork: Contribution) -> bool:
         """The two forms of a term differ by the time that lies between, and by nothing else."""
         return _same_but_for_time(fork.at_reader, fork.term, fork.lag, self.graph.static)
 
@@ -107,7 +107,7 @@ class DerivationProofs:
         digits = Digits()
         learned = {state: start.name for state, start in self.graph.initial if isinstance(start, Value)}
         starts = {state: point.parameters[name][None] for state, name in learned.items()}
-        point = replace(point, state=point.state | starts)
+        point = replace(point, state={**point.state, **starts})
         sweep = Sweep(self.graph, self.derivation, self.sizes, digits, point)
         found = sweep.gradients()
         differences = _Differences(self.graph, self.sizes, digits, sweep.point)
@@ -123,12 +123,12 @@ class DerivationProofs:
             scale = digits.number("1e-45") * (1 + abs(differences.value))
             yield compared(HIGH_PRECISION, self._label(name), derived, expected, scale)
 
-    def _forward_figures(self, sweep: Sweep, run) -> Iterator[Figure]:
+    def _forward_figures(self, sweep: Sweep, run: Run) -> Iterator[Figure]:
         """The graph's stages say what the equations say."""
         for name in run.steps[0]:
             if name in sweep.fixed:
                 derived = np.stack([sweep.fixed[name]] * STEPS)
-            elif name in sweep.last_alone:
+            elif name in sweep.last_step_only:
                 continue
             else:
                 derived = np.stack([step[name] for step in sweep.values[1:]])
@@ -171,10 +171,8 @@ class DerivationProofs:
             open_ = np.flatnonzero(~(changes > BOUNDS[KNOCK_OUT]))
             if not len(open_):
                 break
-            if draw < len(points):
-                point = points[draw]
-            else:
-                point, _ = self._drawn(reach_after(self.redraws, draw % 2 * DRAWS))
+            known = points[draw] if draw < len(points) else None
+            point = known or self._drawn(reach_after(self.redraws, draw % 2 * DRAWS))[0]
             if point is None:
                 continue
             changes[open_] = np.fmax(changes[open_], self._changes(point, open_))
@@ -224,20 +222,21 @@ class DerivationProofs:
         return self._constant
 
 
+def _either(one: tuple[bool, bool], other: tuple[bool, bool]) -> tuple[bool, bool]:
+    """The sides of a choice that are taken at one of two points."""
+    return one[0] or other[0], one[1] or other[1]
+
+
 def _same_but_for_time(early: Expression, late: Expression, steps: int, still: frozenset[str]) -> bool:
-    if type(early) is not type(late):
-        return False
     if isinstance(early, (Value, Adjoint, Outside)):
         moved = 0 if early.name in still else steps
-        return early.name == late.name and early.lag + moved == late.lag
+        return late == type(early)(early.name, early.lag + moved)
     parts, others = children(early), children(late)
-    if len(parts) != len(others):
-        return False
-    if not parts and early != late:
-        return False
-    plain = getattr(early, "function", None) == getattr(late, "function", None)
-    plain = plain and getattr(early, "relation", None) == getattr(late, "relation", None)
-    return plain and all(_same_but_for_time(part, other, steps, still) for part, other in zip(parts, others))
+    if not parts or len(parts) != len(others):
+        return early == late
+    # the same node where its operands are the same
+    same = rebuild(early, others) == late
+    return same and all(_same_but_for_time(part, other, steps, still) for part, other in zip(parts, others))
 
 
 class _Differences:
@@ -254,7 +253,7 @@ class _Differences:
         self.base = self.interpreter.run(self.parameters, self.inputs, self.given)
         self.value = self._objective(self.base)[0]
 
-    def _objective(self, run) -> np.ndarray:
+    def _objective(self, run: Run) -> np.ndarray:
         """The weighted sum of all that leaves the cell, for each copy."""
         parts = [(self.point.final[name], array) for name, array in run.state.items()]
         for step, outputs in enumerate(run.outputs):
@@ -265,7 +264,9 @@ class _Differences:
             whole = whole + product.reshape(len(product), -1).sum(-1)
         return whole if run.loss is None else whole + run.loss
 
-    def along(self, name: str, gradient: np.ndarray, every_entry: bool, random) -> tuple[np.ndarray, ...]:
+    def along(
+        self, name: str, gradient: np.ndarray, every_entry: bool, random: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The derived gradient and the differences: all entries, or one direction and few of them."""
         if name not in self.graph.inputs:
             return self._array(name, None, gradient, every_entry, random)
@@ -273,7 +274,9 @@ class _Differences:
         derived, expected = zip(*pairs)
         return np.concatenate(derived), np.concatenate(expected)
 
-    def _array(self, name, step, gradient, every_entry, random):
+    def _array(
+        self, name: str, step: int | None, gradient: np.ndarray, every_entry: bool, random: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
         directions = self._directions(gradient.shape[1:], every_entry, random)
         flat = gradient.reshape(1, -1)
         derived = (flat * directions.reshape(len(directions), -1)).sum(-1)
@@ -282,7 +285,9 @@ class _Differences:
         values = np.broadcast_to(values, (2 * len(directions),))
         return derived, (values[: len(directions)] - values[len(directions) :]) / (2 * self.step)
 
-    def _directions(self, shape: tuple[int, ...], every_entry: bool, random) -> np.ndarray:
+    def _directions(
+        self, shape: tuple[int, ...], every_entry: bool, random: np.random.Generator
+    ) -> np.ndarray:
         count = math.prod(shape)
         units = np.eye(count).reshape(count, *shape)
         if not every_entry and count > 2:
@@ -291,7 +296,7 @@ class _Differences:
             units = np.concatenate([random.uniform(-1, 1, (1, *shape)), units[chosen]])
         return self.math.array(units)
 
-    def _moved(self, name: str, step: int | None, moves: np.ndarray):
+    def _moved(self, name: str, step: int | None, moves: np.ndarray) -> Run:
         parameters, inputs, given = dict(self.parameters), list(self.inputs), dict(self.given)
         if step is not None:
             inputs[step] = inputs[step] | {name: inputs[step][name] + moves}

@@ -12,15 +12,21 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import reduce
 
 import numpy as np
 
 from ..errors import Mistakes, Text
-from ..language.evaluate import RELATIONS, Evaluator, Floats, Leaf
+from ..language.evaluate import RELATIONS, Evaluator, Floats, Leaf, exact
 from ..language.expressions import Body, Expression, values
 from ..language.parse import parse
 from ..spec.cell import CellSpec
+
+
+Arrays = Mapping[str, np.ndarray]
+Branches = Mapping[tuple[str, int], tuple[bool, bool]]
+"""Of each choice of an equation, counted as they come up: was it ever true, ever false."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class Run:
     loss: np.ndarray | None  # summed over the steps, where the spec has one
     steps: tuple[dict[str, np.ndarray], ...]  # every equation's value, by step
     held: tuple[np.ndarray, ...]  # the arguments of stop_gradient, in the order in which they came up
-    branches: Mapping[tuple[str, int], tuple[bool, bool]]  # of each choice: was it ever true, ever false
+    branches: Branches
 
 
 class Interpreter:
@@ -54,17 +60,19 @@ class Interpreter:
 
     def run(
         self,
-        parameters: Mapping[str, np.ndarray],
-        inputs: Sequence[Mapping[str, np.ndarray]],
-        state: Mapping[str, np.ndarray],
+        parameters: Arrays,
+        inputs: Sequence[Arrays],
+        state: Arrays,
         held: Sequence[np.ndarray] | None = None,
     ) -> Run:
         """`inputs` are one step's inputs and targets after the other. A state that is not given starts as
         the spec says. `held` is that of the run whose stop_gradients this one shares."""
-        self._held, self._given = [], None if held is None else iter(held)
+        self._held: list[np.ndarray] = []
+        self._given = None if held is None else iter(held)
         self._branches: dict[tuple[str, int], tuple[bool, bool]] = {}
         before = self._starts(parameters) | dict(state)
-        steps, losses = [], []
+        steps: list[dict[str, np.ndarray]] = []
+        losses: list[np.ndarray] = []
         for step, arrived in enumerate(inputs):
             now = dict(parameters) | dict(arrived)
             for name in self.order:
@@ -80,28 +88,28 @@ class Interpreter:
     def _parsed(self, text: Text) -> Expression:
         mistakes = Mistakes(self.spec.path, self.spec.source)
         expression = parse(text, mistakes, self.function_names)
-        mistakes.stop()
+        if expression is None:
+            raise mistakes.error()
         return expression
 
-    def _evaluated(self, name: str, body: Expression, now, before) -> np.ndarray:
+    def _evaluated(self, name: str, body: Expression, now: Arrays, before: Arrays) -> np.ndarray:
         def look_up(leaf: Leaf) -> np.ndarray:
             return now[leaf.name] if leaf.lag == 0 else before[leaf.name]
 
         self._choice = (name, 0)
         return Evaluator(look_up, self.math, self.sizes, self.leading, self.own, self.constants).value(body)
 
-    def _starts(self, parameters: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _starts(self, parameters: Arrays) -> dict[str, np.ndarray]:
         given = {item.state: item.start for item in self.spec.initial}
         return {
-            item.name: self._start(given.get(item.name, 0), item.shape, parameters)
+            item.name: self._start(given.get(item.name, Fraction(0)), item.shape, parameters)
             for item in self.spec.states
         }
 
-    def _start(self, start, axes: tuple[Text, ...], parameters) -> np.ndarray:
+    def _start(self, start: Fraction | str, axes: tuple[Text, ...], parameters: Arrays) -> np.ndarray:
         if isinstance(start, str):
             return parameters[start]
-        exact = Evaluator(parameters.__getitem__, self.math, self.sizes, self.leading).exact
-        shape = tuple(int(exact(self._parsed(axis))) for axis in axes)
+        shape = tuple(int(exact(self._parsed(axis), self.sizes)) for axis in axes)
         return self.math.array(np.full((1,) * self.leading + shape, self.math.number(start)))
 
     def _hold(self, array: np.ndarray) -> np.ndarray:
@@ -109,7 +117,9 @@ class Interpreter:
         self._held.append(kept)
         return kept
 
-    def _select(self, relation, left, right, chosen, other) -> np.ndarray:
+    def _select(
+        self, relation: str, left: np.ndarray, right: np.ndarray, chosen: np.ndarray, other: np.ndarray
+    ) -> np.ndarray:
         holds = np.asarray(RELATIONS[relation](left, right), bool)
         yes, no = self._branches.get(self._choice, (False, False))
         self._branches[self._choice] = (yes or bool(holds.any()), no or not holds.all())

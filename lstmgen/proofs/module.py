@@ -14,7 +14,7 @@ from ..derivation.graph import Graph
 from ..language.evaluate import Digits, Floats
 from ..language.expressions import Value
 from ..numerics.points import BATCH, DRAWS, STEPS, Point, by_step, choose_sizes, draw_point, of_one, reach_after
-from .interpret import Interpreter
+from .interpret import Interpreter, Run
 from .verdict import (
     BOUNDS, COMPLEX_STEP, MEANING, SPLITTING, Figure, compared, exactly, relative_error, worst_of,
 )
@@ -54,18 +54,26 @@ class ModuleProofs:
     def point(self) -> Point:
         """Where the gradient does not depend on last digits, and every branch is taken, if there is such."""
         if self._point is None:
-            best = None
-            for draw in range(DRAWS):
-                reach = reach_after(self.redraws, draw - self.redraws)
-                point = draw_point(self.graph, self.sizes, self.steps, BATCH, self.random, reach)
-                unfit = max(0.0, self._spread(point) - 0.1 * BOUNDS[COMPLEX_STEP])
-                rank = (unfit, self._untaken(point))
-                if best is None or rank < best:
-                    best, self._point = rank, point
-                if best == (0.0, 0):
-                    break
-                self.redraws += unfit > 0
+            self._point = self._best_point()
         return self._point
+
+    def _best_point(self) -> Point:
+        best, found = self._ranked_point(0)
+        for draw in range(1, DRAWS):
+            if best == (0.0, 0):
+                break
+            rank, point = self._ranked_point(draw)
+            if rank < best:
+                best, found = rank, point
+        return found
+
+    def _ranked_point(self, draw: int) -> tuple[tuple[float, int], Point]:
+        """A point, and in front what is wrong with it: digits that are lost, and branches that are not taken."""
+        reach = reach_after(self.redraws, draw - self.redraws)
+        point = draw_point(self.graph, self.sizes, self.steps, BATCH, self.random, reach)
+        unfit = max(0.0, self._spread(point) - 0.1 * BOUNDS[COMPLEX_STEP])
+        self.redraws += unfit > 0
+        return (unfit, self._untaken(point)), point
 
     def _untaken(self, point: Point) -> int:
         """Of how many choices the point takes one side alone."""
@@ -89,7 +97,7 @@ class ModuleProofs:
     def _params(self, point: Point) -> dict[str, np.ndarray]:
         """The module's own arrays, filled through its named views: what no view covers stays not a number."""
         sizes = {keyword: self.sizes[symbol] for symbol, keyword in self.graph.dims}
-        params = self.module.init_params(**sizes, rng=0, dtype=np.float64)
+        params: dict[str, np.ndarray] = self.module.init_params(**sizes, rng=0, dtype=np.float64)
         for array in params.values():
             array[...] = math.nan
         named = self.module.named(params)
@@ -104,14 +112,16 @@ class ModuleProofs:
         told = {symbol for name in telling for dim in shapes[name] for symbol, _ in dim.terms}
         return all(symbol in told for name in self.graph.states for dim in shapes[name] for symbol, _ in dim.terms)
 
-    def _forward(self, params, inputs: Arrays, state: Arrays | None) -> _Pass:
+    def _forward(self, params: Arrays, inputs: Arrays, state: Arrays | None) -> _Pass:
         arrays = [inputs[name] for name in (*self.graph.inputs, *self.graph.targets)]
         first, last, tape = self.module.forward(params, *arrays, state=self._state(state))
         loss = None if self.graph.loss is None else first
         y = first if loss is None else tape.y
         return _Pass(self._outputs(y), last._asdict(), loss, tape)
 
-    def _backward(self, params, tape, weights: Arrays | None, final: Arrays | None) -> dict[str, np.ndarray]:
+    def _backward(
+        self, params: Arrays, tape: object, weights: Arrays | None, final: Arrays | None
+    ) -> dict[str, np.ndarray]:
         """The gradients by the names of `params`, of the inputs, and of the states with a [0]."""
         if self.graph.loss is None:
             found = self.module.backward(params, tape, self._dy(weights), dstate=self._state(final))
@@ -123,22 +133,24 @@ class ModuleProofs:
             | {f"{name}[0]": array for name, array in found.state._asdict().items()}
         )
 
-    def _both(self, point: Point, start: bool = True):
+    def _both(self, point: Point, start: bool = True) -> tuple[dict[str, np.ndarray], _Pass, Point]:
         """What `_gradients` needs: the arrays, a pass over them, and the point."""
         params = self._params(point)
         return params, self._forward(params, point.inputs, point.state if start else None), point
 
-    def _gradients(self, params, passed: _Pass, point: Point) -> dict[str, np.ndarray]:
+    def _gradients(self, params: Arrays, passed: _Pass, point: Point) -> dict[str, np.ndarray]:
         return self._backward(params, passed.tape, point.weights, point.final)
 
-    def _state(self, state: Arrays | None):
+    def _state(self, state: Arrays | None) -> object | None:
         return None if state is None else self.module.State(**state)
 
-    def _outputs(self, y) -> dict[str, np.ndarray]:
+    def _outputs(self, y: object) -> dict[str, np.ndarray]:
         names = self.graph.outputs
-        return {names[0]: y} if len(names) == 1 else {name: getattr(y, name) for name in names}
+        if len(names) == 1:
+            return {names[0]: np.asarray(y)}
+        return {name: getattr(y, name) for name in names}
 
-    def _dy(self, weights: Arrays | None):
+    def _dy(self, weights: Arrays | None) -> object | None:
         if weights is None:
             return None
         names = self.graph.outputs
@@ -166,17 +178,17 @@ class ModuleProofs:
             yield from self._compared(passed, run, told)
         yield from self._stepped(params, point)
 
-    def _compared(self, passed: _Pass, run, told: str) -> Iterator[Figure]:
+    def _compared(self, passed: _Pass, run: Run, told: str) -> Iterator[Figure]:
         for name, array in passed.outputs.items():
             expected = np.stack([_floats(step[name], np.shape(array)[1:]) for step in run.outputs])
             yield compared(MEANING, f"output {name}{told}", array, expected)
         for name, array in passed.state.items():
             yield compared(MEANING, f"last {name}{told}", array, _floats(run.state[name], np.shape(array)))
         if passed.loss is not None:
-            whole = np.broadcast_to(run.loss, BATCH).sum()
-            yield compared(MEANING, f"loss{told}", np.asarray(passed.loss), np.asarray(float(whole)))
+            whole = math.nan if run.loss is None else float(np.broadcast_to(run.loss, BATCH).sum())
+            yield compared(MEANING, f"loss{told}", passed.loss, whole)
 
-    def _stepped(self, params, point: Point) -> Iterator[Figure]:
+    def _stepped(self, params: Arrays, point: Point) -> Iterator[Figure]:
         """Step by step comes out as all at once."""
         passed = self._forward(params, point.inputs, point.state)
         state, arrived = self._state(point.state), []
@@ -230,7 +242,7 @@ class ModuleProofs:
         yield from self._left_out(params, passed, point, found)
         yield exactly(COMPLEX_STEP, "float32 stays float32", self._keeps_float32(point))
 
-    def _names(self, params, found) -> bool:
+    def _names(self, params: Arrays, found: Arrays) -> bool:
         """The gradients' views are cut from their arrays as the parameters' are from theirs."""
         grads = {name: found[f"params[{name}]"] for name in params}
         views, others = self.module.named(grads), self.module.named(params)
@@ -242,11 +254,13 @@ class ModuleProofs:
 
         return all(map(alike, self.graph.parameters))
 
-    def _arguments(self, params, point: Point) -> list[np.ndarray]:
+    def _arguments(self, params: Arrays, point: Point) -> list[np.ndarray]:
         groups = (params, point.inputs, point.state, point.weights, point.final)
         return [array for group in groups for array in group.values()]
 
-    def _differenced(self, point: Point, found, start: bool, wholly: Iterable[str] = ()) -> Iterator[Figure]:
+    def _differenced(
+        self, point: Point, found: Arrays, start: bool, wholly: Iterable[str] = ()
+    ) -> Iterator[Figure]:
         """Gradients beside complex steps: entry by entry, or along one direction and few entries."""
         params = {name: array.astype(complex) for name, array in self._params(point).items()}
         moving = point.converted(lambda array: array.astype(complex))
@@ -262,7 +276,7 @@ class ModuleProofs:
             return self._objective(passed, point).imag / STEP
 
         for name, array in arrays.items():
-            if np.shape(found.get(name)) != array.shape:
+            if name not in found or np.shape(found[name]) != array.shape:
                 yield exactly(COMPLEX_STEP, f"{name} has a gradient of its shape", False)
                 continue
             whole = every or name in {f"params[{each}]" for each in wholly}
@@ -275,14 +289,14 @@ class ModuleProofs:
             told = name if start else f"{name}, state=None"
             yield compared(COMPLEX_STEP, told, derived, expected, scale, least)
 
-    def _objective(self, passed: _Pass, point: Point):
+    def _objective(self, passed: _Pass, point: Point) -> complex:
         """The weighted sum of all that leaves the module."""
-        whole = 0.0 if passed.loss is None else passed.loss
+        whole = 0.0 if passed.loss is None else complex(passed.loss)
         for weights, arrays in ((point.weights, passed.outputs), (point.final, passed.state)):
-            whole = whole + sum((weights[name] * arrays[name]).sum() for name in weights)
+            whole += complex(sum((weights[name] * arrays[name]).sum() for name in weights))
         return whole
 
-    def _along(self, array: np.ndarray, direction: np.ndarray, derivative) -> float:
+    def _along(self, array: np.ndarray, direction: np.ndarray, derivative: Callable[[], float]) -> float:
         kept = array.copy()
         array += 1j * STEP * direction
         try:
@@ -292,6 +306,7 @@ class ModuleProofs:
 
     def _directions(self, shape: tuple[int, ...], every: bool, few: int) -> Iterator[np.ndarray]:
         count = math.prod(shape)
+        chosen: Iterable[int]
         if every or count == 1:
             chosen = range(count)
         else:
@@ -302,7 +317,7 @@ class ModuleProofs:
             unit[entry] = 1
             yield unit.reshape(shape)
 
-    def _left_out(self, params, passed: _Pass, point: Point, found) -> Iterator[Figure]:
+    def _left_out(self, params: Arrays, passed: _Pass, point: Point, found: Arrays) -> Iterator[Figure]:
         """What may be left out counts as zero, and gradients are linear in what arrives."""
         scale = self._scale(found)
         alone = self._backward(params, passed.tape, point.weights, None)
@@ -361,7 +376,7 @@ class ModuleProofs:
     def _on_top(self, name: str, array: np.ndarray, own: np.ndarray) -> np.ndarray:
         """A gradient of all steps, with one of the first part added to it."""
         if name not in self.graph.inputs:
-            return array + own
+            return np.asarray(array + own)
         return np.concatenate([array[: len(own)] + own, array[len(own):]])
 
 
@@ -371,4 +386,4 @@ def _part(arrays: Arrays, steps: slice) -> dict[str, np.ndarray]:
 
 def _floats(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Digits as floats; a value that is the same for all examples, for each of them."""
-    return np.broadcast_to(array, shape).astype(float)
+    return np.asarray(np.broadcast_to(array, shape), float)

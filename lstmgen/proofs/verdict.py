@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..language.evaluate import DIGITS
+from ..language.functions import Real
 
 NAMES = ("meaning", "complex step", "high precision", "splitting", "knock-out")
 MEANING, COMPLEX_STEP, HIGH_PRECISION, SPLITTING, KNOCK_OUT = range(5)
@@ -65,7 +67,7 @@ class Verdict:
             default=None,
         )
 
-    def as_json(self) -> dict:
+    def as_json(self) -> dict[str, object]:
         """For `--json`: nothing but what JSON can hold."""
         told = asdict(self) | {"passed": self.passed}
         for figure in told["figures"]:
@@ -115,7 +117,9 @@ class Verdict:
 # ---------------------------------------------------------------- measuring
 
 
-def compared(proof: int, what: str, found, expected, scale=0.0, least=0.0) -> Figure:
+def compared(
+    proof: int, what: str, found: ArrayLike, expected: ArrayLike, scale: Real = 0.0, least: float = 0.0
+) -> Figure:
     """A figure of what was found beside what was expected."""
     error = relative_error(found, expected, scale, least)
     return Figure(proof, what, error, BOUNDS[proof], error <= BOUNDS[proof])
@@ -132,23 +136,23 @@ def worst_of(proof: int, what: str, errors: Iterable[float]) -> Figure:
     return Figure(proof, what, worst, BOUNDS[proof], worst <= BOUNDS[proof])
 
 
-def relative_error(found, expected, scale=0.0, least=0.0) -> float:
+def relative_error(found: ArrayLike, expected: ArrayLike, scale: Real = 0.0, least: float = 0.0) -> float:
     """max|a - b| / max|b|, or / `least` where that is more.
 
     Both zero, or next to nothing beside `scale`, is no error; what is not a number is one.
     """
-    found, expected = np.asarray(found), np.asarray(expected)
-    if found.shape != expected.shape:
+    ours, theirs = np.asarray(found), np.asarray(expected)
+    if ours.shape != theirs.shape:
         return math.inf
-    if not (_finite(found) and _finite(expected)):
+    if not (_finite(ours) and _finite(theirs)):
         return math.nan
-    size = max(_largest(expected), least)
-    if size <= scale and _largest(found) <= scale:
+    size = max(_largest(theirs), least)
+    if size <= scale and _largest(ours) <= scale:
         return 0.0
-    return float(_largest(found - expected) / size) if size else math.inf
+    return float(_largest(ours - theirs) / size) if size else math.inf
 
 
-def _largest(array: np.ndarray):
+def _largest(array: np.ndarray) -> Real:
     return max(map(abs, array.flat), default=0) if array.dtype == object else np.abs(array).max(initial=0)
 
 

@@ -17,6 +17,7 @@ from types import ModuleType
 
 import numpy as np
 
+from ..derivation.chain import Derivation
 from ..derivation.graph import Graph
 from ..numerics.points import BATCH, STEPS
 from .derivation import DerivationProofs
@@ -24,7 +25,7 @@ from .module import ModuleProofs
 from .verdict import BOUNDS, COMPLEX_STEP, HIGH_PRECISION, KNOCK_OUT, MEANING, SPLITTING, Figure, Verdict
 
 
-def verify(graph: Graph, derivation, module: ModuleType) -> Verdict:
+def verify(graph: Graph, derivation: Derivation, module: ModuleType) -> Verdict:
     """All five proofs."""
     derived = DerivationProofs(graph, derivation)
     built = ModuleProofs(graph, module)
@@ -52,12 +53,12 @@ def verify(graph: Graph, derivation, module: ModuleType) -> Verdict:
     )
 
 
-def high_precision(graph: Graph, derivation) -> tuple[Figure, ...]:
+def high_precision(graph: Graph, derivation: Derivation) -> tuple[Figure, ...]:
     """Proof 2 alone."""
     return tuple(_guarded(HIGH_PRECISION, DerivationProofs(graph, derivation).high_precision))
 
 
-def knock_out(graph: Graph, derivation) -> tuple[Figure, ...]:
+def knock_out(graph: Graph, derivation: Derivation) -> tuple[Figure, ...]:
     """Proof 4 alone: one figure for each branch of each fork."""
     return tuple(_guarded(KNOCK_OUT, DerivationProofs(graph, derivation).knock_out))
 
@@ -79,7 +80,7 @@ def splitting(graph: Graph, module: ModuleType) -> tuple[Figure, ...]:
 
 def _guarded(proof: int, prove: Callable[[], Iterator[Figure]]) -> list[Figure]:
     """The figures of a proof; whatever a module or a derivation raises is a proof that failed."""
-    figures = []
+    figures: list[Figure] = []
     with np.errstate(all="ignore"):  # points where something overflows are drawn again
         try:
             figures.extend(prove())
