@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ...language import functions
 from ...language.expressions import (
-    ZERO, Call, Compare, Expression, Negative, Number, Product, Quotient, Sum, children, negative, product,
-    rebuild, total,
+    ZERO, Call, Compare, Expression, Negative, Number, Power, Product, Quotient, Sum, children, negative, number,
+    product, rebuild, total,
 )
 
 IVERSON = "Iverson"  # Iverson(a < b): one where it holds, zero elsewhere; of documents alone
@@ -16,9 +16,16 @@ _OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 
 
 def without_choices(expression: Expression) -> Expression:
-    """Every `where` as a sum of its branches, each with the bracket that is one where it holds."""
+    """Every `where` as a sum of its branches, each with the bracket that is one where it holds.
+
+    Only claims hold `square` and `identity`, and they are printed as what they stand for.
+    """
     parts = tuple(without_choices(part) for part in children(expression))
     match expression:
+        case Call(function="square"):
+            return Power(parts[0], number(2))
+        case Call(function="identity"):
+            return parts[0]
         case Call(function=functions.WHERE):
             condition, chosen, other = parts
             if isinstance(condition, Compare):

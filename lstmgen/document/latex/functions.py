@@ -29,13 +29,10 @@ TABLE: dict[str, Formula] = {
     "max": Formula(r"\max({a},{b})"),
     "min": Formula(r"\min({a},{b})"),
     "clip": Formula(r"\operatorname{{clip}}({a},{b},{c})", r"\min(\max(a,b),c)"),
-    "identity": Formula("{a}"),
-    "square": Formula("{a}^2"),
     "silu": Formula(r"\operatorname{{silu}}({a})"),
     "gelu": Formula(r"\operatorname{{gelu}}({a})"),
     "hard_sigmoid": Formula(r"\operatorname{{hsig}}({a})"),
     "hard_tanh": Formula(r"\operatorname{{htanh}}({a})"),
-    "mod": Formula(r"{a} \bmod {b}"),
     "mean": Formula(r"\operatorname{{mean}}({a})"),
     "logsumexp": Formula(r"\operatorname{{lse}}({a})"),
     "softmax": Formula(r"\operatorname{{softmax}}({a})"),
@@ -54,5 +51,7 @@ TABLE: dict[str, Formula] = {
 BARE = {"tanh": r"\tanh", "sin": r"\sin", "cos": r"\cos", "exp": r"\exp", "log": r"\log"}
 """Functions that stand before a single symbol without parentheses."""
 
-BY_RULE = frozenset({"sum", "layer_norm", "outer", "transpose", "concat", "Fill", "Inverse_std"})
+BY_RULE = frozenset({
+    "identity", "square", "mod", "sum", "layer_norm", "outer", "transpose", "concat", "Fill", "Inverse_std",
+})
 """What a pattern cannot print: `Printer` has a rule for each."""

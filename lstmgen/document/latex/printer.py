@@ -283,6 +283,8 @@ class Printer:
                 return ("-" + text, NEGATIVE) if minus else (text, JUXTAPOSED)
             case "transpose", (matrix,):
                 return self._transposed(matrix, depth), ATOM
+            case "mod", (left, right):
+                return rf"{self._inside(left, TIMES, depth)}\bmod {self._inside(right, JUXTAPOSED, depth)}", SUM
             case "sum", (summed,):
                 return self._summed(summed, depth)
             case "Fill", (filled, _):
