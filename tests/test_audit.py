@@ -494,3 +494,86 @@ def test_a_file_that_is_no_npz_says_how_one_is_written(tmp_path):
     assert "is no .npz file: np.savez(FILE" in run("rnn", "--arrays", str(tmp_path / "theirs.npz")).output
     missing = run("rnn", "--arrays", str(tmp_path / "none.npz"))
     assert "none.npz cannot be read: No such file" in missing.output and missing.exit_code == 2
+
+
+# ---------------------------------------------------------------- limits
+
+
+CUBES = """\
+name: cubes
+state: {h: H}
+constants: {k: 0.5}
+functions: {"cube(a)": a * a * a * k, "six(a)": cube(a) * cube(a), "power(a, b)": a ** b}
+parameters: {W: [H, D], R: [H, H], b: H}
+equations:
+  h: six(W @ x + R @ h[t-1] + b) + power(b, 2)
+output: h
+"""
+
+
+@pytest.fixture
+def cubes(tmp_path) -> Path:
+    """A cell with functions of its own, which call each other."""
+    (tmp_path / "cubes.yaml").write_text(CUBES)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "claim, words, column",
+    [
+        ("9**9**9**9", "'9 ** 9 ** 9': an exponent beyond 100", 9),
+        ("b * 3**(2**40)", "'3 ** 2 ** 40': an exponent beyond 100", 10),
+        ("(((9**9)**9)**9)**9", "'((9 ** 9) ** 9) ** 9' is too large, too small or no real number", 7),
+        ("1e300 * 1e300 * b", "a constant beyond 1e+300, or too close to zero", 6),
+        ("d_h[2] / (3 - 3)", "'d_h[2] / (3 - 3)' divides by zero", 6),
+        ("b + power(b, 999)", "'b ** 999': an exponent beyond 100", 10),
+        ("power(power(b, 2), 2 ** 50)", "an exponent beyond 100", 6),
+        ("six(six(six(six(six(six(b))))))", "longer than 20000 operations when functions are put in", 6),
+        ("diag(repeat(b, 999)) @ b", "an array of 15968016 entries, where every size is 4: at most 65536", 6),
+        ("sum(repeat(repeat(b, 4096), 4096)) * b", "an array of 67108864 entries", 10),
+        ("(diag(repeat(b, 60)) @ diag(repeat(b, 60))) @ b", "an array of 13824000 entries", 7),
+        ("sum(sum_t(outer(repeat(d_h, 99), repeat(via(d_h, t), 99)))) * b", "an array of 156816 entries", 16),
+    ],
+)
+def test_what_a_spec_may_not_ask_for_no_claim_may(cubes, claim, words, column):
+    text = f"spec: cubes.yaml\nclaims:\n  h: {claim}\n"
+    with pytest.raises(SpecError) as refused:
+        claims.read(text, "claims.yaml", cubes)
+    found = [mistake for mistake in refused.value.mistakes if words in mistake.message]
+    assert [mistake.place.column for mistake in found] == [column], refused.value
+
+
+def test_sums_over_the_steps_one_inside_the_other_are_each_computed_once():
+    depth = 40  # 4 ** 40 evaluations, if each were computed at every step of the one around it
+    found = judged("rnn", ("d_h", "sum_t(" * depth + "h" + ")" * depth))
+    assert found[0].verdict == WRONG
+
+
+def test_functions_of_ones_own_that_read_constants_are_put_into_each_other(cubes):
+    text = ("spec: cubes.yaml\nclaims:\n"
+            "  - h: six(W @ x + R @ h[t-1] + b) + power(b, 2)\n  - h: (cube(W @ x + R @ h[t-1] + b)) ** 2 + b * b\n")
+    assert [each.verdict for each in audit(claims.read(text, "claims.yaml", cubes)).judgements] == [HOLDS, HOLDS]
+
+
+RIGHT_C = "d_h * o * (1 - tanh(c) ** 2) + d_c[t+1] * f[t+1]"
+
+
+@pytest.mark.parametrize(
+    "claim", [f"{RIGHT_C} + 0 * log(c)", "1 / sin(0) * d_c", "exp(exp(exp(1000))) * d_c", "sin(exp(1e9)) * d_c"]
+)
+def test_what_is_not_finite_is_wrong(claim):
+    found = judged("lstm", ("d_c", claim))[0]
+    assert found.verdict == WRONG
+    assert found.findings[0].sentence == "the right side is not a finite number everywhere"
+    assert found.example.claimed is None
+
+
+def test_a_term_that_is_no_number_is_named():
+    found = judged("lstm", ("d_c", f"{RIGHT_C} + 0 * log(c)"))[0]
+    assert [each.kind for each in found.findings] == ["other", "extra"]
+    assert found.findings[1].term == "0 * log(c)"
+
+
+def test_what_float64_cannot_hold_on_the_way_to_a_number_may_hold():
+    assert judged("lstm", ("d_c", f"{RIGHT_C} + exp(-exp(exp(exp(9))))"))[0].verdict == HOLDS
+    assert judged("lstm", ("d_c", f"log(exp(1000 * ({RIGHT_C}))) / 1000"))[0].verdict == HOLDS

@@ -13,7 +13,8 @@ import pytest
 from lstmgen.derivation.calculus import derivative
 from lstmgen.errors import Mistakes, Place, SpecError, Text
 from lstmgen.language.expressions import Value
-from lstmgen.derivation.graph import _shortened, constant_value
+from lstmgen.derivation.graph import _shortened
+from lstmgen.language.constants import constant_value
 from lstmgen.language.parse import parse, parse_rule
 from lstmgen.pipeline import derive, load, verify
 from lstmgen.schedule.plan import _StackNames

@@ -321,3 +321,12 @@ def test_digits_and_floats_agree_on_a_cell():
         [{name: digits.array(array) for name, array in now.items()} for now in x], {},
     )
     np.testing.assert_allclose(exact.state["h"].astype(float), plain.state["h"], rtol=1e-14)
+
+
+def test_many_digits_of_an_argument_that_has_too_many_are_not_looked_for():
+    digits = Digits()
+    far = digits.exp(digits.array(np.array([1e9])))  # of 434 million digits before the point
+    assert [digits.exp(-far)[0], digits.tanh(far)[0], digits.tanh(-far)[0]] == [0, 1, -1]
+    for found in (digits.exp(far), digits.sin(far), digits.cos(far), digits.power(digits.array(np.array([3.0])), far)):
+        assert not digits.finite(found)
+    assert digits.finite(far) and digits.log(far)[0] > 0

@@ -12,7 +12,12 @@ SAME = 1e-8  # of two arrays that are compared while an explanation is searched
 
 
 def close(said: np.ndarray, true: np.ndarray, bound: float, floor: float = 0.0) -> bool:
-    """Row by row: a small gradient is not lost beside a large one. `floor` is what counts as rounding."""
+    """Row by row: a small gradient is not lost beside a large one. `floor` is what counts as rounding.
+
+    What is not finite is close to nothing.
+    """
+    if not (np.isfinite(said).all() and np.isfinite(true).all()):
+        return False
     rows = len(true)
     difference = np.abs(said - true).reshape(rows, -1).max(axis=1, initial=0)
     sizes = np.maximum(np.abs(true), np.abs(said)).reshape(rows, -1).max(axis=1, initial=0)

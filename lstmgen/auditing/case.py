@@ -112,33 +112,41 @@ class Case:
         return true, np.broadcast_to(said, true.shape)
 
     def holds(self, scene: Scene, steps: Sequence[int] | None = None) -> bool:
-        """Whether the two sides are equal in float64 where the right one is a number."""
+        """Whether the two sides are finite and equal, in float64."""
         view = View(scene, steps) if steps is not None else View.everywhere(scene)
         true, said = self.pair(scene, view)
-        finite = np.isfinite(said)
-        if not finite.any() or not np.isfinite(true).all():
-            return False
-        return close(np.where(finite, said, true), true, CLOSE, 1e-6 * scene.largest)
+        return close(said, true, CLOSE, 1e-6 * scene.largest)
 
-    def is_defined(self) -> bool:
-        """Whether the right side is a number everywhere."""
+    def is_finite(self) -> bool:
+        """Whether the right side is a finite number everywhere."""
         return bool(np.isfinite(self.pair(self.scene)[1]).all())
 
     def holds_exactly(self) -> bool:
-        """In 90 digits, at the point where float64 is furthest off, before anything is called wrong."""
+        """In 90 digits, before anything is called wrong.
+
+        Looked at are the points where float64 is not finite, as it may be on the way to a number; where there
+        are none, the point where it is furthest off.
+        """
         true, said = self.pair(self.scene)
-        off = (
-            np.abs(np.where(np.isfinite(said), said - true, 0)).reshape(len(true), -1).max(axis=1, initial=0)
-        )
-        size = np.maximum(np.abs(true).reshape(len(true), -1).max(axis=1, initial=0), 1e-300)
-        scene = self.scenes.exact(self.scene, int(np.argmax(off / size)) % self.scene.points)
+        rows = len(true)
+        not_finite = np.flatnonzero(~np.isfinite(said).reshape(rows, -1).all(axis=1))
+        if len(not_finite):
+            points = sorted({int(row) % self.scene.points for row in not_finite})
+            return all(map(self._holds_exactly_at, points))
+        off = np.abs(said - true).reshape(rows, -1).max(axis=1, initial=0)
+        size = np.maximum(np.abs(true).reshape(rows, -1).max(axis=1, initial=0), 1e-300)
+        return self._holds_exactly_at(int(np.argmax(off / size)) % self.scene.points)
+
+    def _holds_exactly_at(self, point: int) -> bool:
+        scene = self.scenes.exact(self.scene, point)
         true, said = self.pair(scene)
         math = self.scenes.digits
+        if not math.finite(said):
+            return False
         bound = math.number(EXACT)
-        pairs = [(a, b) for a, b in zip(true.flat, said.flat) if math.context.isfinite(b)]
-        scale = max((max(abs(a), abs(b)) for a, b in pairs), default=0)
+        scale = max((max(abs(a), abs(b)) for a, b in zip(true.flat, said.flat)), default=0)
         scale = scale + math.number("1e-30") * scene.largest
-        return bool(pairs) and all(abs(a - b) <= bound * scale for a, b in pairs)
+        return all(abs(a - b) <= bound * scale for a, b in zip(true.flat, said.flat))
 
 
 def _lag_of(subject: Expression) -> int:

@@ -22,7 +22,7 @@ from .claims import USUAL_STEPS, Claim, Claims
 from .conditions import conditions
 from .example import example
 from .explain import Explained, explain, explain_mismatch
-from .judgement import GIVEN, HOLDS, OTHER, WRONG, Audit, Judgement
+from .judgement import GIVEN, HOLDS, OTHER, WRONG, Audit, Finding, Judgement
 from .scenes import Scenes
 from .spelling import Spelling
 
@@ -58,12 +58,14 @@ def _judgement(claim: Claim, case: Case) -> Judgement:
     if message is not None:
         return _mismatched(claim, case, explain_mismatch(case, message))
     if case.holds(case.scene) or case.holds_exactly():
-        if case.is_defined():
-            return Judgement(claim, HOLDS)
-        return Judgement(claim, GIVEN, "that the right side is a number")
+        return Judgement(claim, HOLDS)
     given = next(conditions(case), None)
     if given is None:
-        return _judged(claim, case, WRONG, "", explain(case))
+        explained = explain(case)
+        if not case.is_finite():
+            findings = (Finding(OTHER, "the right side is not a finite number everywhere"), *explained.findings)
+            explained = Explained(findings, explained.correct)
+        return _judged(claim, case, WRONG, "", explained)
     explained = explain(case, within_sum=not given.startswith("zero"))
     known = tuple(each for each in explained.findings if each.kind != OTHER)
     return _judged(claim, case, GIVEN, given, Explained(known, explained.correct))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from ..derivation.graph import Graph, Stage
 from ..errors import Mistakes, Text
-from ..language.expressions import Adjoint, Call, Expression, Number, Outside, Size, Sum, Value, number, transform
+from ..language.expressions import (
+    Adjoint, Body, Call, Expression, Number, Outside, Size, Sum, Value, children, number, rebuild, transform,
+)
 from ..language.names import did_you_mean
 from ..language.parse import parse
-from ..spec.cell import Function
 from .forms import FARTHEST, FORMS, SLICE, STEP, SUM_T, VIA, known_names, lag_to
+from .limits import longest, too_large
+from .spelling import Spelling
 
 _NUMBERED = re.compile(r"(?<=[A-Za-z0-9_])\[\s*(?:([0-9]{1,3})|T(?:\s*-\s*([0-9]{1,3}))?)\s*\]")
 
@@ -25,6 +29,7 @@ class Resolver:
         self.constants = {constant.name: constant.value for constant in graph.spec.constants}
         self.sizes = {symbol for symbol, _ in graph.dims}
         self.own = {function.name: function for function in graph.spec.functions}
+        self.bodies = {name: Body(function.arguments, self._body(function.body)) for name, function in self.own.items()}
         self.equations = {equation.name: equation for equation in graph.spec.equations}
         self.lags = (*range(-FARTHEST, FARTHEST + 1), *range(lag_to(0), lag_to(steps) + 1))
 
@@ -36,7 +41,14 @@ class Resolver:
         if plain is None or parsed is None:
             return None
         self.text = plain
+        too_long = longest(parsed, self.bodies) if self.own else None
+        if too_long is not None:
+            self.mistakes.add(text.at(0), too_long, "write it in several claims, or with fewer functions")
+            return None
         resolved = self._resolved(parsed)
+        if self.mistakes.count == before:
+            for fault in too_large(resolved, self.graph, Spelling(self.graph, tuple(self.renamed.items()))):
+                self.mistakes.add(plain.at(fault.at), fault.message)
         return resolved if self.mistakes.count == before else None
 
     def _without_numbers(self, text: Text) -> Text | None:
@@ -190,20 +202,24 @@ class Resolver:
                 call,
                 f"'{call.function}' takes {len(function.arguments)} arguments, found {len(call.arguments)}",
             )
-        return self._applied(function, map(self._resolved, call.arguments))
+        return self._applied(self.bodies[call.function], map(self._resolved, call.arguments), call.at)
 
-    def _applied(self, function: Function, arguments: Iterable[Expression]) -> Expression:
-        """The body of a function, which reads its arguments and constants, with these arguments in it."""
-        given = dict(zip(function.arguments, arguments))
+    def _applied(self, body: Body, arguments: Iterable[Expression], at: int) -> Expression:
+        """The body of a function, which reads its arguments and constants, with these arguments in it.
 
-        def rule(node: Expression) -> Expression | None:
+        All of it stands at the place of the call, `at`: what is wrong with it is wrong there.
+        """
+        given = dict(zip(body.arguments, arguments))
+
+        def put_in(node: Expression) -> Expression:
             if isinstance(node, Value):
-                return given[node.name] if node.name in given else Number(self.constants[node.name])
+                return given[node.name] if node.name in given else Number(self.constants[node.name], at)
+            parts = tuple(map(put_in, children(node)))
             if isinstance(node, Call) and node.function in self.own:
-                return self._applied(self.own[node.function], (transform(part, rule) for part in node.arguments))
-            return None
+                return self._applied(self.bodies[node.function], parts, at)
+            return replace(rebuild(node, parts), at=at)
 
-        return transform(self._body(function.body), rule)
+        return put_in(body.expression)
 
     def _form(self, call: Call) -> Expression:
         fewest, most = FORMS[call.function]

@@ -78,6 +78,7 @@ class Scene:
         self.edits: Mapping[int, Edit] = {}  # branches that are cut or altered, by id
         self._draw_until_finite()
         self._phantoms: dict[tuple[str, int], np.ndarray] = {}
+        self.sums: dict[tuple[Expression, int, int], np.ndarray] = {}  # over the steps from one to another, once known
         self._backward()
 
     # ------------------------------------------------------------------ drawing and forward

@@ -252,7 +252,7 @@ def distributed(expression: Expression) -> list[Expression]:
             return [part for term in terms for part in distributed(term)]
         case Negative(operand=operand) if has_gradient(expression):
             return [negative(part) for part in distributed(operand)]
-        case Product(factors=factors):
+        case Product(factors=factors) if has_gradient(expression):
             return _crossed(factors, lambda parts: product(*parts), expression)
         case Quotient(numerator=above, denominator=below) if has_gradient(above):
             return [Quotient(part, below) for part in distributed(above)]

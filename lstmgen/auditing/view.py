@@ -96,10 +96,12 @@ class View(Rows):
         raise TypeError(f"no form: {call!r}")
 
     def _summed(self, summed: Expression, low: int, high: int) -> _Form:
-        shape = self.shape(summed)
-        steps = [View(self.scene, (step,)).evaluate(summed) for step in range(low, high + 1)]
-        whole = sum(steps[1:], steps[0]) if steps else 0 * self.evaluate(summed)[: self.scene.points]
-        return _Form(shape, np.concatenate([whole] * len(self.steps)))
+        shape, key = self.shape(summed), (summed, low, high)
+        if key not in self.scene.sums:  # the same from each step: one inside the other would take for ever
+            steps = [View(self.scene, (step,)).evaluate(summed) for step in range(low, high + 1)]
+            empty = 0 * self.evaluate(summed)[: self.scene.points]
+            self.scene.sums[key] = sum(steps[1:], steps[0]) if steps else empty
+        return _Form(shape, np.concatenate([self.scene.sums[key]] * len(self.steps)))
 
     def _via(self, target: Adjoint, reader: Value) -> _Form:
         scene = self.scene

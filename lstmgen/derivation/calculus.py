@@ -13,12 +13,12 @@ from fractions import Fraction
 
 import sympy
 
+from ..language.constants import is_constant
 from ..language.expressions import (
     ONE, Call, Expression, Negative, Number, Power, Product, Quotient, Size, Sum, Value, children,
     negative, product, total, transform, values, walk,
 )
 from ..language.text import source
-from .graph import is_constant
 
 
 def derivative(expression: Expression, value: Value) -> Expression:

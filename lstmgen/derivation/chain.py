@@ -18,6 +18,7 @@ from functools import cached_property
 
 from ..errors import Mistakes
 from ..language import functions
+from ..language.constants import LEAST, is_constant
 from ..language.expressions import (
     ONE, ZERO, Adjoint, Call, Compare, Expression, MatVec, Negative, Number, Outside, Product, Quotient, Sum,
     Value, negative, product, total, transform, values, walk,
@@ -26,7 +27,7 @@ from ..language.parse import parse_rule
 from ..language.shapes import SCALAR, Dim, Shape, shape_of
 from ..language.text import source
 from ..printed import counted, shortened
-from .graph import LEAST, Graph, Stage, is_constant
+from .graph import Graph, Stage
 
 ELEMENTWISE = "elementwise"  # through entry-by-entry algebra or a call
 TRANSPOSED = "transposed"  # through A @ v to v: transpose(A) @ d

@@ -23,20 +23,19 @@ from typing import NoReturn
 
 from ..errors import Mistakes, Place, Text
 from ..language import functions
+from ..language.constants import faults, is_constant
 from ..language.effort import Extent, derivative_nodes, extent
 from ..language.expressions import (
-    Adjoint, Body, Call, Compare, Expression, MatVec, Negative, Number, Outside, Power, Product, Quotient,
-    Size, Sum, Value, children,
+    Body, Call, Compare, Expression, MatVec, Negative, Number, Product, Size, Sum, Value, children,
     negative, product, rebuild, transform, values, walk,
 )
 from ..language.names import did_you_mean
-from ..language.parse import LARGEST_POWER, parse, parse_rule
+from ..language.parse import parse, parse_rule
 from ..language.shapes import SCALAR, Shape, ShapeMismatch, describe, read_shape, shape_of
 from ..language.text import source
 from ..printed import counted, shortened
 from ..spec.cell import CellSpec, Function
 
-LEAST = Fraction(1, 10**300)  # of a constant that is not zero; the most is one over it
 MOST_STAGES = 2000
 MOST_NODES = 20_000  # of one expression, when functions have been put in
 MOST_NODES_IN_ALL = 100_000  # of all expressions of a cell
@@ -289,28 +288,9 @@ class _Builder:
             return self._name(node, text, in_loss)
 
         resolved = transform(expression, rule)
-        self._check_constants(resolved, text)
+        for fault in faults(resolved):
+            self.mistakes.add(text.at(fault.at), fault.message)
         return resolved
-
-    def _check_constants(self, expression: Expression, text: Text) -> None:
-        """Numbers that would divide by zero, or take for ever to write down, are refused before SymPy sees them."""
-        for node in walk(expression):
-            place = text.at(node.at)
-            if isinstance(node, Quotient) and constant_value(node.denominator) == 0:
-                self.mistakes.add(place, f"'{_shortened(node)}' divides by zero")
-            elif isinstance(node, Power) and is_constant(node.exponent):
-                exponent = constant_value(node.exponent)
-                known = not any(isinstance(part, (Size, Call)) for part in walk(node.exponent))
-                if exponent is None and known or exponent is not None and abs(exponent) > LARGEST_POWER:
-                    self.mistakes.add(place, f"'{_shortened(node)}': an exponent beyond {LARGEST_POWER}")
-                elif exponent is not None and exponent < 0 and constant_value(node.base) == 0:
-                    self.mistakes.add(place, f"'{_shortened(node)}' divides by zero")
-                elif known and is_constant(node.base) and not any(
-                    isinstance(part, (Size, Call)) for part in walk(node.base)
-                ) and constant_value(node) is None:
-                    self.mistakes.add(place, f"'{_shortened(node)}' is too large, too small or no real number")
-            elif isinstance(node, Number) and node.value and not LEAST <= abs(node.value) <= 1 / LEAST:
-                self.mistakes.add(place, f"a constant beyond {float(1 / LEAST):.0e}, or too close to zero")
 
     def _inline(self, call: Call, text: Text, in_loss: bool) -> Expression:
         """A call of the spec's own function stays a call; its arguments are resolved."""
@@ -620,41 +600,6 @@ class _Normaliser:
 def _entries(shape: Shape) -> int:
     """Of a small example: what the proofs compute in many digits, and what a machine has to hold many times."""
     return prod(dim.value(dict.fromkeys((symbol for symbol, _ in dim.terms), 4)) for dim in shape)
-
-
-def is_constant(expression: Expression) -> bool:
-    """Whether it reads no value: numbers and sizes only."""
-    return not any(isinstance(node, (Value, Adjoint, Outside)) for node in walk(expression))
-
-
-def constant_value(expression: Expression) -> Fraction | None:
-    """The value of algebra on numbers alone; None where there are names in it, or it is too large to compute."""
-    parts = []
-    for part in children(expression):
-        known = constant_value(part)
-        if known is None:
-            return None
-        parts.append(known)
-    found: Fraction | None
-    match expression:
-        case Number(value=value):
-            found = value
-        case Sum():
-            found = sum(parts, Fraction(0))
-        case Negative():
-            found = -parts[0]
-        case Product():
-            found = prod(parts, start=Fraction(1))
-        case Quotient() if parts[1]:
-            found = parts[0] / parts[1]
-        case Power() if abs(parts[1]) <= LARGEST_POWER and (parts[0] or parts[1] > 0):
-            if parts[1].denominator == 1:
-                found = parts[0] ** int(parts[1])
-            else:  # a root: its size is all that anybody asks for
-                found = Fraction(float(parts[0]) ** float(parts[1])) if parts[0] > 0 else None
-        case _:
-            return None
-    return found if found is None or not found or LEAST <= abs(found) <= 1 / LEAST else None
 
 
 def _is_atom(expression: Expression) -> bool:

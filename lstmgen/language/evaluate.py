@@ -82,7 +82,12 @@ class Floats:
 
 
 class Digits(Floats):
-    """Arithmetic in many decimal digits, on arrays of objects. What is not real is not a number."""
+    """Arithmetic in many decimal digits, on arrays of objects. What is not real is not a number.
+
+    Nor is the function of an argument beyond 2 ** LARGEST: its digits before the point alone would not fit anywhere.
+    """
+
+    LARGEST = 4096
 
     dtype = np.dtype(object)
 
@@ -94,8 +99,11 @@ class Digits(Floats):
         self.context = context
         self._numbers: dict[Fraction, Real] = {}
         self.exp, self.tanh, self.sin, self.cos, self._floor = (
-            np.frompyfunc(self._real(function), 1, 1)
-            for function in (context.exp, context.tanh, context.sin, context.cos, context.floor)
+            np.frompyfunc(self._real(function, far), 1, 1)
+            for function, far in (
+                (context.exp, lambda a: context.nan if a > 0 else context.zero), (context.tanh, context.sign),
+                (context.sin, None), (context.cos, None), (context.floor, None),
+            )
         )
         self.log = np.frompyfunc(lambda a: context.log(a) if a > 0 else context.nan, 1, 1)
         self.sqrt = np.frompyfunc(lambda a: context.sqrt(a) if a >= 0 else context.nan, 1, 1)
@@ -103,10 +111,25 @@ class Digits(Floats):
         self.power = np.frompyfunc(self._power, 2, 1)
         self._exactly = np.frompyfunc(self.number, 1, 1)
 
-    def _real(self, function: Callable[[Real], Real]) -> Callable[[Real], Real]:
-        return lambda a: function(a) if self.context.isfinite(a) else self.context.nan
+    def _real(self, function: Callable[[Real], Real], far: Callable[[Real], Real] | None) -> Callable[[Real], Real]:
+        """The function on real numbers; beyond the largest argument it is `far`, where that is known."""
+        context = self.context
+
+        def real(a: Real) -> Real:
+            if not context.isfinite(a):
+                return context.nan
+            if self._is_far(a):
+                return far(a) if far else context.nan
+            return function(a)
+
+        return real
+
+    def _is_far(self, a: Real) -> bool:
+        return isinstance(a, self.context.mpf) and bool(a) and self.context.mag(a) > self.LARGEST
 
     def _power(self, base: Real, exponent: Real) -> Real:
+        if self._is_far(exponent):
+            return self.context.nan
         try:
             result = base**exponent
         except ZeroDivisionError:

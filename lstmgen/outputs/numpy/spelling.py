@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from ...derivation.graph import is_constant
 from ...language import functions
+from ...language.constants import is_constant
 from ...language.expressions import (
     ZERO, Adjoint, Call, Compare, Expression, MatVec, Negative, Number, Outside, Power, Product, Quotient,
     Size, Sum, Value, number, product, walk,
