@@ -1260,7 +1260,7 @@ def _juxtaposed_arrays(monkeypatch):
 
 
 def _lost_parentheses(monkeypatch):
-    monkeypatch.setattr(spell_latex, "_parenthesised", lambda text: text)
+    monkeypatch.setattr(spell_latex, "parenthesised", lambda text: text)
 
 
 FAULTS = [
