@@ -91,7 +91,7 @@ def test_a_circle_that_one_comes_to_from_elsewhere_is_spelt_out(equations, cycle
 def test_a_state_that_nobody_reads_is_told_once():
     text = ("name: made\nstate: {h: H, s: H}\nparameters: {W: [H, D]}\nequations:\n  h: tanh(W @ x + h[t-1])\n"
             "  s: tanh(h)\noutput: h\n")
-    with pytest.raises(SpecError, match="the state 's' is carried and never read") as caught:
+    with pytest.raises(SpecError, match="the state 's' is never read") as caught:
         derive(load(text))
     assert str(caught.value).count("error:") == 1
 

@@ -694,7 +694,7 @@ EXACT = "accurate to the last digits where it is close to 0"
     ("log(sigmoid(u) + h[t-1] ** 2)", True),
     ("sigmoid(u) ** 0.5 + h[t-1]", True),
     ("sigmoid(u) ** 2 + h[t-1]", False),
-    ("sigmoid(u) * (h[t-1] / (1 + exp(u)))", False),  # the sigmoid is no part of what is divided by
+    ("sigmoid(u) * (h[t-1] / (1 + exp(u)))", False),  # the sigmoid is not part of what is divided by
     ("h[t-1] / exp(sigmoid(u))", False),
 ])
 def test_a_sigmoid_is_exact_where_its_relative_error_counts(body, exact):

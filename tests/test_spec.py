@@ -264,7 +264,7 @@ def test_all_mistakes_of_a_pass_are_reported():
     assert mistakes_of(text) == [
         "2:1: unknown key 'colour'",
         "3:15: the state 'c' is never computed: it has no equation",
-        "5:9: the output 'hh' is no stage: no equation computes it",
+        "5:9: the output 'hh' is not a stage: no equation computes it",
         "6:12: the range of 'h' must be a list of two numbers [low, high], not the number 1",
     ]
 

@@ -228,7 +228,7 @@ class _Builder:
             ):
                 what = "@" if isinstance(node, MatVec) else node.function
                 self.mistakes.add(place, f"'{what}' in the function {function.name}",
-                                  "a function of one's own is scalar: it acts entry by entry")
+                                  "your own functions are scalar: they act entry by entry")
                 fine = False
             elif isinstance(node, Call):
                 self.read.add(node.function)
@@ -256,7 +256,7 @@ class _Builder:
             found[name] = extent(self.function_bodies[name], known)
             if found[name].depth > DEEPEST:
                 raise self.mistakes.fatal(self.functions[name].place, f"'{name}' is nested deeper than {DEEPEST} when the "
-                                          "functions that it calls are put in", "make it of fewer functions")
+                                          "functions that it calls are put in", "use fewer functions")
         return known
 
     def _refuse_long(self, bodies: Mapping[str, Expression], extents: Callable[[str], Extent | None]) -> None:
@@ -269,14 +269,14 @@ class _Builder:
             what = "the loss" if name == _LOSS else f"'{name}'"
             if found.nodes > MOST_NODES:
                 raise self.mistakes.fatal(text.place, f"{what} is longer than {MOST_NODES} operations when functions are "
-                                          "put in", "give what is read more than once an equation of its own")
+                                          "put in", "write an equation for what is read more than once")
             if found.depth > DEEPEST:
                 raise self.mistakes.fatal(text.place, f"{what} is nested deeper than {DEEPEST} when functions are put in",
-                                          "give a part of it an equation of its own")
+                                          "write an equation for a part of it")
             in_all += found.nodes
             if in_all > MOST_NODES_IN_ALL:
                 raise self.mistakes.fatal(text.place, f"up to {what} the equations are longer than {MOST_NODES_IN_ALL} "
-                                          "operations when functions are put in", "a cell of this size wants to be several")
+                                          "operations when functions are put in", "split the cell into several")
 
     def _resolve(self, expression: Expression, text: Text, in_loss: bool) -> Expression:
         """Constants and sizes put in for their names; every other name checked."""
@@ -319,8 +319,8 @@ class _Builder:
             elif name in self.parameters:
                 self.mistakes.add(place, f"'{source(node)}': a parameter does not change over time", f"write {name}")
             else:
-                cure = f"carry it: declare {name} under 'state:'" if name in self.equations else (
-                    f"carry it: add a state '{name}_old' with the equation '{name}_old: {name}', "
+                cure = f"make it a state: declare {name} under 'state:'" if name in self.equations else (
+                    f"make it a state: add '{name}_old' with the equation '{name}_old: {name}', "
                     f"and read {name}_old[t-1]")
                 self.mistakes.add(place, f"'{source(node)}': only a state can be read one step later", cure)
         if name in self.targets and not in_loss:
@@ -340,7 +340,7 @@ class _Builder:
         if name in _NO_NUMBERS:
             return _NO_NUMBERS[name]
         if name == "t":
-            return "the step stands in brackets behind a state, h[t-1]; a cell that needs the time has a state that counts"
+            return "write the step in brackets after a state, h[t-1]; to use the time itself, count it in a state"
         if name in functions.PUBLIC or name in self.functions:
             return f"'{name}' is a function: write {name}(...)"
         if name.endswith("_pre") and name.removesuffix("_pre") in self.equations:
@@ -406,24 +406,25 @@ class _Builder:
         ):
             for item in items:
                 if item.name not in self.read:
-                    cure = "read it, or take it out"
+                    cure = "read it, or remove it"
                     if kind == "input" and not re.search(r"^\W*inputs\W*:", self.spec.source, re.MULTILINE):
-                        cure = "read it, or say 'inputs': where it says nothing there is one, {x: D}"
+                        cure = "read it, or write 'inputs', whose default is {x: D}"
                     self.mistakes.add(item.place, f"the {kind} '{item.name}' is never read", cure)
         for equation in self.spec.equations:
             if equation.name not in self.read | outputs and equation.name not in self.states:
                 self.mistakes.add(equation.place, f"'{equation.name}' is computed and never read",
-                                  "read it, name it as an output, or take it out")
+                                  "read it, name it as an output, or remove it")
         for state in self.spec.states:
             if state.name not in self.read_back | outputs and state.name in self.equations:
-                self.mistakes.add(state.place, f"the state '{state.name}' is carried and never read as {state.name}[t-1]",
-                                  "read it, or take it out of 'state:'")
+                self.mistakes.add(state.place, f"the state '{state.name}' is never read as {state.name}[t-1]",
+                                  "read it, or remove it from 'state:'")
         for dim in self.spec.dims:
             if dim.symbol not in self.used_symbols:
                 if dim.symbol in self.read:
-                    self.mistakes.add(dim.place, f"the dimension '{dim.symbol}' is no shape's size", "use it in a shape")
+                    self.mistakes.add(dim.place, f"the dimension '{dim.symbol}' is not the size of any shape",
+                                      "use it in a shape")
                 else:
-                    self.mistakes.add(dim.place, f"the dimension '{dim.symbol}' is never used", "take it out")
+                    self.mistakes.add(dim.place, f"the dimension '{dim.symbol}' is never used", "remove it")
 
     def _starts(self) -> tuple[tuple[str, Number | Value], ...]:
         given = {item.state: item.start for item in self.spec.initial}
@@ -478,15 +479,15 @@ class _Normaliser:
             raise self.builder.mistakes.fatal(self.place, what, cure)
 
         if len(self.made) >= MOST_STAGES:
-            refuse(f"the cell has more than {MOST_STAGES} stages", "a cell of this size wants to be several")
+            refuse(f"the cell has more than {MOST_STAGES} stages", "split the cell into several")
         nodes = derivative_nodes(expression)
         self.derived += nodes
         if nodes > MOST_DERIVED:
             refuse(f"the derivatives of '{self.owner}' with respect to all that it reads have more than {MOST_DERIVED} "
-                   "operations", "give parts of it equations of their own: a product of products, a sum of sums")
+                   "operations", "write equations for parts of it, as a product of products or a sum of sums")
         if self.derived > MOST_DERIVED_IN_ALL:
             refuse(f"up to '{self.owner}' the derivatives have more than {MOST_DERIVED_IN_ALL} operations",
-                   "a cell of this size wants to be several")
+                   "split the cell into several")
         if _entries(shape) > MOST_ENTRIES:
             refuse(f"'{self.owner}' needs a value of shape {describe(shape)}, and one has at most {MOST_ENTRIES} entries "
                    "where every symbol of a size is 4", "declare a dimension for a size that is large")

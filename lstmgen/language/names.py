@@ -56,7 +56,7 @@ def cure_for(name: str) -> str:
 def objection(name: str) -> str | None:
     """Why `name` cannot be a name in a spec, as the end of a sentence; None if it can."""
     if not IDENTIFIER.match(name):
-        return "is no name: names are ASCII, a letter and then letters, digits or _"
+        return "is not a name: names are ASCII, a letter and then letters, digits or _"
     if len(name) > LONGEST:
         return f"is longer than {LONGEST} characters"
     if keyword.iskeyword(name) or name in ("True", "False", "None"):

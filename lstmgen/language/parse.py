@@ -114,7 +114,7 @@ class _Reader:
                 self._refuse(offset, f"the character '{char}' (U+{ord(char):04X}) is not ASCII",
                              f"write {cure}" if cure else "names and operators are ASCII")
             if not (char in "\n\t" or " " <= char):
-                self._refuse(offset, f"the control character {char!r}", "take it out")
+                self._refuse(offset, f"the control character {char!r}", "remove it")
         self._refuse_deep_nesting(source)
         flat = source.replace("\n", " ").replace("\t", " ")
         lead = len(flat) - len(flat.lstrip())
@@ -147,15 +147,15 @@ class _Reader:
         if source.count("(") != source.count(")"):
             self._refuse(offset, "the parentheses do not match", "every ( needs a )")
         if word:
-            self._refuse(word.start(), f"'{word[0]}' is no part of the language", _CURES.get(word[0]))
+            self._refuse(word.start(), f"'{word[0]}' is not part of the language", _CURES.get(word[0]))
         self._refuse_what_was_copied(source)
         after = re.search(rf"({_OPERAND})\s*(?=$|[),])", source)
         if after:
-            self._refuse(after.start(1), f"nothing stands after '{after[1]}'", "write what it is applied to, or take it out")
+            self._refuse(after.start(1), f"there is nothing after '{after[1]}'", "write its operand, or remove it")
         before = re.search(r"(?:^|[(,])\s*(\*\*|[*/@<>])", source)
         if before:
-            self._refuse(before.start(1), f"nothing stands before '{before[1]}'",
-                         "write what it is applied to, or take it out")
+            self._refuse(before.start(1), f"there is nothing before '{before[1]}'",
+                         "write its operand, or remove it")
         juxtaposed = re.search(
             r"[A-Za-z0-9_\])]\s+[A-Za-z0-9_(]|[\])][A-Za-z0-9_]|(?<![\w.])\d+\.?\d*(?![eE][-+]?\d)[A-Za-z_]", source)
         if juxtaposed:
@@ -176,13 +176,14 @@ class _Reader:
             self._refuse(command.start(), f"'{command[0][:40]}' is LaTeX", f"write {cure}")
         prime = re.search(r"[A-Za-z0-9_)\]]'", source)
         if prime:
-            self._refuse(prime.end() - 1, "a prime is no part of a name or an operator", "write transpose(W) for a transpose")
+            self._refuse(prime.end() - 1, "a prime is not part of a name or an operator",
+                         "write transpose(W) for a transpose")
         brace = re.search(r"[{}]", source)
         if brace:
-            self._refuse(brace.start(), f"'{brace[0]}' is no part of the language", "parentheses are ( and )")
+            self._refuse(brace.start(), f"'{brace[0]}' is not part of the language", "parentheses are ( and )")
         percent = re.search(r"\d\s*%", source)
         if percent:
-            self._refuse(percent.end() - 1, "'%' is no part of the language", "write 0.5 for 50 %")
+            self._refuse(percent.end() - 1, "'%' is not part of the language", "write 0.5 for 50 %")
 
     # ------------------------------------------------------------------ Python's tree -> expression
 
@@ -215,7 +216,7 @@ class _Reader:
         at = node.col_offset
         written = self.text.value[at : node.end_col_offset]
         if isinstance(node.value, (bool, str, bytes, complex)) or node.value is None or node.value is Ellipsis:
-            self._refuse(at, f"{written[:20]} is no number", "an expression holds names, numbers, operators and calls")
+            self._refuse(at, f"{written[:20]} is not a number", "an expression holds names, numbers, operators and calls")
         value = parse_number(written)
         if value is None:
             self._refuse(at, f"the number {written[:20]} cannot be read: decimal, at most {MOST_DIGITS} digits and an "
@@ -246,7 +247,7 @@ class _Reader:
                              f"write {name}[t-1] for the previous step; part(a, k, n) takes a part of a vector")
         if lag != 0 and lag not in self.lags:
             if lag < 0:
-                cure = f"carry it in a state of its own: '{name}_old: {name}[t-1]', then read {name}_old[t-1]"
+                cure = f"keep it in another state: '{name}_old: {name}[t-1]', then read {name}_old[t-1]"
             else:
                 cure = "an equation reads the current step and the one before"
             self.readable.append(Value(name, 0, at))
@@ -263,7 +264,7 @@ class _Reader:
             matrix = node.left  # to Python ^ binds less than all else: in W @ x + R^T it is the last of its left side
             while isinstance(matrix, ast.BinOp) and self.text.value[_end(matrix)] != ")":
                 matrix = matrix.right
-            self._refuse(self._operator_place(node, "^"), "'^' is no operator of the language",
+            self._refuse(self._operator_place(node, "^"), "'^' is not an operator of the language",
                          f"write transpose({ast.unparse(matrix)[:30]})")
         left, right = self._each([node.left, node.right], depth)
         at = node.col_offset
@@ -279,7 +280,7 @@ class _Reader:
                 return MatVec(left, right, at)
         self.readable += left, right
         written, cure = _OTHER_OPERATORS.get(type(node.op), ("this operator", None))
-        self._refuse(self._operator_place(node, written), f"'{written}' is no operator of the language", cure)
+        self._refuse(self._operator_place(node, written), f"'{written}' is not an operator of the language", cure)
 
     def _operator_place(self, node: ast.BinOp, written: str) -> int:
         found = self.text.value.find(written, node.left.end_col_offset)
@@ -334,7 +335,7 @@ class _Reader:
                 pass
             case ast.Attribute(attr=name):
                 dot = self.text.value.rfind(".", 0, node.func.end_col_offset)
-                self._refuse(dot, "'.' is no part of the language",
+                self._refuse(dot, "'.' is not part of the language",
                              f"write {name}(...)" if name in functions.PUBLIC else None)
             case _:
                 self._refuse(at, "only a function of the language can be called")
@@ -386,14 +387,14 @@ class _Reader:
             case ast.Attribute(attr=name):
                 dot = self.text.value.rfind(".", 0, node.end_col_offset)
                 cure = f"write transpose({ast.unparse(node.value)[:30]})" if name == "T" else None
-                self._refuse(dot, "'.' is no part of the language", cure)
+                self._refuse(dot, "'.' is not part of the language", cure)
             case ast.IfExp():
-                self._refuse(at, "'if ... else' is no part of the language", "write where(a < b, u, v)")
+                self._refuse(at, "'if ... else' is not part of the language", "write where(a < b, u, v)")
             case ast.BoolOp() | ast.UnaryOp():
-                self._refuse(at, "logical operators are no part of the language", "nest two 'where'")
+                self._refuse(at, "logical operators are not part of the language", "nest two 'where'")
             case ast.List() | ast.Tuple() | ast.Set() | ast.Dict():
-                self._refuse(at, "lists are no part of the language", "concat(a, b) joins two vectors")
-        self._refuse(at, "this is no part of the language: an expression holds names, numbers, + - * / ** @ and calls")
+                self._refuse(at, "lists are not part of the language", "concat(a, b) joins two vectors")
+        self._refuse(at, "this is not part of the language: an expression holds names, numbers, + - * / ** @ and calls")
 
     def _refuse(self, offset: int, message: str, cure: str | None = None) -> NoReturn:
         self.mistakes.add(self.text.at(offset), message, cure)

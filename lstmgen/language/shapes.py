@@ -81,8 +81,9 @@ def read_dim(text: Text, symbols: Mapping[str, object], mistakes: Mistakes) -> D
             if not match or (match[2] and symbol):
                 axes = re.findall(r"[A-Za-z]\w*", text.value) if re.search(r"[,x]", text.value) else []
                 listed = f"a shape of several axes is a list: [{', '.join(axis for axis in axes if axis != 'x')}]"
-                mistakes.add(text.at(offset), f"'{text.value[:40]}' is no size", listed if axes[1:] and len(text.value) < 40
-                             else "a size is a symbol, a number, a multiple such as 2*H, or a sum such as D + H")
+                is_list = axes[1:] and len(text.value) < 40
+                mistakes.add(text.at(offset), f"'{text.value[:40]}' is not a size", listed if is_list else
+                             "a size is a symbol, a number, a multiple such as 2*H, or a sum such as D + H")
                 return None
             if match[2]:
                 symbol = match[2]
@@ -177,21 +178,21 @@ def _matvec(expression: MatVec, known: Shapes) -> Shape:
         elif (len(matrix), len(vector)) == (1, 1):
             cure = f"write {left} * {right}, entry by entry, or dot({left}, {right})"
         elif (len(matrix), len(vector)) == (2, 2):
-            cure = "there is no product of two matrices: write A @ (B @ v) with the vector that they meet"
+            cure = "there is no product of two matrices: write A @ (B @ v) with the vector that they multiply"
         if isinstance(expression.matrix, Product):
             cure = _binds_alike(expression.matrix, expression.vector)
         raise ShapeMismatch(expression, told, cure)
     if matrix[1] != vector[0]:
         turned = matrix[0] == vector[0] and isinstance(expression.matrix, Value)
         raise ShapeMismatch(expression, f"{told}; {matrix[1]} is not {vector[0]}",
-                            f"transpose({source(expression.matrix)}) would meet it" if turned else None)
+                            f"transpose({source(expression.matrix)}) would fit" if turned else None)
     return matrix[:1]
 
 
 def _binds_alike(matrix: Product, vector: Expression) -> str:
     *left, last = matrix.factors
     written = f"{source(product(*left))} * ({source(last)} @ {source(vector)})"
-    return f"* and @ bind alike, from the left: write {written if len(written) < 80 else 'a * (A @ v)'}"
+    return f"* and @ have the same precedence, from the left: write {written if len(written) < 80 else 'a * (A @ v)'}"
 
 
 def _told(expression: Expression, shape: Shape) -> str:
@@ -218,8 +219,7 @@ def literal(call: Call, position: int, low: int = 0) -> int:
     value = argument.value if isinstance(argument, Number) else None
     if value is None or value.denominator != 1 or not low <= value <= LARGEST_SIZE:
         raise ShapeMismatch(
-            argument, f"{call.function}: {source(argument)} stands where a whole number "
-            f"from {low} to {LARGEST_SIZE} is needed")
+            argument, f"{call.function} needs a whole number from {low} to {LARGEST_SIZE} here, not {source(argument)}")
     return int(value)
 
 
@@ -233,7 +233,7 @@ def _same(call: Call, known: Shapes) -> Shape:
     for argument in call.arguments[1:]:
         if not isinstance(argument, Number) or argument.value <= 0:
             raise ShapeMismatch(
-                argument, f"{call.function}: {source(argument)} stands where a positive number is needed")
+                argument, f"{call.function} needs a positive number here, not {source(argument)}")
     return _array(call, 0, known)
 
 

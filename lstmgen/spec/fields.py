@@ -76,7 +76,7 @@ class Fields:
                 self.wrong(node.place, f"{what}: {problem}")
                 return None
         quoted = isinstance(node, Scalar) and not node.plain
-        self.unexpected(node, what, "a number", "take the quotes away" if quoted else None)
+        self.unexpected(node, what, "a number", "remove the quotes" if quoted else None)
         return None
 
     def boolean(self, node: Node, what: str) -> bool | None:
@@ -126,7 +126,7 @@ class Fields:
         match = _FUNCTION.match(text.value)
         if not match:
             self.wrong(
-                key.place, f"'{text.value}' is no function's head", "write it like \"mish(a)\" or \"f(a, b)\""
+                key.place, f"'{text.value}' is not the head of a function", "write it like \"mish(a)\" or \"f(a, b)\""
             )
             return None
         arguments, at = [], match.start(2)

@@ -139,7 +139,7 @@ class _Reader:
             self._wrong(
                 self._root.key("equations").place,
                 "a spec has either 'cell' with switches or 'equations', and this one has both",
-                "take one of them out; 'lstmgen expand' prints what the switches stand for",
+                "remove one of them; 'lstmgen expand' prints what the switches stand for",
             )
         self._switch_keys()
         return True
@@ -154,7 +154,7 @@ class _Reader:
         if missing == list(REQUIRED):
             self._wrong(
                 self._root.place,
-                "the spec says no cell: it has neither 'equations' nor 'cell'",
+                "the spec describes no cell: it has neither 'equations' nor 'cell'",
                 "add state, equations and output, or 'cell: lstm'",
             )
             return
@@ -167,9 +167,9 @@ class _Reader:
         for key, _ in self._root.items:
             if key.value in BODY and key.value != "equations":
                 message = f"'{key.value}' belongs to a spec of equations, and this one has 'cell'"
-                self._wrong(key.place, message, "take it out, or start from what 'lstmgen expand' prints")
+                self._wrong(key.place, message, "remove it, or start from what 'lstmgen expand' prints")
             elif key.value in switches.ALL_SWITCHES and key.value not in own:
-                message = f"'{key.value}' is no switch of {cell}"
+                message = f"'{key.value}' is not a switch of {cell}"
                 self._wrong(key.place, message, f"{cell} takes {', '.join(own)}")
         self._unknown_keys((*HEAD, *SHARED, "cell", *own), (*BODY, *switches.ALL_SWITCHES))
 
@@ -178,7 +178,7 @@ class _Reader:
         for key, _ in self._root.items:
             if key.value not in known and key.value not in answered:
                 cure = names.did_you_mean(key.value, (*known, *answered, "cell"))
-                self._wrong(key.place, f"unknown key '{key.value}'", cure or "take it out")
+                self._wrong(key.place, f"unknown key '{key.value}'", cure or "remove it")
 
     # -- the head
 
@@ -283,7 +283,7 @@ class _Reader:
         shape = self._fields.shape(value["shape"], f"the shape of '{name}'")
         init = self._init(value["init"], f"the init of '{name}'") if "init" in value else None
         if init == "identity" and shape is not None and len(shape) != 2:
-            self._wrong(value["init"].place, f"'{name}' is no matrix to be the identity", "give a number")
+            self._wrong(value["init"].place, f"'{name}' is not a matrix, and cannot be the identity", "give a number")
         return Parameter(name, shape or (), node.place, init)
 
     def _init(self, node: Node, what: str) -> Fraction | str | None:
@@ -411,14 +411,14 @@ class _Reader:
         if not body.outputs:  # which is reported already
             return targets, loss
         if len(body.outputs) > 1:
-            self._wrong(loss.place, "'squared_error' is for a cell of one output", written_out)
+            self._wrong(loss.place, "'squared_error' is for a cell with one output", written_out)
             return targets, loss
         output = body.outputs[0].name
         given = next((target for target in targets if target.name == "target"), None)
         if given is None and output not in shapes:
             self._wrong(
                 loss.place,
-                f"'squared_error' needs the size of its target: the output '{output}' is no state",
+                f"'squared_error' needs the size of its target: the output '{output}' is not a state",
                 f"add 'targets: {{target: ...}}' with the shape of '{output}'",
             )
             return targets, loss
@@ -459,7 +459,7 @@ class _Check:
             unwritten = other == "an input" and "inputs" not in self._root
             where = f" in line {first.line}" if first.line != place.line and not unwritten else ""
             message = f"'{name}' is already {other}{where}, and cannot be {what} as well"
-            cure = "where 'inputs' says nothing there is one, {x: D}" if unwritten else "rename one of them"
+            cure = "the default of 'inputs' is {x: D}" if unwritten else "rename one of them"
             self._wrong(place, message, cure)
 
     def _states_are_computed(self) -> None:
@@ -478,10 +478,10 @@ class _Check:
         for output in self._spec.outputs:
             if output.name not in self._stages:
                 cure = names.did_you_mean(output.name, self._stages)
-                message = f"the output '{output.name}' is no stage: no equation computes it"
+                message = f"the output '{output.name}' is not a stage: no equation computes it"
                 self._wrong(output.place, message, cure or "name one of the equations")
             elif output.name in seen:
-                self._wrong(output.place, f"the output '{output.name}' is here twice", "keep one of them")
+                self._wrong(output.place, f"the output '{output.name}' is given twice", "keep one of them")
             seen.add(output.name)
 
     def _initial_values(self) -> None:
@@ -489,7 +489,7 @@ class _Check:
         for initial in self._spec.initial:
             if initial.state not in self._states:
                 cure = names.did_you_mean(initial.state, self._states)
-                self._wrong(initial.place, f"'{initial.state}' is no state", cure)
+                self._wrong(initial.place, f"'{initial.state}' is not a state", cure)
             elif isinstance(initial.start, str) and initial.start not in parameters:
                 cure = names.did_you_mean(initial.start, parameters) or "declare it in 'parameters'"
                 self._wrong(initial.start_place, f"there is no parameter '{initial.start}'", cure)
@@ -499,7 +499,7 @@ class _Check:
         for item in self._spec.ranges:
             if item.name not in known:
                 cure = names.did_you_mean(item.name, known)
-                self._wrong(item.place, f"'{item.name}' is no state, input, target or parameter", cure)
+                self._wrong(item.place, f"'{item.name}' is not a state, input, target or parameter", cure)
 
     def _loss(self) -> None:
         """Targets and `loss_at` without a loss would be read by nothing."""
@@ -508,7 +508,7 @@ class _Check:
         for key in ("targets", "loss_at"):
             if key in self._root:
                 place = self._root.key(key).place
-                self._wrong(place, f"there is '{key}' without a loss", "add 'loss: ...', or take it out")
+                self._wrong(place, f"there is '{key}' without a loss", "add 'loss: ...', or remove it")
 
 
 class _Declared(NamedTuple):
@@ -562,7 +562,7 @@ def _words(spec: CellSpec) -> set[str]:
 def _objection_to_module(name: str) -> str | None:
     """Why a module cannot have this name. It may have names that values may not."""
     if not names.IDENTIFIER.match(name):
-        return "is no name: names are ASCII, a letter and then letters, digits or _"
+        return "is not a name: names are ASCII, a letter and then letters, digits or _"
     if len(name) > names.LONGEST:
         return f"is longer than {names.LONGEST} characters"
     if keyword.iskeyword(name):

@@ -87,10 +87,10 @@ def _shared() -> Schema:
         "initial": _described(
             _named(start), "what a state starts from: a number, or a parameter that is learned; default 0"
         ),
-        "targets": _described(_named(_ref("shape")), "what the loss compares with, one value per step"),
+        "targets": _described(_named(_ref("shape")), "what the loss compares with, one value for each step"),
         "loss": _described(
             {"anyOf": [{"enum": ["none", "squared_error"]}, _ref("expression")]},
-            "a scalar per step, summed over the steps; squared_error is 1/2 |target - output|^2",
+            "a scalar for each step, summed over the steps; squared_error is 1/2 |target - output|^2",
         ),
         "loss_at": _described({"enum": ["every", "last"]}, "the steps that have a loss; default every"),
     }
@@ -98,7 +98,7 @@ def _shared() -> Schema:
 
 def _body() -> Schema:
     start = {"anyOf": [{"type": "number"}, {"enum": list(reader.INITS)}]}
-    init = _described(start, "how it begins; default: glorot for a matrix, else 0")
+    init = _described(start, "its initial value; default: glorot for a matrix, else 0")
     with_init = {
         "type": "object",
         "required": ["shape"],
@@ -113,10 +113,10 @@ def _body() -> Schema:
     }
     outputs = {"anyOf": [_ref("name"), {"type": "array", "items": _ref("name"), "minItems": 1}]}
     return {
-        "inputs": _described(_named(_ref("shape"), 1), "one value per time step; default {x: D}"),
-        "state": _described(_named(_ref("shape"), 1), "what is carried from step to step"),
-        "constants": _described(_named({"type": "number"}), "numbers with a name"),
-        "functions": _described(own_functions, 'scalar functions of one\'s own, "mish(a)": an expression'),
+        "inputs": _described(_named(_ref("shape"), 1), "one value for each step; default {x: D}"),
+        "state": _described(_named(_ref("shape"), 1), "what goes from step to step"),
+        "constants": _described(_named({"type": "number"}), "numbers with a name, not learned"),
+        "functions": _described(own_functions, 'your own scalar functions, "mish(a)": an expression'),
         "parameters": _described(
             {**_named(parameter), "maxProperties": reader.MAX_PARAMETERS}, "what is learned"
         ),
@@ -140,12 +140,12 @@ def _switches(cell: str) -> Schema:
     return {
         "bias": _flag("biases", True),
         "peepholes": _described(
-            {"anyOf": [{"type": "boolean"}, gates]}, "gates that see the cell; true: those that exist"
+            {"anyOf": [{"type": "boolean"}, gates]}, "gates that read the cell state; true: all that exist"
         ),
         "peephole_kind": _described({"enum": ["diagonal", "full"]}, "default diagonal"),
         "coupled_gates": _flag("f = 1 - i", False),
-        "gates": _described(gates, "which gates exist; default all three"),
-        "activations": _described(activations, "identity switches one off"),
+        "gates": _described(gates, "the gates that exist; default all three"),
+        "activations": _described(activations, "identity means none"),
         "gate_recurrence": _flag("the gates of t-1 feed the gates of t", False),
         "projection": _flag("h = W_proj @ (o * tanh(c)), of size P", False),
         "forget_bias": _described({"type": "number"}, "initial value of the forget gate's bias; default 0"),

@@ -18,7 +18,7 @@ _HEAD = """\
 #
 #     lstmgen build {name}.yaml
 #
-# which writes a NumPy module with the backward pass, and its derivation, once both are proved.
+# which writes a NumPy module with the backward pass, and its derivation, if the proofs of both hold.
 """
 
 _CELL = """
@@ -31,8 +31,8 @@ name: {name}                   # names the module and every file
 # A size is a symbol; its keyword is an argument of init_params in the module.
 dims: {{D: input_size, H: hidden_size}}
 
-inputs: {{x: D}}                 # one value per time step; there may be several
-state: {{h: H, c: H}}            # what one step hands to the next; of any shape: H, [H, H], [] (a scalar)
+inputs: {{x: D}}                 # one value for each step; there may be several
+state: {{h: H, c: H}}            # goes from step to step; of any shape: H, [H, H], [] (a scalar)
 
 parameters:                    # what is learned
   W_f: [H, D]
@@ -42,9 +42,9 @@ parameters:                    # what is learned
   R_z: [H, H]
   b_z: [H]
 
-# One step, in any order: dependence orders it. h[t-1] is h of the step before. W @ x is a matrix times a
-# vector; * acts entry by entry. Among the functions are sigmoid, tanh, relu, softplus, exp, log, sqrt,
-# softmax, sum, mean, layer_norm, dot, outer, concat(a, b), part(a, k, n), max(a, b), where(a < b, u, v).
+# The equations of one step, in any order. h[t-1] is h of the step before. W @ x is a matrix times a vector;
+# * acts entry by entry. Some of the functions: sigmoid, tanh, relu, softplus, exp, log, sqrt, softmax, sum,
+# mean, layer_norm, dot, outer, concat(a, b), part(a, k, n), max(a, b), where(a < b, u, v).
 equations:
   f: sigmoid(W_f @ x + R_f @ h[t-1] + b_f)
   z: tanh(W_z @ x + R_z @ h[t-1] + b_z)
@@ -57,12 +57,12 @@ output: h                      # one name, or a list: [h, c]
 _MORE = {  # by the key that it is about
     "constants": ("constants: {beta: 0.1}", "numbers with a name, not learned"),
     "functions": ('functions: {"swish(a)": a * sigmoid(a)}', "scalar functions of your own"),
-    "initial": ("initial: {STATE: 0.5}", "where a state starts, if the caller gives none: a number, 0 if",
-                "nothing is said, or the name of a parameter of its shape: a learned state"),
+    "initial": ("initial: {STATE: 0.5}", "what a state starts from, if the caller gives none: a number (default 0),",
+                "or the name of a parameter of its shape, which is learned"),
     "targets": ("targets: {target: SHAPE}", "with a loss, forward takes the targets and returns the loss"),
-    "loss": ("loss: 0.5 * sum((target - OUTPUT) ** 2)", "a scalar per step, summed over the steps"),
+    "loss": ("loss: 0.5 * sum((target - OUTPUT) ** 2)", "a scalar for each step, summed over the steps"),
     "loss_at": ("loss_at: every", "or last: at the last step alone"),
-    "range": ("range: {STATE: [0, 2]}", "where the proofs draw a value from; [-1, 1] if nothing is said"),
+    "range": ("range: {STATE: [0, 2]}", "where the proofs draw a value from; default [-1, 1]"),
 }
 
 
@@ -80,7 +80,7 @@ def starter(name: str, origin: Path | None = None) -> str:
         return text + _aligned(_CELL.format(name=name) + _more((), _WORDS))
     cell = load(origin)
     begun = replace(
-        cell, name=name, title=title, description=f"Begun from {cell.title}.", group="", from_switches=False)
+        cell, name=name, title=title, description=f"Started from {cell.title}.", group="", from_switches=False)
     said = {key for key, items in (
         ("constants", cell.constants), ("functions", cell.functions), ("initial", cell.initial),
         ("targets", cell.targets), ("loss", cell.loss), ("loss_at", cell.loss), ("range", cell.ranges),
@@ -111,7 +111,7 @@ def _more(said: Collection[str], words: Mapping[str, str]) -> str:
     left = [item for key, item in _MORE.items() if key not in said]
     if not left:
         return ""
-    lines = ["", "# What else a spec may say; take the '# ' away.", "#"]
+    lines = ["", "# Other keys; to use one, remove the '# ' in front.", "#"]
     for text, *remarks in left:
         for old, new in words.items():
             text = text.replace(old, new)

@@ -97,18 +97,18 @@ def _lstm_switches(root: Mapping, bias: bool, activations: dict[str, str], field
         fields.wrong(
             root.key("coupled_gates").place,
             "coupled gates are f = 1 - i, and the input or the forget gate is not among 'gates'",
-            "name both in 'gates', or take 'coupled_gates' out",
+            "name both in 'gates', or remove 'coupled_gates'",
         )
     gates = tuple(GATES[gate] for gate in GATES if gate in named and not (coupled and gate == "forget"))
     peepholes = _peepholes(root, gates, coupled, fields)
     full = _word(root, "peephole_kind", ("diagonal", "full"), fields) == "full"
     if full and not peepholes:
         place = root.key("peephole_kind").place
-        fields.wrong(place, "there are no peepholes to be full", "add 'peepholes: true'")
+        fields.wrong(place, "'peephole_kind: full' without peepholes", "add 'peepholes: true'")
     recurrence = _switch(root, "gate_recurrence", False, fields)
     if recurrence and not gates:
         place = root.key("gate_recurrence").place
-        fields.wrong(place, "there is no gate that could be fed back", "name one in 'gates'")
+        fields.wrong(place, "'gate_recurrence' without a gate", "name one in 'gates'")
     return _Lstm(
         gates=gates,
         coupled=coupled,
@@ -143,7 +143,7 @@ def _gate_names(node: Node, what: str, fields: Fields) -> tuple[str, ...]:
     for item in node.items:
         gate = fields.choice(item, "a gate", GATES)
         if gate in gates:
-            fields.wrong(item.place, f"the gate '{gate}' is here twice", "keep one of them")
+            fields.wrong(item.place, f"the gate '{gate}' is given twice", "keep one of them")
         elif gate is not None:
             gates.append(gate)
     return tuple(gates)
@@ -164,8 +164,8 @@ def _peepholes(root: Mapping, gates: tuple[str, ...], coupled: bool, fields: Fie
         letter = GATES.get(gate)
         if letter and letter not in gates:
             why = "it is 1 - i" if coupled and letter == "f" else "it is not among 'gates'"
-            message = f"no peephole can go to the {gate} gate: {why}"
-            fields.wrong(item.place, message, f"take '{gate}' out of 'peepholes'")
+            message = f"there can be no peephole of the {gate} gate: {why}"
+            fields.wrong(item.place, message, f"remove '{gate}' from 'peepholes'")
     return tuple(letter for gate, letter in GATES.items() if gate in asked and letter in gates)
 
 
@@ -177,7 +177,7 @@ def _forget_bias(root: Mapping, exists: bool, fields: Fields) -> Fraction | None
         fields.wrong(
             root.key("forget_bias").place,
             "'forget_bias' is the initial value of b_f, and this cell has no b_f",
-            "take it out, or let the cell have biases and a forget gate of its own",
+            "remove it, or let the cell have biases and a forget gate of its own",
         )
     return value
 

@@ -154,7 +154,7 @@ def decimal(text: str) -> Fraction:
     """The exact value of a decimal number; ValueError says why it is not taken."""
     match = _NUMBER.fullmatch(text)
     if not match:
-        raise ValueError(f"'{text[:40]}' is no finite decimal number")
+        raise ValueError(f"'{text[:40]}' is not a finite decimal number")
     digits, _, _ = text.lower().partition("e")
     exponent = (match.group(1) or "0").lstrip("+-").lstrip("0")
     # Compared as text first: the power of ten of a hostile exponent must not be computed.
@@ -227,12 +227,12 @@ def _check_characters(text: str, mistakes: Mistakes) -> None:
     bad = _UNREADABLE.search(text)
     if bad:
         message = f"the character U+{ord(bad.group()):04X} is not allowed"
-        raise mistakes.fatal(_place_of(text, bad.start()), message, "take it out")
+        raise mistakes.fatal(_place_of(text, bad.start()), message, "remove it")
 
 
 def _too_large(mistakes: Mistakes) -> SpecError:
     message = f"the spec is larger than {MAX_BYTES // 1024} KiB, which is the limit"
-    return mistakes.fatal(Place(1, 1), message, "a cell of this size wants to be several")
+    return mistakes.fatal(Place(1, 1), message, "split the cell into several")
 
 
 class _Builder:
@@ -261,7 +261,7 @@ class _Builder:
         match event:
             case yaml.DocumentStartEvent() if self._root is not None:
                 raise self._mistakes.fatal(
-                    place, "a second document begins here", "a file holds one spec: take the '---' out"
+                    place, "a second document begins here", "a file holds one spec: remove the '---'"
                 )
             case yaml.ScalarEvent():
                 raw = self._text[_known(event.start_mark).index : _known(event.end_mark).index]
@@ -288,7 +288,7 @@ class _Builder:
     def _scalar(self, event: yaml.ScalarEvent, place: Place, raw: str) -> Scalar:
         bad = _UNREADABLE.search(event.value)  # escapes can spell what the text itself may not hold
         if bad:
-            self._mistakes.add(place, f"the character U+{ord(bad.group()):04X} is not allowed", "take it out")
+            self._mistakes.add(place, f"the character U+{ord(bad.group()):04X} is not allowed", "remove it")
         return Scalar(event.value, place, event.style is None, raw)
 
     def _add(self, node: Node) -> None:
@@ -311,7 +311,7 @@ class _Builder:
                 self._mistakes.add(key.place, "merge keys ('<<') are not allowed", "write the keys out")
             elif key.value in seen:
                 line = seen[key.value].line
-                message = f"the key '{key.value}' is here twice, first in line {line}"
+                message = f"the key '{key.value}' is given twice, first in line {line}"
                 self._mistakes.add(key.place, message, "keep one of them")
             else:
                 seen[key.value] = key.place
@@ -335,22 +335,22 @@ _QUOTE = "put the whole value in quotes"
 _SYNTAX = (
     ("'\\t' that cannot start", "there is a tab where YAML wants spaces", "replace it by spaces"),
     ("cannot start any token", "in YAML no value begins with {char}", _QUOTE),
-    ("mapping values are not allowed", "this ':' stands where no key can be: a value goes on here",
+    ("mapping values are not allowed", "there can be no key before this ':': a value continues here",
      "quote the value, or indent the line like the keys above it"),
     ("sequence entries are not allowed", "'- ' begins an item of a list, and no list can begin here", _QUOTE),
     ("expected the node content", "a value is missing before {char}", _QUOTE),
     ("while scanning a block scalar", "a value that begins with '|' or '>' is a block in YAML", _QUOTE),
-    ("while scanning a directive", "a line that begins with '%' is a directive in YAML", "take it out"),
+    ("while scanning a directive", "a line that begins with '%' is a directive in YAML", "remove it"),
     ("but got '<stream end>'", "a bracket is opened here and never closed", "close it"),
-    ("expected ',' or '}'", "{char} breaks what stands in braces {{ }}", _QUOTE),
-    ("expected ',' or ']'", "{char} breaks what stands in brackets [ ]", _QUOTE),
+    ("expected ',' or '}'", "{char} is not allowed here inside braces {{ }}", _QUOTE),
+    ("expected ',' or ']'", "{char} is not allowed here inside brackets [ ]", _QUOTE),
     ("but found '<block mapping start>'", "this line is indented unlike the lines above it",
      "give the keys of one mapping the same indentation"),
     ("but found '<block sequence start>'", "this line is indented unlike the lines above it",
      "give the items of one list the same indentation"),
     ("expected <block end>", "{char} follows a value that was already complete", _QUOTE),
     ("expected '<document start>'", "{char} follows a value that was already complete", _QUOTE),
-    ("could not find expected ':'", "a line is no 'key: value'",
+    ("could not find expected ':'", "a line is not 'key: value'",
      "give it a key, or indent it if it goes on with the line above"),
     ("found unexpected end of stream", "a quote is opened here and never closed", "close it"),
     ("unexpected document separator", "a quote is opened here and never closed", "close it"),
@@ -372,7 +372,7 @@ def _explain(problem: yaml.MarkedYAMLError, text: str, mistakes: Mistakes) -> Sp
     unfinished = _without_colon(text, mark.line) if any(words in found for words in _COLON_MISSING) else None
     if unfinished:
         place, name = unfinished
-        return mistakes.fatal(place, f"'{name}' has no ': ' behind it", f"write '{name}: ...', with a colon and a space")
+        return mistakes.fatal(place, f"'{name}' has no ': ' after it", f"write '{name}: ...', with a colon and a space")
     char = text[mark.index : mark.index + 1]
     char = f"'{char}'" if char.strip() else "the end of the line"
     for words, message, cure in _SYNTAX:
