@@ -138,5 +138,5 @@ wheel: venv  ## wheel and source distribution, in dist/
 	@for file in dist/*; do $(SAY) wheel "$$file"; done
 
 clean:  ## removes the environment and all that can be made anew, PDFs included
-	@rm -rf $(VENV) dist build .pytest_cache .ruff_cache .hypothesis *.egg-info generated/*.pdf
+	@rm -rf $(VENV) dist build .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info generated/*.pdf
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
