@@ -174,7 +174,7 @@ OPERATIONS = (
     # internal: what the adjoints above need
     Operation("Fill", _AB, "fill", (), lambda m, a, n: m.numpy.repeat(m.array(a)[..., None], int(n), -1)),
     Operation("Reverse_cumsum", _A, "same", (), lambda m, a: a[..., ::-1].cumsum(-1)[..., ::-1]),
-    Operation("Inverse_std", _AB, "reduce", (), lambda m, a, eps: 1 / m.sqrt(_variance(a) + m.number(eps)), literals=1),
+    Operation("Inverse_std", _AB, "reduce", (), lambda m, a, eps: 1 / m.sqrt(_variance(a)[..., 0] + m.number(eps)), literals=1),
     Operation("Fold", _AB, "fold", (), lambda m, a, n: a.reshape(a.shape[:-1] + (-1, int(n))).sum(-1), literals=1),
     Operation("Place", ("a", "b", "c"), "place", (),
               lambda m, a, k, n: m.numpy.concatenate([a if j == int(k) else 0 * a for j in range(int(n))], -1),
@@ -188,13 +188,14 @@ def _centred(a: np.ndarray) -> np.ndarray:
     return centred
 
 
-def _variance(a: np.ndarray, keepdims: bool = False) -> np.ndarray:
-    variance: np.ndarray = (_centred(a) ** 2).sum(-1, keepdims=keepdims) / a.shape[-1]
+def _variance(a: np.ndarray) -> np.ndarray:
+    """Along the last axis, which stays with length 1."""
+    variance: np.ndarray = (_centred(a) ** 2).sum(-1, keepdims=True) / a.shape[-1]
     return variance
 
 
 def _standardised(math: Arithmetic, a: np.ndarray, eps: Fraction | str) -> np.ndarray:
-    standardised: np.ndarray = _centred(a) / math.sqrt(_variance(a, keepdims=True) + math.number(eps))
+    standardised: np.ndarray = _centred(a) / math.sqrt(_variance(a) + math.number(eps))
     return standardised
 
 

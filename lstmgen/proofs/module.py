@@ -85,7 +85,8 @@ class ModuleProofs:
         """How much the gradient changes if every number changes in its last digits."""
 
         def nudge(array: np.ndarray) -> np.ndarray:
-            return array * (1 + 1e-15 * self.random.choice([-1.0, 1.0], array.shape))
+            nudged: np.ndarray = array * (1 + 1e-15 * self.random.choice([-1.0, 1.0], array.shape))
+            return nudged
 
         here, near = (self._gradients(*self._both(each)) for each in (point, point.converted(nudge)))
         scale = self._scale(here)
