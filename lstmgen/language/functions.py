@@ -174,7 +174,8 @@ OPERATIONS = (
     # internal: what the adjoints above need
     Operation("Fill", _AB, "fill", (), lambda m, a, n: m.numpy.repeat(m.array(a)[..., None], int(n), -1)),
     Operation("Reverse_cumsum", _A, "same", (), lambda m, a: a[..., ::-1].cumsum(-1)[..., ::-1]),
-    Operation("Inverse_std", _AB, "reduce", (), lambda m, a, eps: 1 / m.sqrt(_variance(a)[..., 0] + m.number(eps)), literals=1),
+    Operation("Inverse_std", _AB, "reduce", (), lambda m, a, eps: 1 / m.sqrt(_variance(a)[..., 0] + m.number(eps)),
+              literals=1),
     Operation("Fold", _AB, "fold", (), lambda m, a, n: a.reshape(a.shape[:-1] + (-1, int(n))).sum(-1), literals=1),
     Operation("Place", ("a", "b", "c"), "place", (),
               lambda m, a, k, n: m.numpy.concatenate([a if j == int(k) else 0 * a for j in range(int(n))], -1),
