@@ -6,10 +6,12 @@ import dataclasses
 import importlib
 import re
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import lstmgen
 from lstmgen.derivation.calculus import derivative
 from lstmgen.errors import Mistakes, Place, SpecError, Text
 from lstmgen.language.expressions import Value
@@ -61,6 +63,40 @@ def test_the_name_of_a_stack_is_what_its_parameters_share(parameters, vector, na
     text = "name: made\nstate: {h: H}\nparameters: {R: [H, D]}\nequations:\n  h: R @ x + h[t-1]\noutput: h\n"
     graph = derive(load(text)).graph
     assert _StackNames(graph).of(parameters, vector) == name
+
+
+LOSS = """
+name: cell
+state: {h: H}
+targets: {goal: H}
+parameters: {w: H}
+equations:
+  h: tanh(w * x + h[t-1])
+output: h
+inputs: {x: H}
+loss: sum(abs(goal - tanh(h)))
+"""
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_what_a_loss_at_the_last_step_reads_exists_there_alone(last):
+    derivation = derive(load(LOSS + "loss_at: last\n" * last))
+    of_loss = {"loss"} | {stage.name for stage in derivation.graph.stages if "tanh_h" in stage.name}
+    assert derivation.graph.has_loss_at_last == last
+    assert of_loss <= derivation.loss_stages and "h" not in derivation.loss_stages
+    assert derivation.last_step_only == (derivation.loss_stages if last else frozenset())
+    for name in of_loss:
+        assert [derivation.exists(name, step, 3) for step in range(5)] == [False, not last, not last, True, False]
+    assert [derivation.exists("h", step, 3) for step in range(5)] == [False, True, True, True, False]
+
+
+def test_whether_the_loss_is_of_the_last_step_is_decided_in_one_place():
+    """Beside it stands what shows a spec, and the interpreter of the proofs, which shares nothing with the graph."""
+    package = Path(lstmgen.__file__).parent
+    found = {path.relative_to(package).as_posix() for path in package.rglob("*.py")
+             if re.search(r"\.loss_at\b", path.read_text(encoding="utf-8"))}
+    shows = {"spec/expand.py", "document/catalogue.py", "document/terminal/comparison.py", "spec/starter.py"}
+    assert found - shows - {"spec/reader.py"} == {"derivation/graph.py", "proofs/interpret.py"}
 
 
 def test_a_long_expression_is_told_in_part():

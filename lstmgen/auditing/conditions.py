@@ -29,9 +29,9 @@ def conditions(case: Case) -> Iterator[str]:
             yield f"t = T, the last step, where nothing comes back from step t + 1{also}"
         if branch:
             yield f"the branch {branch} alone"
-        if case.scene.last_step_only and case.holds(case.scene, range(1, last)):
+        if case.graph.has_loss_at_last and case.holds(case.scene, range(1, last)):
             yield "every step but the last"
-        if case.scene.last_step_only and case.holds(case.scene, (last,)):
+        if case.graph.has_loss_at_last and case.holds(case.scene, (last,)):
             yield "t = T, the last step, the only one that has a loss"
     peepholes = set(case.scenes.peepholes)
     if peepholes and not names & peepholes:

@@ -72,8 +72,6 @@ class Scene:
         self.sizes, self.steps = setting.sizes, setting.steps
         self.points = setting.points if setting.keep is None else 1
         self.random = np.random.default_rng(setting.seed)
-        self.loss_stages = derivation.loss_stages | ({self.graph.loss} if self.graph.loss else set())
-        self.last_step_only = derivation.last_step_only
         self.final: dict[str, np.ndarray] = {}  # the gradient that arrives at the last state
         self.edits: Mapping[int, Edit] = {}  # branches that are cut or altered, by id
         self._draw_until_finite()
@@ -192,7 +190,7 @@ class Scene:
         for fork in gradient.forks:
             term = self.contribution(fork, view)
             whole = whole + term
-            if fork.reader in self.loss_stages and gradient.value in self.graph.outputs and fork.lag == 0:
+            if fork.reader in self.derivation.loss_stages and gradient.value in self.graph.outputs and fork.lag == 0:
                 key = gradient.value, step
                 self.outside[key] = self.outside.get(key, self.zeros(gradient.value)) + term
         return whole
@@ -230,8 +228,7 @@ class Scene:
         if fork.kind == START:
             return step == 0
         if fork.over_time or fork.target not in self.graph.static:
-            reader = step + fork.lag
-            return 1 <= reader <= self.steps and (reader == self.steps or fork.reader not in self.last_step_only)
+            return self.derivation.exists(fork.reader, step + fork.lag, self.steps)
         return True  # from what stands still to what stands still
 
     def contribution(self, fork: Contribution, view: Rows) -> np.ndarray:

@@ -106,7 +106,6 @@ class Truth:
         self.derivation, self.graph, self.joined = derivation, derivation.graph, tuple(joined)
         graph = derivation.graph
         self.named = {*known_names(graph), *named_stages(graph)}
-        self.last_step_only = derivation.last_step_only
         self._terms: dict[tuple[str, int], tuple[Term, ...]] = {}
 
     def terms(self, name: str, lag: int = 0) -> tuple[Term, ...]:
@@ -165,7 +164,7 @@ class Truth:
 
     def of_fork(self, fork: Contribution) -> list[Term]:
         """The terms of one branch: stages without a name are written out."""
-        limits = () if fork.kind == OUTPUT else ((fork.lag, fork.reader in self.last_step_only),)
+        limits = () if fork.kind == OUTPUT else ((fork.lag, fork.reader in self.derivation.last_step_only),)
         return self._written_out(Term(self.inlined(fork.term), (fork,), limits))
 
     def inlined(self, expression: Expression) -> Expression:

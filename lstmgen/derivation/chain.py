@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 from ..errors import Mistakes
 from ..language import functions
@@ -108,7 +107,7 @@ class Derivation:
     stages: tuple[Gradient, ...]
     inputs: tuple[Gradient, ...]
     parameters: tuple[Gradient, ...]
-    loss_stages: frozenset[str]  # stages that only the loss reads: with `loss_at: last` they exist at step T alone
+    loss_stages: frozenset[str]  # the loss, and the stages that only it reads
     left_out: tuple[Contribution, ...] = ()  # branches that change no gradient anywhere
 
     @property
@@ -116,13 +115,14 @@ class Derivation:
         """Gradients by name."""
         return {gradient.value: gradient for gradient in (*self.stages, *self.inputs, *self.parameters)}
 
-    @cached_property
+    @property
     def last_step_only(self) -> frozenset[str]:
-        """The stages that exist at step T alone: what only a loss of the last step reads, and that loss."""
-        graph = self.graph
-        if graph.loss is None or graph.spec.loss_at != "last":
-            return frozenset()
-        return self.loss_stages | {graph.loss}
+        """The stages that exist at the last step alone: a loss that is taken there, and what only it reads."""
+        return self.loss_stages if self.graph.has_loss_at_last else frozenset()
+
+    def exists(self, stage: str, step: int, steps: int) -> bool:
+        """Whether a stage is computed at a step, of the steps 1 to `steps`."""
+        return 1 <= step <= steps and (step == steps or stage not in self.last_step_only)
 
     def contributions(self) -> Iterator[Contribution]:
         for gradient in (*self.stages, *self.inputs, *self.parameters):
@@ -227,7 +227,7 @@ class _Sweep:
         if stage.name == self.graph.loss:
             return ONE
         forks = self.forks.get(stage.name, [])
-        at_all_steps = self.graph.spec.loss_at == "every" or stage.name in self.loss_stages
+        at_all_steps = not self.graph.has_loss_at_last or stage.name in self.loss_stages
         if at_all_steps and stage.name not in self.graph.states and len(forks) == 1 and not forks[0].over_time:
             term = forks[0].term
             if is_constant(term) and _is_same_in_every_entry(term):
@@ -428,7 +428,7 @@ def _with_signs_in_front(term: Expression) -> Expression:
 
 
 def _loss_stages(graph: Graph) -> frozenset[str]:
-    """Stages that reach the loss and nothing else."""
+    """The loss, and the stages that reach it and nothing else."""
     if graph.loss is None:
         return frozenset()
     needed = set(graph.outputs) | set(graph.states)

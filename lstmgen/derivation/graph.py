@@ -100,6 +100,11 @@ class Graph:
         """The stage of any value's name; None where it is an input, a target or a parameter."""
         return self._by_name.get(name)
 
+    @property
+    def has_loss_at_last(self) -> bool:
+        """Whether the loss is that of the last step alone."""
+        return self.loss is not None and self.spec.loss_at == "last"
+
     def readers(self, name: str) -> tuple[Reader, ...]:
         """The stages that read a value, in order of evaluation; those of the next step last."""
         return self._readers.get(name, ())

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ..derivation.chain import OUTPUT, START, Contribution, Gradient, later
 from ..language.expressions import ONE, Adjoint, Expression, Sum, Value, negative
 from ..language.shapes import SCALAR, Dim, Shape
-from ..schedule.plan import LAST, Plan
+from ..schedule.plan import Plan
 from .blocks import Display, Gathered, Row
 from .latex.lines import broken, width
 from .latex.printer import Printer
@@ -179,7 +179,7 @@ class Pen:
         if gradient.value == self.graph.loss:
             at_the_end = Printer(self.notation, self.notation.steps)(Value(gradient.value))
             total = at_the_end
-            if self.spec.loss_at == "every":
+            if not self.graph.has_loss_at_last:
                 total = rf"\textstyle\sum_t{printer(Value(gradient.value))}"
             return [Term("1", rf"\by{{$\mathcal L={total}$}}")]
         if not gradient.forks:
@@ -195,8 +195,8 @@ class Pen:
 
     def at_the_end_alone(self, fork: Contribution) -> bool:
         """Whether a branch exists at the last step alone, while what it leads back to exists at every one."""
-        return (self.plan.phases.get(fork.reader) == LAST and self.plan.phases.get(fork.target) != LAST
-                and fork.kind not in (OUTPUT, START))
+        last = self.derivation.last_step_only
+        return fork.reader in last and fork.target not in last
 
     def reader_note(self, fork: Contribution, printer: Printer) -> str:
         """The reader and when it reads."""

@@ -26,7 +26,7 @@ from ..language.expressions import (
     transform,
 )
 from .points import DRAWS, by_step, choose_sizes, draw_point, of_one, reach_after
-from .unrolled import Adjoints, ByStep, Unrolled, happens
+from .unrolled import Adjoints, ByStep, Unrolled
 
 MOST_LISTED = 20  # paths of one step
 MOST_CHECKED = 50_000  # paths that are multiplied out one by one to be held against the gradient
@@ -195,8 +195,7 @@ class Network:
         reader_step = step + fork.lag
         if self.to is not None:
             return reader_step <= self.to[1]
-        exists = 1 <= reader_step <= self.steps
-        return exists and happens(self.derivation, fork.reader, reader_step, self.steps)
+        return self.derivation.exists(fork.reader, reader_step, self.steps)
 
     def is_end(self, link: Link) -> bool:
         """Whether a path ends with this branch."""

@@ -40,7 +40,6 @@ class Sweep:
     ):
         self.graph, self.derivation, self.sizes, self.math = graph, derivation, sizes, arithmetic
         self.still = graph.static
-        self.last_step_only = derivation.last_step_only
         self.forks = {id(fork): index for index, fork in enumerate(derivation.contributions())}
         self.point = point.converted(arithmetic.array)
         self.fixed = of_one(self.point.parameters)
@@ -59,15 +58,15 @@ class Sweep:
                 self.fixed[stage.name] = self._evaluate(stage.expression, _At(0, steps, self.fixed))
         for step in range(1, self.steps + 1):
             for stage in self.graph.stages:
-                if stage.name not in self.still and self._happens(stage.name, step):
+                if stage.name not in self.still and self._exists(stage.name, step):
                     steps[step][stage.name] = self._evaluate(stage.expression, _At(step, steps, self.fixed))
         return steps
 
     def _evaluate(self, expression: Expression, environment: Environment) -> np.ndarray:
         return evaluate(expression, environment, self.math, self.sizes, leading=1)
 
-    def _happens(self, stage: str, step: int) -> bool:
-        return stage not in self.last_step_only or step == self.steps
+    def _exists(self, stage: str, step: int) -> bool:
+        return self.derivation.exists(stage, step, self.steps)
 
     # ------------------------------------------------------------------ backward
 
@@ -87,13 +86,13 @@ class Sweep:
         arrived: dict[str, list[np.ndarray]] = {gradient.value: [] for gradient in derivation.inputs}
         for step in range(self.steps, 0, -1):
             for gradient in moving:
-                if self._happens(gradient.value, step):
+                if self._exists(gradient.value, step):
                     self.adjoints[step][gradient.value] = self._moving(gradient, step)
             for gradient in derivation.inputs:
                 arrived[gradient.value].insert(0, self._moving(gradient, step))
             for gradient in fixed:
                 for fork in gradient.forks:
-                    if fork.over_time and self._happens(fork.reader, step):
+                    if fork.over_time and self._exists(fork.reader, step):
                         sums[gradient.value] = sums[gradient.value] + self._branch(fork, gradient, step)
         for gradient in moving:
             if gradient.value in self.graph.states:
@@ -117,8 +116,7 @@ class Sweep:
         if step == self.steps and name in self.point.final:
             whole = self.point.final[name]
         for fork in gradient.forks:
-            reader_step = step + fork.lag
-            if 1 <= reader_step <= self.steps and self._happens(fork.reader, reader_step):
+            if self._exists(fork.reader, step + fork.lag):
                 whole = whole + self._branch(fork, gradient, step)
         return whole
 
@@ -153,7 +151,7 @@ class Sweep:
         """At which the branch's reader stands; 0 if it stands still."""
         if fork.reader in self.still:
             return (0,)
-        return [step for step in range(1, self.steps + 1) if self._happens(fork.reader, step)]
+        return [step for step in range(1, self.steps + 1) if self._exists(fork.reader, step)]
 
     def at_last_step(self, expression: Expression) -> np.ndarray:
         """An expression as a reader sees it at the last step, once the gradients are known."""

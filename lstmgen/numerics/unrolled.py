@@ -47,7 +47,7 @@ class Unrolled:
 
     def exists(self, stage: str, step: int) -> bool:
         """Whether a stage is computed at a step: what only a loss at the last step reads is not before."""
-        return 1 <= step <= self.steps and happens(self.derivation, stage, step, self.steps)
+        return self.derivation.exists(stage, step, self.steps)
 
     def branch(self, fork: Contribution, step: int, upstream: np.ndarray | None) -> np.ndarray:
         """What a branch sends back when `upstream` has arrived at its reader, which stands at `step`."""
@@ -88,11 +88,6 @@ class Unrolled:
                     array = self.value(stage.expression, step)
                     whole = (self.rows, *self.shape(stage.name))
                     self.values[step][stage.name] = np.broadcast_to(array, whole)
-
-
-def happens(derivation: Derivation, stage: str, step: int, steps: int) -> bool:
-    """Whether a stage is computed at one of the steps 1 to T."""
-    return step == steps or stage not in derivation.last_step_only
 
 
 class Adjoints:

@@ -128,7 +128,7 @@ class DerivationProofs:
         for name in run.steps[0]:
             if name in sweep.fixed:
                 derived = np.stack([sweep.fixed[name]] * STEPS)
-            elif name in sweep.last_step_only:
+            elif name in sweep.derivation.last_step_only:
                 continue
             else:
                 derived = np.stack([step[name] for step in sweep.values[1:]])

@@ -360,7 +360,7 @@ class ModuleProofs:
         weights = _part(point.weights, first)
         before = self._backward(params, early.tape, weights, handed_on)
         scale = self._scale(whole)
-        if self.graph.spec.loss_at == "last" and self.graph.loss is not None:
+        if self.graph.has_loss_at_last:
             # the first part has a last step, and so a loss, of its own, whose gradient comes on top; taking
             # it off again would cost digits
             own = self._backward(params, early.tape, weights, None)

@@ -63,7 +63,7 @@ class _Maker:
 
     def _is_last(self, fork: Contribution) -> bool:
         """Whether a contribution comes through a stage that exists at the last step alone."""
-        return self.plan.phases.get(fork.reader) == LAST
+        return fork.reader in self.derivation.last_step_only
 
     # --- adjoints
 

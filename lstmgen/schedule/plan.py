@@ -155,14 +155,13 @@ def _phases(derivation: Derivation) -> dict[str, str]:
     for stage in reversed(graph.stages):
         if stage.name in feeding:
             feeding.update(value.name for value in values(stage.expression))
-    last = derivation.loss_stages if graph.spec.loss_at == "last" else frozenset()
     early = set(graph.inputs)
     phases = {}
     for stage in graph.stages:
         read = values(stage.expression)
         if stage.name in graph.static:
             phase = STILL
-        elif stage.name in last:
+        elif stage.name in derivation.last_step_only:
             phase = LAST
         elif stage.name not in graph.states and all(
             not value.lag and (value.name in early or value.name in graph.static) for value in read

@@ -350,7 +350,7 @@ class _Blocks:
     def __init__(self, graph: Graph, notation: Notation, colours: Mapping[str, str]):
         self.graph, self.colours = graph, colours
         self.numbers = {fork.name: fork.number for fork in forks(graph, colours)}
-        ends = graph.loss is not None and graph.spec.loss_at == "last"
+        ends = graph.has_loss_at_last
         now = notation.steps if ends else "t"
         self.steps = [f"{now}-2", f"{now}-1", now] if ends else ["t-1", "t", "t+1"]
         self.lag = -2 if ends else -1  # of the first step

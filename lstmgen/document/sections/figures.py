@@ -59,7 +59,7 @@ def _step_caption(pen: Pen, figure: Figure) -> str:
 
 
 def _three_told(pen: Pen) -> str:
-    steps = "$t$" if pen.graph.loss is None or pen.spec.loss_at == "every" else f"${pen.notation.steps}$"
+    steps = f"${pen.notation.steps}$" if pen.graph.has_loss_at_last else "$t$"
     carried = listed([pen.value(name) for name in pen.graph.states])
     what = f"what step {steps} hands on" if steps == "$t$" else "what a step hands on"
     return (rf"Figure~\ref{{fig:blocks}} takes the same step as one block, three times over: {carried} "

@@ -7,7 +7,6 @@ import re
 from ...derivation.graph import Stage
 from ...language.expressions import ZERO, Number, Outside, Value, values
 from ...language.shapes import Shape
-from ...schedule.plan import LAST
 from ..blocks import Block, Display, Prose, Section, Table
 from ..latex.escape import escape
 from ..latex.lines import width
@@ -42,8 +41,8 @@ def _what_it_does(pen: Pen) -> list[str]:
         said.append("It carries nothing from one step to the next that any later step reads.")
     if graph.loss is not None:
         step_loss = pen.value(graph.loss)
-        where = ("every step and summed" if pen.spec.loss_at == "every"
-                 else rf"the last step, $t={pen.notation.steps}$, alone")
+        where = (rf"the last step, $t={pen.notation.steps}$, alone" if graph.has_loss_at_last
+                 else "every step and summed")
         said.append(rf"Its loss $\mathcal L$ is {step_loss}, taken at {where}.")
     said.append(
         f"One step consists of {count(len(graph.stages), 'stage')}. What follows derives, stage by "
@@ -198,7 +197,7 @@ def forward_section(pen: Pen) -> Section:
                 "numbers are "
         "those in the module's comments.")]
     still = [stage for stage in graph.stages if pen.is_still(stage.name)]
-    last = [stage for stage in graph.stages if pen.plan.phases[stage.name] == LAST]
+    last = [stage for stage in graph.stages if stage.name in pen.derivation.last_step_only]
     steps = [stage for stage in graph.stages if stage not in still and stage not in last]
     if still:
         blocks += [Prose("Made of parameters alone, and therefore the same at every step:"),

@@ -88,7 +88,7 @@ def _carried(pen: Pen) -> str:
 
 
 def _loss_told(pen: Pen, loss: str) -> str:
-    if pen.spec.loss_at == "last":
+    if pen.graph.has_loss_at_last:
         return ("The loss is taken at the last step alone. A term with the bracket "
                 f"$[t={pen.notation.steps}]$ exists there and is zero at all other steps, which hear "
                 "of the loss through time only.")

@@ -103,7 +103,7 @@ class TerminalPen:
 
     def at_last_step(self, fork: Contribution) -> bool:
         """Whether the reader exists at the last step alone."""
-        return self.graph.spec.loss_at == "last" and fork.reader in self.derivation.loss_stages
+        return fork.reader in self.derivation.last_step_only
 
     def legend(self) -> list[str]:
         """What the internal functions that were printed mean."""

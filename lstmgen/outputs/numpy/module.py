@@ -63,7 +63,7 @@ class _Module:
             "dims": [{"symbol": symbol, "keyword": keyword} for symbol, keyword in graph.dims],
             "dim_symbols": [symbol for symbol, _ in graph.dims],
             "loss": graph.loss,
-            "loss_last": spec.loss_at == "last",
+            "loss_last": graph.has_loss_at_last,
             "smallest": 4 if self._averages() else 2,
         }
 
