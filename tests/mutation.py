@@ -41,8 +41,8 @@ TEMPLATES = ("numpy/module.py.jinja", *(f"numpy/helpers/{path.name}" for path in
     (ROOT / "templates/numpy/helpers").glob("*.py"))))
 SECONDS = 240  # a fault that lets a witness run longer counts as noticed
 WITNESSES = ("proofs", "bytes", "tests", "time")
-TESTS = (("graph", "invalid", "switches", "interpret", "schedule"), ("checkpoint", "module", "terminal"), ("vanishing", "random_cells"),
-         ("fence",))
+TESTS = (("graph", "invalid", "switches", "interpret", "schedule"), ("checkpoint", "module", "terminal"),
+         ("vanishing", "random_cells"), ("fence",))
 
 _TEXT_FAULTS = (("+", "-"), ("-", "+"), ("*", "+"), ("/", "*"), ("<", ">"), (">", "<"), ("0", "1"), ("1", "2"),
                 (" == ", " != "), ("True", "False"), ("False", "True"), (" not ", " "))

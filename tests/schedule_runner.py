@@ -52,9 +52,9 @@ class Run:
 
     def _start(self):
         shape = {name: tuple(dim.value(self.sizes) for dim in self.graph.shapes[name]) for name in self.graph.states}
-        given = {}
+        given, named = {}, dict(self._named(self.params))
         for start in self.schedule.starts:
-            value = dict(self._named(self.params))[start.value.name] if isinstance(start.value, Value) else float(start.value.value)
+            value = named[start.value.name] if isinstance(start.value, Value) else float(start.value.value)
             given[start.state] = np.broadcast_to(value, (self.B, *shape[start.state])).astype(float)
         return given
 
