@@ -1,7 +1,7 @@
 """lstmgen: from the spec of a recurrent cell to its verified backward pass, as code and as a document.
 
     cell = lstmgen.load("peephole_lstm.yaml")   # the cell, as its spec states it
-    derivation = lstmgen.derive(cell)           # every gradient, one record per fork
+    derivation = lstmgen.derive(cell)           # every gradient, one record for each contribution
     lstmgen.build("peephole_lstm.yaml", "out")  # NAME.py and NAME.tex, verified
     lstmgen.verify("peephole_lstm.yaml")        # the proofs' figures
 

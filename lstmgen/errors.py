@@ -1,6 +1,6 @@
-"""What is wrong with a spec, where, and how to cure it.
+"""Errors of a spec: what is wrong, where, and the cure.
 
-Knows nothing of YAML or of mathematics: a place is a line and a column of some text.
+This file knows nothing of YAML or of mathematics: a place is a line and a column of a text.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Text:
-    """A piece of a spec's text that is read further: an equation, a shape, a loss."""
+    """A piece of a spec that is parsed later: an equation, a shape, a loss."""
 
     value: str
     place: Place  # where it begins
@@ -59,7 +59,7 @@ class SpecError(Exception):
         super().__init__(self._report())
 
     def __reduce__(self) -> tuple[type[SpecError], tuple[str, str, list[Mistake]]]:
-        # Builds run in worker processes: the error has to survive the way back.
+        # Builds run in worker processes: the error must be pickled on the way back.
         return SpecError, (self.path, "\n".join(self._lines), list(self.mistakes))
 
     def _report(self) -> str:
@@ -78,7 +78,7 @@ class SpecError(Exception):
 class Mistakes:
     """Collects the mistakes of one pass, so that all of them are reported together."""
 
-    MOST = 100  # nobody reads more, and looking for more takes the time of whoever is sent such a text
+    MOST = 100  # nobody reads more, and a bad file must not take long
 
     def __init__(self, path: str, text: str):
         self._path, self._text = path, text
@@ -86,11 +86,11 @@ class Mistakes:
 
     @property
     def count(self) -> int:
-        """How many there are by now."""
+        """How many there are so far."""
         return len(self._found)
 
     def add(self, place: Place, message: str, cure: str | None = None) -> None:
-        """Note a mistake and go on; give up after too many."""
+        """Record a mistake and go on; after too many, raise."""
         mistake = Mistake(place, message, cure)
         if mistake not in self._found:
             self._found.append(mistake)
@@ -103,11 +103,11 @@ class Mistakes:
         return self.error()
 
     def error(self) -> SpecError:
-        """The error that reports what was found; there has to be something."""
+        """The error that reports the mistakes; there must be at least one."""
         return SpecError(self._path, self._text, self._found)
 
     def stop(self) -> None:
-        """Raise what was found, if anything was."""
+        """Raise an error if there are mistakes."""
         if self._found:
             raise self.error()
 
@@ -122,5 +122,5 @@ def _window(line: str, column: int, width: int = 100) -> tuple[str, str]:
 
 
 def _printable(text: str) -> str:
-    """Control characters would reach somebody's terminal: show them as a replacement sign."""
+    """The text with a replacement sign for every control character, which could change the terminal."""
     return "".join(char if char.isprintable() else "�" for char in text.replace("\t", " "))

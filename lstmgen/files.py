@@ -1,15 +1,14 @@
-"""Writing outputs whole or not at all, and never over somebody's own work.
+"""Write outputs whole or not at all, and never over a file that somebody edited.
 
-Every generated `.py` and `.tex` carries, in the comment that opens it, a line with a checksum of all
-its other lines. A file whose checksum does not fit, or that has none, was edited since or was never
-ours: it is overwritten only by force. A PDF carries no checksum; it counts as ours when the `.tex`
-beside it does, because it was made from that.
+The first comment of every generated `.py` and `.tex` has a line with a checksum of all other lines. If the checksum does
+not fit, the file was edited; if there is none, the file was not generated. Such a file is overwritten only with force. A
+PDF has no checksum; it counts as generated if the `.tex` beside it does.
 
-The files of one build are first written beside their places under names of their own, then renamed.
-If anything fails on the way, a rename included, what was there before is there again. Two builds into
-one folder at once do not disturb each other: whoever renames last wins, with whole files.
+The files of a build are first written under temporary names in the same folder, and then renamed. If anything fails, even
+a rename, the old files are put back. Two builds into one folder at the same time do not disturb each other: the last
+rename wins, with whole files.
 
-Knows nothing of specs or of what is written.
+This file knows nothing of specs, or of what is written.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 _STAMP = re.compile(r"[#%] lstmgen: sha256:([0-9a-f]{16})\r?\n?\Z")
-_DIFF_LINES = 12  # a message, not a review
-_DIFF_LIMIT = 500_000  # characters; comparing more takes too long to be worth it
+_DIFF_LINES = 12  # enough for a message
+_DIFF_LIMIT = 500_000  # characters; comparing more takes too long
 
 _REASONS = {
     errno.EACCES: "permission denied",
@@ -44,10 +43,10 @@ _REASONS = {
 
 
 class OutputError(Exception):
-    """An output that cannot be written; nothing was."""
+    """An output that cannot be written. Nothing was written."""
 
     def __init__(self, path: Path, reason: str):
-        super().__init__(path, reason)  # as given, so that the error survives the way back from a worker
+        super().__init__(path, reason)  # both, so that the error can be pickled on the way back from a worker
         self.path, self.reason = path, reason
 
     def __str__(self) -> str:
@@ -55,12 +54,12 @@ class OutputError(Exception):
 
 
 class OutputEdited(OutputError):
-    """An output that was edited since it was generated, or that was never generated; nothing was written."""
+    """An output that was edited since it was generated, or never generated. Nothing was written."""
 
     def __init__(self, path: Path, reason: str, diff: str):
         super().__init__(path, reason)
         self.args = (path, reason, diff)
-        self.diff = diff  # what would go (-) and what would come (+), shortened; "" for a PDF
+        self.diff = diff  # what would be removed (-) and added (+), shortened; "" for a PDF
 
     def __str__(self) -> str:
         return f"{super().__str__()}\n{self.diff}" if self.diff else super().__str__()
@@ -69,7 +68,7 @@ class OutputEdited(OutputError):
 def stamp(text: str, comment: str) -> str:
     """The text with its checksum, as the last line of the comment that opens it.
 
-    `comment` is what begins a comment, `#` or `%`. A text that opens with no comment is stamped at its top.
+    `comment` begins a comment: `#` or `%`. A text without a comment at its top gets the stamp in its first line.
     """
     lines = _lines(text)
     end = _opening(lines, comment)
@@ -77,7 +76,7 @@ def stamp(text: str, comment: str) -> str:
 
 
 def is_edited(text: str) -> bool:
-    """Was this text changed since it was stamped? One without a stamp is somebody's own: edited, too."""
+    """Whether a text was changed since it was stamped. A text without a stamp counts as changed."""
     lines = _lines(text)
     for position in range(_opening(lines, text[:1])):
         found = _STAMP.match(lines[position])
@@ -88,11 +87,11 @@ def is_edited(text: str) -> bool:
 
 
 def write_outputs(folder: Path, outputs: dict[str, bytes], force: bool) -> None:
-    """Write all of these files into a folder, which is made where it is missing, or change nothing.
+    """Write all of these files into a folder, which is made if it is missing; or change nothing.
 
-    Names are bare file names. A symbolic link of such a name is replaced, and its target left alone.
-    Raises OutputEdited where an existing file is not ours to overwrite, unless by force, and OutputError
-    where a file cannot be written. Only a machine that dies between two renames can leave a part of a build.
+    Names are bare file names. A symbolic link of such a name is replaced, and its target is not touched.
+    Raises OutputEdited if an existing file was edited and `force` is not set, and OutputError if a file cannot be
+    written. Only a machine that stops between two renames can leave a part of a build.
     """
     _require_bare(outputs)
     for name in outputs:
@@ -109,7 +108,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _opening(lines: list[str], comment: str) -> int:
-    """How many whole lines of comment a text opens with."""
+    """How many lines of comment a text begins with."""
     if comment not in ("#", "%"):
         return 0
     for number, line in enumerate(lines):
@@ -119,7 +118,7 @@ def _opening(lines: list[str], comment: str) -> int:
 
 
 def _checksum(text: str) -> str:
-    """Of the text with plain line ends: what git does to them on some systems is no edit."""
+    """The checksum of a text with plain line ends: git changes them on some systems, and that is no edit."""
     return hashlib.sha256(text.replace("\r\n", "\n").encode("utf-8")).hexdigest()[:16]
 
 
@@ -130,7 +129,7 @@ def _require_bare(outputs: dict[str, bytes]) -> None:
 
 
 def _require_replaceable(path: Path) -> None:
-    """A plain file or a link can be replaced; a folder, a pipe or a device is in the way."""
+    """Refuse to replace a folder, a pipe or a device."""
     with _explained(path):
         try:
             mode = path.lstat().st_mode
@@ -172,7 +171,7 @@ def _content(path: Path) -> bytes:
 
 
 def _diff(name: str, old: bytes, new: bytes) -> str:
-    """The first lines of what overwriting would change."""
+    """The first lines that overwriting would change."""
     if len(old) + len(new) > _DIFF_LIMIT:
         return ""
     before, after = (content.decode("utf-8", errors="replace").splitlines() for content in (old, new))
@@ -184,19 +183,19 @@ def _diff(name: str, old: bytes, new: bytes) -> str:
 
 
 def _printable(line: str) -> str:
-    """The file may be anybody's: its control characters must not reach the terminal."""
+    """The text without control characters, which must not reach the terminal: it may come from anybody."""
     return "".join(char if char.isprintable() else " " for char in line)
 
 
 def _write(folder: Path, outputs: dict[str, bytes]) -> None:
-    """Write beside, keep what is there, rename. `undo` takes every step back until the last one is done."""
+    """Write under a temporary name, keep the old file, rename. `undo` undoes every step until the last one is done."""
     with ExitStack() as undo:
         _make(folder, undo)
         written = {name: _write_beside(folder / name, content, undo) for name, content in outputs.items()}
         kept = {name: _keep(folder / name, undo) for name in outputs}
         for name, fresh in written.items():
             target = folder / name
-            # Before the deed, so that no interrupt falls between: taking back what was not done does no harm.
+            # Registered before the step, so that an interrupt cannot come between; undoing what was not done is harmless.
             undo.callback(_restore, kept[name], target)
             with _explained(target):
                 os.replace(fresh, target)
@@ -207,7 +206,7 @@ def _write(folder: Path, outputs: dict[str, bytes]) -> None:
 
 
 def _make(folder: Path, undo: ExitStack) -> None:
-    """Make a folder and those above it that are missing."""
+    """Make a folder, and its missing parents."""
     missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
     for path in reversed(missing):
         undo.callback(_remove_folder, path)
@@ -218,12 +217,12 @@ def _make(folder: Path, undo: ExitStack) -> None:
 def _remove_folder(path: Path) -> None:
     try:
         path.rmdir()
-    except OSError:  # never made, or another build has put something there by now
+    except OSError:  # it was not made, or another build has used it meanwhile
         pass
 
 
 def _write_beside(target: Path, content: bytes, undo: ExitStack) -> Path:
-    """The content under a name of its own in the target's folder, safe on the disk."""
+    """Write the content under a temporary name in the target's folder, and flush it to the disk."""
     path = _unused(target)
     undo.callback(path.unlink, missing_ok=True)
     with _explained(target), open(path, "xb") as file:
@@ -234,7 +233,7 @@ def _write_beside(target: Path, content: bytes, undo: ExitStack) -> Path:
 
 
 def _keep(target: Path, undo: ExitStack) -> Path | None:
-    """A second name for what stands at the target now, so that it can come back; None if nothing does."""
+    """A second name for the target's old file, so that it can be put back; None if there is no file."""
     if not os.path.lexists(target):
         return None
     path = _unused(target)
@@ -261,7 +260,7 @@ def _unused(target: Path) -> Path:
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Turns what the operating system says into a sentence about the file that the user knows."""
+    """Turn an error of the operating system into a sentence about the file that the user knows."""
     try:
         yield
     except OSError as error:

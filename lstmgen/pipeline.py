@@ -1,4 +1,4 @@
-"""The stages in one place: this file is the reader's map.
+"""All stages of the pipeline in one place: start reading here.
 
     load            text        -> CellSpec     spec/
     build_graph     CellSpec    -> Graph        derivation/graph.py, with language/
@@ -9,8 +9,8 @@
     render_document Schedule    -> NAME.tex     document/, templates/latex/
     compile_pdf     NAME.tex    -> NAME.pdf     document/latex/pdf.py
 
-Each stage takes the record of the one before and knows nothing of the others. What is written is
-written whole, and only if the proofs hold.
+Each stage takes the record of the one before and knows nothing of the others. Files are written whole or not at all, and
+only if the proofs hold.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ class Built:
 
     name: str
     files: tuple[Path, ...]  # what was written
-    verdict: Verdict | None  # None where the proofs were left out
-    pdf_failure: str = ""  # why there is no PDF though one was asked for
+    verdict: Verdict | None  # None if the proofs were not run
+    pdf_failure: str = ""  # why the PDF that was asked for is missing
 
 
 def load(path_or_text: str | Path) -> CellSpec:
-    """The cell that a file, a packaged spec's name, or a text states; a `SpecError` where it states none."""
+    """The cell of a file, of a packaged spec (by its name), or of a text. Raises `SpecError` if there is a mistake."""
     if isinstance(path_or_text, str) and IDENTIFIER.match(path_or_text) and not Path(path_or_text).exists():
         packaged = find_spec(path_or_text)
         if packaged is None:
@@ -71,7 +71,7 @@ def load(path_or_text: str | Path) -> CellSpec:
 
 
 def derive(cell: CellSpec | Graph) -> Derivation:
-    """Every gradient of a cell, with one record per branch of each fork."""
+    """Every adjoint and gradient of a cell, with one record for each contribution."""
     from .derivation.chain import derive as differentiate  # SymPy comes with it
     from .document.notebook import displayable
     from .numerics.vanishing import without_vanishing
@@ -96,12 +96,12 @@ def build(
     unroll: int | None = None,
     checkpoint: int | None = None,
 ) -> Built:
-    """Write NAME.py and NAME.tex into `out`, and NAME.pdf with `pdf`, once the proofs hold.
+    """Write NAME.py and NAME.tex into `out`, and NAME.pdf with `pdf`, if the proofs hold.
 
-    `notation` overrides the spec's own; `force` overwrites files that were edited since they were made.
-    `unroll` has the document write the gradients out over so many steps, from 2 to 6.
-    With `checkpoint`, the module keeps the state at every so many steps and computes the others anew.
-    Raises `SpecError`, `VerificationFailed`, or `OutputError` where a file cannot or should not be written.
+    `notation` is used in place of the spec's own. `force` overwrites files that were edited since they were generated.
+    With `unroll`, from 2 to 6, the document writes the gradients out over so many steps.
+    With `checkpoint`, the module keeps the state at every so many steps and computes the steps between again.
+    Raises `SpecError`; `VerificationFailed` if a proof fails; `OutputError` if a file cannot or must not be written.
     """
     from .document.compose import render_document
     from .document.notation import make_notation
@@ -133,7 +133,7 @@ def build(
 
 
 def _extras(schedule: Schedule, module: ModuleType, unroll: int | None) -> Extras:
-    """What the document shows in numbers."""
+    """The numbers that the document shows."""
     from .document.compose import Extras
     from .numerics.fading import fade
     from .numerics.worked import work_out
@@ -143,7 +143,7 @@ def _extras(schedule: Schedule, module: ModuleType, unroll: int | None) -> Extra
 
 @lru_cache(maxsize=1)
 def _simple_network() -> Fading:
-    """How the gradient of the simplest recurrent cell fades: what others are compared with."""
+    """How the gradient of a simple RNN vanishes, to compare others with."""
     from .numerics.fading import fade
     from .outputs.numpy.module import module_source
 
@@ -159,28 +159,28 @@ def _schedule(source: str | Path | CellSpec) -> Schedule:
 
 
 def _prove(schedule: Schedule, checkpoint: int | None = None) -> tuple[str, Verdict]:
-    """The module's text and what the proofs say of it."""
+    """The text of the module, and the verdict of the proofs."""
     from .outputs.numpy.module import module_source
     from .proofs.verify import verify as run_proofs
 
     text = module_source(schedule, verified=True, checkpoint=checkpoint)
     module = execute(text, schedule.graph.spec.name)
     if checkpoint:
-        vars(module)["_CHECKPOINT"] = 2  # the proofs are of few steps, and have to cross checkpoints
+        vars(module)["_CHECKPOINT"] = 2  # the proofs take few steps, and must pass some checkpoints
     return text, run_proofs(schedule.graph, schedule.derivation, module)
 
 
 def execute(text: str, name: str) -> ModuleType:
-    """The module that our own generated text makes; never a spec's text."""
+    """Run our own generated text as a module. Never used for the text of a spec."""
     module = ModuleType(name)
-    # The proofs have to run what will be written. The text is the printers' own: the names in it have
-    # passed the fence, and everything else that a spec says reaches it as an escaped docstring.
+    # The proofs must run the text that will be written. It comes from our own printers: the names in it have passed the
+    # fence, and every other text of a spec is in it only as an escaped docstring.
     exec(compile(text, f"{name}.py", "exec"), module.__dict__)
     return module
 
 
 def _add_pdf(outputs: dict[str, bytes], texts: dict[str, str], name: str) -> str:
-    """The PDF beside the others; or why there is none."""
+    """Add the PDF to the outputs; or return why there is none."""
     from .document.latex.pdf import TexError, compile_pdf
 
     try:

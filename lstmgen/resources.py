@@ -1,10 +1,10 @@
-"""Where the files that come with lstmgen lie: templates, specs, audits, docs, and who confirmed which cell.
+"""Where to find the files that come with lstmgen: templates, specs, audits, docs, and who confirmed which cell.
 
-In a checkout their folders stand beside the package, at the top of the repository; in a wheel they are inside
-it, and there `tests/references/index.json` lies in `references/`. What decides is whether our `pyproject.toml`
-lies beside the package. Looking inside first and beside otherwise would not do: beside an installed package is
-`site-packages`, where a `templates` folder is a stranger's. (`importlib.resources` looks inside alone, and
-fails in a checkout that was installed as editable.)
+In a checkout, their folders are beside the package, at the top of the repository. In a wheel they are inside the package,
+and `tests/references/index.json` is in `references/`. It is a checkout if our own `pyproject.toml` is beside the package.
+(Looking inside first and beside it otherwise would be wrong: beside an installed package is `site-packages`, where a
+`templates` folder belongs to another package. And `importlib.resources` looks only inside, so it fails in a checkout that
+was installed as editable.)
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def _home(package: Path) -> Path:
-    """The folder that holds `templates`, `specs` and the others: the checkout's, else the package itself."""
+    """The folder of `templates`, `specs` and the others: the top of the checkout, else the package itself."""
     return package.parent if _is_checkout(package.parent) else package
 
 
 def _references(package: Path) -> Path:
-    """The folder that holds the record of who confirmed which cell."""
+    """The folder of the record of who confirmed which cell."""
     home = _home(package)
     return home / "references" if home == package else home / "tests" / "references"
 
 
 def _is_checkout(folder: Path) -> bool:
-    """Is this lstmgen's repository? Some wheels drop a `pyproject.toml` of their own in `site-packages`."""
+    """Whether this is lstmgen's repository. (Some wheels leave a `pyproject.toml` of their own in `site-packages`.)"""
     try:
         return 'name = "lstmgen"' in (folder / "pyproject.toml").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):

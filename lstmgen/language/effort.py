@@ -1,8 +1,8 @@
 """How large an expression becomes, counted before it is made.
 
-Functions of one's own that each call another one twice double what they stand for at every call, and a
-product of n values has n derivatives of n - 1 factors: a short text can ask for more than any machine has.
-Here that is counted on the text as it is, so that it can be refused before any of it is done.
+A short text can become larger than any memory. If each of a spec's own functions calls the next one twice, the expression
+doubles at every call; and a product of n values has n derivatives of n - 1 factors. Here the size is counted on the
+short text, so that it can be refused before anything is computed.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ class Extent:
 
 
 def extent(expression: Expression, of_function: Callable[[str], Extent | None]) -> Extent:
-    """Of an expression in which every function is put in of which `of_function` knows the body's extent."""
+    """The extent of an expression, with each function replaced by its body if `of_function` knows the body's extent."""
     parts = [extent(child, of_function) for child in children(expression)]
     nodes = 1 + sum(part.nodes for part in parts)
     depth = 1 + max((part.depth for part in parts), default=0)
     body = of_function(expression.function) if isinstance(expression, Call) else None
     if body is None:
         return Extent(nodes, depth)
-    # An argument that is read more than once becomes a stage, which is read by its name: it is put in once.
+    # An argument that is read more than once becomes a stage, which is read by its name: it counts once.
     return Extent(nodes + body.nodes, depth + body.depth)
 
 
 def derivative_nodes(expression: Expression) -> int:
-    """An upper bound of the operations and names in all immediate derivatives of a stage, together."""
+    """An upper bound of the operations and names in all local derivatives of a stage, together."""
     return sum(_derivatives(expression)[1].values())
 
 
@@ -59,7 +59,7 @@ def _derivatives(expression: Expression) -> tuple[int, dict[Value, int]]:
             case Negative():
                 add(derivatives, 1)
             case Call() | Compare() | MatVec():
-                add(dict.fromkeys(derivatives, 1), 0)  # by a rule, whatever the arguments
+                add(dict.fromkeys(derivatives, 1), 0)  # by a rule, so small for any arguments
             case _:
                 add(derivatives, 0)
     return size, found

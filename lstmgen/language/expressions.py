@@ -1,9 +1,8 @@
 """Expressions: what an equation of a spec says, and what its derivatives say.
 
-One small set of frozen nodes serves the spec's equations, the local derivatives, the terms of the
-chain rule and the claims of an audit. Time belongs to the symbol: `Value("c", -1)` is c of the step
-before, `Adjoint("c", 1)` the loss gradient at c of the step after. Nothing here knows how an output
-spells an expression, or what shape it has.
+The same few frozen nodes are used for the equations of a spec, for local derivatives, for the terms of the chain rule and
+for the claims of an audit. Time belongs to the symbol: `Value("c", -1)` is c of the step before, `Adjoint("c", 1)` is the
+adjoint of c of the step after. Nothing here knows how an output spells an expression, or its shape.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Adjoint:
-    """The total derivative of the loss with respect to a value."""
+    """The total derivative of the loss with respect to a value at one step: `d_c`, `d_c[t+1]`."""
 
     name: str
     lag: int = 0
@@ -70,7 +69,7 @@ class Negative:
 
 @dataclass(frozen=True)
 class Product:
-    """Elementwise; a scalar meets anything."""
+    """Elementwise: all factors have one shape, or are scalars."""
 
     factors: tuple[Expression, ...]
     at: int = field(default=0, compare=False)
@@ -101,7 +100,7 @@ class MatVec:
 
 @dataclass(frozen=True)
 class Call:
-    """A function of the language's table. Comparisons occur as `where`'s first argument only."""
+    """A call of a function in the language's table. Only the first argument of `where` can be a comparison."""
 
     function: str
     arguments: tuple[Expression, ...]
@@ -176,7 +175,7 @@ def walk(expression: Expression) -> Iterator[Expression]:
 
 
 def transform(expression: Expression, rule: Callable[[Expression], Expression | None]) -> Expression:
-    """Replace every node for which `rule` has an answer; what it answers is not looked into again."""
+    """Replace every node for which `rule` has an answer; the replacement is not searched again."""
     replaced = rule(expression)
     if replaced is not None:
         return replaced
@@ -196,7 +195,7 @@ def values(expression: Expression) -> tuple[Value, ...]:
 
 
 def shift(expression: Expression, steps: int) -> Expression:
-    """The same expression, read `steps` later. Parameters carry no time: `derivation/graph.py` keeps them still."""
+    """The same expression, read `steps` later. Static values move, too; `later` in `derivation/chain.py` leaves them."""
     match expression:
         case Value(name=name, lag=lag, at=at):
             return Value(name, lag + steps, at)

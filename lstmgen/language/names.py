@@ -1,4 +1,4 @@
-"""Which names a spec may use, and why not others. Everything that a name could break is decided here."""
+"""Which names a spec may use, and why not others. Nothing else has to check a name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z", re.ASCII)
 LONGEST = 40
 
 # A generated module uses these itself, as arguments, classes, functions or builtins.
-# Its other helpers step aside for a spec's names; these cannot, because users type them.
+# Its other helpers are renamed if a spec uses their names; these cannot, because users type them.
 RESERVED = frozenset(
     """
     t np params state tape dy dstate grads rng dtype self
@@ -22,7 +22,7 @@ RESERVED = frozenset(
     """.split()
 )
 
-# A dimension's symbol is a variable in the module's checks of its arguments and of itself, beside theirs.
+# The symbol of a dimension is a variable in the module's checks, next to these variables.
 NO_DIMENSION = frozenset(
     """
     arguments array arrays axes batch checks derivative end enumerate error evaluate expected found gradient
@@ -31,7 +31,7 @@ NO_DIMENSION = frozenset(
 )
 
 
-# What papers and other libraries call what has another name here.
+# Names that papers and other libraries use, and the names that they have here.
 _ELSEWHERE = {
     "logistic": "sigmoid", "sigm": "sigmoid", "expit": "sigmoid", "swish": "silu", "lrelu": "leaky_relu",
     "hardsigmoid": "hard_sigmoid", "hardtanh": "hard_tanh", "layernorm": "layer_norm", "ln": "layer_norm", "lse": "logsumexp",
@@ -41,7 +41,7 @@ _ELSEWHERE = {
 
 
 def cure_for(name: str) -> str:
-    """What to write in place of what is no name."""
+    """What to write in place of a text that is not a name."""
     step = re.match(r"([A-Za-z][A-Za-z0-9_]*)\s*(\[\s*t\s*\]|_?\{\s*t\s*\}|\(\s*t\s*\))\Z", name)
     if step:
         return f"write '{step[1]}': a name stands for the value at step t"
@@ -83,6 +83,6 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
-    """The same as a cure for an error message."""
+    """`nearest` as the cure of an error: a question, or None."""
     near = nearest(name, known)
     return f"did you mean '{near}'?" if near else None

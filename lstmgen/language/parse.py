@@ -1,8 +1,8 @@
-"""The fence: the text of an equation becomes an expression, or a sentence about what is wrong with it.
+"""The fence: the text of an equation becomes an expression, or an error that says what is wrong with it.
 
-Python's own parser reads the text; this module then admits a fixed list of node types and builds
-expressions from them by hand. Nothing is ever evaluated. What is not on the list does not exist:
-attributes, strings, lambdas, keywords and comprehensions are refused before anything looks at them.
+Python's own parser reads the text. Then this module accepts a fixed list of node types and builds expressions from them.
+Nothing is ever evaluated. Everything that is not on the list is refused: attributes, strings, lambdas, keywords,
+comprehensions and all the rest.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _OTHER_OPERATORS = {
     ast.LShift: ("<<", None),
     ast.RShift: (">>", None),
 }
-# What people type, or copy, for what is written otherwise here.
+# Characters and words that people type or copy, and what to write for them here.
 _WRITTEN = {
     **dict.fromkeys("\u00b7\u00d7\u2217\u2218\u2219\u2299\u22c5", "*"),
     **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"),
@@ -63,17 +63,17 @@ def parse(
     internal: bool = False,
     readable: list[Expression] | None = None,
 ) -> Expression | None:
-    """The expression that `text` states; None where it states none, with the mistakes noted.
+    """The expression in `text`; None if there is none, with the mistakes recorded.
 
-    `own_functions` are the spec's functions; `lags` the steps that may stand in `name[t-1]`;
-    `internal` admits the names that only derivatives use. Names are not resolved: each is a `Value`.
-    Where there is no expression, `readable` gets the parts that are one: they may hold mistakes of their own.
+    `own_functions` are the spec's functions. `lags` are the steps that are allowed in `name[t-1]`. `internal` allows the
+    names that only derivatives use. Names are not resolved: each becomes a `Value`. If the text cannot be read as a
+    whole, the parts that can be read are added to `readable`, so that mistakes in them are found, too.
     """
     return _Reader(text, mistakes, own_functions, lags, internal, [] if readable is None else readable).read()
 
 
 def parse_number(text: str) -> Fraction | None:
-    """The exact value of a decimal number; None where it is none or beyond the limits."""
+    """The exact value of a decimal number; None if the text is no such number, or beyond the limits."""
     match = _NUMBER.match(text)
     if not match:
         return None
@@ -84,7 +84,7 @@ def parse_number(text: str) -> Fraction | None:
 
 
 class _Refused(Exception):
-    """This part of the expression could not be read; the mistake is noted already."""
+    """This part of the expression could not be read; the mistake is recorded already."""
 
 
 class _Reader:
@@ -128,7 +128,7 @@ class _Reader:
             self._refuse(0, "the expression cannot be read", "write it more simply")
 
     def _refuse_deep_nesting(self, source: str) -> None:
-        """Python's parser recurses; stop before it has to."""
+        """Refuse deep nesting, because Python's parser is recursive."""
         depth = run = 0
         for offset, char in enumerate(source):
             depth += (char in "([{") - (char in ")]}")
@@ -164,7 +164,7 @@ class _Reader:
         self._refuse(offset, "the expression cannot be read from here on")
 
     def _refuse_what_was_copied(self, source: str) -> None:
-        """What a paper writes and Python cannot read."""
+        """Refuse what papers write and Python cannot read."""
         step = re.search(r"([A-Za-z][A-Za-z0-9_]*?)_?\{\s*t\s*(?:-\s*(\d+)\s*)?\}", source)
         if step:
             back = f"{step[1]}[t-{step[2]}]" if step[2] else step[1]
@@ -261,7 +261,7 @@ class _Reader:
             return spine(depth)
         if isinstance(node.op, ast.BitXor) and re.match(r"\s*\(?\s*T\b", self.text.value[_end(node.left) + 1:]):
             self.readable.append(self._build(node.left, depth + 1))
-            matrix = node.left  # to Python ^ binds less than all else: in W @ x + R^T it is the last of its left side
+            matrix = node.left  # in Python ^ has the lowest precedence: W @ x + R^T is (W @ x + R)^T, and R^T is meant
             while isinstance(matrix, ast.BinOp) and self.text.value[_end(matrix)] != ")":
                 matrix = matrix.right
             self._refuse(self._operator_place(node, "^"), "'^' is not an operator of the language",
@@ -287,7 +287,7 @@ class _Reader:
         return found if found >= 0 else node.col_offset
 
     def _left_spine(self, node: ast.BinOp) -> Callable[[int], Expression] | None:
-        """a + b - c + ... and a * b * ... are one node each: unrolled here, since a sum may be long."""
+        """a + b - c + ... and a * b * ... become one node each. A loop, not a recursion, because a sum may be long."""
         additive = (ast.Add, ast.Sub)
         kinds = additive if isinstance(node.op, additive) else (ast.Mult,) if isinstance(node.op, ast.Mult) else None
         if kinds is None:
@@ -315,7 +315,7 @@ class _Reader:
         return build
 
     def _each(self, operands: list[ast.expr], depth: int, where: bool = False) -> list[Expression]:
-        """All operands, or a refusal that has looked at all of them. `where`: the first is a comparison."""
+        """All operands; if some are refused, all are checked first. `where`: the first one is a comparison."""
         built, refused = [], False
         for position, operand in enumerate(operands):
             try:
@@ -350,14 +350,14 @@ class _Reader:
         try:
             self._check_function(name, len(node.args), at)
         except _Refused:
-            with suppress(_Refused):  # its arguments are looked at all the same
+            with suppress(_Refused):  # the arguments are checked, too
                 self.readable += self._each(node.args, depth, name == functions.WHERE)
             raise
         return Call(name, tuple(self._each(node.args, depth, name == functions.WHERE)), at)
 
     def _check_function(self, name: str, count: int, at: int) -> None:
         if name in self.own_functions:
-            return  # derivation/graph.py counts their arguments where it has their definitions
+            return  # derivation/graph.py checks the number of arguments, because it has the definitions
         public = name in functions.PUBLIC
         if not public and not (self.internal and name in functions.TABLE):
             known = [*functions.PUBLIC, *self.own_functions]
@@ -411,7 +411,7 @@ def _shifted(tree: ast.expr, lead: int) -> ast.expr:
 
 
 def _end(node: ast.expr) -> int:
-    """Where a node's text ends. Only nodes that no parser has made do not know it."""
+    """Where a node's text ends. (Only nodes that are not made by a parser do not know it.)"""
     assert node.end_col_offset is not None
     return node.end_col_offset
 
@@ -427,7 +427,7 @@ def _placed(expression: Expression, at: int) -> Expression:
 
 @cache
 def parse_rule(text: str) -> Expression:
-    """A derivative of the table. In it `d` is the gradient from upstream and `n` a size."""
+    """A derivative in the table of functions. In it `d` is the upstream adjoint and `n` a size."""
     mistakes = Mistakes("functions.py", text)
     expression = parse(Text(text, Place(1, 1)), mistakes, internal=True)
     mistakes.stop()

@@ -36,7 +36,7 @@ class Dim:
         return Dim(tuple((symbol, count * factor) for symbol, count in self.terms), self.constant * factor)
 
     def divided(self, divisor: int) -> Dim | None:
-        """The n-th part, if the size is a multiple of n whatever its symbols are."""
+        """One n-th of the size, if the size is a multiple of n for all values of its symbols."""
         if self.constant % divisor or any(count % divisor for _, count in self.terms):
             return None
         return Dim(tuple((symbol, count // divisor) for symbol, count in self.terms), self.constant // divisor)
@@ -113,7 +113,7 @@ def read_shape(axes: tuple[Text, ...], symbols: Mapping[str, object], mistakes: 
 
 
 class ShapeMismatch(Exception):
-    """Shapes that do not meet: the expression where, the sentence, and the cure."""
+    """Shapes that do not fit: the expression, the message, and the cure."""
 
     def __init__(self, expression: Expression, message: str, cure: str | None = None):
         super().__init__(message)
@@ -142,7 +142,7 @@ def shape_of(expression: Expression, known: Shapes) -> Shape:
 
 
 def _meet(whole: Expression, operands: tuple[Expression, ...], known: Shapes) -> Shape:
-    """Elementwise: all shapes equal, but a scalar meets anything."""
+    """Elementwise: all operands have one shape, or are scalars."""
     found: Shape = SCALAR
     first = None
     for operand in operands:
@@ -204,7 +204,7 @@ def _told(expression: Expression, shape: Shape) -> str:
 
 
 def _array(call: Call, position: int, known: Shapes, axes: tuple[int, ...] = (1, 2)) -> Shape:
-    """The shape of an argument that is no scalar."""
+    """The shape of an argument that must not be a scalar."""
     argument = call.arguments[position]
     shape = shape_of(argument, known)
     if len(shape) not in axes:

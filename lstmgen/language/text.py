@@ -9,7 +9,7 @@ from .expressions import (
     Size, Sum, Value, product,
 )
 
-# How tightly an expression binds; an operand that binds less tightly than its place needs parentheses.
+# The precedence of an expression. An operand of lower precedence than its place needs parentheses.
 COMPARISON, SUM, NEGATIVE, PRODUCT, POWER, ATOM = range(6)
 
 
@@ -36,8 +36,7 @@ def source(expression: Expression) -> str:
 
 
 def symbols(expression: Expression) -> str:
-    """For a terminal: `z ⊙ i + c[t-1] ⊙ f`, with δc for the gradient at c and Δh
-    for the gradient that reaches h from outside."""
+    """For a terminal: `z ⊙ i + c[t-1] ⊙ f`, with δc for the adjoint of c and Δh for the gradient from outside."""
     return _Symbols().spell(expression)[0]
 
 
@@ -50,7 +49,7 @@ class _Source:
     times, matmul, gradient, minus = " * ", " @ ", "d_", "-"
 
     def spell(self, expression: Expression) -> tuple[str, int]:
-        """The text and how tightly it binds."""
+        """The text and its precedence."""
         match expression:
             case Number(value=value):
                 return self.number(value)
@@ -145,7 +144,7 @@ class _Symbols(_Source):
     def call(self, function: str, arguments: tuple[Expression, ...]) -> str:
         if function == "Inverse_std" and arguments[-1] == _USUAL_EPS:
             arguments = arguments[:-1]
-        # what only derivatives contain begins with a capital: Fill, Place, Slice
+        # functions that only derivatives use begin with a capital: Fill, Place, Slice
         return super().call(_FUNCTIONS.get(function, function[:1].lower() + function[1:]), arguments)
 
 

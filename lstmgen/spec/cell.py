@@ -50,7 +50,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class Function:
-    """A scalar function of one's own: `mish(a): a * tanh(log(1 + exp(a)))`."""
+    """A scalar function that the spec defines: `mish(a): a * tanh(log(1 + exp(a)))`."""
 
     name: str
     arguments: tuple[str, ...]
@@ -67,7 +67,7 @@ class Equation:
 
 @dataclass(frozen=True)
 class Initial:
-    """What a state starts from where no state is given: a number, or a parameter's name."""
+    """What a state starts from if no state is given: a number, or the name of a parameter."""
 
     state: str
     start: Fraction | str
@@ -118,11 +118,11 @@ class CellSpec:
     loss: Text | None
     loss_at: str  # "every" | "last"
     ranges: tuple[Range, ...]
-    from_switches: bool = False  # only `expand` and the document's title page care
+    from_switches: bool = False  # only `expand` and the title of the document need it
 
     @property
     def declared(self) -> tuple[Declaration | Parameter, ...]:
-        """What has a shape of its own."""
+        """Everything that is declared with a shape."""
         return (*self.inputs, *self.states, *self.parameters, *self.targets)
 
     def __repr__(self) -> str:

@@ -1,7 +1,6 @@
 """A cell -> its spec in the equations form, as YAML that loads back to an equal cell.
 
-What a spec of switches stands for is printed this way. Knows how YAML has to be quoted and nothing of
-what the equations mean.
+This prints the equations that switches stand for. It knows how YAML is quoted, and not what equations mean.
 """
 
 from __future__ import annotations
@@ -77,7 +76,7 @@ def _uses(spec: CellSpec) -> list[str]:
 
 
 def _inline(key: str, pairs: Pairs) -> list[str]:
-    """`key: {a: 1, b: 2}` where that fits into a line, else a block."""
+    """`key: {a: 1, b: 2}` if that fits into a line, else a block."""
     pairs = list(pairs)
     line = f"{key}: {{{', '.join(f'{name}: {value}' for name, value in pairs)}}}"
     if not pairs:
@@ -133,7 +132,7 @@ def _decimal(value: Fraction) -> str:
 
 
 def _quoted(text: str, flow: bool = False, number: bool = False) -> str:
-    """Text as YAML; in double quotes where it would not be read as itself. `number`: may be one, too."""
+    """Text as YAML, in double quotes if YAML would read it as something else. `number`: it may be a number."""
     kinds = ("text", "number") if number else ("text",)
     if _is_plain(text, flow) and Scalar(text, Place(1, 1)).kind in kinds:
         return text
@@ -141,7 +140,7 @@ def _quoted(text: str, flow: bool = False, number: bool = False) -> str:
 
 
 def _is_plain(text: str, flow: bool) -> bool:
-    """Whether YAML reads the text without quotes as it stands; rather too often no than too often yes."""
+    """Whether YAML surely reads the text as it is without quotes."""
     if not text or text != text.strip() or text[0] in "!\"#%&'*,-:<=>?@[]`{|}~.":
         return False
     if flow and any(char in ",[]{}:?" for char in text):

@@ -1,7 +1,7 @@
 """Typed values out of YAML nodes: names, numbers, choices, texts, shapes.
 
-Each reader records what is not as it should be, with what was found and what was expected, and returns
-None: reading goes on, so that one pass finds every mistake. Knows no cell.
+If something is wrong, a reader records an error (what was found, what was expected) and returns None. Reading goes on, so
+that one pass finds every mistake. This file knows nothing of cells.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _FUNCTION = re.compile(r"\s*([^\s(),]+)\s*\(([^()]*)\)\s*\Z")
 
 
 class Signature(NamedTuple):
-    """The head of a function of one's own."""
+    """The head of a function that the spec defines."""
 
     name: str
     arguments: tuple[str, ...]
 
 
 class Fields:
-    """Reads nodes and collects what is wrong with them."""
+    """Reads nodes and collects their mistakes."""
 
     def __init__(self, mistakes: Mistakes):
         self._mistakes = mistakes
@@ -41,7 +41,7 @@ class Fields:
         self._mistakes.add(place, message, cure)
 
     def unexpected(self, node: Node, what: str, expected: str, cure: str | None = None) -> None:
-        """Note that `what` is not what it should be."""
+        """Record that `what` is not what was expected."""
         self.wrong(node.place, f"{what} must be {expected}, not {describe(node)}", cure)
 
     # -- collections
@@ -53,7 +53,7 @@ class Fields:
         return None
 
     def known_keys(self, mapping: Mapping, known: Iterable[str], what: str) -> None:
-        """Object to every key that is not among the known ones."""
+        """Record an error for every unknown key."""
         known = tuple(known)
         for key, _ in mapping.items:
             if key.value not in known:
@@ -94,7 +94,7 @@ class Fields:
         return None
 
     def prose(self, node: Node, what: str, longest: int) -> str | None:
-        """Text for people. Line breaks are blanks: how a file is folded does not reach the document."""
+        """Text for people. Line breaks become blanks."""
         if not isinstance(node, Scalar) or node.kind in ("boolean", "null"):
             self.unexpected(node, what, "plain text")
             return None
@@ -111,7 +111,7 @@ class Fields:
         objection = names.objection(node.value)
         if objection:
             self.wrong(node.place, f"'{node.value}' {objection}", names.cure_for(node.value))
-        return node.value  # objected or not: who mentions it elsewhere made no second mistake
+        return node.value  # even if it is refused: mentioning it elsewhere is no second mistake
 
     def mention(self, node: Node, what: str) -> Named | None:
         """The name of something that is declared elsewhere."""
@@ -142,7 +142,7 @@ class Fields:
     # -- texts that are read further
 
     def expression(self, node: Node, what: str) -> Text | None:
-        """An equation's right-hand side, not looked into."""
+        """The right side of an equation, as text."""
         if not isinstance(node, Scalar):
             self.unexpected(node, what, "an expression", "put it in quotes if it is meant as one")
             return None
@@ -166,7 +166,7 @@ class Fields:
         return None
 
     def expressions(self, mapping: Mapping, what: str) -> tuple[tuple[Scalar, Text | None], ...]:
-        """The expressions of a section; none where commas inside them have cut it up."""
+        """The expressions of a section; none if commas inside them have divided the text."""
         found = []
         for key, node in mapping.items:
             value = word(node)

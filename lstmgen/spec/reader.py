@@ -1,8 +1,7 @@
-"""A spec's file -> `CellSpec`: everything about it that is not mathematics.
+"""The file of a spec -> `CellSpec`: everything in it that is not mathematics.
 
-Keys, types, names, numbers and limits are checked here, all in one pass, so that a reader of the errors
-sees all of them; what the equations mean is for `derivation/graph.py`. Knows no expression: equations and shapes
-stay text.
+Keys, types, names, numbers and limits are checked here, all in one pass, so that all errors are shown together. Equations
+and shapes stay text; `derivation/graph.py` reads them.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ DEFAULT_DIMS = {"D": "input_size", "H": "hidden_size", "P": "projection_size"}
 
 MAX_EQUATIONS = 1000
 MAX_PARAMETERS = 1000
-MAX_DIMS = 20  # the proofs give each another size
+MAX_DIMS = 20  # the proofs give each of them a different size
 MAX_TITLE = 200
 MAX_DESCRIPTION = 4000
 MAX_REFERENCE = 500
@@ -59,7 +58,7 @@ def load(source: Path | str) -> CellSpec:
 
 
 def read(text: str, path: str) -> CellSpec:
-    """The cell that a text states; `path` is for error messages."""
+    """The cell of a spec's text; `path` is for error messages."""
     text = unify(text)
     root = parse(text, path)
     mistakes = Mistakes(path, text)
@@ -85,7 +84,7 @@ def _load_file(path: Path) -> CellSpec:
 
 
 class _Reader:
-    """Reads one spec's root mapping, key by key, noting mistakes."""
+    """Reads the root mapping of a spec, key by key, and records mistakes."""
 
     def __init__(self, root: Mapping, fields: Fields):
         self._root, self._fields, self._wrong = root, fields, fields.wrong
@@ -131,7 +130,7 @@ class _Reader:
     # -- which form
 
     def _form(self) -> bool:
-        """Whether the spec is one of switches; objects to keys that its form does not have."""
+        """Whether the spec is one of switches. Records an error for keys that its form does not have."""
         if "cell" not in self._root:
             self._equation_keys()
             return False
@@ -174,7 +173,7 @@ class _Reader:
         self._unknown_keys((*HEAD, *SHARED, "cell", *own), (*BODY, *switches.ALL_SWITCHES))
 
     def _unknown_keys(self, known: tuple[str, ...], answered: tuple[str, ...]) -> None:
-        """Object to keys of no form. `answered` have been objected to already."""
+        """Record an error for keys of neither form. `answered` have their error already."""
         for key, _ in self._root.items:
             if key.value not in known and key.value not in answered:
                 cure = names.did_you_mean(key.value, (*known, *answered, "cell"))
@@ -242,7 +241,7 @@ class _Reader:
             yield node, self._fields.name(node, what), value
 
     def _section(self, key: str, example: str) -> Mapping:
-        """A section's mapping; an empty one where there is none."""
+        """The mapping of a section; an empty one if it is missing."""
         nothing = Mapping((), self._root.place)
         if key not in self._root:
             return nothing
@@ -405,7 +404,7 @@ class _Reader:
     def _squared_error(
         self, body: Equations, targets: tuple[Declaration, ...], loss: Text
     ) -> tuple[tuple[Declaration, ...], Text]:
-        """`squared_error` written out: half the sum of squares, to a target of the output's size."""
+        """`squared_error` written out: half the sum of squares of (target - output)."""
         shapes = {state.name: state.shape for state in body.states}
         written_out = "write the loss out, with 'targets'"
         if not body.outputs:  # which is reported already
@@ -432,7 +431,7 @@ class _Reader:
 
 
 class _Check:
-    """What two parts of a spec have to say about each other."""
+    """Checks that concern two parts of a spec."""
 
     def __init__(self, spec: CellSpec, fields: Fields, root: Mapping):
         self._spec, self._wrong, self._root = spec, fields.wrong, root
@@ -443,7 +442,7 @@ class _Check:
         self._names_are_unique()
         self._loss()
         if not self._stages:
-            return  # every other message would be about the absence of equations
+            return  # every other message would only follow from the missing equations
         self._states_are_computed()
         self._outputs_are_stages()
         self._initial_values()
@@ -502,7 +501,7 @@ class _Check:
                 self._wrong(item.place, f"'{item.name}' is not a state, input, target or parameter", cure)
 
     def _loss(self) -> None:
-        """Targets and `loss_at` without a loss would be read by nothing."""
+        """Targets and `loss_at` need a loss."""
         if "loss" in self._root and word(self._root["loss"]) != "none":
             return
         for key in ("targets", "loss_at"):
@@ -537,7 +536,7 @@ def _declared(spec: CellSpec) -> Iterator[_Declared]:
 
 
 def _with_default_dims(spec: CellSpec) -> CellSpec:
-    """Add those of D, H and P that the spec uses and neither writes nor takes for something else."""
+    """Add D, H and P if the spec uses them and declares nothing of that name."""
     taken = {item.name for item in _declared(spec)} | {state.name for state in spec.states}
     keywords = {dimension.keyword for dimension in spec.dims}
     used = _words(spec)
@@ -550,7 +549,7 @@ def _with_default_dims(spec: CellSpec) -> CellSpec:
 
 
 def _words(spec: CellSpec) -> set[str]:
-    """The words of every text in which a dimension's symbol may stand."""
+    """The words of every text that may contain the symbol of a dimension."""
     texts = [axis for item in spec.declared for axis in item.shape]
     texts += [equation.body for equation in spec.equations]
     texts += [function.body for function in spec.functions]
@@ -560,7 +559,7 @@ def _words(spec: CellSpec) -> set[str]:
 
 
 def _objection_to_module(name: str) -> str | None:
-    """Why a module cannot have this name. It may have names that values may not."""
+    """Why a module cannot have this name. (Some names that values cannot have are allowed.)"""
     if not names.IDENTIFIER.match(name):
         return "is not a name: names are ASCII, a letter and then letters, digits or _"
     if len(name) > names.LONGEST:

@@ -1,8 +1,7 @@
-"""The JSON Schema of a spec, for editors that complete and underline.
+"""The JSON Schema of a spec, for editors that complete keys and underline mistakes.
 
-It says what `reader.py` says as far as a schema can: keys, types, choices and limits. Names that two
-sections share, and everything that is mathematics, only `reader.py` and
-`derivation/graph.py` can judge.
+It has the rules of `reader.py` that a schema can express: keys, types, choices and limits. Only `reader.py` can check that
+two sections do not use one name, and only `derivation/graph.py` can check mathematics.
 """
 
 from __future__ import annotations
@@ -128,7 +127,7 @@ def _body() -> Schema:
 
 
 def _switches(cell: str) -> Schema:
-    """Every switch, as it is for this cell."""
+    """Every switch of this cell."""
     gates = {"type": "array", "items": {"enum": list(switches.GATES)}, "uniqueItems": True}
     activation = {"enum": sorted(functions.SCALAR_FUNCTIONS)}
     defaults = switches.ACTIVATIONS[cell]

@@ -1,4 +1,4 @@
-"""A spec to start from, with comments that teach the format. What it says builds as it is."""
+"""A spec to start from, with comments that teach the format. It can be built at once."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ _WORDS = {"STATE": "c", "OUTPUT": "h", "SHAPE": "H"}
 def starter(name: str, origin: Path | None = None) -> str:
     """A commented spec called `name`, with the equations of `origin` if one is given.
 
-    Raises ValueError where a spec cannot have this name, and SpecError where `origin` is wrong.
+    Raises ValueError if a spec cannot have this name, and SpecError if `origin` has a mistake.
     """
     title = _title(name)
     text = _HEAD.format(name=name)
@@ -90,7 +90,7 @@ def starter(name: str, origin: Path | None = None) -> str:
 
 
 def _title(name: str) -> str:
-    """The title that a cell of this name has where its spec gives none."""
+    """The title of a cell of this name whose spec gives none."""
     if not IDENTIFIER.match(name):
         raise ValueError(f"'{name}' {objection(name)}")
     try:
@@ -100,14 +100,14 @@ def _title(name: str) -> str:
 
 
 def _shape(cell: CellSpec) -> str:
-    """Of the first output, where it is a state; else a guess."""
+    """The shape of the first output, if it is a state; else a guess."""
     declared = {state.name: state.shape for state in cell.states}
     axes = [axis.value for axis in declared.get(cell.outputs[0].name, cell.states[0].shape)]
     return f"[{', '.join(axes)}]"
 
 
 def _more(said: Collection[str], words: Mapping[str, str]) -> str:
-    """What else a spec may say, in comments that fit this cell."""
+    """The other keys of a spec, in comments that fit this cell."""
     left = [item for key, item in _MORE.items() if key not in said]
     if not left:
         return ""
@@ -120,5 +120,5 @@ def _more(said: Collection[str], words: Mapping[str, str]) -> str:
 
 
 def _aligned(text: str) -> str:
-    """Comments at the ends of lines, below each other where there is room."""
+    """Comments at the ends of lines, in one column if there is room."""
     return re.sub(r"(?m)^(.*\S) {2,}# ", lambda match: f"{match[1]:<30}  # ", text)

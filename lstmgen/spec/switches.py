@@ -1,7 +1,7 @@
 """The switches of `cell: lstm`, `gru` and `rnn` -> the equations they stand for.
 
-The names and the conventions are those of the contract with the user: they appear in generated modules
-and are never changed. Knows nothing of the rest of a spec.
+Names and conventions are never changed, because users see them in generated modules. This file knows nothing of the other
+keys of a spec.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ GATES = {"input": "i", "forget": "f", "output": "o"}
 
 @dataclass(frozen=True)
 class Equations:
-    """What switches stand for: the part of a spec that they replace."""
+    """The part of a spec that switches stand for."""
 
     states: tuple[Declaration, ...]
     parameters: tuple[Parameter, ...]
@@ -53,7 +53,7 @@ class Equations:
 
 
 def read_switches(root: Mapping, cell: str, fields: Fields) -> Equations:
-    """The equations of one of the three cells. `root` may hold other keys of a spec, too."""
+    """The equations of one of the three cells. `root` may have other keys of a spec, too."""
     place = root["cell"].place
     bias = _switch(root, "bias", True, fields)
     activations = _activations(root, cell, fields)
@@ -70,7 +70,7 @@ def read_switches(root: Mapping, cell: str, fields: Fields) -> Equations:
 
 @dataclass(frozen=True)
 class _Lstm:
-    """The switches of an LSTM, checked against each other. Gates by their letters."""
+    """The switches of an LSTM, after checks that they agree. Gates are named by their letters."""
 
     gates: tuple[str, ...]  # those with parameters of their own
     coupled: bool  # f = 1 - i, without parameters
@@ -84,7 +84,7 @@ class _Lstm:
 
     @property
     def inner(self) -> tuple[str, ...]:
-        """Everything that W, R and b belong to."""
+        """The stages that have a W, an R and a b."""
         return ("z", *self.gates)
 
 
@@ -130,7 +130,7 @@ def _switch(root: Mapping, key: str, default: bool, fields: Fields) -> bool:
 
 
 def _word(root: Mapping, key: str, choices: tuple[str, ...], fields: Fields) -> str:
-    """One of some words; the first where there is none."""
+    """One of some words; by default the first."""
     chosen = fields.choice(root[key], f"'{key}'", choices) if key in root else None
     return chosen or choices[0]
 
@@ -292,7 +292,7 @@ def _argument(name: str, switches: _Lstm) -> str:
     if switches.gate_recurrence and name in switches.gates:
         terms += [f"R_{source}{name} @ {source}[t-1]" for source in switches.gates]
     if name in switches.peepholes:
-        cell = "c" if name == "o" else "c[t-1]"  # the output gate is computed last and sees the new cell
+        cell = "c" if name == "o" else "c[t-1]"  # the output gate is computed last and reads the new cell state
         terms.append(f"P_{name} @ {cell}" if switches.full_peepholes else f"p_{name} * {cell}")
     if switches.bias:
         terms.append(f"b_{name}")

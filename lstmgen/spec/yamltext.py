@@ -1,9 +1,9 @@
 """YAML text -> nodes that know their places.
 
-Reads the part of YAML 1.2 that a spec needs: mappings, lists and scalars in one document. What would
-give a text a second meaning (anchors, aliases, merge keys, tags, duplicate keys) is refused. Built on
-PyYAML's events, so that nothing is ever constructed, and on a stack, so that depth is a limit and not
-a crash. Knows nothing of specs.
+This reads the part of YAML 1.2 that a spec needs: mappings, lists and scalars in one document. Everything that could give
+a text a second meaning is refused: anchors, aliases, merge keys, tags, duplicate keys. It uses the events of PyYAML, so
+that no object is ever constructed, and a stack, so that deep nesting is an error and not a crash. It knows nothing of
+specs.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _STRAY = (ValueError, OverflowError, IndexError)
 
 @dataclass(frozen=True)
 class Scalar:
-    """A single value, still as text: what it means depends on where it stands."""
+    """A single value, still as text: its meaning depends on its place."""
 
     value: str
     place: Place
@@ -47,7 +47,7 @@ class Scalar:
 
     @property
     def kind(self) -> str:
-        """What YAML 1.2 takes it for: text, number, boolean or null."""
+        """Its kind in YAML 1.2: text, number, boolean or null."""
         if not self.plain:
             return "text"
         if self.value in ("", "~", "null"):
@@ -59,7 +59,7 @@ class Scalar:
         return "text"
 
     def text(self) -> Text:
-        """The value in one line without blanks around it; every character knows its place."""
+        """The value in one line without blanks around it, with the place of every character."""
         places = self._places()
         start = len(self.value) - len(self.value.lstrip(_BLANK))
         line = self.value.strip(_BLANK).replace("\n", " ").replace("\t", " ")
@@ -67,10 +67,10 @@ class Scalar:
         return Text(line, places[0] if places else self.place, places)
 
     def _places(self) -> tuple[Place, ...]:
-        """Blanks may have been folded, anything else stands in the source once and in the same order."""
+        """Blanks may have been folded; everything else is in the source once, in the same order."""
         written = [place for unit, place in self._units() if unit[-1] not in _BLANK]
         if len(written) != len(self.value) - sum(map(self.value.count, _BLANK)):
-            return ()  # escaped blanks: then the place of the whole has to do
+            return ()  # escaped blanks: only the place of the whole is known
         places: list[Place] = []
         upcoming = iter(written)
         here = self.place
@@ -112,11 +112,11 @@ class Mapping:
     flow: bool = False  # written in braces, where a comma ends a value
 
     def get(self, key: str) -> Node | None:
-        """The value of a key, None where it is not there."""
+        """The value of a key; None if it is missing."""
         return next((value for name, value in self.items if name.value == key), None)
 
     def __getitem__(self, key: str) -> Node:
-        """The value of a key that is there."""
+        """The value of a key that exists."""
         found = self.get(key)
         if found is None:
             raise KeyError(key)
@@ -134,7 +134,7 @@ Node = Scalar | Sequence | Mapping
 
 
 def word(node: Node | None) -> str:
-    """The text of a single value; "" for what is none."""
+    """The text of a single value; "" for a mapping or a list."""
     return node.value if isinstance(node, Scalar) else ""
 
 
@@ -151,13 +151,13 @@ def describe(node: Node) -> str:
 
 
 def decimal(text: str) -> Fraction:
-    """The exact value of a decimal number; ValueError says why it is not taken."""
+    """The exact value of a decimal number; a ValueError says why it is refused."""
     match = _NUMBER.fullmatch(text)
     if not match:
         raise ValueError(f"'{text[:40]}' is not a finite decimal number")
     digits, _, _ = text.lower().partition("e")
     exponent = (match.group(1) or "0").lstrip("+-").lstrip("0")
-    # Compared as text first: the power of ten of a hostile exponent must not be computed.
+    # Compared as text first: with a huge exponent, the power of ten must not be computed.
     if len(exponent) > 3 or int(exponent or 0) > MAX_EXPONENT:
         raise ValueError(f"the exponent of a number is at most {MAX_EXPONENT}")
     if sum(char.isdigit() for char in digits) > MAX_DIGITS:
@@ -174,10 +174,10 @@ def unify(text: str) -> str:
 
 
 def read_file(path: Path) -> str:
-    """The text of a file that people write, for `parse`; an error if it cannot be read."""
+    """The text of a spec or of claims, for `parse`; an error if the file cannot be read."""
     try:
         with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)  # never more, whatever the file is
+            data = file.read(MAX_BYTES + 1)  # not more, even if the file is a device
     except (OSError, ValueError) as problem:
         reason = getattr(problem, "strerror", None) or str(problem)
         raise Mistakes(str(path), "").fatal(Place(1, 1), f"the file cannot be read: {reason}") from None
@@ -200,7 +200,7 @@ def decode(data: bytes, path: str) -> str:
 
 
 def parse(text: str, path: str) -> Node:
-    """The one document of a text. `text` has line feeds only (see `unify`)."""
+    """The only document of a text. The text has line feeds only (see `unify`)."""
     mistakes = Mistakes(path, text)
     _check_characters(text, mistakes)
     loader = yaml.SafeLoader(text)
@@ -286,7 +286,7 @@ class _Builder:
             self._mistakes.add(place, "tags (words that begin with '!') are not allowed", quote)
 
     def _scalar(self, event: yaml.ScalarEvent, place: Place, raw: str) -> Scalar:
-        bad = _UNREADABLE.search(event.value)  # escapes can spell what the text itself may not hold
+        bad = _UNREADABLE.search(event.value)  # an escape can stand for a character that is not allowed in the text
         if bad:
             self._mistakes.add(place, f"the character U+{ord(bad.group()):04X} is not allowed", "remove it")
         return Scalar(event.value, place, event.style is None, raw)
@@ -331,7 +331,7 @@ class _Open:
 
 _QUOTE = "put the whole value in quotes"
 
-# Words of PyYAML's message -> what is wrong, and the cure. The first that fits is taken.
+# Words of PyYAML's message -> our message and the cure. The first that fits is used.
 _SYNTAX = (
     ("'\\t' that cannot start", "there is a tab where YAML wants spaces", "replace it by spaces"),
     ("cannot start any token", "in YAML no value begins with {char}", _QUOTE),
@@ -364,7 +364,7 @@ _COLON_MISSING = ("mapping values are not allowed", "could not find expected ':'
 
 
 def _explain(problem: yaml.MarkedYAMLError, text: str, mistakes: Mistakes) -> SpecError:
-    """A syntax error in plain words, at the place where a reader would look."""
+    """A syntax error in plain words, at the place where a person would look."""
     found = f"{problem.context or ''}: {problem.problem or ''}"
     mark = _known(problem.problem_mark or problem.context_mark)
     if any(words in found for words in _SEEN_LATE):
@@ -382,7 +382,7 @@ def _explain(problem: yaml.MarkedYAMLError, text: str, mistakes: Mistakes) -> Sp
 
 
 def _without_colon(text: str, number: int) -> tuple[Place, str] | None:
-    """Where a line, this one or the one before, that is indented like its neighbour forgets the colon behind its name."""
+    """The place where this line or the one before lacks the colon after its name, though indented like its neighbour."""
     lines = text.split("\n")
     for this, other in ((line, line + side) for line in (number, number - 1) for side in (1, -1)):
         if 0 <= min(this, other) and max(this, other) < len(lines):
@@ -402,7 +402,7 @@ class _Mark(Protocol):
 
 
 def _known(mark: _Mark | None) -> _Mark:
-    """PyYAML says of every event and of every mistake where it is; its types leave that open."""
+    """The place of an event or a mistake. PyYAML always gives it, but its types say that it may be None."""
     assert mark is not None
     return mark
 
