@@ -13,6 +13,7 @@ import pytest
 
 import lstmgen
 from lstmgen.derivation.calculus import derivative
+from lstmgen.derivation.chain import without
 from lstmgen.errors import Mistakes, Place, SpecError, Text
 from lstmgen.language.expressions import Value
 from lstmgen.derivation.graph import _shortened
@@ -88,6 +89,36 @@ def test_what_a_loss_at_the_last_step_reads_exists_there_alone(last):
     for name in of_loss:
         assert [derivation.exists(name, step, 3) for step in range(5)] == [False, not last, not last, True, False]
     assert [derivation.exists("h", step, 3) for step in range(5)] == [False, True, True, True, False]
+
+
+READ_TWICE = """
+name: cell
+state: {h: H}
+parameters: {A: [H, H], B: [H, H], h_0: H}
+equations:
+  h: A @ h[t-1] - B @ h[t-1] + A @ x + h_0
+inputs: {x: H}
+initial: {h: h_0}
+output: h
+"""
+
+
+@pytest.mark.parametrize("text", [READ_TWICE, "lstm", "on_lstm", LOSS], ids=["twice", "lstm", "on_lstm", "loss"])
+def test_a_key_tells_a_contribution_from_every_other_one(text):
+    derivation = derive(load(text))
+    found = [fork.key for fork in derivation.contributions()]
+    assert len(set(found)) == len(found) > 3
+    assert [fork.key for fork in derive(load(text)).contributions()] == found
+
+
+def test_what_is_left_out_of_a_derivation_changes_no_key():
+    derivation = derive(load(READ_TWICE))
+    twice = [fork for fork in derivation.adjoints["h"].forks if fork.lag]
+    assert [fork.key for fork in twice] == [("h", "h", 1, 0), ("h", "h", 1, 1)]
+    same = derive(load(READ_TWICE)).adjoints["h"].forks[-2]
+    shorter = without(derivation, [same])  # of another derivation of the cell
+    assert [fork.key for fork in shorter.adjoints["h"].forks if fork.lag] == [("h", "h", 1, 1)]
+    assert [fork.key for fork in shorter.left_out] == [("h", "h", 1, 0)]
 
 
 def test_whether_the_loss_is_of_the_last_step_is_decided_in_one_place():

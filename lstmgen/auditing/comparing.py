@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..derivation.chain import Derivation
+from ..derivation.chain import Derivation, Key
 from ..language.expressions import Adjoint
 from .foreign import ForeignError, real
 from .given import Data, Given
@@ -114,7 +114,7 @@ class Comparer:
     # ------------------------------------------------------------------ ours
 
     @np.errstate(all="ignore")  # huge numbers overflow, and altered terms divide by zero
-    def gradients(self, edits: Mapping[int, Edit] | None = None, without: str = "") -> dict[str, np.ndarray]:
+    def gradients(self, edits: Mapping[Key, Edit] | None = None, without: str = "") -> dict[str, np.ndarray]:
         """Our gradients in the shapes of theirs."""
         scene = Given(self.derivation, self.sizes, self.data, edits, without)
         found = {}

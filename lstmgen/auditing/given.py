@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..derivation.chain import Derivation
+from ..derivation.chain import Derivation, Key
 from ..derivation.graph import Graph
 from .forms import FARTHEST
 from .scene import Edit, Scene, Setting
@@ -53,7 +53,7 @@ class Given(Scene):
         derivation: Derivation,
         sizes: Mapping[str, int],
         data: Data,
-        edits: Mapping[int, Edit] | None = None,
+        edits: Mapping[Key, Edit] | None = None,
         without: str = "",
     ):
         self.data, self.without, self._edits = data, without, edits or {}

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..derivation.chain import START, Contribution, Derivation, Gradient
+from ..derivation.chain import START, Contribution, Derivation, Gradient, Key
 from ..language.evaluate import Floats, Leaf, evaluate
 from ..language.expressions import Adjoint, Expression, Outside, Value
 from ..language.functions import Real
@@ -73,7 +73,7 @@ class Scene:
         self.points = setting.points if setting.keep is None else 1
         self.random = np.random.default_rng(setting.seed)
         self.final: dict[str, np.ndarray] = {}  # the gradient that arrives at the last state
-        self.edits: Mapping[int, Edit] = {}  # branches that are cut or altered, by id
+        self.edits: Mapping[Key, Edit] = {}  # branches that are cut or altered
         self._draw_until_finite()
         self._phantoms: dict[tuple[str, int], np.ndarray] = {}
         self.sums: dict[tuple[Expression, int, int], np.ndarray] = {}  # over the steps from one to another, once known
@@ -233,7 +233,7 @@ class Scene:
 
     def contribution(self, fork: Contribution, view: Rows) -> np.ndarray:
         """What one branch sends back to a value, seen from the steps of a view."""
-        edit = self.edits.get(id(fork))
+        edit = self.edits.get(fork.key)
         kept = [self.happens(fork, step) for step in view.steps]
         expression = fork.term
         if edit is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ..derivation.chain import ELEMENTWISE, OUTPUT, START, Contribution, Derivation, later
+from ..derivation.chain import ELEMENTWISE, OUTPUT, START, Contribution, Derivation, Key, later
 from ..language.expressions import Expression, Value, values
 from ..language.shapes import ShapeMismatch, shape_of
 from .given import NO_DSTATE, ZERO_STATES
@@ -23,7 +23,7 @@ class Try:
     """One mistake: what is done to the true backward pass to make it."""
 
     sentence: str
-    edits: Mapping[int, Edit] = field(default_factory=dict)  # by the id of the branch
+    edits: Mapping[Key, Edit] = field(default_factory=dict)  # by the key of the branch
     without: str = ""  # what stays unread of what is given
 
 
@@ -100,12 +100,12 @@ class Tries:
                     f"the gradient goes through {self.spelling(Value(fork.reader))} unchanged "
                     f"(straight through), on the branch of {self._told(fork)}"
                 )
-                yield Try(sentence, {id(fork): straight})
+                yield Try(sentence, {fork.key: straight})
         for fork in self.forks:
             for slip in slips(fork.term, self.graph, set(self.graph.shapes), self.spelling):
                 if slip.rank <= 3 and self._fits(fork, slip.altered):
                     sentence = f"on the branch of {self._told(fork)}: {slip.sentence}"
-                    yield Try(sentence, {id(fork): Edit(slip.altered)})
+                    yield Try(sentence, {fork.key: Edit(slip.altered)})
 
     def _fits(self, fork: Contribution, expression: Expression) -> bool:
         try:
@@ -123,7 +123,7 @@ class Tries:
 def _cut(sentence: str, forks: Collection[Contribution], cut: str = "always") -> Iterator[Try]:
     """These branches cut; no try where there are none."""
     if forks:
-        yield Try(sentence, {id(fork): Edit(cut=cut) for fork in forks})
+        yield Try(sentence, {fork.key: Edit(cut=cut) for fork in forks})
 
 
 def _reads_before(expression: Expression, state: str | None = None) -> bool:

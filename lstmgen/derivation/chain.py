@@ -12,6 +12,7 @@ no output shifts anything by itself. Parameters stand still; their branches are 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -35,20 +36,28 @@ OPERATION = "operation"  # through an operation along an axis, by its adjoint
 OUTPUT = "output"  # from outside, through an output
 START = "start"  # to a learned initial state, from the state of step 0
 
+Key = tuple[str, str, int, int]  # (target, reader, lag, position)
+
 
 @dataclass(frozen=True)
 class Contribution:
-    """What one reader sends back to one value: one branch of one fork."""
+    """What one reader sends back to one value: one branch of one fork. `key` tells it from every other one."""
 
     target: str  # the value it is a gradient of
     reader: str  # the stage it goes through; the output's or state's own name for OUTPUT and START
     lag: int  # 0: the reader belongs to the same step; 1: to the next
+    position: int  # among those of the same target, reader and lag: a stage may read a value in several terms
     kind: str  # one of the six above
     local: Expression | None  # the immediate derivative at the reader's step, where it is entry by entry
     upstream: Expression  # the reader's adjoint, at the reader's step
     at_reader: Expression  # upstream times local, with times as the reader sees them
     term: Expression  # the same, with times as the value sees them
     over_time: bool  # a branch from every step to something that stands still: summed over the steps
+
+    @property
+    def key(self) -> Key:
+        """The same in every derivation of the cell, whatever is left out of it."""
+        return self.target, self.reader, self.lag, self.position
 
     @property
     def matrix(self) -> Expression | None:
@@ -145,22 +154,22 @@ def without(derivation: Derivation, dropped: Collection[Contribution]) -> Deriva
     adjoint goes on to one. What reaches floor(a) ends there: no term says it.
     """
     graph = derivation.graph
-    gone = set(map(id, dropped))
-    forks = [fork for fork in derivation.contributions() if id(fork) not in gone]
+    gone = {fork.key for fork in dropped}
+    forks = [fork for fork in derivation.contributions() if fork.key not in gone]
     asked = {*graph.inputs, *graph.parameters}  # and stages whose adjoints are needed for these
 
     def leads_somewhere(fork: Contribution) -> bool:
         return fork.target in asked or bool(fork.lag)  # a branch from the next step reaches the initial state
 
-    kept: set[int] = set()
-    while found := [fork for fork in forks if id(fork) not in kept and leads_somewhere(fork)]:
-        kept.update(map(id, found))
+    kept: set[Key] = set()
+    while found := [fork for fork in forks if fork.key not in kept and leads_somewhere(fork)]:
+        kept.update(fork.key for fork in found)
         asked.update(fork.reader for fork in found if fork.kind not in (OUTPUT, START))
     carried = {fork.target for fork in forks if fork.lag}
 
     def thinned(gradient: Gradient) -> Gradient:
         return replace(gradient, forks=tuple(
-            fork for fork in gradient.forks if id(fork) in kept and (fork.kind != START or fork.reader in carried)))
+            fork for fork in gradient.forks if fork.key in kept and (fork.kind != START or fork.reader in carried)))
 
     shorter = replace(
         derivation,
@@ -168,8 +177,8 @@ def without(derivation: Derivation, dropped: Collection[Contribution]) -> Deriva
         inputs=tuple(map(thinned, derivation.inputs)),
         parameters=tuple(map(thinned, derivation.parameters)),
     )
-    remaining = set(map(id, shorter.contributions()))
-    missing = tuple(fork for fork in derivation.contributions() if id(fork) not in remaining)
+    remaining = {fork.key for fork in shorter.contributions()}
+    missing = tuple(fork for fork in derivation.contributions() if fork.key not in remaining)
     return replace(shorter, left_out=missing if dropped else ())
 
 
@@ -180,6 +189,7 @@ class _Sweep:
         self.graph = graph
         self.loss_stages = _loss_stages(graph)
         self.forks: dict[str, list[Contribution]] = {}
+        self.count: Counter[tuple[str, str, int]] = Counter()  # by target, reader and lag
 
     def derive(self) -> Derivation:
         graph = self.graph
@@ -238,8 +248,10 @@ class _Sweep:
              at_reader: Expression) -> None:
         still = self.graph.static
         over_time = target in still and (reader not in still) and kind != START
+        position = self.count[target, reader, lag]
+        self.count[target, reader, lag] += 1
         self.forks.setdefault(target, []).append(Contribution(
-            target=target, reader=reader, lag=lag, kind=kind, local=local, upstream=upstream,
+            target=target, reader=reader, lag=lag, position=position, kind=kind, local=local, upstream=upstream,
             at_reader=at_reader, term=later(at_reader, lag, still), over_time=over_time,
         ))
 

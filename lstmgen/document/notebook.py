@@ -68,8 +68,9 @@ def displayable(derivation: Derivation) -> ShownDerivation:
 
     def fork(plain: Contribution) -> ShownContribution:
         return ShownContribution(
-            target=plain.target, reader=plain.reader, lag=plain.lag, kind=plain.kind, local=plain.local,
-            upstream=plain.upstream, at_reader=plain.at_reader, term=plain.term, over_time=plain.over_time, cell=cell,
+            target=plain.target, reader=plain.reader, lag=plain.lag, position=plain.position, kind=plain.kind,
+            local=plain.local, upstream=plain.upstream, at_reader=plain.at_reader, term=plain.term,
+            over_time=plain.over_time, cell=cell,
         )
 
     def gradient(plain: Gradient) -> ShownGradient:

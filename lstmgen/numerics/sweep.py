@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..derivation.chain import Contribution, Derivation, Gradient
+from ..derivation.chain import Contribution, Derivation, Gradient, Key
 from ..derivation.graph import Graph
 from ..language.evaluate import Environment, Floats, Leaf, evaluate
 from ..language.expressions import Adjoint, Expression, Outside, Value
 from .points import STEPS, Point, by_step, of_one
 
 Arrays = Mapping[str, np.ndarray]
-Cuts = Mapping[int, Sequence[int]]  # of each branch, by its number, the copies in which it is missing
+Cuts = Mapping[Key, Sequence[int]]  # of each branch the copies in which it is missing
 NOTHING: Arrays = {}
 NO_CUTS: Cuts = {}
 
@@ -40,7 +40,6 @@ class Sweep:
     ):
         self.graph, self.derivation, self.sizes, self.math = graph, derivation, sizes, arithmetic
         self.still = graph.static
-        self.forks = {id(fork): index for index, fork in enumerate(derivation.contributions())}
         self.point = point.converted(arithmetic.array)
         self.fixed = of_one(self.point.parameters)
         self.steps = steps
@@ -73,7 +72,7 @@ class Sweep:
     def gradients(self, cuts: Cuts = NO_CUTS, copies: int = 1) -> dict[str, np.ndarray]:
         """The gradient of every parameter, input (copies, time, ...) and initial state, by name.
 
-        `cuts` says of each fork's branch, by its number, in which copies it is missing.
+        `cuts` says of each branch in which copies it is missing.
         """
         self.cuts, self.copies = cuts, copies
         self.adjoints = [{} for _ in range(self.steps + 1)]
@@ -126,7 +125,7 @@ class Sweep:
         if term.shape[1:] != wanted:
             where = f"the gradient at {fork.target} through {fork.reader}"
             raise ValueError(f"{where} has shape {term.shape[1:]}, not {wanted}")
-        rows = self.cuts.get(self.forks[id(fork)])
+        rows = self.cuts.get(fork.key)
         if rows:
             term = np.array(np.broadcast_to(term, (self.copies, *wanted)))
             term[list(rows)] = self.math.number(0)

@@ -20,7 +20,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..derivation.chain import ELEMENTWISE, OUTPUT, START, Contribution, Derivation, without
+from ..derivation.chain import ELEMENTWISE, OUTPUT, START, Contribution, Derivation, Key, without
 from ..derivation.graph import Graph
 from ..language.evaluate import Digits, Floats
 from ..language.expressions import Call
@@ -95,20 +95,20 @@ def _seen(
     graph = derivation.graph
     with np.errstate(all="ignore"):
         sweep = Sweep(graph, derivation, sizes, _OpenFloats(), point)
-        slopes = {id(fork): _slopes(sweep, fork) for fork in forks}
+        slopes = {fork.key: _slopes(sweep, fork) for fork in forks}
         calls = [fork for fork in forks if isinstance(graph.stage(fork.reader).expression, Call)]
-        if all(slope >= FLAT for fork in calls for slope in slopes[id(fork)].values()):
+        if all(slope >= FLAT for fork in calls for slope in slopes[fork.key].values()):
             slopes |= _of_factors_that_cancel(derivation, forks, slopes, sizes, point)
     scales = _scales(graph, forks, slopes)
     largest = max(scales, default=0.0)
     return [fork for fork, scale in zip(forks, scales) if math.isfinite(largest) and scale >= FLAT * max(1, largest)]
 
 
-def _scales(graph: Graph, forks: Sequence[Contribution], slopes: Mapping[int, Mapping[int, float]]) -> list[float]:
+def _scales(graph: Graph, forks: Sequence[Contribution], slopes: Mapping[Key, Mapping[int, float]]) -> list[float]:
     """About what each branch would do if nothing cancelled: the product of the slopes along the steepest way through it."""
     def ways(fork: Contribution) -> Iterator[tuple[float, Where, Where]]:
         """The slope, the reader and what it reads, at each step."""
-        for step, slope in slopes[id(fork)].items():
+        for step, slope in slopes[fork.key].items():
             yield slope, (fork.reader, step), (fork.target, 0 if fork.target in graph.static else step - fork.lag)
 
     moving = [stage.name for stage in graph.stages if stage.name not in graph.static]
@@ -139,20 +139,20 @@ def _scales(graph: Graph, forks: Sequence[Contribution], slopes: Mapping[int, Ma
 def _of_factors_that_cancel(
     derivation: Derivation,
     forks: Sequence[Contribution],
-    slopes: Mapping[int, Mapping[int, float]],
+    slopes: Mapping[Key, Mapping[int, float]],
     sizes: Mapping[str, int],
     point: Point,
-) -> dict[int, dict[int, float]]:
+) -> dict[Key, dict[int, float]]:
     """Slopes of branches that have none because the other factor is nought in all digits: 1, so that they are judged.
 
     Where no function is flat that is so by cancellation, as of a mean of a layer norm, and by nothing else.
     """
-    level = [fork for fork in forks if min(slopes[id(fork)].values(), default=1) < FLAT]
+    level = [fork for fork in forks if min(slopes[fork.key].values(), default=1) < FLAT]
     if not level:
         return {}
     sweep = Sweep(derivation.graph, derivation, sizes, _OpenDigits(), point)
     return {
-        id(fork): {step: 1.0 if slope < NOUGHT else slope for step, slope in _slopes(sweep, fork).items()}
+        fork.key: {step: 1.0 if slope < NOUGHT else slope for step, slope in _slopes(sweep, fork).items()}
         for fork in level
     }
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..derivation.chain import Contribution, Derivation
+from ..derivation.chain import Contribution, Derivation, Key
 from ..derivation.graph import Graph
 from ..language.evaluate import Digits, Floats
 from ..language.expressions import Adjoint, Expression, Outside, Product, Value, children, rebuild, walk
@@ -194,10 +194,10 @@ class DerivationProofs:
         changes = [np.zeros(0)]
         for start in range(0, len(forks), MOST_CUTS):
             chosen = forks[start : start + MOST_CUTS]
-            cuts: dict[int, list[int]] = {}
+            cuts: dict[Key, list[int]] = {}
             for row, fork in enumerate(chosen):
                 for cut in self._cut_along(int(fork)):
-                    cuts.setdefault(cut, []).append(row)
+                    cuts.setdefault(self.forks[cut].key, []).append(row)
             largest = np.zeros(len(chosen))
             for name, array in sweep.gradients(cuts, len(chosen)).items():
                 change = np.abs(array - whole[name]).reshape(len(array), -1).max(axis=1, initial=0)

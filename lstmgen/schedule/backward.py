@@ -76,7 +76,7 @@ class _Maker:
     def _gather(self, gradient: Gradient, in_loop: bool) -> Gather:
         """Contributions of every step, and apart from them those of the last step alone."""
         last = tuple(fork for fork in gradient.forks if self._is_last(fork) and not fork.over_time)
-        every = tuple(fork for fork in gradient.forks if fork not in last)
+        every = tuple(fork for fork in gradient.forks if not self._is_last(fork) or fork.over_time)
         return self._made(gradient, self._terms(every, in_loop), self._terms(last, False))
 
     def _once(self, gradient: Gradient) -> Gather:

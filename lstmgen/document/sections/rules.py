@@ -106,7 +106,7 @@ def _detour(pen: Pen) -> _Detour | None:
                     if value != Value(gradient.value, -fork.lag)
                     and _reaches(pen, gradient.value, value.name, fork.lag + value.lag)]
             if held and not isinstance(fork.local, Number) and width(pen.plain(fork.local)) < 200:
-                ways = [other for other in gradient.forks if other is not fork and any(
+                ways = [other for other in gradient.forks if other.key != fork.key and any(
                     _leads_to(pen, other, Value(value.name, value.lag + fork.lag)) for value in held)]
                 if ways:
                     return _Detour(fork, fork.local, held, ways)

@@ -471,7 +471,7 @@ class _Explanation:
     def _other_places(self, fork: Contribution) -> str:
         """Where the same equation reads the value again."""
         others = [number for number, other in enumerate(self.gradient.forks, 1)
-                  if other is not fork and (other.reader, other.lag, other.over_time) == (
+                  if other.key != fork.key and (other.reader, other.lag, other.over_time) == (
                       fork.reader, fork.lag, fork.over_time)]
         if not others:
             return ""
@@ -481,7 +481,7 @@ class _Explanation:
     def _once(self, fork: Contribution, why: str) -> str:
         """A reason, at the first branch that needs it."""
         first = next(other for other in self.gradient.forks if other.kind == fork.kind)
-        return why if fork is first else ""
+        return why if fork.key == first.key else ""
 
     def _upstream(self, fork: Contribution) -> str:
         pen = self.pen
@@ -540,10 +540,10 @@ class _Explanation:
     # ------------------------------------------------------------------ after the branches
 
     def _sum(self) -> list[str]:
-        numbers = {id(fork): number for number, fork in enumerate(self.gradient.forks, 1)}
+        numbers = {fork.key: number for number, fork in enumerate(self.gradient.forks, 1)}
 
         def remark(fork: Contribution) -> str:
-            return f"{numbers[id(fork)]}, {self.pen.origin(fork)}"
+            return f"{numbers[fork.key]}, {self.pen.origin(fork)}"
 
         return display(gradient_rows(self.pen, self.gradient, remark), self.pen.width)
 
