@@ -1,4 +1,5 @@
-"""A cell's graph and the multivariate chain rule along every fork.
+"""The graph of a cell, and the multivariate chain rule along every fork.
 
-May import: what stands above, language, spec. Start reading at chain.py; graph.py holds what it differentiates.
+May import: errors, resources, files, printed, language, spec. Start reading at chain.py; graph.py makes what it
+differentiates.
 """

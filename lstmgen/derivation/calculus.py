@@ -1,10 +1,9 @@
-"""The one door to SymPy: the derivative of entry-by-entry algebra.
+"""The derivative of elementwise algebra. No other file uses SymPy.
 
-What goes in is an expression of named values, numbers, + - * / and powers; calls are stages of their
-own by then, and matrix products have fixed rules. Symbols are numbered in the order of reading, so
-that neither a name (`beta`, `S`, `lambda` mean something to SymPy) nor its length can change a
-result, and terms and factors are put in an order of our own, so that no version of SymPy can either.
-No text ever reaches SymPy.
+The input is an expression of named values, numbers, + - * / and powers. Calls are stages of their own by then, and matrix
+products have fixed rules. Symbols are numbered in the order of reading, so that names cannot change a result (`beta`, `S`
+and `lambda` mean something to SymPy). Terms and factors are put in an order of our own, so that the version of SymPy
+cannot change it either. SymPy never gets any text.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from ..language.text import source
 
 
 def derivative(expression: Expression, value: Value) -> Expression:
-    """The immediate derivative with respect to one value, all others held still."""
+    """The local derivative with respect to one value; all others are held constant."""
     atoms = _atoms(expression)
-    if isinstance(expression, Sum):  # of many terms, say: those that do not read the value have no say
+    if isinstance(expression, Sum):  # terms that do not read the value differentiate to zero
         expression = Sum(tuple(term for term in expression.terms if value in values(term)))
     read = set(_atoms(expression))
     symbols = {atom: sympy.Symbol(f"v{index:05d}", real=True) for index, atom in enumerate(atoms) if atom in read}
@@ -35,7 +34,7 @@ def derivative(expression: Expression, value: Value) -> Expression:
 
 
 def _atoms(expression: Expression) -> list[Expression]:
-    """What SymPy sees as a symbol: values, sizes, and calls or powers of numbers such as sqrt(H)."""
+    """Everything that becomes a symbol for SymPy: values, sizes, and calls or powers of numbers such as sqrt(H)."""
     found: dict[Expression, None] = {}
 
     def visit(node: Expression) -> None:
@@ -88,7 +87,7 @@ def _from_sympy(expression: sympy.Expr) -> Expression:
 
 
 def _sum(expression: sympy.Add) -> Expression:
-    """A sum; a number that SymPy has multiplied into every term comes out again: 2 * (h - target)."""
+    """A sum. A number that SymPy has multiplied into every term is taken out again: 2 * (h - target)."""
     sizes = {abs(term.as_coeff_Mul()[0]) for term in expression.args}
     shared = sizes.pop() if len(sizes) == 1 else sympy.Integer(1)
     terms = sorted((_from_sympy(term / shared) for term in expression.args), key=_term_order)
@@ -124,7 +123,7 @@ def _power(base: sympy.Expr, exponent: sympy.Expr) -> Expression:
 
 
 def _term_order(term: Expression) -> tuple[bool, bool, tuple[str, ...], str]:
-    """What is added before what is subtracted; then by the values read, in the author's order."""
+    """The key of an order: added terms before subtracted ones, then by the values read, in the author's order."""
     minus = isinstance(term, Negative) or (isinstance(term, Number) and term.value < 0)
     plain_number = isinstance(term, Number)
     return (minus, not plain_number, _read(term), source(term))

@@ -1,13 +1,13 @@
 """The multivariate chain rule along every fork, within a step and through time.
 
-A value that K stages read is a fork with K branches: copies of it reach its readers, and the gradients
-of the copies add up. One `Contribution` is one branch: the reader it goes through, how many steps
-later that reader sits, the reader's *immediate* derivative (its other arguments held still: what they
-owe to the value arrives through another branch), and the reader's own adjoint. One object is one line
-of NumPy, one term of LaTeX, one row of `explain`, and one thing that a proof can cut.
+A value that K stages read is a fork with K branches: each reader gets a copy, and the gradients of the copies are added.
+One `Contribution` is what one branch sends back. It holds the reader, how many steps later the reader is, the reader's
+*local* derivative, and the reader's own adjoint. The local derivative holds the reader's other arguments constant: if they
+depend on the value, that comes back through another branch. One object is one line of NumPy, one term of LaTeX, one entry
+of `explain`, and one thing that the knock-out proof takes out.
 
-Time is in the symbols: a branch through the next step reads `f[t+1]` and the adjoint `d_c[t+1]`, and
-no output shifts anything by itself. Parameters stand still; their branches are summed over the steps.
+Time is in the symbols: a contribution through the next step reads `f[t+1]` and the adjoint `d_c[t+1]`, and no output has to
+shift anything. Parameters are static: the contributions to them are summed over the steps.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from ..language.text import source
 from ..printed import counted, shortened
 from .graph import Graph, Stage
 
-ELEMENTWISE = "elementwise"  # through entry-by-entry algebra or a call
+ELEMENTWISE = "elementwise"  # through elementwise algebra or a call
 TRANSPOSED = "transposed"  # through A @ v to v: transpose(A) @ d
 OUTER = "outer"  # through A @ v to A: d v^T
-OPERATION = "operation"  # through an operation along an axis, by its adjoint
+OPERATION = "operation"  # through an operation along an axis, by its rule in the table of functions
 OUTPUT = "output"  # from outside, through an output
 START = "start"  # to a learned initial state, from the state of step 0
 
@@ -41,18 +41,18 @@ Key = tuple[str, str, int, int]  # (target, reader, lag, position)
 
 @dataclass(frozen=True)
 class Contribution:
-    """What one reader sends back to one value: one branch of one fork. `key` tells it from every other one."""
+    """What one reader sends back to one value: one term of its adjoint. `key` is different for every other one."""
 
-    target: str  # the value it is a gradient of
-    reader: str  # the stage it goes through; the output's or state's own name for OUTPUT and START
-    lag: int  # 0: the reader belongs to the same step; 1: to the next
+    target: str  # the value that it is sent to
+    reader: str  # the stage that sends it; for OUTPUT and START, the name of the output or the state
+    lag: int  # 0: the reader is in the same step; 1: in the next
     position: int  # among those of the same target, reader and lag: a stage may read a value in several terms
     kind: str  # one of the six above
-    local: Expression | None  # the immediate derivative at the reader's step, where it is entry by entry
+    local: Expression | None  # the local derivative at the reader's step, if it is elementwise
     upstream: Expression  # the reader's adjoint, at the reader's step
     at_reader: Expression  # upstream times local, with times as the reader sees them
     term: Expression  # the same, with times as the value sees them
-    over_time: bool  # a branch from every step to something that stands still: summed over the steps
+    over_time: bool  # from every step to something static: summed over the steps
 
     @property
     def key(self) -> Key:
@@ -82,7 +82,7 @@ class Contribution:
 
 @dataclass(frozen=True)
 class Gradient:
-    """The total derivative of the loss with respect to one value: the sum over its fork's branches."""
+    """The adjoint of one value, the total derivative of the loss with respect to it: the sum of contributions."""
 
     value: str
     shape: Shape
@@ -90,15 +90,15 @@ class Gradient:
 
     @property
     def expression(self) -> Expression:
-        """The sum of all terms; for what stands still, of one step."""
+        """The sum of all contributions; for something static, those of one step."""
         return total(*(fork.term for fork in self.forks))
 
     def within(self) -> tuple[Contribution, ...]:
-        """The branches that end in the same step."""
+        """The contributions from readers in the same step."""
         return tuple(fork for fork in self.forks if fork.lag == 0)
 
     def through_time(self) -> tuple[Contribution, ...]:
-        """The branches that lead into the next step."""
+        """The contributions from readers in the next step."""
         return tuple(fork for fork in self.forks if fork.lag == 1)
 
     def __str__(self) -> str:
@@ -110,14 +110,14 @@ class Gradient:
 
 @dataclass(frozen=True)
 class Derivation:
-    """Every gradient of a cell. `stages` is in the order in which the adjoints become complete."""
+    """Every adjoint and gradient of a cell. `stages` is in the order in which the adjoints become complete."""
 
     graph: Graph
     stages: tuple[Gradient, ...]
     inputs: tuple[Gradient, ...]
     parameters: tuple[Gradient, ...]
     loss_stages: frozenset[str]  # the loss, and the stages that only it reads
-    left_out: tuple[Contribution, ...] = ()  # branches that change no gradient anywhere
+    left_out: tuple[Contribution, ...] = ()  # contributions that are zero wherever one looks
 
     @property
     def adjoints(self) -> dict[str, Gradient]:
@@ -143,15 +143,15 @@ class Derivation:
 
 
 def derive(graph: Graph) -> Derivation:
-    """Differentiate a cell: one contribution per branch of each fork, adjoints in order of completion."""
+    """Differentiate a cell: one contribution for each branch, adjoints in order of completion."""
     return _Sweep(graph).derive()
 
 
 def without(derivation: Derivation, dropped: Collection[Contribution]) -> Derivation:
-    """The derivation without some of its branches, and without those that then lead nowhere.
+    """The derivation without some contributions, and without those that nothing needs then.
 
-    A branch leads somewhere if it ends in an input, a parameter or an initial state, or in a stage whose
-    adjoint goes on to one. What reaches floor(a) ends there: no term says it.
+    A contribution is needed if its target is an input, a parameter or an initial state, or a stage whose adjoint is needed
+    for one of these. What reaches floor(a) is not needed.
     """
     graph = derivation.graph
     gone = {fork.key for fork in dropped}
@@ -159,7 +159,7 @@ def without(derivation: Derivation, dropped: Collection[Contribution]) -> Deriva
     asked = {*graph.inputs, *graph.parameters}  # and stages whose adjoints are needed for these
 
     def leads_somewhere(fork: Contribution) -> bool:
-        return fork.target in asked or bool(fork.lag)  # a branch from the next step reaches the initial state
+        return fork.target in asked or bool(fork.lag)  # what comes from the next step reaches the initial state
 
     kept: set[Key] = set()
     while found := [fork for fork in forks if fork.key not in kept and leads_somewhere(fork)]:
@@ -183,7 +183,7 @@ def without(derivation: Derivation, dropped: Collection[Contribution]) -> Deriva
 
 
 class _Sweep:
-    """Goes through the stages backwards, once. A stage hands its adjoint to what it reads."""
+    """Goes through the stages backwards, once. Each stage sends contributions to the values that it reads."""
 
     def __init__(self, graph: Graph):
         self.graph = graph
@@ -199,7 +199,7 @@ class _Sweep:
         for state, start in graph.initial:
             if isinstance(start, Value):
                 self._add(start.name, state, 0, START, None, Adjoint(state), Adjoint(state))
-        # A stage that stands still hears from all steps: it is complete only after the others.
+        # A static stage gets contributions from all steps: its adjoint is complete only after the others.
         moving = [stage for stage in graph.stages if stage.name not in graph.static]
         still = [stage for stage in graph.stages if stage.name in graph.static]
         completed = []
@@ -233,7 +233,7 @@ class _Sweep:
             self._add(value.name, stage.name, -value.lag, kind, local, upstream, term)
 
     def _upstream(self, stage: Stage) -> Expression:
-        """The stage's adjoint; where it is the same number everywhere, that number (in its shape)."""
+        """The stage's adjoint; or, if it is the same number everywhere, that number (in the stage's shape)."""
         if stage.name == self.graph.loss:
             return ONE
         forks = self.forks.get(stage.name, [])
@@ -257,7 +257,7 @@ class _Sweep:
 
 
 def later(expression: Expression, steps: int, static: frozenset[str]) -> Expression:
-    """The expression as it is seen `steps` earlier: every time that moves goes up by `steps`."""
+    """The expression as it is seen `steps` earlier: the lag of everything that is not static grows by `steps`."""
     def rule(node: Expression) -> Expression | None:
         if isinstance(node, (Value, Adjoint, Outside)) and node.name not in static:
             return type(node)(node.name, node.lag + steps, node.at)
@@ -266,7 +266,7 @@ def later(expression: Expression, steps: int, static: frozenset[str]) -> Express
     return transform(expression, rule) if steps else expression
 
 
-Sent = tuple[Value, str, "Expression | None", Expression]  # value, kind, immediate derivative, term
+Sent = tuple[Value, str, "Expression | None", Expression]  # value, kind, local derivative, term
 
 
 def _branches(stage: Stage, upstream: Expression, graph: Graph) -> Iterator[Sent]:
@@ -307,7 +307,7 @@ def _split(expression: Expression) -> tuple[Expression | None, list[tuple[int, M
 
 
 def _through_product(term: MatVec, sign: int, upstream: Expression) -> Iterator[Sent]:
-    """Through A @ v: transpose(A) @ d to v, and d v^T to A."""
+    """Through A @ v: transpose(A) @ d to v, and d v^T to A. A minus in front of A @ v changes both signs."""
     matrix, vector = term.matrix, term.vector
     signed = upstream if sign > 0 else negative(upstream)
     if isinstance(matrix, Value):
@@ -318,7 +318,7 @@ def _through_product(term: MatVec, sign: int, upstream: Expression) -> Iterator[
 
 
 def _immediate(expression: Expression, value: Value, stage: Stage) -> Expression:
-    """The derivative of one stage's algebra or call, its other arguments held still."""
+    """The local derivative of a stage's algebra or call; its other arguments are held constant."""
     if not isinstance(expression, Call):
         from .calculus import derivative  # SymPy takes a third of a second to import
 
@@ -326,7 +326,7 @@ def _immediate(expression: Expression, value: Value, stage: Stage) -> Expression
     if expression.function == functions.WHERE:
         return _where_derivative(expression, value)
     entry = functions.TABLE[expression.function]
-    assert isinstance(entry, functions.Pointwise)  # what a macro stands for is put in, and operations have adjoints
+    assert isinstance(entry, functions.Pointwise)  # macros are replaced by their bodies; operations have rules of their own
     given: dict[str, Expression] = dict(zip(entry.arguments, expression.arguments), y=Value(stage.name))
     locals_ = []
     for argument, rule in zip(expression.arguments, entry.derivatives):
@@ -336,7 +336,7 @@ def _immediate(expression: Expression, value: Value, stage: Stage) -> Expression
 
 
 def _refuse_numbers(local: Expression, value: Value, stage: Stage, graph: Graph) -> None:
-    """Numbers that were within the limits can have grown beyond them: (2 * a + 2 * b) ** 100 takes the 2 out."""
+    """Refuse numbers that grew beyond the limits: in (2 * a + 2 * b) ** 100, SymPy takes the 2 out of the power."""
     for node in walk(local):
         if isinstance(node, Number) and node.value and not LEAST <= abs(node.value) <= 1 / LEAST:
             message = f"the derivative of '{stage.owner}' with respect to {value.name} has a number beyond " \
@@ -345,7 +345,7 @@ def _refuse_numbers(local: Expression, value: Value, stage: Stage, graph: Graph)
 
 
 def _where_derivative(expression: Call, value: Value) -> Expression:
-    """1 where the branch that reads the value is chosen; none through the comparison."""
+    """1 where the side that reads the value is chosen; nothing through the comparison."""
     comparison, chosen, other = expression.arguments
     first, second = chosen == value, other == value
     if first and second:
@@ -363,7 +363,7 @@ def _instance(rule: Expression, given: Mapping[str, Expression]) -> Expression:
 def _times(upstream: Expression, local: Expression, shape: Shape, shapes: Mapping[str, Shape]) -> Expression:
     """upstream * local, entry by entry, in the reader's shape.
 
-    A choice takes the upstream gradient inside, so that what is not chosen cannot spoil it (0 * inf).
+    In a choice, the upstream adjoint goes inside, so that the side that is not chosen cannot give 0 * inf.
     """
     if isinstance(upstream, Call):  # Fill, of a number
         constant = _times(upstream.arguments[0], local, shape, shapes)
@@ -380,12 +380,12 @@ def _times(upstream: Expression, local: Expression, shape: Shape, shapes: Mappin
 
 
 def _is_same_in_every_entry(constant: Expression) -> bool:
-    """Whether a number was copied, and nothing else done to it: the sum of a cumsum sends back n, n - 1, ..., 1."""
+    """Whether a number was only copied. (The sum of a cumsum sends back n, n - 1, ..., 1: that is not one number.)"""
     return all(node.function == "Fill" for node in walk(constant) if isinstance(node, Call))
 
 
 def _thinned(expression: Expression) -> Expression:
-    """One entry of what is the same in every entry."""
+    """One entry of an array whose entries are all the same."""
     return transform(expression, lambda node: _thinned(node.arguments[0]) if isinstance(node, Call) else None)
 
 
@@ -397,7 +397,7 @@ def _filled(expression: Expression, shape: Shape, shapes: Mapping[str, Shape]) -
 
 
 def _reduced(term: Expression, shape: Shape, wanted: Shape) -> Expression:
-    """A scalar that met a larger value was copied to its entries: their gradients add up."""
+    """Sum the term if the value is a scalar that was copied to the entries of something larger."""
     if wanted == SCALAR:
         for _ in shape:
             term = Call("sum", (term,))
@@ -407,7 +407,7 @@ def _reduced(term: Expression, shape: Shape, wanted: Shape) -> Expression:
 def _through_operation(
     expression: Call, entry: functions.Operation, stage: Stage, upstream: Expression, graph: Graph
 ) -> Iterator[Sent]:
-    """Through an operation along an axis, by the adjoint that its table entry states."""
+    """Through an operation along an axis, by the rule in its table entry."""
     arguments = expression.arguments
     if not entry.adjoints and expression.function != "concat":
         return  # stop_gradient
@@ -435,12 +435,12 @@ def _literals(entry: functions.Operation, arguments: tuple[Expression, ...]) -> 
 
 
 def _with_signs_in_front(term: Expression) -> Expression:
-    """The numbers that a rule brings in, gathered: `1 * a` is `a`."""
+    """The term with the numbers of a rule multiplied together: `1 * a` becomes `a`."""
     return product(*term.factors) if isinstance(term, Product) else term
 
 
 def _loss_stages(graph: Graph) -> frozenset[str]:
-    """The loss, and the stages that reach it and nothing else."""
+    """The loss, and the stages that only the loss needs."""
     if graph.loss is None:
         return frozenset()
     needed = set(graph.outputs) | set(graph.states)

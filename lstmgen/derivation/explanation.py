@@ -1,8 +1,7 @@
-"""What one branch of a fork holds still, and where the part that it leaves out arrives instead.
+"""What a local derivative holds constant, and through which other branches that comes back.
 
-A local derivative differentiates one equation and holds its other arguments still, even those that
-depend on the value themselves. Which ones do, and which branches carry their share, is found here, for
-whoever explains it. Knows no output.
+A local derivative differentiates one equation and holds its other arguments constant, even if they depend on the value
+themselves. This file finds which ones do, and which contributions account for it. It knows no output.
 """
 
 from __future__ import annotations
@@ -16,15 +15,15 @@ from .graph import Graph
 
 @dataclass(frozen=True)
 class Held:
-    """An argument of a reader that its local derivative holds still."""
+    """An argument of a reader that its local derivative holds constant."""
 
-    value: Value  # at the time at which the gradient's value sees it
-    ways: tuple[int, ...]  # branches of the same fork by which it depends on the value, from 0
-    earlier: bool  # it depends on a value that stands still, by way of the steps before
+    value: Value  # at the time at which the target sees it
+    ways: tuple[int, ...]  # numbers, from 0, of the contributions by which it depends on the value
+    earlier: bool  # it depends on a static value, through the steps before
 
 
 def held_still(gradient: Gradient, fork: Contribution, graph: Graph) -> tuple[Held, ...]:
-    """The other arguments of the stage that a branch goes through, in the order of reading."""
+    """The other arguments of the stage that a contribution comes through, in the order of reading."""
     stage = graph.find(fork.reader)
     if stage is None or fork.kind in (OUTPUT, START):
         return ()
@@ -45,7 +44,7 @@ def held_still(gradient: Gradient, fork: Contribution, graph: Graph) -> tuple[He
 
 
 def _reaches(graph: Graph, start: str, begin: int, target: str, end: int) -> bool:
-    """Whether `start` at step `begin` is, or changes, `target` at step `end`."""
+    """Whether `start` at step `begin` is `target` at step `end`, or changes it."""
     reached, ahead = {(start, begin)}, [(start, begin)]
     while ahead:
         name, at = ahead.pop()

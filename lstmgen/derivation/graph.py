@@ -1,14 +1,14 @@
 """From a spec's equations to the computational graph of one step.
 
-The graph is in a normal form that makes its derivative readable: every call, and every argument of a
-call that is more than a name, is a stage of its own. A stage is then one of three things:
+The graph is in a normal form, so that its derivative can be read: every call is a stage of its own, and so is every
+argument of a call that is more than a name. Then a stage is one of three things:
 
-* an affine map plus terms that act entry by entry: `i_pre = W_i @ x + R_i @ h[t-1] + p_i * c[t-1] + b_i`,
-* a call on named values: `i = sigmoid(i_pre)`,
-* entry-by-entry algebra alone: `c = z * i + c[t-1] * f`.
+* an affine map plus elementwise terms: `i_pre = W_i @ x + R_i @ h[t-1] + p_i * c[t-1] + b_i`,
+* a call with named values: `i = sigmoid(i_pre)`,
+* elementwise algebra: `c = z * i + c[t-1] * f`.
 
-Who reads whom, and how many steps later, is read off the expressions: a `Value` knows its lag.
-Nothing here differentiates.
+The expressions say which stage reads which value, and how many steps later: a `Value` has a lag. Nothing here
+differentiates.
 """
 
 from __future__ import annotations
@@ -47,17 +47,17 @@ MOST_ENTRIES = 2**16  # of one value, where every symbol of a size is 4
 
 @dataclass(frozen=True)
 class Stage:
-    """One line of the forward pass."""
+    """One line of the forward pass: a name and how it is computed."""
 
     name: str
     expression: Expression  # in normal form; reads values by name and lag
-    shape: Shape  # of one example: no time, no batch
-    owner: str  # the equation it comes from; its own name where it is one
+    shape: Shape  # of one example, without time and batch
+    owner: str  # the equation that it comes from; its own name if it is an equation
     place: Place  # of that equation
 
     @property
     def function(self) -> str:
-        """The function whose call it is; "" for algebra and for a matrix product."""
+        """The function that it calls; "" for algebra and for a matrix product."""
         return self.expression.function if isinstance(self.expression, Call) else ""
 
     def __str__(self) -> str:
@@ -88,8 +88,8 @@ class Graph:
     stages: tuple[Stage, ...]  # in an order in which they can be computed
     outputs: tuple[str, ...]
     loss: str | None  # the stage that holds the loss of one step
-    initial: tuple[tuple[str, Number | Value], ...]  # what each state starts from, where none is given
-    static: frozenset[str]  # values that no step changes: parameters, and stages made of them alone
+    initial: tuple[tuple[str, Number | Value], ...]  # what each state starts from, if none is given
+    static: frozenset[str]  # static values: parameters, and stages made of them alone
     shapes: Mapping[str, Shape]  # of every value
 
     def stage(self, name: str) -> Stage:
@@ -126,7 +126,7 @@ class Graph:
 
 
 def build_graph(spec: CellSpec) -> Graph:
-    """The graph of a spec, or a `SpecError` with every mistake that its mathematics has."""
+    """The graph of a spec, or a `SpecError` with every mistake in its equations and shapes."""
     return _Builder(spec).build()
 
 
@@ -192,7 +192,7 @@ class _Builder:
         self.used_symbols = used
 
     def _read_bodies(self) -> dict[str, Expression]:
-        """Every equation with its names resolved and the spec's own functions put in."""
+        """Every equation, with its names resolved and the spec's own functions replaced by their bodies."""
         for function in self.spec.functions:
             readable: list[Expression] = []
             body = parse(function.body, self.mistakes, self.functions, readable=readable)
@@ -247,7 +247,7 @@ class _Builder:
             raise self.mistakes.fatal(place, f"the functions call each other in a circle: {' -> '.join(cycle)}")
 
     def _extents(self) -> Callable[[str], Extent | None]:
-        """How large the body of a function is with all functions in it put in: nothing is put in for that."""
+        """How large each function's body becomes when all functions in it are put in. This is counted, not done."""
         found: dict[str, Extent] = {}
 
         def known(name: str) -> Extent | None:
@@ -265,7 +265,7 @@ class _Builder:
         return known
 
     def _refuse_long(self, bodies: Mapping[str, Expression], extents: Callable[[str], Extent | None]) -> None:
-        """Before anything is put in: a chain of functions that each call another one twice doubles at each call."""
+        """Refuse what would become too large, before functions are put in: calling the next one twice doubles the size."""
         in_all = 0
         for name, text in self.texts.items():
             if name not in bodies:
@@ -284,7 +284,7 @@ class _Builder:
                                           "operations when functions are put in", "split the cell into several")
 
     def _resolve(self, expression: Expression, text: Text, in_loss: bool) -> Expression:
-        """Constants and sizes put in for their names; every other name checked."""
+        """The expression with constants and sizes in place of their names; every other name is checked."""
         def rule(node: Expression) -> Expression | None:
             if isinstance(node, Call) and node.function in self.functions:
                 return self._inline(node, text, in_loss)
@@ -355,7 +355,7 @@ class _Builder:
     # ------------------------------------------------------------------ order and shapes
 
     def _order(self, bodies: Mapping[str, Expression]) -> list[str]:
-        """The equations in an order of dependence that follows the author's where it can."""
+        """The equations in an order in which they can be computed, as close to the author's order as possible."""
         needs = {
             name: [value.name for value in values(body) if not value.lag and value.name in self.equations]
             for name, body in bodies.items()
@@ -376,7 +376,7 @@ class _Builder:
             reads = {value.name for value in values(bodies[name])}
             text = self.texts[name]
             if reads & unknown:
-                unknown.add(name)  # its mistake is told where it began
+                unknown.add(name)  # its mistake is reported already
                 continue
             try:
                 shape = shape_of(bodies[name], self.shapes)
@@ -403,7 +403,7 @@ class _Builder:
                                       f"its start {start.start} is {describe(given)}")
 
     def _check_use(self) -> None:
-        """Declared and never read is a mistake: somebody forgot an equation, or a term."""
+        """Refuse what is declared and never read: an equation or a term was probably forgotten."""
         outputs = {output.name for output in self.spec.outputs}
         for kind, items in (
             ("parameter", self.spec.parameters), ("input", self.spec.inputs), ("target", self.spec.targets),
@@ -444,7 +444,7 @@ _NO_NUMBERS = {
     "T": "write transpose(W) for a transpose", "e": "write exp(a) for a power of e", "inf": "numbers are finite",
     "pi": "write the number, 3.141592653589793, or declare it under 'constants:'",
 }
-_LOSS = ""  # stands for the loss among the equations' names: no equation can have it
+_LOSS = ""  # the loss among the names of equations: no equation can have this name
 
 
 class _Normaliser:
@@ -457,7 +457,7 @@ class _Normaliser:
         self.made: list[Stage] = []
         self.derived = 0  # operations of all derivatives
         self.unnamed: set[str] = set()  # stages that the spec gave no name
-        self.known: dict[Expression, str] = {}  # what has a stage already
+        self.known: dict[Expression, str] = {}  # expressions that have a stage already
 
     def stages(self, order: list[str]) -> tuple[tuple[Stage, ...], str | None]:
         loss = None
@@ -472,7 +472,7 @@ class _Normaliser:
         return tuple(self.made), loss
 
     def _append(self, name: str, expression: Expression) -> None:
-        """Takes a stage up, if it and those before it can be derived and computed."""
+        """Add a stage, if the limits allow to derive and to compute it."""
         shape = shape_of(expression, self.shapes)
         self._refuse_laborious(expression, shape)
         self.shapes[name] = shape
@@ -498,7 +498,7 @@ class _Normaliser:
                    "where every symbol of a size is 4", "declare a dimension for a size that is large")
 
     def _stage_expression(self, expression: Expression, top: bool = True) -> Expression:
-        """The normal form of one stage's expression; what does not fit becomes stages before it."""
+        """The normal form of a stage's expression; other parts become stages before it."""
         expression = _number_into_sum(expression)
         if is_constant(expression):
             return expression
@@ -526,7 +526,7 @@ class _Normaliser:
         return self._pointwise(term)
 
     def _pointwise(self, expression: Expression) -> Expression:
-        """Algebra stays where it is; calls and matrix products become stages of their own."""
+        """The algebra, with calls and matrix products as stages of their own."""
         if is_constant(expression):
             return expression
         match expression:
@@ -545,7 +545,7 @@ class _Normaliser:
         return self._atom(expression, pre)
 
     def _atom(self, expression: Expression, pre: bool = False) -> Expression:
-        """A name for an expression: itself where it is one, else that of a stage made for it."""
+        """The expression itself if it is a name, else the name of a new stage for it."""
         if _is_atom(expression):
             return expression
         normal = self._stage_expression(expression, top=False)
@@ -558,7 +558,7 @@ class _Normaliser:
         return Value(self.known[normal], 0, expression.at)
 
     def _body(self, function: str) -> Body | None:
-        """What a function stands for, the spec's own or one of the language; None if it stands for itself."""
+        """The body of a function of the spec, or of a macro of the language; None for any other function."""
         own, entry = self.builder.functions.get(function), functions.TABLE.get(function)
         if own is not None:
             return Body(own.arguments, transform(self.builder.function_bodies[own.name], self._constant))
@@ -604,7 +604,7 @@ class _Normaliser:
 
 
 def _entries(shape: Shape) -> int:
-    """Of a small example: what the proofs compute in many digits, and what a machine has to hold many times."""
+    """The entries of a value of this shape where every symbol is 4: the proofs compute them in 90 digits."""
     return prod(dim.value(dict.fromkeys((symbol for symbol, _ in dim.terms), 4)) for dim in shape)
 
 
@@ -617,7 +617,7 @@ def _is_matvec(term: Expression) -> bool:
 
 
 def _opened(terms: Iterable[Expression]) -> Iterator[Expression]:
-    """The terms of a sum, those of sums in parentheses among them."""
+    """The terms of a sum, also those of sums in parentheses."""
     for term in terms:
         match term:
             case Sum(terms=inner):
@@ -629,7 +629,7 @@ def _opened(terms: Iterable[Expression]) -> Iterator[Expression]:
 
 
 def _number_into_sum(expression: Expression) -> Expression:
-    """0.5 * sum(e) is sum(0.5 * e): one stage less, and the factor where it is differentiated."""
+    """0.5 * sum(e) as sum(0.5 * e): one stage less, and the factor is where it is differentiated."""
     match expression:
         case Product(factors=(Number() as factor, Call(function="sum", arguments=(summed,), at=at))):
             return Call("sum", (product(factor, summed),), at)
@@ -637,7 +637,7 @@ def _number_into_sum(expression: Expression) -> Expression:
 
 
 def _static(stages: tuple[Stage, ...], parameters: set[str], moving: set[str | None]) -> frozenset[str]:
-    """What no step changes. States are carried, outputs are of every step, and the loss is summed over them."""
+    """The static values. A state, an output or the loss is never static, even if it reads parameters only."""
     static = set(parameters)
     for stage in stages:
         if stage.name not in moving and all(value.name in static for value in values(stage.expression)):
@@ -651,7 +651,7 @@ def _own_calls(body: Expression, own: Collection[str]) -> Iterator[str]:
 
 
 def _sorted(needs: Mapping[str, list[str]]) -> list[str]:
-    """Names in an order of dependence that follows the given one where it can. There is no circle."""
+    """Names in an order of dependence, as close to the given order as possible. There must be no circle."""
     order: dict[str, None] = {}
     for start in needs:
         stack = [(start, iter(needs[start]))]
@@ -667,7 +667,7 @@ def _sorted(needs: Mapping[str, list[str]]) -> list[str]:
 
 
 def _cycle(needs: Mapping[str, list[str]]) -> list[str] | None:
-    """A circle in who needs whom, from a name back to itself; None if there is none."""
+    """A circle of names that need each other, from a name back to itself; None if there is none."""
     done: set[str] = set()
     for start in needs:
         if start in done:

@@ -30,7 +30,7 @@ class _Maker:
             node.name for fork in self.derivation.contributions() for node in walk(fork.at_reader)
             if isinstance(node, Adjoint)
         }
-        # what stages after the loop send into it through matrices is made for all steps at once
+        # what stages after the loop send into it through matrices is computed for all steps at once
         self.hoisted = tuple(
             stack for block in plan.blocks if block.phase == AFTER
             for stack in block.stacks if plan.phases.get(stack.vector.name) == LOOP
@@ -74,7 +74,7 @@ class _Maker:
         return tuple(self._gather(gradient, in_loop=False) for gradient in wanted)
 
     def _gather(self, gradient: Gradient, in_loop: bool) -> Gather:
-        """Contributions of every step, and apart from them those of the last step alone."""
+        """The contributions of every step and, separately, those of the last step alone."""
         last = tuple(fork for fork in gradient.forks if self._is_last(fork) and not fork.over_time)
         every = tuple(fork for fork in gradient.forks if not self._is_last(fork) or fork.over_time)
         return self._made(gradient, self._terms(every, in_loop), self._terms(last, False))
@@ -133,7 +133,7 @@ class _Maker:
         return None
 
     def _summed(self, forks: Iterable[Contribution]) -> tuple[BackwardTerm, ...]:
-        """Contributions to what no step changes: over all steps and examples, or as they are from what is static too."""
+        """Contributions to a static value: summed over all steps and examples, or as they are if the reader is static."""
         terms: list[BackwardTerm] = []
         for fork in forks:
             if fork.kind == START:

@@ -92,7 +92,7 @@ class _Maker:
             for stages, stacks in ready.items():
                 hoisted = [self.at_once[stack] for stack in stacks if stack in self.at_once]
                 if hoisted and len(stacks) == 1:
-                    continue  # its parts are read where they lie
+                    continue  # its parts are read in the array made before the loop
                 bias = None if hoisted else self._bias_of(block, stacks[0])
                 onto = next((bundle for bundle in hoisted if bundle.name == _SIDE_BY_SIDE), None)
                 products = tuple(self.at_once.get(stack, stack) for stack in stacks)
@@ -142,7 +142,7 @@ class _Maker:
         return bundles
 
     def _bias_of(self, block: Block, stack: Stack) -> BiasStack | None:
-        """The biases that lie exactly beside a stack, if nothing has added them yet."""
+        """The biases of exactly the stages of a stack, if they have not been added yet."""
         for bias in block.biases:
             if bias.stages == stack.stages and bias not in self.biases_added:
                 self.biases_added.add(bias)
@@ -158,10 +158,10 @@ class _Maker:
         return Joined(gates, terms, tuple(self.plan.numbers[name] for name in gates.pre_activations))
 
     def _terms(self, stage: Stage, last: str) -> tuple[tuple[ForwardTerm, ...], tuple[Expression, ...]]:
-        """A stage as what stacks give and the rest; with `last`, for all stages of its block up to that one."""
+        """A stage as terms of stacks, and the rest; `last`: for all stages of its block up to that one."""
         terms = stage.expression.terms if isinstance(stage.expression, Sum) else (stage.expression,)
         found: dict[Expression, ForwardTerm | None] = {}
-        # products first: one of them may bring the bias along
+        # products first: one of them may include the bias
         for term in sorted(terms, key=lambda term: not isinstance(term, MatVec)):
             covered, given = self._covered(stage, term, last)
             if covered:
@@ -171,7 +171,7 @@ class _Maker:
         return tuple(once), tuple(term for term in terms if term not in found)
 
     def _covered(self, stage: Stage, term: Expression, last: str) -> tuple[bool, ForwardTerm | None]:
-        """Whether a stack gives this term, and as what; None where another term brings it along."""
+        """Whether a stack gives this term, and as what; None if another term includes it."""
         match term:
             case MatVec(matrix=Value(name=matrix), vector=vector):
                 stack = self.stack_of.get((stage.name, matrix))

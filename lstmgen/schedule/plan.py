@@ -1,8 +1,8 @@
 """From a derivation to a plan of the computation, the same for every output.
 
-The plan decides, once: the number of each equation; what can be computed for all steps at once, before
-the loop over time or after it; what the backward pass reads and the tape therefore keeps; which matrix
-products share their vector and are stacked into one. It spells nothing.
+The plan decides once: the number of each equation; what is computed for all steps at once, before or after the loop over
+time; which values the backward pass reads; which matrix products have the same vector and are stacked. It spells
+nothing.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Factor:
 
 @dataclass(frozen=True)
 class Stack:
-    """Matrix products of one vector, done as one: their parameters are stored under each other.
+    """Matrix products of one vector, computed as one product: their parameters are stored under each other.
 
-    A single product is a stack of one and keeps its parameter's name.
+    A single product is a stack with one factor, and has the name of its parameter.
     """
 
     name: str  # of the stored parameter
@@ -66,7 +66,7 @@ class BiasStack:
 
 @dataclass(frozen=True)
 class Block:
-    """Stages whose adjoints lie side by side in one array, so that each stack meets a slice of it."""
+    """Stages whose adjoints are side by side in one array, so that each stack uses a slice of it."""
 
     stages: tuple[str, ...]
     stacks: tuple[Stack, ...]
@@ -74,16 +74,16 @@ class Block:
     phase: str
 
     def stored(self) -> tuple[Stack | BiasStack, ...]:
-        """Everything whose parameters are stored under each other."""
+        """All stacks of matrices and of biases."""
         return (*self.stacks, *self.biases)
 
 
 @dataclass(frozen=True)
 class Gates:
-    """Stages that apply one function to neighbours of a block: one call serves them all."""
+    """Stages that apply one function to neighbours in a block: one call computes all of them."""
 
     function: str
-    pre_activations: tuple[str, ...]  # in the block's order; all there before the first stage of a step
+    pre_activations: tuple[str, ...]  # in the block's order; all computed before the first stage of a step
     stages: tuple[str, ...]  # the gate of each
 
 
@@ -111,7 +111,7 @@ class Plan:
         return tuple(gradient for gradient in self.derivation.stages if self.phases[gradient.value] in phases)
 
     def extent(self, stages: tuple[str, ...], first: str, last: str) -> tuple[Dim, Dim]:
-        """Where the stages from `first` to `last` begin and end, among `stages` side by side."""
+        """Where the stages from `first` to `last` begin and end in an array with `stages` side by side."""
         begin, end = stages.index(first), stages.index(last) + 1
         low = self._length(stages[:begin])
         return low, low + self._length(stages[begin:end])
@@ -193,10 +193,9 @@ def _remembered(derivation: Derivation, phases: Mapping[str, str]) -> tuple[str,
 
 
 def _needs_exact_sigmoid(graph: Graph) -> bool:
-    """Whether a sigmoid reaches a denominator, a root or a logarithm, where its relative error counts near 0 too.
+    """Whether a sigmoid reaches a denominator, a root or a logarithm, so that its relative error counts near 0.
 
-    It does by entry-by-entry algebra. What passes through a matrix product or `exp` need be close only in
-    absolute terms.
+    It reaches one by elementwise algebra. After a matrix product or `exp`, only the absolute error counts.
     """
     expressions = {stage.name: stage.expression for stage in graph.stages}
     pending = [node for stage in graph.stages for expression in walk(stage.expression) for node in _delicate(expression)]
@@ -214,7 +213,7 @@ def _needs_exact_sigmoid(graph: Graph) -> bool:
 
 
 def _delicate(expression: Expression) -> tuple[Expression, ...]:
-    """The operands whose relative error is as large in the result, or larger, and may be near 0."""
+    """The operands that may be near 0 and whose relative error is as large in the result, or larger."""
     match expression:
         case Quotient(denominator=denominator):
             return (denominator,)
@@ -237,10 +236,10 @@ def matrix_terms(stage: Stage) -> tuple[MatVec, ...]:
 
 def _blocks(derivation: Derivation, phases: Mapping[str, str]) -> tuple[Block, ...]:
     graph, once = derivation.graph, _read_once(derivation.graph)
-    # A stage whose adjoint nobody computes (nothing reaches it, or it is one number everywhere) would
-    # leave its part of the block's array empty.
+    # A stage whose adjoint is never computed (nothing reaches it, or it is one number everywhere) would leave its part of
+    # the block's array empty.
     computed = {fork.reader for fork in derivation.contributions() if fork.upstream == Adjoint(fork.reader)}
-    # Sizes are read off the stored shapes: under each other lie only rows counted by the same symbol.
+    # Sizes are read from the stored shapes: only rows that are counted by the same symbol are stored under each other.
     groups: dict[tuple[Value, str, tuple[str, ...]], list[Factor]] = {}
     for stage in graph.stages:
         phase = phases[stage.name]
@@ -265,7 +264,7 @@ def _blocks(derivation: Derivation, phases: Mapping[str, str]) -> tuple[Block, .
 
 
 def _read_once(graph: Graph) -> set[str]:
-    """Parameters that stand in one place only: they may be stored with others."""
+    """Parameters that are read in one place only: they may be stored with others."""
     count = dict.fromkeys(graph.parameters, 0)
     for stage in graph.stages:
         for node in walk(stage.expression):
@@ -278,7 +277,7 @@ def _read_once(graph: Graph) -> set[str]:
 
 
 def _biases(graph: Graph, once: set[str]) -> dict[str, str]:
-    """The parameter that is added to a stage as it is."""
+    """For each stage, the parameter that is added to it as it is."""
     found: dict[str, str] = {}
     for stage in graph.stages:
         terms = stage.expression.terms if isinstance(stage.expression, Sum) else ()
@@ -289,7 +288,7 @@ def _biases(graph: Graph, once: set[str]) -> dict[str, str]:
 
 
 def _connected(groups: Iterable[tuple[str, ...]]) -> list[list[str]]:
-    """Stages that some group joins, directly or by way of others; in the order of their first group."""
+    """Sets of stages that groups connect, directly or through other groups; in the order of their first group."""
     components: list[list[str]] = []
     for group in groups:
         touched = [component for component in components if set(component) & set(group)]
@@ -326,7 +325,7 @@ def _gates(block: Block, graph: Graph, phases: Mapping[str, str], kept: tuple[st
 
 
 def _gate(name: str, block: Block, graph: Graph, phases: Mapping[str, str]) -> _Gate | None:
-    """The one stage that reads a pre-activation, if it is an entry-by-entry function of that and no more."""
+    """The only stage that reads a pre-activation, if it is an elementwise function of that and nothing else."""
     readers = graph.readers(name)
     if len(readers) != 1 or name in graph.outputs:
         return None
@@ -341,7 +340,7 @@ def _gate(name: str, block: Block, graph: Graph, phases: Mapping[str, str]) -> _
 
 
 def _sources(name: str, block: Block, graph: Graph, phases: Mapping[str, str]) -> tuple[Stack | BiasStack, ...]:
-    """The stacks and biases whose parts a stage adds; none if it adds more, or what a step computes first."""
+    """The stacks and biases whose parts a stage adds; none if it adds other terms, or needs a value of its step."""
     expression = graph.stage(name).expression
     terms = set(expression.terms if isinstance(expression, Sum) else (expression,))
     found: list[Stack | BiasStack] = []
@@ -365,7 +364,7 @@ def is_there_first(stack: Stack, phases: Mapping[str, str]) -> bool:
     return bool(stack.vector.lag) or phases.get(stack.vector.name, BEFORE + "-") != stack.phase
 
 
-_MOST_PERMUTED = 7  # stages of a block whose every order is tried: 5040 of them
+_MOST_PERMUTED = 7  # stages of a block: with more, not every order is tried (7 stages have 5040)
 
 
 def _block(stages: list[str], groups: Mapping[tuple[Value, str, tuple[str, ...]], list[Factor]],
@@ -387,7 +386,7 @@ def _block(stages: list[str], groups: Mapping[tuple[Value, str, tuple[str, ...]]
 
 
 def _order(groups: list[list[str]], stages: list[str]) -> list[str]:
-    """An order in which as many groups as possible are adjacent; the order of evaluation where it serves."""
+    """An order in which as many groups as possible are adjacent; the order of evaluation if it is as good."""
     def adjacent_products(order: Sequence[str]) -> int:
         position = {stage: index for index, stage in enumerate(order)}
         return sum(len(group) - 1 for group in groups if _adjacent(sorted(position[s] for s in group)))
@@ -412,7 +411,7 @@ def _kind(factor: Factor) -> str:
 
 
 def _runs(factors: list[Factor], position: Mapping[str, int]) -> list[list[Factor]]:
-    """Biases of neighbours that are called alike."""
+    """Runs of neighbours whose biases have similar names."""
     runs: list[list[Factor]] = []
     for factor in factors:
         last = runs[-1][-1] if runs else None
@@ -424,7 +423,7 @@ def _runs(factors: list[Factor], position: Mapping[str, int]) -> list[list[Facto
 
 
 class _StackNames:
-    """W for W_z, W_i, W_f, W_o; with the vector's name behind it where that is taken."""
+    """Names of stacks: W for W_z, W_i, W_f, W_o; followed by the vector's name if W is taken."""
 
     def __init__(self, graph: Graph):
         self.taken = set(graph.shapes) | {symbol for symbol, _ in graph.dims}

@@ -1,6 +1,6 @@
-"""The records of a schedule: everything that an output has to know of a cell, and nothing of any output.
+"""The records of a schedule: everything that an output must know about a cell, and nothing about any output.
 
-A schedule has two directions. Each is a list of statements in five phases, in the order of evaluation:
+A schedule has two directions. Each has statements in five phases, in the order of evaluation:
 
     STILL    made of parameters alone: computed once
     BEFORE   made of inputs alone: computed for all steps at once, before the loop
@@ -8,9 +8,9 @@ A schedule has two directions. Each is a list of statements in five phases, in t
     AFTER    no state needs it: computed for all steps at once, after the loop
     LAST     exists at the last step alone: what only a loss at the last step reads
 
-Expressions are those of `language/expressions.py`; time belongs to the symbol. Names are the spec's own. A record
-that needs a name which the spec does not have (an array of products side by side) says what it would like to be
-called, and an output keeps clear of its own names.
+Expressions are those of `language/expressions.py`; time belongs to the symbol. Names are those of the spec. If a record
+needs a name that the spec does not have (an array of products side by side), it proposes one; the output must see that it
+is free.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from ..language.expressions import Expression, Number, Value
 from ..language.shapes import Dim, Shape
 from .plan import BiasStack, Block, Gates, Plan, Stack
 
-# Over what a statement holds.
-ONCE, ALL, STEP, FINAL = "once", "all", "step", "final"  # for all time; all steps at once; step t; the last step
+# The steps that a statement is about.
+ONCE, ALL, STEP, FINAL = "once", "all", "step", "final"  # not of a step; all steps at once; step t; the last step
 
 
 # ---------------------------------------------------------------- storage
@@ -58,19 +58,19 @@ PARAMETER, ARGUMENT, STATE = "parameter", "argument", "state"
 
 @dataclass(frozen=True)
 class SizeSource:
-    """Where a size is read: (length of an axis - rest) / factor."""
+    """Where a size is read: it is (length of the axis - rest) / factor."""
 
     symbol: str
     kind: str  # of the array: a stored PARAMETER, an ARGUMENT (input or target), or an initial STATE
     array: str
     axis: int  # of one example's array: leading axes of time and batch do not count
-    rest: Dim  # what else that axis holds; its symbols are known by then
+    rest: Dim  # what else that axis contains; its symbols are known by then
     factor: int
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How every size is found, in order. What parameters do not tell, arguments do, or else the initial state."""
+    """How every size is found, in order: from parameters, then from arguments, then from the initial state."""
 
     from_parameters: tuple[SizeSource, ...]
     from_arguments: tuple[SizeSource, ...]  # of the whole forward pass: inputs and targets
@@ -80,12 +80,12 @@ class Sizes:
 
     @property
     def known(self) -> tuple[str, ...]:
-        """The symbols that parameters tell."""
+        """The symbols whose sizes parameters give."""
         return tuple(source.symbol for source in self.from_parameters)
 
     @property
     def late(self) -> tuple[str, ...]:
-        """The symbols that parameters do not tell."""
+        """The symbols whose sizes parameters do not give."""
         return tuple(source.symbol for source in (*self.from_arguments, *self.from_states))
 
 
@@ -96,7 +96,7 @@ ONE, EVERY_STEP, STEPS_AND_START = "one", "every step", "steps and start"
 
 @dataclass(frozen=True)
 class Buffer:
-    """How much of a value, or of an adjoint, has to be there at the same time."""
+    """How many steps of a value, or of an adjoint, must be stored at the same time."""
 
     name: str
     is_adjoint: bool
@@ -119,11 +119,11 @@ class Kept:
 class Bundle:
     """Products of stacks for the same stages, added up in one array in which the stages lie side by side."""
 
-    name: str  # wanted
+    name: str  # proposed
     stages: tuple[str, ...]  # from the left
-    products: tuple[Stack | Bundle, ...]  # added up: made here, or step t of what was made before the loop
+    products: tuple[Stack | Bundle, ...]  # added up: computed here, or step t of a bundle that was computed before the loop
     bias: BiasStack | None  # added too
-    onto: Bundle | None  # one made before the loop, to whose step t all of this is added in place
+    onto: Bundle | None  # a bundle computed before the loop; all of this is added to its step t in place
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Multiplied:
-    """A stack's product, made where it is needed, with the bias that goes with it."""
+    """A stack's product, computed where it is needed, with its bias."""
 
     stack: Stack
     bias: BiasStack | None
@@ -192,7 +192,7 @@ class Forward:
 
     still: tuple[ForwardStatement, ...]
     before: tuple[ForwardStatement, ...]
-    hoisted: tuple[Bundle, ...]  # the loop's products of what is there before it, for all steps at once
+    hoisted: tuple[Bundle, ...]  # the loop's products of vectors that are known before it, for all steps at once
     loop: tuple[ForwardStatement, ...]
     after: tuple[ForwardStatement, ...]
     last: tuple[ForwardStatement, ...]
@@ -216,12 +216,12 @@ class Back:
     """What a stack sends back to its vector: the adjoints of its stages, side by side, times the stored matrix."""
 
     stack: Stack
-    is_hoisted: bool  # made for all steps before the backward loop: this is its step t
+    is_hoisted: bool  # computed for all steps before the backward loop: this is its step t
 
 
 @dataclass(frozen=True)
 class FromNextStep:
-    """What step t+1 sent back; at the last step, where the carry starts."""
+    """What step t+1 sent back; at the last step, the start of the carry."""
 
     value: str
     readers: tuple[str, ...]  # stages of step t+1; none where only the last step's loss reads the value
@@ -229,14 +229,14 @@ class FromNextStep:
 
 @dataclass(frozen=True)
 class FromFinalState:
-    """What reaches the final state from outside: `dstate`."""
+    """The gradient that reaches the final state from outside: `dstate`."""
 
     state: str
 
 
 @dataclass(frozen=True)
 class Summed:
-    """A contribution summed over steps and examples; over examples alone where it exists at the last step alone."""
+    """A contribution summed over steps and examples; over examples only, if it exists at the last step alone."""
 
     contribution: Contribution
     over: str  # ALL or FINAL
@@ -244,7 +244,7 @@ class Summed:
 
 @dataclass(frozen=True)
 class ToStart:
-    """The gradient of an initial state, summed over examples, where a learned one was used."""
+    """The gradient of an initial state, summed over examples, if the learned one was used."""
 
     contribution: Contribution
 
@@ -254,7 +254,7 @@ BackwardTerm = Share | Back | FromNextStep | FromFinalState | Summed | ToStart
 
 @dataclass(frozen=True)
 class Gather:
-    """One adjoint: the sum at a fork. No term: nobody reads the value, and the adjoint is zero."""
+    """One adjoint: a sum of terms. Without terms nothing reads the value, and the adjoint is zero."""
 
     gradient: Gradient
     terms: tuple[BackwardTerm, ...]
@@ -264,7 +264,7 @@ class Gather:
 
 @dataclass(frozen=True)
 class Carry:
-    """An adjoint's part that goes from step t to step t-1."""
+    """The part of an adjoint that goes from step t to step t-1."""
 
     gradient: Gradient
     start: tuple[BackwardTerm, ...]  # from the final state, and from a loss at the last step
@@ -278,7 +278,7 @@ class Reduce:
     """The gradient of one stored parameter."""
 
     stored: StoredParameter
-    stack: Stack | BiasStack | None  # where the adjoints of its stages lie side by side: one product or one sum gives all
+    stack: Stack | BiasStack | None  # if the adjoints of its stages are side by side: one product or one sum gives all
     block: Block | None  # of that stack
     terms: tuple[BackwardTerm, ...]  # otherwise
     numbers: tuple[int, ...]  # of its members' equations, ascending
@@ -287,11 +287,11 @@ class Reduce:
 
 @dataclass(frozen=True)
 class Backward:
-    """The backward pass. Blocks whose arrays a phase needs are allocated where it begins."""
+    """The backward pass. The arrays of blocks are allocated at the beginning of their phase."""
 
     last: tuple[Gather, ...]
     after: tuple[Gather, ...]
-    hoisted: tuple[Stack, ...]  # stacks after the loop: what they send into it, for all steps at once
+    hoisted: tuple[Stack, ...]  # stacks after the loop: what they send into the loop, for all steps at once
     carries: tuple[Carry, ...]
     loop: tuple[Gather, ...]
     before: tuple[Gather, ...]
@@ -308,7 +308,7 @@ class Backward:
 
 @dataclass(frozen=True)
 class Start:
-    """What a state starts from where none is given."""
+    """What a state starts from if none is given."""
 
     state: str
     value: Number | Value  # a number in every entry, or a parameter
@@ -316,14 +316,14 @@ class Start:
 
 @dataclass(frozen=True)
 class Schedule:
-    """What is computed when, over what, from what, and what has to be kept for it."""
+    """What is computed when, from what, over which steps, and what must be kept for it."""
 
     plan: Plan  # numbers, phases and stacks, on which it is built
     parameters: tuple[StoredParameter, ...]
     sizes: Sizes
     starts: tuple[Start, ...]  # in the order of the states
     forward: Forward
-    step: Forward  # one step, nothing hoisted, without what only a loss reads
+    step: Forward  # one step; nothing is hoisted, and stages that only the loss reads are missing
     backward: Backward
     buffers: tuple[Buffer, ...]  # of stages, then of adjoints
     tape: tuple[Kept, ...]  # inputs, targets and stages that the backward pass reads, in this order

@@ -39,7 +39,7 @@ def _under_each_other(name: str, parameters: list[str], graph: Graph) -> StoredP
 
 
 def sizes(graph: Graph, stored: Iterable[StoredParameter]) -> Sizes:
-    """Parameters tell first, then inputs and targets, then states: at each time the simplest axis."""
+    """Sizes from parameters first, then from inputs and targets, then from states; always from the simplest axis."""
     known: list[str] = []
     from_parameters = _solved([(PARAMETER, entry.name, entry.shape) for entry in stored], known)
     known_of_step = list(known)
@@ -57,7 +57,7 @@ def sizes(graph: Graph, stored: Iterable[StoredParameter]) -> Sizes:
 
 
 def _solved(arrays: list[tuple[str, str, Shape]], known: list[str]) -> tuple[SizeSource, ...]:
-    """Take the simplest axis with one unknown symbol, again and again; `known` grows by what is found."""
+    """Read the simplest axis with one unknown symbol, again and again; `known` grows."""
     axes = [(kind, name, axis, dim) for kind, name, shape in arrays for axis, dim in enumerate(shape)]
     axes.sort(key=lambda each: (len(each[3].terms), each[3].constant, sum(factor for _, factor in each[3].terms)))
     found: list[SizeSource] = []
@@ -70,7 +70,7 @@ def _solved(arrays: list[tuple[str, str, Shape]], known: list[str]) -> tuple[Siz
 
 
 def _source(kind: str, array: str, axis: int, dim: Dim, known: list[str]) -> SizeSource | None:
-    """What an axis tells, if all but one of its symbols are known."""
+    """The size that an axis gives, if all but one of its symbols are known."""
     unknown = [term for term in dim.terms if term[0] not in known]
     if len(unknown) != 1:
         return None

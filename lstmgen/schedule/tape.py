@@ -1,4 +1,4 @@
-"""What has to be there for how long: buffers, the tape, and which stored parameters each pass reads."""
+"""What must be stored for how long: buffers, the tape, and the stored parameters that each pass reads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .records import (
 
 
 def buffers(plan: Plan, backward: Backward) -> tuple[Buffer, ...]:
-    """Of every stage and of every adjoint that is computed, how much has to be there at the same time."""
+    """For every stage and every computed adjoint, how many steps must be stored at the same time."""
     graph = plan.graph
     needed = set(plan.kept) | set(graph.outputs)
     for stage in plan.stages_in(AFTER, LAST):
@@ -30,7 +30,7 @@ def buffers(plan: Plan, backward: Backward) -> tuple[Buffer, ...]:
         found.append(Buffer(stage.name, False, stage.shape, extent))
     for gather in backward.gathers():
         name = gather.gradient.value
-        phase = plan.phases.get(name, AFTER)  # inputs have no phase, and an adjoint at every step
+        phase = plan.phases.get(name, AFTER)  # inputs have no phase, but an adjoint at every step
         single = phase in (STILL, LAST) or (phase == LOOP and name not in plan.remembered)
         found.append(Buffer(name, True, gather.gradient.shape, ONE if single else EVERY_STEP))
     return tuple(found)
@@ -80,7 +80,7 @@ def read_backward(backward: Backward, stored: Iterable[StoredParameter]) -> tupl
             case Back(stack=stack):
                 read.add(stack.name)
             case ToStart(contribution=contribution):
-                read.add(contribution.target)  # its shape, where the state was given
+                read.add(contribution.target)  # only its shape, if the state was given
     return tuple(entry.name for entry in stored if entry.name in read)
 
 
@@ -94,7 +94,7 @@ def _terms(backward: Backward) -> Iterator[BackwardTerm]:
 
 
 def _expressions(backward: Backward) -> Iterator[Expression]:
-    """Everything that the backward pass evaluates, the vectors of stacked gradients among it."""
+    """Every expression that the backward pass evaluates, also the vectors of stacked gradients."""
     for term in _terms(backward):
         if isinstance(term, (Share, Summed)):
             yield term.contribution.at_reader
