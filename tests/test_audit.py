@@ -261,6 +261,13 @@ def test_no_true_claim_is_called_wrong_and_no_mutation_goes_by(name):
         ("spec: nowhere\nclaims:\n  d_c: d_h\n", "1:7", "no packaged spec"),
         ("spec: lstm\nclaims:\n  d_c: d_h * nope\n", "3:14", "there is no 'nope'"),
         ("spec: lstm\nclaims:\n  d_nope: d_h\n", "3:3", "the spec has no 'nope'"),
+        ("spec: lstm\nclaims:\n  dc: d_h * o\n", "3:3", "there is no 'dc'; write d_c\n"),
+        ("spec: lstm\nclaims:\n  d_c: dh * o\n", "3:8", "there is no 'dh'; write d_h\n"),
+        ("spec: lstm\nclaims:\n  d_c: d_h * o + dc_next\n", "3:18", "there is no 'dc_next'; write d_c[t+1] for"),
+        ("spec: lstm\nclaims:\n  dWf: outer(d_f_pre, x)\n", "3:3", "there is no 'dWf'; write d_W_f\n"),
+        ("spec: lstm\nclaims:\n  d_f: df_pre\n", "3:8", "there is no 'df_pre'; write d_f_pre\n"),
+        ("spec: lstm\nnames: {a: h}\nclaims:\n  d_o: da * tanh(c)\n", "4:8", "there is no 'da'; write d_a\n"),
+        ("spec: lstm\nclaims:\n  d_f: diag(np.diag(d_c))\n", "3:15", "write diag(d_c)"),
         ("spec: lstm\nclaims:\n  d_c: d_c_pre\n", "3:8", "no single call"),
         ("spec: lstm\nclaims:\n  d_c: d_h +\n", "3:", "error"),
         ("spec: lstm\nclaims:\n  d_c: W_f[t-1] @ d_h\n", "3:8", "does not change over time"),
@@ -487,6 +494,17 @@ def test_a_strangers_overflow_is_told_without_a_warning(tmp_path):
     file = foreign(tmp_path, back="np.exp(1e4) * da")
     result = run("rnn", "--module", f"{file}:backward")
     assert "d_W_h: differs, it holds numbers that are not finite; from 2 steps on: it agrees for 1" in result.output
+
+
+def test_a_gradient_by_another_name_is_told_its_name_here(tmp_path):
+    arrays = right_arrays(tmp_path)
+    np.savez(tmp_path / "theirs.npz", **arrays, d_Wh=arrays["d_W_h"])
+    words = "'d_Wh' is not a gradient of this cell: expected parameters, inputs and states by their names, here d_W_h"
+    assert words in run("rnn", "--arrays", str(tmp_path / "theirs.npz")).output
+    words = words.replace("d_Wh", "dWh")
+    file = foreign(tmp_path)
+    file.write_text(file.read_text().replace('return grads | {"h": dh}', 'return {"dWh": grads["W_h"]}'))
+    assert words in run("rnn", "--module", f"{file}:backward").output
 
 
 def test_a_file_that_is_no_npz_says_how_one_is_written(tmp_path):

@@ -247,6 +247,13 @@ def test_a_packaged_file_of_claims_is_audited_by_its_name_unless_a_file_has_it()
     assert run("audit", "notes_stacked").exit_code == 1
 
 
+def test_a_name_without_its_ending_suggests_the_file():
+    path = Path(small())
+    for command in ("show", "build", "audit"):
+        result = run(command, path.stem)
+        assert result.exit_code == 2 and f"did you mean '{path.name}'?" in result.stderr
+
+
 def test_a_spec_like_no_other_names_the_list():
     result = run("show", "qqqqqqqq")
     assert result.exit_code == 2 and "lstmgen list" in result.stderr

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..derivation.chain import Derivation, Key
+from ..language.cures import named_gradient
 from ..language.expressions import Adjoint
 from .foreign import ForeignError, real
 from .given import Data, Given
@@ -102,9 +103,11 @@ class Comparer:
         for name, array in theirs.items():
             bare = name if name in known else name.removeprefix("d_")
             if bare not in known:
+                meant = named_gradient(name.removeprefix("d_"), known, ()) or named_gradient(name, known, ())
+                examples = f"such as {', '.join(self.graph.parameters[:3])}"
                 raise ForeignError(
-                    f"'{name}' is no gradient of this cell: expected parameters, inputs and states "
-                    f"by their names, such as {', '.join(self.graph.parameters[:3])}"
+                    f"'{name}' is not a gradient of this cell: expected parameters, inputs and states by their names, "
+                    + (f"here d_{meant[0]}" if meant else examples)
                 )
             found[bare] = real(name, array)
         if not found:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from ..derivation.graph import Graph, Stage
 from ..errors import Mistakes, Text
+from ..language.cures import gradient_cure
 from ..language.expressions import (
     Adjoint, Body, Call, Expression, Number, Outside, Size, Sum, Value, children, number, rebuild, transform,
 )
@@ -155,7 +156,11 @@ class Resolver:
 
     def _unknown(self, node: Value, name: str, before: str = "") -> Expression:
         known = [*self.renamed, *self.known, *self.constants, *self.sizes]
-        cure = did_you_mean(name, known)
+        values = [each for each in (*self.renamed, *self.known) if each not in self.graph.targets]
+        gradients = [*values, *(f"{each}_pre" for each in values)]
+        moving = [each for each in gradients if self._ours(each).removesuffix("_pre") not in self.graph.static]
+        cure = None if before else gradient_cure(name, gradients, moving)
+        cure = cure or did_you_mean(name, known)
         if cure is None and not self.renamed:
             cure = "'names:' says what the source's names mean"
         return self._wrong(

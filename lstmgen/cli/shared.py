@@ -38,7 +38,8 @@ def _file(given: str, find: Callable[[str], Path | None]) -> Path | None:
 def _refuse(given: str, kind: str, packaged: Sequence[Path], other: str) -> NoReturn:
     from ..language.names import did_you_mean
 
-    cure = did_you_mean(Path(given).stem, [known.stem for known in packaged])
+    beside = next((f"{given}{ending}" for ending in (".yaml", ".yml") if Path(f"{given}{ending}").is_file()), None)
+    cure = f"did you mean '{beside}'?" if beside else did_you_mean(Path(given).stem, [known.stem for known in packaged])
     raise Refused(f"there is no file '{given}', and no packaged {kind} of that name; {cure or other}")
 
 

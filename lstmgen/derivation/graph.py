@@ -24,6 +24,7 @@ from typing import NoReturn
 from ..errors import Mistakes, Place, Text
 from ..language import functions
 from ..language.constants import faults, is_constant
+from ..language.cures import loss_cure
 from ..language.effort import Extent, derivative_nodes, extent
 from ..language.expressions import (
     Body, Call, Compare, Expression, MatVec, Negative, Number, Product, Size, Sum, Value, children,
@@ -315,7 +316,8 @@ class _Builder:
             self.read.add(name)
             return Number(self.constants[name].value, node.at) if name in self.constants else Size(name, node.at)
         if name not in self.declared and name not in self.equations:
-            self.mistakes.add(place, f"there is no '{name}'", self._cure_unknown(name))
+            cure = self._cure_loss(name) if in_loss else None
+            self.mistakes.add(place, f"there is no '{name}'", cure or self._cure_unknown(name))
             return node
         self.read.add(name)
         if node.lag:
@@ -332,6 +334,11 @@ class _Builder:
             self.mistakes.add(place, f"the target '{name}' is read outside of the loss",
                               "declare it under 'inputs:' if the cell may see it")
         return node
+
+    def _cure_loss(self, name: str) -> str | None:
+        output = self.spec.outputs[0].name if self.spec.outputs else "h"
+        shape = self.shapes.get(output, ())
+        return loss_cure(name, output, f"[{', '.join(map(str, shape))}]" if len(shape) != 1 else str(shape[0]))
 
     def _cure_unknown(self, name: str) -> str | None:
         for ending in ("_prev", "_last", "_old", "_tm1", "_t1", "_t_1", "_t_minus_1"):

@@ -33,7 +33,8 @@ NO_DIMENSION = frozenset(
 
 # Names that papers and other libraries use, and the names that they have here.
 _ELSEWHERE = {
-    "logistic": "sigmoid", "sigm": "sigmoid", "expit": "sigmoid", "swish": "silu", "lrelu": "leaky_relu",
+    "logistic": "sigmoid", "sigm": "sigmoid", "sigma": "sigmoid", "expit": "sigmoid", "swish": "silu",
+    "lrelu": "leaky_relu", "celu": "elu", "sgn": "sign", "hstack": "concat", "vstack": "concat",
     "hardsigmoid": "hard_sigmoid", "hardtanh": "hard_tanh", "layernorm": "layer_norm", "ln": "layer_norm", "lse": "logsumexp",
     "cat": "concat", "concatenate": "concat", "maximum": "max", "minimum": "min", "clamp": "clip", "detach": "stop_gradient",
     "linear": "identity", "xavier": "glorot", "average": "mean", "inner": "dot",
@@ -70,19 +71,19 @@ def objection(name: str) -> str | None:
     return None
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that was probably meant, if one is near enough."""
+def nearest(name: str, known: Iterable[str], alike: float = 0.6) -> str | None:
+    """The known name that was probably meant, if one is near enough: `alike` is 1 for the same letters."""
     candidates = sorted(set(known))
     if _ELSEWHERE.get(name.lower()) in candidates:
         return _ELSEWHERE[name.lower()]
     folded = {candidate.lower(): candidate for candidate in reversed(candidates)}
     if name.lower() in folded:
         return folded[name.lower()]
-    near = difflib.get_close_matches(name, candidates, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name, candidates, n=1, cutoff=alike)
     return near[0] if near else None
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+def did_you_mean(name: str, known: Iterable[str], alike: float = 0.6) -> str | None:
     """`nearest` as the cure of an error: a question, or None."""
-    near = nearest(name, known)
+    near = nearest(name, known, alike)
     return f"did you mean '{near}'?" if near else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from fractions import Fraction
 from functools import cache
@@ -18,11 +18,11 @@ from typing import NoReturn
 
 from ..errors import Mistakes, Place, Text
 from . import functions
+from .cures import function_cure, method_cure, reference_cure
 from .expressions import (
     Call, Compare, Expression, MatVec, Negative, Number, Power, Product, Quotient, Sum, Value, negative,
     product,
 )
-from .names import did_you_mean
 
 DEEPEST = 60  # nested operators and calls in one expression
 LONGEST = 4000  # characters in one expression
@@ -239,6 +239,8 @@ class _Reader:
                 not isinstance(steps, bool)
             ):
                 lag = -steps if isinstance(index.op, ast.Sub) else steps
+            case ast.Constant(value=str(key)):
+                self._refuse(at, f"'{written[:40]}': a name stands alone", f"write {key}" if key.isidentifier() else None)
             case _:
                 if name in functions.PUBLIC or name in self.own_functions:
                     self._refuse(at, f"'{name}' is a function", f"write {name}(...)")
@@ -333,10 +335,10 @@ class _Reader:
         match node.func:
             case ast.Name(id=name):
                 pass
-            case ast.Attribute(attr=name):
+            case ast.Attribute(attr=name, value=on):
                 dot = self.text.value.rfind(".", 0, node.func.end_col_offset)
                 self._refuse(dot, "'.' is not part of the language",
-                             f"write {name}(...)" if name in functions.PUBLIC else None)
+                             method_cure(name, self._written(on), self._texts(node.args), self._known()))
             case _:
                 self._refuse(at, "only a function of the language can be called")
         match node.args:
@@ -346,28 +348,38 @@ class _Reader:
                 self.readable.append(Value(name, 0, at))
                 self._refuse(at, f"there is no function '{name}'", f"write {name}[t-1], in brackets, for the previous step")
         if node.keywords:
-            self._refuse(node.keywords[0].value.col_offset, f"'{name}' takes no keyword arguments")
+            along = node.keywords[0].arg in ("axis", "dim", "keepdims", "keepdim")
+            self._refuse(node.keywords[0].value.col_offset, f"'{name}' takes no keyword arguments",
+                         f"{name}(a) acts along the last axis" if along and name in functions.PUBLIC else None)
         try:
-            self._check_function(name, len(node.args), at)
+            self._check_function(name, node)
         except _Refused:
             with suppress(_Refused):  # the arguments are checked, too
                 self.readable += self._each(node.args, depth, name == functions.WHERE)
             raise
         return Call(name, tuple(self._each(node.args, depth, name == functions.WHERE)), at)
 
-    def _check_function(self, name: str, count: int, at: int) -> None:
+    def _check_function(self, name: str, node: ast.Call) -> None:
+        count, at = len(node.args), node.col_offset
         if name in self.own_functions:
             return  # derivation/graph.py checks the number of arguments, because it has the definitions
         public = name in functions.PUBLIC
         if not public and not (self.internal and name in functions.TABLE):
-            known = [*functions.PUBLIC, *self.own_functions]
-            self._refuse(at, f"there is no function '{name}'",
-                         did_you_mean(name, known) or "a product is written W @ x or a * b")
+            self._refuse(at, f"there is no function '{name}'", function_cure(name, self._texts(node.args), self._known()))
         fewest, most = functions.arity(name)
         if count < fewest or (most is not None and count > most):
             wanted = f"{fewest}" if most == fewest else f"{fewest} or more" if most is None else f"{fewest} or {most}"
             plural = "" if wanted == "1" else "s"
             self._refuse(at, f"'{name}' takes {wanted} argument{plural}, found {count}")
+
+    def _known(self) -> list[str]:
+        return [*functions.PUBLIC, *self.own_functions]
+
+    def _texts(self, nodes: Iterable[ast.expr]) -> list[str]:
+        return list(map(self._written, nodes))
+
+    def _written(self, node: ast.expr) -> str:
+        return " ".join(self.text.value[node.col_offset:node.end_col_offset].split())
 
     def _comparison(self, node: ast.expr, depth: int) -> Compare:
         at = node.col_offset
@@ -386,8 +398,7 @@ class _Reader:
         match node:
             case ast.Attribute(attr=name):
                 dot = self.text.value.rfind(".", 0, node.end_col_offset)
-                cure = f"write transpose({ast.unparse(node.value)[:30]})" if name == "T" else None
-                self._refuse(dot, "'.' is not part of the language", cure)
+                self._refuse(dot, "'.' is not part of the language", reference_cure(name, self._written(node.value)))
             case ast.IfExp():
                 self._refuse(at, "'if ... else' is not part of the language", "write where(a < b, u, v)")
             case ast.BoolOp() | ast.UnaryOp():

@@ -154,6 +154,9 @@ def _meet(whole: Expression, operands: tuple[Expression, ...], known: Shapes) ->
         elif shape != found:
             mixed = isinstance(whole, Product) and len(found) != len(shape)
             cure = "a matrix times a vector is written A @ v" if mixed else None
+            single = [part for part, axes in ((first, found), (operand, shape)) if axes == (Dim((), 1),)]
+            if single and isinstance(single[0], Value):
+                cure = f"for a scalar, which meets any shape, declare {single[0].name} with the shape []"
             raise ShapeMismatch(
                 whole, f"{_told(first, found)}, {_told(operand, shape)}; elementwise operands need the same shape", cure)
     return found
@@ -241,7 +244,9 @@ def _dot(call: Call, known: Shapes) -> Shape:
     left, right = _array(call, 0, known), _array(call, 1, known)
     if left != right:
         first, second = call.arguments
-        raise ShapeMismatch(call, f"{_told(first, left)}, {_told(second, right)}; dot needs the same shape")
+        product_meant = len(left) == 2 and len(right) == 1
+        cure = f"a matrix times a vector is written {source(first)} @ {source(second)}" if product_meant else None
+        raise ShapeMismatch(call, f"{_told(first, left)}, {_told(second, right)}; dot needs the same shape", cure)
     return left[:-1]
 
 

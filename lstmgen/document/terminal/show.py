@@ -16,6 +16,7 @@ from ...derivation.chain import ELEMENTWISE, OUTER, OUTPUT, START, Contribution,
 from ...derivation.chain import later as _later
 from ...derivation.explanation import Held, held_still
 from ...derivation.graph import Graph, Stage
+from ...language.cures import named_gradient
 from ...language.expressions import (
     Adjoint, Call, Expression, Outside, Product, Sum, Value, children, product, rebuild, transform, walk,
 )
@@ -306,7 +307,9 @@ def _find(derivation: Derivation, name: str) -> str:
         owner = wanted.removesuffix("_pre")
         raise UnknownName(f"'{owner}' has no pre-activation: its equation is no call on an expression; "
                           f"'{owner}' itself can be explained")
-    near = did_you_mean(wanted, known)
+    moving = [each for each in known if each not in graph.static]
+    gradient = named_gradient(wanted, known, moving)
+    near = f"did you mean 'd_{gradient[0]}'?" if gradient else did_you_mean(wanted, known)
     raise UnknownName(f"{spec.name} has no value '{name}'; " + (near or f"it has "
                                                                         f"{', '.join(dict.fromkeys(known))}"))
 
