@@ -629,7 +629,7 @@ def test_many_failures_are_counted():
     verdict = Verdict(figures, 0, 0, 0, 0, 0, {}, {}, 3, 3, 2, (), names)
     told = verdict.lines()
     assert len(told) == 1 + 10 + 1 + 2
-    assert told[-3].strip() == "... and 89 more FAILED; `lstmgen verify` tells all"
+    assert told[-3].strip() == "... and 89 more FAILED; `lstmgen verify` shows all"
     assert "a8, a9, ...; 'range:'" in told[-1]
     assert len(verdict.lines(every=True)) == 100 + 2
 

@@ -156,7 +156,7 @@ def test_what_no_proof_can_see_is_refused_with_the_reason():
     verdict = verify(STEEP)
     assert not verdict.passed
     assert verdict.saturated == ("k",)
-    assert verdict.lines()[-1].startswith("saturated where the proofs looked: k; 'range:'")
+    assert verdict.lines()[-1].startswith("saturated at the points of the proofs: k; 'range:'")
     verdict = verify(f"{STEEP}range: {{W: [-1e-4, 1e-4], b: [-1e-4, 1e-4]}}\n")
     assert verdict.passed and verdict.saturated == ()
 

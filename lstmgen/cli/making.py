@@ -71,7 +71,7 @@ def _report_line(name: str, result: Built | Exception, width: int) -> int:
     if isinstance(result, Exception):
         click.echo(f"{name:<{width}}  failed\n{told(result)}", err=True)
         return status_of(result)
-    state = f"verified, {result.verdict.forks:3d} forks cut" if result.verdict else "not verified"
+    state = f"verified, {result.verdict.forks:3d} contributions" if result.verdict else "not verified"
     click.echo(f"{result.name:<{width}}  {state}  {' '.join(file.name for file in result.files)}")
     if result.pdf_failure:
         click.echo(f"error: no PDF: {result.pdf_failure}", err=True)

@@ -1,14 +1,12 @@
-"""How a gradient fades: what is left of ∂state[t]/∂state[t-k], and by which paths it comes.
+"""How a gradient vanishes or explodes: what is left of ∂state[t]/∂state[t-k], and along which paths it comes.
 
-The derivative is the total one, as everywhere in a derivation: a change of c[t-1] reaches c also by way
-of h[t-1], which is made of it. So the paths of one step are all that lead from the state at t-1 to the
-state at t in the unrolled graph.
+The derivative is a total derivative: a change of c[t-1] also reaches c through h[t-1], which depends on it. So the paths
+of one step are all paths from the state at t-1 to the state at t in the unrolled graph.
 
-The **carousel** of a state, if it has one, is its direct path: along it the state is only ever
-multiplied, entry by entry, by something that it is not itself (a gate, a constant, a number that is
-learned), or chosen by max, min or where. It meets no matrix, no activation and no sum over entries, so
-nothing but those factors can make the gradient fade there. What the gates owe to the state comes by other
-paths.
+The direct path of a state, the **constant error carousel**, if there is one: along it the state is only multiplied, entry
+by entry, by something else (a gate, a constant, a parameter), or chosen by max, min or where. On it is no matrix, no
+activation and no sum over entries, so only those factors can make the gradient vanish. The gates depend on the state too,
+but that is on other paths.
 """
 
 from __future__ import annotations
@@ -27,46 +25,46 @@ from .paths import MOST_LISTED, Factor, Network, Path
 from .points import of_one
 from .unrolled import Unrolled
 
-LAGS = 100  # steps that are looked back
-SHOWN = (1, 2, 3, 5, 10, 20, 50, 100)  # of them, in a table
-WARMING = 10  # steps before those, so that no state is at its start
-MOST_ENTRIES = 16  # of a state, and
-MOST_ENTRIES_IN_ALL = 128  # of all of them: sizes are chosen so that there are not more, else nothing is measured
-MOST_NUMBERS = 2**14  # of one value, that are sent back at a time: a matter of memory
-MOST_CURVES = 8  # states that are measured, the first ones: as many as one figure can tell apart
+LAGS = 100  # how many steps back
+SHOWN = (1, 2, 3, 5, 10, 20, 50, 100)  # those that a table shows
+WARMING = 10  # steps before those, so that no state is near its start
+MOST_ENTRIES = 16  # of one state
+MOST_ENTRIES_IN_ALL = 128  # of all states: sizes are chosen so that there are not more, else nothing is measured
+MOST_NUMBERS = 2**14  # of one value that are sent back at a time: more needs too much memory
+MOST_CURVES = 8  # states that are measured, the first ones: a figure cannot show more
 EXAMPLES = 8  # sequences of which the median is taken
 SEED = 0
 
-_CHOICES = {"identity", "max", "min", "where"}  # calls that hand a value on as it is, or not at all
+_CHOICES = {"identity", "max", "min", "where"}  # calls that pass a value on unchanged, or not at all
 
 
 @dataclass(frozen=True)
 class OneStep:
-    """∂state[t]/∂state[t-1], path by path. Times in it are as seen from step t."""
+    """∂state[t]/∂state[t-1], path by path. Times are as seen from step t."""
 
     state: str
     count: int  # of all its paths
-    paths: tuple[Path, ...]  # the direct ones first, then short ones; where they are many, the direct alone
+    paths: tuple[Path, ...]  # direct ones first, then short ones; if there are many, only the direct ones
     direct: tuple[Path, ...]
-    carousel: Expression | None  # what these multiply by, entry by entry; None where there are none
+    carousel: Expression | None  # the factor of the direct paths, elementwise; None if there are none
 
     @property
     def listed(self) -> bool:
-        """Whether all paths are there."""
+        """Whether `paths` has all paths."""
         return len(self.paths) == self.count
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Norms over the lag, from lag 0 on: how much a change of a state is worth so many steps later.
+    """Norms over the lag, from lag 0 on: how large the effect of a change of a state is so many steps later.
 
-    The norm is the largest factor by which any change can grow (the largest singular value), and of
-    several sequences the median.
+    The norm is the largest factor by which a change can grow (the largest singular value); of several sequences the
+    median is taken.
     """
 
     state: str
     every: tuple[float, ...]  # along all paths
-    direct: tuple[float, ...] | None  # along the direct one alone; None where there is none
+    direct: tuple[float, ...] | None  # along the direct path only; None if there is none
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ class Fading:
     name: str
     title: str
     steps: tuple[OneStep, ...]  # of each state, in the spec's order
-    curves: tuple[Curve, ...]  # of the first MOST_CURVES; none where there are too many, or one grows beyond all numbers
+    curves: tuple[Curve, ...]  # of the first MOST_CURVES; empty if states are too large, or if a norm overflows
     sizes: tuple[tuple[str, int], ...]  # by keyword
     seed: int
     examples: int
@@ -104,7 +102,7 @@ def one_step(derivation: Derivation, state: str, most: int = MOST_LISTED) -> One
 
 
 def _multiplier(path: Path) -> Expression:
-    """What a direct path multiplies by: its factors all act entry by entry, and are joined to one."""
+    """The factor of a direct path: all its factors are elementwise, and are multiplied together."""
     match path.factors(2):
         case (Factor(kind="diagonal", expression=expression),) if expression is not None:
             return product(expression)
@@ -112,7 +110,7 @@ def _multiplier(path: Path) -> Expression:
 
 
 def carries(fork: Contribution, graph: Graph) -> bool:
-    """Whether a branch hands its value on, entry by entry, multiplied by something that it is not itself."""
+    """Whether a branch passes its value on elementwise, multiplied only by something that does not depend on it."""
     stage = graph.stage(fork.reader)
     if fork.local is None or stage.shape != graph.shapes[fork.target] or fork.target in graph.static:
         return False
@@ -141,7 +139,7 @@ def fade(derivation: Derivation, module: ModuleType, lags: int = LAGS, seed: int
 
 
 def small_sizes(graph: Graph) -> dict[str, int]:
-    """One size for every symbol, a power of two, such that the states have no more than so many entries."""
+    """One size for every symbol: the largest power of two for which states are not larger than the limits."""
     size = MOST_ENTRIES
     while size > 1:
         sizes = {symbol: size for symbol, _ in graph.dims}
@@ -155,7 +153,7 @@ def small_sizes(graph: Graph) -> dict[str, int]:
 def _inputs(
     graph: Graph, sizes: Mapping[str, int], steps: int, random: np.random.Generator
 ) -> Sequence[Mapping[str, np.ndarray]]:
-    """Unit normal; where the spec says where to draw an input from, evenly from there."""
+    """Unit normal inputs; uniform over its range, if an input has one in the spec."""
     ranges = {item.name: (float(item.low), float(item.high)) for item in graph.spec.ranges}
 
     def draw(name: str) -> np.ndarray:
@@ -169,7 +167,7 @@ def _inputs(
 
 
 def _starts(graph: Graph, sizes: Mapping[str, int], parameters: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The initial states where none are given."""
+    """The initial states that are used if none are given."""
     starts = {}
     for state, start in graph.initial:
         shape = tuple(dim.value(sizes) for dim in graph.shapes[state])
@@ -188,22 +186,22 @@ def _curves(run: Unrolled, steps: Sequence[OneStep], lags: int) -> tuple[Curve, 
 
 
 def _direct_norms(run: Unrolled, state: str, carousel: Expression, lags: int) -> tuple[float, ...]:
-    """Along the direct path the derivative is diagonal: a product of the factors of the steps between."""
+    """Norms along the direct path, where the derivative is diagonal: a product of one factor for each step."""
     so_far = np.ones((run.rows, *run.shape(state)))
     norms = [1.0]
     for at in range(run.steps, run.steps - lags, -1):
-        factor = run.value(carousel, at)  # of a matrix's every entry one number, say
+        factor = run.value(carousel, at)  # it may be one number for all entries
         so_far = so_far * factor.reshape(factor.shape + (1,) * (so_far.ndim - factor.ndim))
         norms.append(float(np.median(np.abs(so_far).reshape(run.rows, -1).max(axis=1))))
     return tuple(norms)
 
 
 def _all_norms(run: Unrolled, lags: int) -> dict[str, tuple[float, ...]]:
-    """Along all paths, by state: the product of the steps' Jacobians, which all states share.
+    """Norms along all paths, by state: norms of a product of Jacobians of all states together.
 
-    Between steps only the states carry anything, so one step back is a matrix with a row and a column for
-    every entry of every state. The matrix of the columns' own step stands last in the product: through it
-    the state is also reached by what is made of it before the next step begins, as h is of c.
+    Only states go from step to step, so one step back is a matrix with a row and a column for every entry of every state.
+    The last factor belongs to the step of the columns: it covers values that depend on the state within its own step, as
+    h depends on c.
     """
     places = _places(run)
     so_far = np.eye(sum(prod(run.shape(name)) for name in places))
@@ -217,7 +215,7 @@ def _all_norms(run: Unrolled, lags: int) -> dict[str, tuple[float, ...]]:
 
 
 def _places(run: Unrolled) -> dict[str, slice]:
-    """Where each state's entries stand among those of all states."""
+    """Where the entries of each state are among those of all states."""
     places, start = {}, 0
     for name in run.graph.states:
         end = start + prod(run.shape(name))
@@ -227,8 +225,9 @@ def _places(run: Unrolled) -> dict[str, slice]:
 
 
 def _jacobians(run: Unrolled, lags: int, entries: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """∂states[t]/∂states[t-1] by the branches over time alone, and ∂states[t]/∂states[t] by those within
-    the step, of each step from the last one backwards: (examples, entries, entries)."""
+    """∂states[t]/∂states[t-1] through the branches over time, and ∂states[t]/∂states[t] through those within the step.
+
+    For each step, from the last one backwards: (examples, entries, entries)."""
     largest = max(prod(run.shape(stage.name)) for stage in run.graph.stages)
     at_once = max(1, MOST_NUMBERS // (run.rows * entries * largest))
     steps = range(run.steps, run.steps - lags - 1, -1)
@@ -237,7 +236,7 @@ def _jacobians(run: Unrolled, lags: int, entries: int) -> Iterator[tuple[np.ndar
 
 
 def _sent_back(run: Unrolled, steps: Sequence[int], entries: int) -> tuple[np.ndarray, np.ndarray]:
-    """Both of `_jacobians`, of some steps: every entry of every state is sent back as if it were the loss."""
+    """Both matrices of `_jacobians` for some steps: every entry of every state is sent back as if it were the loss."""
     many, derivation, places = run.side_by_side(steps, entries), run.derivation, _places(run)
     arrived: dict[str, np.ndarray] = {}
 
@@ -268,7 +267,7 @@ def _sent_back(run: Unrolled, steps: Sequence[int], entries: int) -> tuple[np.nd
 
 
 def _norms(jacobians: np.ndarray) -> tuple[float, ...]:
-    """Of each lag, of (lags, examples, entries, entries): the examples' median of the largest singular value."""
+    """For each lag, the median over examples of the largest singular value. Takes (lags, examples, entries, entries)."""
     finite = np.isfinite(jacobians).all(axis=(1, 2, 3))
     largest = np.full(jacobians.shape[:2], np.nan)
     largest[finite] = np.linalg.svd(jacobians[finite], compute_uv=False)[..., 0]

@@ -1,15 +1,13 @@
-"""Every way that a gradient takes, over T steps.
+"""Every path of a gradient over T steps.
 
-A **path** is one choice at each fork: it leads from a value outwards, from reader to reader, to where a
-gradient arrives from outside, which is an output of any step or the loss of one. Two paths differ where
-they go through different branches, so a stage that reads a value twice, once in a matrix product and once
-entry by entry, makes two. The final state is held to receive nothing from outside, as in `backward(params,
-tape, dy)`: what it would receive is the business of whoever hands it over. A path of a parameter belongs to
-the step at which the parameter is read.
+A **path** is one choice of a branch at every fork. It leads from a value, from reader to reader, to a place where a
+gradient arrives from outside: an output of any step, or the loss of one. If a stage reads a value twice, in a matrix
+product and elementwise, there are two branches and so two paths. Nothing arrives at the final state, as in
+`backward(params, tape, dy)`. A path of a parameter belongs to the step at which the parameter is read.
 
-Backpropagation never walks them one by one: there are as many as choices multiply to, 22,650 over five
-steps for a gate's matrix of a peephole LSTM, and the sums at the forks handle all of them at once. So they
-are counted by the same sums, exactly, and written out where they are few.
+The number of paths is a product of choices: 22,650 over five steps for the matrix of a gate of a peephole LSTM.
+Backpropagation does not follow them one by one, because the sums at the forks handle all of them at once. Here the same
+sums count them exactly, and they are written out if they are few.
 """
 
 from __future__ import annotations
@@ -29,20 +27,20 @@ from .points import DRAWS, by_step, choose_sizes, draw_point, of_one, reach_afte
 from .unrolled import Adjoints, ByStep, Unrolled
 
 MOST_LISTED = 20  # paths of one step
-MOST_CHECKED = 50_000  # paths that are multiplied out one by one to be held against the gradient
-CLOSE = 1e-10  # how near to the gradient their sum has to be, in float64
+MOST_CHECKED = 50_000  # paths that are computed one by one to compare their sum with the gradient
+CLOSE = 1e-10  # how close to the gradient their sum must be, in float64
 
-DIAGONAL = "diagonal"  # entry by entry: multiplies by the expression
+DIAGONAL = "diagonal"  # elementwise: multiplies by the expression
 MATRIX = "matrix"  # multiplies by the matrix
 OPERATION = "operation"  # along an axis, or from a scalar to an array: a stage's own derivative
 
 
-Ways = dict[tuple[str, int], np.ndarray]  # by value and step, a row for each path
+Ways = dict[tuple[str, int], np.ndarray]  # by value and step; a row for each path
 
 
 @dataclass(frozen=True)
 class Link:
-    """One branch of a path, at the step of the value that it leaves."""
+    """One branch of a path, and the step of the value that it starts from."""
 
     fork: Contribution
     step: int  # of the value; 0 is the initial state
@@ -54,42 +52,42 @@ class Link:
 
 @dataclass(frozen=True)
 class Factor:
-    """One factor of a path's derivative: what a reader's value changes by when the value read does."""
+    """One factor of a path's derivative: the derivative of a reader with respect to a value."""
 
     kind: str  # one of the three above
     expression: Expression | None  # None for an operation
-    reader: Value  # whose derivative it is; the farthest, where several are joined
-    value: Value  # with respect to which; the nearest
+    reader: Value  # of which it is the derivative; the farthest, if several are joined
+    value: Value  # with respect to which; the nearest, if several are joined
 
 
 @dataclass(frozen=True)
 class Path:
-    """One way from a value to where a gradient arrives from outside, or to another value."""
+    """One path from a value to where a gradient arrives from outside, or to another value."""
 
     links: tuple[Link, ...]  # from the value outwards
-    static: frozenset[str]  # values that no step changes
+    static: frozenset[str]  # static values
     loss: str | None = None  # the stage that holds the loss, if the path ends there
 
     @property
     def step(self) -> int:
-        """At which it begins: that of the value, or of the first reader of what stands still."""
+        """The step at which it begins: that of the value; of a static value, that of the first reader."""
         return self.links[0].step
 
     @property
     def ends(self) -> tuple[str, int]:
-        """The output, loss or value at its far end, and the step of that."""
+        """The output, loss or value at its end, and its step."""
         last = self.links[-1]
         return last.fork.reader, last.reader_step
 
     @property
     def stages(self) -> tuple[tuple[str, int], ...]:
-        """What it passes, with steps, from the value's first reader to its far end."""
+        """The stages on it, with steps, from the first reader to its end."""
         passed = [(link.fork.reader, link.reader_step) for link in self.links if link.fork.kind != OUTPUT]
         return tuple(passed) or (self.ends,)
 
     @property
     def term(self) -> Expression:
-        """What arrives at the value along this path, all factors written out; times count from its step."""
+        """What arrives at the value along this path, with all factors written out. Times are as seen from its step."""
         name, step = self.ends
         lag = step - self.step
         if self.links[-1].fork.kind == OUTPUT:
@@ -102,17 +100,17 @@ class Path:
         return expression
 
     def _through(self, link: Link, upstream: Expression) -> Expression:
-        """What a branch sends back, with what arrives at its reader put in."""
+        """What a branch sends back if `upstream` arrives at its reader."""
         lag = link.reader_step - self.step
         seen = later(link.fork.at_reader, lag, self.static)
         reader = Adjoint(link.fork.reader, 0 if link.fork.reader in self.static else lag)
         return flattened(transform(seen, lambda node: upstream if node == reader else None))
 
     def factors(self, step: int) -> tuple[Factor, ...]:
-        """The derivative of the far end with respect to the value, as a product of matrices, left to right.
+        """The derivative of the end with respect to the value, as a product of matrices from left to right.
 
-        Neighbours that act entry by entry are joined to one. Read from the right, it is the way forward.
-        Times are as seen from `step`.
+        Elementwise neighbours are joined. From right to left it is the order of the forward pass. Times are as seen from
+        `step`.
         """
         found: list[Factor] = []
         for link in reversed(self.links):
@@ -141,12 +139,12 @@ class Path:
 
 
 def _is_summed(fork: Contribution) -> bool:
-    """Whether a scalar met an array: its copies' gradients add up, and its derivative is no diagonal."""
+    """Whether a scalar is combined with an array: then its derivative is not diagonal."""
     return isinstance(fork.at_reader, Call) and fork.at_reader.function == "sum"
 
 
 def flattened(expression: Expression) -> Expression:
-    """With products within products opened."""
+    """The expression with nested products multiplied out into one product."""
     parts = tuple(flattened(part) for part in children(expression))
     if isinstance(expression, Product):
         return product(*parts)
@@ -159,7 +157,7 @@ def flattened(expression: Expression) -> Expression:
 
 
 class Network:
-    """The forks of a derivation, unrolled over T steps, for those who follow them from value to reader."""
+    """The forks of a derivation, unrolled over T steps, to follow paths from values to readers."""
 
     def __init__(
         self,
@@ -170,7 +168,7 @@ class Network:
     ):
         """Paths lead to where gradients arrive from outside, or to the value `to` at a step.
 
-        Only branches that `keep` accepts are gone along.
+        Only branches that `keep` accepts are followed.
         """
         self.derivation, self.graph, self.steps, self.to = derivation, derivation.graph, steps, to
         self.keep = keep
@@ -178,7 +176,7 @@ class Network:
         self.loss = self.graph.loss if to is None else None
 
     def links(self, name: str, step: int) -> Iterator[Link]:
-        """The branches of a value's fork. Something that stands still keeps the step that it is read for."""
+        """The branches of a value. A static value keeps the step for which it is read."""
         if (name, step) == self.to or name not in self.gradients:
             return
         for fork in self.gradients[name].forks:
@@ -203,7 +201,7 @@ class Network:
         return fork.kind == OUTPUT or fork.reader == self.loss or (fork.reader, link.reader_step) == self.to
 
     def count(self, name: str, step: int) -> int:
-        """How many paths begin at a value. Sums of sums: no path is walked."""
+        """How many paths begin at a value. Counted by sums; no path is followed."""
         return self._counts.get((name, step), 0)
 
     @cached_property
@@ -217,7 +215,7 @@ class Network:
         return found
 
     def in_order(self) -> Iterator[tuple[str, int]]:
-        """Every value at every step, readers before what they read."""
+        """Every value at every step, readers before the values that they read."""
         still = self.graph.static
         moving = [g.value for g in (*self.derivation.stages, *self.derivation.inputs) if g.value not in still]
         fixed = [g.value for g in self.derivation.stages if g.value in still] + list(self.graph.parameters)
@@ -247,12 +245,12 @@ class Network:
 
 @dataclass(frozen=True)
 class Step:
-    """What one step adds to a gradient, and by how many ways it comes there."""
+    """What one step adds to a gradient, and along how many paths."""
 
-    step: int  # 0: a learned initial state, and what stands still and reads another
-    terms: tuple[Expression, ...]  # the branches of the value's own fork, as seen from the step
+    step: int  # 0: for a learned initial state, and for static readers
+    terms: tuple[Expression, ...]  # the contributions to the value itself, as seen from the step
     count: int  # of paths
-    paths: tuple[Path, ...]  # all of them; none where they are more than are listed
+    paths: tuple[Path, ...]  # all of them; empty if there are too many to list
 
 
 @dataclass(frozen=True)
@@ -261,12 +259,12 @@ class UnrolledGradient:
 
     value: str
     steps: int
-    lines: tuple[Step, ...]  # from the first step on; steps that add nothing are left out
+    lines: tuple[Step, ...]  # from the first step on, without steps that add nothing
     static: frozenset[str]
 
     @cached_property
     def count(self) -> int:
-        """Of all paths of all steps."""
+        """The number of all paths of all steps."""
         return sum(line.count for line in self.lines)
 
 
@@ -295,9 +293,9 @@ def _line(network: Network, gradient: Gradient, step: int, most: int) -> Step:
 
 @dataclass(frozen=True)
 class Checked:
-    """The sum over the paths held against the gradient."""
+    """The sum over the paths, compared with the gradient."""
 
-    paths: int  # how many were multiplied out
+    paths: int  # how many were computed
     error: float  # the largest difference, in parts of the gradient's largest entry
 
     @property
@@ -306,7 +304,7 @@ class Checked:
 
 
 def check(derivation: Derivation, unrolled: UnrolledGradient, seed: int = 0) -> Checked | None:
-    """Multiply out every path at a random point and add them up; None where they are too many."""
+    """Compute every path at a random point and add them up; None if there are too many."""
     if unrolled.count > MOST_CHECKED:
         return None
     run, outside = random_run(derivation, unrolled.steps, seed)
@@ -318,14 +316,14 @@ def check(derivation: Derivation, unrolled: UnrolledGradient, seed: int = 0) -> 
     assert counts == [line.count for line in unrolled.lines], f"{counts} paths walked, others counted"
     scale = np.abs(expected).max(initial=0) or 1.0
     errors = [sum(each.sum(axis=0) for each in rows) - expected[0]] if rows else [expected[0]]
-    for line, each in zip(unrolled.lines, rows):  # and what is printed is what was added
+    for line, each in zip(unrolled.lines, rows):  # the expressions that are printed must be the numbers that were added
         told = [run.value(path.term, line.step, outside) for path in line.paths]
         errors += [one - row for one, row in zip(told, each)]
     return Checked(sum(counts), float(max(np.abs(error).max(initial=0) for error in errors) / scale))
 
 
 def along_all(run: Unrolled, outside: ByStep, network: Network) -> Ways:
-    """What arrives at every value along every path, a row for each path: products of factors, no sums."""
+    """What arrives at every value along every path, a row for each path: products, without sums."""
     arrived: Ways = {}
     for name, step in network.in_order():
         rows = []
@@ -344,7 +342,7 @@ def along_all(run: Unrolled, outside: ByStep, network: Network) -> Ways:
 
 
 def random_run(derivation: Derivation, steps: int, seed: int = 0) -> tuple[Unrolled, ByStep]:
-    """A cell at a random point where all is finite, and what reaches its outputs from outside."""
+    """A cell at a random point where everything is finite, and the gradients from outside."""
     graph = derivation.graph
     sizes, random = choose_sizes(graph, least=2), np.random.default_rng(seed)
     starts = {state: start.name for state, start in graph.initial if isinstance(start, Value)}

@@ -1,4 +1,4 @@
-"""Points: where the proofs look. Sizes that differ, and numbers drawn with a fixed seed."""
+"""Points, at which proofs compare numbers: sizes that all differ, and numbers drawn with a fixed seed."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ..derivation.graph import Graph
 from ..language.expressions import Call, walk
 from ..language.shapes import Dim, shape_of
 
-STEPS = 3  # of the proofs of a derivation; a module's are at least as many
+STEPS = 3  # in the proofs of a derivation; the proofs of a module take at least as many
 BATCH = 2
-DRAWS = 20  # points that are tried before one gives up
-WIDENED = 4  # how much further away points lie where nearer ones do not take a branch
-AVERAGING = {"mean", "layer_norm", "softmax", "logsumexp"}  # of two or three numbers they prove too little
+DRAWS = 20  # points that are tried at most
+WIDENED = 4  # how much further from 0 points are drawn if nearer ones do not take one side of a choice
+AVERAGING = {"mean", "layer_norm", "softmax", "logsumexp"}  # with two or three entries an average makes the check degenerate
 
 
 @dataclass(frozen=True)
 class Point:
-    """Where a proof looks: arrays as a module takes them, time first, batch second."""
+    """A point of a proof: arrays as a module takes them, time first, batch second."""
 
     parameters: Mapping[str, np.ndarray]
     inputs: Mapping[str, np.ndarray]  # and targets
@@ -36,14 +36,14 @@ class Point:
 
 
 def reach_after(unfit: int, uncovered: int) -> float:
-    """How far from 0 to draw: nearer after points where numbers grew too large, further for a rare branch."""
+    """How far from 0 to draw: less after points where numbers grew too large, more for a side that is rarely taken."""
     return 0.5 ** (unfit // 5) * (WIDENED if uncovered >= DRAWS // 2 else 1)
 
 
 def draw_point(
     graph: Graph, sizes: Mapping[str, int], steps: int, batch: int, random: np.random.Generator, reach: float
 ) -> Point:
-    """Every number from its `range:`, else from -reach to reach; weights that are nowhere near 0."""
+    """Draw every number from its `range:`, else from -reach to reach. Weights are not near 0."""
     ranges = {item.name: (float(item.low), float(item.high)) for item in graph.spec.ranges}
 
     def shape(name: str) -> tuple[int, ...]:
@@ -67,7 +67,7 @@ def draw_point(
 
 
 def choose_sizes(graph: Graph, least: int) -> dict[str, int]:
-    """A size for each symbol, all different, the cheapest first; 4 at least where an average is taken."""
+    """A size for each symbol, all different and small; at least 4 if an average is taken over it."""
     symbols = [symbol for symbol, _ in graph.dims]
     averaged = _averaged(graph)
     dims = sorted({dim for shape in graph.shapes.values() for dim in shape}, key=str)
@@ -81,12 +81,12 @@ def choose_sizes(graph: Graph, least: int) -> dict[str, int]:
         return _distinct(first)
     every = (dict(zip(symbols, chosen)) for chosen in permutations(candidates, len(symbols)))
     fitting = [sizes for sizes in every if all(sizes[symbol] >= first[symbol] for symbol in symbols)]
-    # sizes such as D + H or a literal 3 should differ from the rest as well, where they can
+    # sizes such as D + H or a literal 3 should differ from the others too, if possible
     return min(fitting, key=lambda sizes: (-len({dim.value(sizes) for dim in dims}), cost(sizes)))
 
 
 def _distinct(first: Mapping[str, int]) -> dict[str, int]:
-    """The smallest sizes that differ, each at least as large as asked."""
+    """The smallest sizes that all differ, each at least as large as its minimum."""
     sizes: dict[str, int] = {}
     for symbol, least in first.items():
         sizes[symbol] = next(size for size in range(least, least + len(first)) if size not in sizes.values())
@@ -109,5 +109,5 @@ def by_step(inputs: Mapping[str, np.ndarray], steps: int) -> list[dict[str, np.n
 
 
 def of_one(parameters: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Parameters with the axis of examples in front, for the interpreter."""
+    """Parameters with the axis of examples in front, of length 1, for the interpreter."""
     return {name: array[None] for name, array in parameters.items()}

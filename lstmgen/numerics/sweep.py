@@ -1,7 +1,7 @@
-"""A derivation at work at one point: values forwards, gradients backwards, from the derived terms alone.
+"""A derivation evaluated at one point: values forwards, adjoints backwards, from the derived terms only.
 
-It evaluates what `derive` made and knows nothing of how: the proofs hold its numbers against others', and
-`vanishing` asks it which terms are zero.
+It evaluates the result of `derive` and shares no code with it. The proofs compare its numbers with others, and `vanishing`
+uses it to find terms that are zero.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from ..language.expressions import Adjoint, Expression, Outside, Value
 from .points import STEPS, Point, by_step, of_one
 
 Arrays = Mapping[str, np.ndarray]
-Cuts = Mapping[Key, Sequence[int]]  # of each branch the copies in which it is missing
+Cuts = Mapping[Key, Sequence[int]]  # for each contribution, the copies in which it is left out
 NOTHING: Arrays = {}
 NO_CUTS: Cuts = {}
 
 
 class Sweep:
-    """Goes through the stages forwards and through the derived gradients backwards, at one point.
+    """Computes the stages forwards and the derived adjoints backwards, at one point.
 
-    With `cuts` it goes through many copies of the derivation at once, side by side along the axis of
-    examples: of each copy one branch is cut. That costs one sweep, not one for each branch.
+    With `cuts` it computes many copies of the derivation at once, along the axis of examples. In each copy one
+    contribution is left out. That takes one sweep, and not one for each contribution.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Sweep:
     def gradients(self, cuts: Cuts = NO_CUTS, copies: int = 1) -> dict[str, np.ndarray]:
         """The gradient of every parameter, input (copies, time, ...) and initial state, by name.
 
-        `cuts` says of each branch in which copies it is missing.
+        `cuts` says in which copies each contribution is left out.
         """
         self.cuts, self.copies = cuts, copies
         self.adjoints = [{} for _ in range(self.steps + 1)]
@@ -109,7 +109,7 @@ class Sweep:
         )
 
     def _moving(self, gradient: Gradient, step: int) -> np.ndarray:
-        """The sum over a fork's branches, at one step; at the last step a state hears from outside."""
+        """The sum of the contributions to a value at one step; at the last step, a state also gets the one from outside."""
         name = gradient.value
         whole = self._zeros(gradient)
         if step == self.steps and name in self.point.final:
@@ -132,28 +132,28 @@ class Sweep:
         return term
 
     def terms(self, fork: Contribution) -> list[np.ndarray]:
-        """A branch's term at each step at which its reader stands, once the gradients are known."""
+        """A contribution at each step of its reader, after the adjoints are known."""
         return [self._known(fork.at_reader, step) for step in self.reader_steps(fork)]
 
     def sent_back(self, fork: Contribution, upstream: np.ndarray) -> list[np.ndarray]:
-        """What a branch would send back at each of these steps if `upstream` arrived at its reader."""
+        """What would be sent back at each of these steps if `upstream` arrived at the reader."""
         adjoint = {fork.reader: upstream}
         known = [_At(step, self.values, self.fixed, fixed_adjoints=adjoint) for step in self.reader_steps(fork)]
         return [self._evaluate(fork.at_reader, each) for each in known]
 
     def read(self, fork: Contribution) -> list[np.ndarray]:
-        """What the branch's reader reads at each of these steps: the value that the branch is of."""
+        """The value that the reader reads at each of these steps."""
         value = Value(fork.target, -fork.lag)
         return [self._evaluate(value, _At(step, self.values, self.fixed)) for step in self.reader_steps(fork)]
 
     def reader_steps(self, fork: Contribution) -> Sequence[int]:
-        """At which the branch's reader stands; 0 if it stands still."""
+        """The steps of the reader; step 0 if it is static."""
         if fork.reader in self.still:
             return (0,)
         return [step for step in range(1, self.steps + 1) if self._exists(fork.reader, step)]
 
     def at_last_step(self, expression: Expression) -> np.ndarray:
-        """An expression as a reader sees it at the last step, once the gradients are known."""
+        """An expression as a reader sees it at the last step, after the adjoints are known."""
         return self._known(expression, self.steps)
 
     def _known(self, expression: Expression, step: int) -> np.ndarray:
@@ -169,7 +169,7 @@ class Sweep:
 
 
 class _At:
-    """What the leaves of an expression stand for, as they are read at one step."""
+    """The values of the leaves of an expression, as they are read at one step."""
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
-"""A derivation in numbers: the cell run over any number of steps, and gradients sent back branch by branch.
+"""A derivation in numbers: the cell over any number of steps, and contributions sent back one by one.
 
-Where the proofs ask whether the derivation is right, this asks what it says at one point: for a worked
-example, for the paths of a gradient, for how it fades. All arrays have the axis of examples in front. Step
-0 holds the initial state; steps are counted from 1 to T.
+The proofs check whether a derivation is right; this file computes what it gives at a point, for the worked example, for
+the paths of a gradient, and for how it vanishes. All arrays have the axis of examples in front. Steps are counted from 1
+to T; step 0 is the initial state.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..language.evaluate import Floats, evaluate
 from ..language.expressions import Adjoint, Expression, Outside, Value
 
 Arrays = Mapping[str, np.ndarray]
-ByStep = Mapping[str, Sequence[np.ndarray]]  # of each name a list of steps, the first one first
+ByStep = Mapping[str, Sequence[np.ndarray]]  # for each name a list of steps
 NOTHING: ByStep = {}
 
 
@@ -31,7 +31,7 @@ class Unrolled:
         inputs: Sequence[Arrays],
         state: Arrays,
     ):
-        """All with an axis of examples in front; `parameters` of one may do for all of them."""
+        """All arrays have an axis of examples in front; for `parameters` its length may be 1."""
         self.derivation, self.graph, self.sizes = derivation, derivation.graph, sizes
         self.steps, self.rows = len(inputs), len(next(iter(state.values())))
         self.fixed = {name: np.asarray(array, float) for name, array in parameters.items()}
@@ -42,26 +42,26 @@ class Unrolled:
         self._forward()
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Of one example."""
+        """The shape of one example."""
         return self._shapes[name]
 
     def exists(self, stage: str, step: int) -> bool:
-        """Whether a stage is computed at a step: what only a loss at the last step reads is not before."""
+        """Whether a stage is computed at a step: what only a loss at the last step reads is computed there alone."""
         return self.derivation.exists(stage, step, self.steps)
 
     def branch(self, fork: Contribution, step: int, upstream: np.ndarray | None) -> np.ndarray:
-        """What a branch sends back when `upstream` has arrived at its reader, which stands at `step`."""
+        """The contribution of a branch if `upstream` has arrived at its reader at `step`."""
         known = _Known(self, step, upstream)
         term = evaluate(fork.at_reader, known, _MATH, self.sizes, leading=1)
         rows = max(len(term), self.rows if upstream is None else len(upstream))
         return np.broadcast_to(term, (rows, *self.shape(fork.target)))
 
     def value(self, expression: Expression, step: int, outside: ByStep = NOTHING) -> np.ndarray:
-        """An expression of values, and of what reaches outputs from outside, as it is at a step."""
+        """The value at a step of an expression of values and of gradients from outside."""
         return evaluate(expression, _Known(self, step, outside=outside), _MATH, self.sizes, leading=1)
 
     def side_by_side(self, steps: Sequence[int], count: int) -> Unrolled:
-        """One step of many examples: each of these steps, of it each example, that `count` times over."""
+        """These steps as the examples of one step: for each step each example, `count` times."""
         made = object.__new__(Unrolled)
         made.__dict__.update(self.__dict__, steps=1, rows=len(steps) * self.rows * count)
         everywhere = [name for name in self.values[steps[0]] if all(name in self.values[step] for step in steps)]
@@ -91,10 +91,10 @@ class Unrolled:
 
 
 class Adjoints:
-    """The gradient of every value at every step: the derivation's sums, carried out."""
+    """The adjoint of every value at every step: the sums of the derivation in numbers."""
 
     def __init__(self, run: Unrolled, outside: ByStep):
-        """`outside` is what reaches each output from outside; nothing where the cell has a loss."""
+        """`outside` is the gradient from outside of each output; empty if the cell has a loss."""
         self.run, self.outside = run, outside
         derivation, still = run.derivation, run.graph.static
         moving = [gradient for gradient in derivation.stages if gradient.value not in still]
@@ -110,7 +110,7 @@ class Adjoints:
             self.totals[gradient.value] = sum(terms, self._zeros(gradient))
 
     def at_step(self, gradient: Gradient, step: int) -> np.ndarray:
-        """What one step adds to the gradient of something that stands still. Step 0: what no step adds."""
+        """What one step adds to the gradient of a static value. Step 0: what belongs to no step."""
         whole = self._zeros(gradient)
         for fork in gradient.forks:
             if fork.kind == START and step == 0:
@@ -143,7 +143,7 @@ _MATH = Floats()
 
 
 class _Known:
-    """What the leaves of an expression stand for, as they are read at one step."""
+    """The values of the leaves of an expression, as they are read at one step."""
 
     def __init__(
         self, run: Unrolled, step: int, upstream: np.ndarray | None = None, outside: ByStep = NOTHING

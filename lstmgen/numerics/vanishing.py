@@ -1,15 +1,16 @@
-"""Branches on which nothing arrives, wherever one looks. They are not printed.
+"""Find contributions that are zero wherever one looks. They are not printed.
 
-The entries of a softmax add up to one and those of a layer norm to nought, whatever they are made of: who
-divides a softmax by its sum, or subtracts the mean of a layer norm, adds branches that no gradient
-needs. Algebra over several stages can cancel in other ways. No rule for one stage sees that; numbers do.
+Dividing a softmax by its sum, or subtracting the mean of a layer norm, adds contributions that are identically zero: the
+entries of a softmax always add up to one, those of a layer norm to zero. Algebra over several stages can cancel in other
+ways, too. No rule for a single stage can see that; numbers can.
 
-What a branch does for the gradient along some direction is its term times the change of its value in that
-direction. At a random point, in many digits, that is zero for such a branch and for no other. It is zero
-as well where a choice is closed, as in `relu` of a negative number: so every choice here lets a share of
-both sides through. And it is lost in the digits behind a saturated function, as `sigmoid` of 1000, and
-after many stages that each make it smaller: so a branch is judged only where it would do something that
-can be seen, if nothing cancelled. What cannot be judged stays.
+The effect of a contribution along a direction is its term times the change of its value in that direction. At a random
+point, in many digits, the effect is zero for these contributions and for no others, with two exceptions:
+
+* where a choice takes the other side, as in `relu` of a negative number. So here every choice lets a part of both sides
+  through.
+* where the effect is too small to be seen: after a saturated function, as `sigmoid` of 1000, or after many stages that
+  each make it smaller. So a contribution is judged only if its effect could be seen if nothing cancelled. Others stay.
 """
 
 from __future__ import annotations
@@ -28,18 +29,18 @@ from ..language.functions import Real
 from .points import STEPS, Point, choose_sizes, draw_point
 from .sweep import Sweep
 
-FLAT = 1e-10  # a slope, or what a branch would do beside what others do: less than that may be lost in the digits
-NOUGHT = 1e-75  # what cancels leaves less in 90 digits
-LOOKS = 5  # at points ever nearer to nought, until each branch can be judged
+FLAT = 1e-10  # a slope, or an effect relative to others: less than this may be lost in rounding
+NOUGHT = 1e-75  # terms that cancel leave less than this in 90 digits
+LOOKS = 5  # points, each nearer to 0, until each contribution can be judged
 
-Where = tuple[str, int]  # a value at a step; 0 for what stands still, and for the initial states
+Where = tuple[str, int]  # a value at a step; step 0 for static values and for initial states
 
 
 class _Open(Floats):
-    """Arithmetic in which no choice is closed; and how far differences reach in it."""
+    """Arithmetic in which both sides of every choice count, and the step of differences in it."""
 
-    step: str  # of a difference
-    nothing: str  # of the largest effect: what differences cannot tell from zero
+    step: str  # of a difference quotient
+    nothing: str  # relative to the largest effect: below this, differences cannot be told from zero
 
     def select(
         self, relation: str, left: np.ndarray, right: np.ndarray, chosen: np.ndarray, other: np.ndarray
@@ -50,7 +51,7 @@ class _Open(Floats):
         return self.array(share * chosen + (self.number(1) - share) * other)
 
     def floor(self, array: np.ndarray) -> np.ndarray:
-        """Between two whole numbers floor is constant, and often nought; here it is neither."""
+        """floor is constant between whole numbers, and often 0; here it is neither, so that its effect can be seen."""
         return self.array(self.number("0.37") * array + self.number("0.21"))
 
 
@@ -63,7 +64,7 @@ class _OpenDigits(_Open, Digits):
 
 
 def without_vanishing(derivation: Derivation) -> Derivation:
-    """The derivation without the branches that change no gradient anywhere."""
+    """The derivation without the contributions that are zero wherever one looks."""
     forks = [fork for fork in derivation.contributions() if fork.kind not in (OUTPUT, START)]
     sizes = choose_sizes(derivation.graph, least=2)
     random = np.random.default_rng(0)
@@ -91,7 +92,7 @@ def without_vanishing(derivation: Derivation) -> Derivation:
 def _seen(
     derivation: Derivation, forks: Sequence[Contribution], sizes: Mapping[str, int], point: Point,
 ) -> list[Contribution]:
-    """The branches that would do something that can be seen, if nothing cancelled; none where the point does not fit."""
+    """The contributions whose effect could be seen if nothing cancelled; none if the point does not fit."""
     graph = derivation.graph
     with np.errstate(all="ignore"):
         sweep = Sweep(graph, derivation, sizes, _OpenFloats(), point)
@@ -105,9 +106,9 @@ def _seen(
 
 
 def _scales(graph: Graph, forks: Sequence[Contribution], slopes: Mapping[Key, Mapping[int, float]]) -> list[float]:
-    """About what each branch would do if nothing cancelled: the product of the slopes along the steepest way through it."""
+    """The size of each effect if nothing cancelled: the product of slopes along the steepest path through it."""
     def ways(fork: Contribution) -> Iterator[tuple[float, Where, Where]]:
-        """The slope, the reader and what it reads, at each step."""
+        """For each step: the slope, the reader and the value that it reads."""
         for step, slope in slopes[fork.key].items():
             yield slope, (fork.reader, step), (fork.target, 0 if fork.target in graph.static else step - fork.lag)
 
@@ -119,7 +120,7 @@ def _scales(graph: Graph, forks: Sequence[Contribution], slopes: Mapping[Key, Ma
         for slope, reader, read in ways(fork):
             read_at[reader].append((slope, read))
 
-    # how far each value moves when all that is given moves by 1; how much of a gradient it hears of all that leaves
+    # how far each value moves if everything given moves by 1; and how much gradient it gets from all outputs
     moved = dict.fromkeys([(name, 0) for name in (*graph.parameters, *graph.states)], 1.0)
     moved |= dict.fromkeys([(name, step) for name in (*graph.inputs, *graph.targets) for step in range(1, STEPS + 1)], 1.0)
     for where in order:
@@ -143,9 +144,9 @@ def _of_factors_that_cancel(
     sizes: Mapping[str, int],
     point: Point,
 ) -> dict[Key, dict[int, float]]:
-    """Slopes of branches that have none because the other factor is nought in all digits: 1, so that they are judged.
+    """Slopes that are 0 only because the other factor is 0 in all digits, set to 1, so that they can be judged.
 
-    Where no function is flat that is so by cancellation, as of a mean of a layer norm, and by nothing else.
+    If no function is flat, such a factor is 0 by cancellation, as the mean of a layer norm.
     """
     level = [fork for fork in forks if min(slopes[fork.key].values(), default=1) < FLAT]
     if not level:
@@ -158,7 +159,7 @@ def _of_factors_that_cancel(
 
 
 def _slopes(sweep: Sweep, fork: Contribution) -> dict[int, float]:
-    """By the reader's step, how much of a gradient a branch lets through: at any entry, or, where it mixes them, at all."""
+    """For each step of the reader, the slope of a branch: the largest of any entry, or of all if it mixes entries."""
     shape = tuple(dim.value(sweep.sizes) for dim in sweep.graph.shapes[fork.reader])
     upstream = np.random.default_rng(0).uniform(0.5, 1.5, (1, *shape))
     least = np.min if fork.kind == ELEMENTWISE else np.max
@@ -167,7 +168,7 @@ def _slopes(sweep: Sweep, fork: Contribution) -> dict[int, float]:
 
 
 def saturated(derivation: Derivation, sizes: Mapping[str, int], point: Point) -> tuple[str, ...]:
-    """The equations with a function that hardly answers to what it is of."""
+    """The equations with a function that is flat at its argument."""
     with np.errstate(all="ignore"):
         sweep = Sweep(derivation.graph, derivation, sizes, _OpenFloats(), point)
         calls = [
@@ -189,7 +190,7 @@ def _effects(
     derivation: Derivation, forks: Sequence[Contribution], sizes: Mapping[str, int], arithmetic: _Open,
     point: Point, direction: Point,
 ) -> list[Real]:
-    """What each branch does for the derivative of the loss along the direction: the most at any step."""
+    """The effect of each contribution on the derivative of the loss along the direction: the largest of all steps."""
     with np.errstate(all="ignore"):  # a point that does not fit is drawn again
         sweep = Sweep(derivation.graph, derivation, sizes, arithmetic, point)
         sweep.gradients()
@@ -209,7 +210,7 @@ def _effects(
 
 
 def _moved(point: Point, direction: Point, arithmetic: Floats, distance: Real) -> Point:
-    """Parameters, inputs and states a little further along; targets too, of which nobody asks a gradient."""
+    """Parameters, inputs, states and targets, moved a little along the direction."""
     def moved(group: str) -> dict[str, np.ndarray]:
         start, way = (each.converted(arithmetic.array) for each in (point, direction))
         return {name: array + distance * getattr(way, group)[name] for name, array in getattr(start, group).items()}
@@ -220,6 +221,6 @@ def _moved(point: Point, direction: Point, arithmetic: Floats, distance: Real) -
 def _agree(
     derivation: Derivation, shorter: Derivation, sizes: Mapping[str, int], digits: _OpenDigits, point: Point
 ) -> bool:
-    """Whether the gradients are the same without what each branch by itself does not change."""
+    """Whether the gradients stay the same if all contributions that are zero one by one are left out together."""
     longer, short = (Sweep(each.graph, each, sizes, digits, point).gradients() for each in (derivation, shorter))
     return all(abs(longer[name] - short[name]).max(initial=0) <= digits.number("1e-50") for name in longer)

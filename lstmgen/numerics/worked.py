@@ -1,9 +1,9 @@
 """A worked example in numbers: two steps of a cell, small enough to follow with a calculator.
 
-Parameters and inputs are short decimals; of several draws the first is taken in which no number is lost:
-none so small that it says nothing, none large, none that two machines could round differently. All that
-follows is computed in float64 and told in three digits. A gradient keeps its terms, one for each branch
-of its fork, so that each line can be followed alone: what a term reads stands above it.
+Parameters and inputs are short decimals. Several are drawn, and the first draw is used in which every number can be read:
+none is tiny, none is large, and none would be rounded differently on two machines. Everything else is computed in float64
+and printed in three digits. A gradient keeps its terms, one for each contribution, so that every line can be followed
+alone: the values of a term are above it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from .unrolled import Adjoints, ByStep, Unrolled
 STEPS = 2
 DIGITS = 3
 MOST_DRAWS = 300
-AT_ONCE = 100  # of them side by side
-RESIDUE = 1e-13  # numbers are of the order of 1: what is smaller is what rounding left of 0
+AT_ONCE = 100  # draws, computed side by side
+RESIDUE = 1e-13  # numbers are of the order of 1: what is smaller is a rounding error of 0
 
 Entries = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
 
@@ -34,22 +34,22 @@ class Number:
     """A value at a step: a scalar, a vector or a matrix of rows."""
 
     name: str
-    step: int  # 0 for what stands still, and for the initial state
+    step: int  # 0 for static values and for the initial state
     entries: Entries
 
 
 @dataclass(frozen=True)
 class TermNumber:
-    """What one branch of a fork sends back."""
+    """One contribution."""
 
     fork: Contribution
-    step: int  # of the step whose share of a sum over time it is; else of the value
+    step: int  # in a sum over time: the step that it comes from; else the step of the value
     entries: Entries
 
 
 @dataclass(frozen=True)
 class GradientNumber:
-    """A gradient at a step, and its terms. Branches into steps that do not exist have none."""
+    """An adjoint at a step, or a gradient, and its terms. There is no term from a step that does not exist."""
 
     name: str
     step: int
@@ -64,15 +64,15 @@ class WorkedExample:
     sizes: tuple[tuple[str, int], ...]  # by symbol
     steps: int
     parameters: tuple[Number, ...]
-    state: tuple[Number, ...]  # before the first step, as the spec says where none is given
+    state: tuple[Number, ...]  # before the first step: what the spec says for a state that is not given
     inputs: tuple[Number, ...]  # and targets, step by step
-    outside: tuple[Number, ...]  # what reaches the outputs from outside; nothing where the cell has a loss
+    outside: tuple[Number, ...]  # the gradients from outside; empty if the cell has a loss
     still: tuple[Number, ...]  # stages made of parameters alone
     forward: tuple[Number, ...]  # stages, from the first step to the last
-    loss: float | None  # summed over the steps, where the cell has one
+    loss: float | None  # summed over the steps; None if the cell has none
     backward: tuple[GradientNumber, ...]  # from the last step to the first, each in order of completion
     start: tuple[GradientNumber, ...]  # of the initial states
-    totals: tuple[GradientNumber, ...]  # of what stands still: sums over the steps
+    totals: tuple[GradientNumber, ...]  # of static values: sums over the steps
 
     def value(self, name: str, step: int) -> Entries:
         """A forward value by its name."""
@@ -85,13 +85,13 @@ class WorkedExample:
 
     @property
     def numbers(self) -> int:
-        """How many numbers there are to compute on the way forward and back."""
+        """How many numbers have to be computed, forward and backward."""
         every: list[Number | GradientNumber] = [*self.forward, *self.backward]
         return sum(np.size(each.entries) for each in every)
 
 
 def three_digits(value: float) -> str:
-    """As it is told: 0.0123, 1.23, -12.3; tiny and huge ones with an exponent."""
+    """The number as it is printed: 0.0123, 1.23, -12.3; with an exponent if it is tiny or huge."""
     if value == 0:
         return "0"
     if 1e-3 <= abs(value) < 1e3:
@@ -103,7 +103,7 @@ def three_digits(value: float) -> str:
 
 
 def work_out(derivation: Derivation, steps: int = STEPS) -> WorkedExample:
-    """An example of a cell: the first draw with nothing to complain of, else the first with least."""
+    """An example of a cell: the first draw in which all numbers can be read, else the best of all draws."""
     best, fewest = None, inf
     for seed in range(MOST_DRAWS // AT_ONCE):
         drawn = _drawn(derivation.graph, steps, seed)
@@ -120,7 +120,7 @@ def work_out(derivation: Derivation, steps: int = STEPS) -> WorkedExample:
 
 
 def small_sizes(graph: Graph) -> dict[str, int]:
-    """1 for what sizes inputs alone, 2 for all else; 3 where two would be normalised to plus and minus 1."""
+    """1 for a symbol of inputs only, 2 for others; 3 if it is normalised over (two entries would become 1 and -1)."""
     moving = [*graph.states, *graph.outputs]
     inner = {symbol for name in moving for dim in graph.shapes[name] for symbol, _ in dim.terms}
     sizes = {symbol: 2 if symbol in inner else 1 for symbol, _ in graph.dims}
@@ -133,7 +133,7 @@ def small_sizes(graph: Graph) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class _Drawn:
-    """Short decimals for a cell: a number of draws, along the axis in front."""
+    """Short decimals for a cell: several draws, along the axis of examples."""
 
     parameters: Mapping[str, np.ndarray]
     inputs: Sequence[Mapping[str, np.ndarray]]  # and targets, of each step
@@ -181,27 +181,27 @@ def _drawn(graph: Graph, steps: int, seed: int) -> _Drawn:
 def _run(derivation: Derivation, drawn: _Drawn) -> tuple[Unrolled, Adjoints]:
     """The cell at each draw, side by side along the axis of examples."""
     sizes = small_sizes(derivation.graph)
-    with np.errstate(all="ignore"):  # a draw that does not fit is not taken
+    with np.errstate(all="ignore"):  # a draw that does not fit is not used
         run = Unrolled(derivation, sizes, drawn.parameters, drawn.inputs, drawn.state)
         return run, Adjoints(run, drawn.outside)
 
 
 def _poor(run: Unrolled, adjoints: Adjoints) -> np.ndarray:
-    """Of each draw how many numbers a reader could not use; infinity where not all are finite."""
+    """For each draw, how many numbers a reader could not use; infinity if not all are finite."""
     arrays = [*_computed(run), *adjoints.totals.values()]
     arrays += [array for step in adjoints.by_step for array in step.values()]
     poor = np.zeros(run.rows)
     with np.errstate(all="ignore"):
         for array in arrays:
             flat = _settled(np.broadcast_to(array, (run.rows, *array.shape[1:])).reshape(run.rows, -1))
-            poor += np.where(flat.any(axis=1), _are_poor(flat).sum(axis=1), 0)  # zero throughout: for a reason
+            poor += np.where(flat.any(axis=1), _are_poor(flat).sum(axis=1), 0)  # all zero: for a reason
     every = [*run.fixed.values(), *(array for step in run.values for array in step.values())]
     finite = [np.isfinite(array).reshape(len(array), -1).all(axis=1) for array in every]
     return np.where(np.all(np.broadcast_arrays(*finite), axis=0), poor, inf)
 
 
 def _settled(array: np.ndarray) -> np.ndarray:
-    """Terms that cancel leave a residue, which is another on another machine: it is told as the 0 that it stands for."""
+    """The numbers with 0 in place of rounding errors of terms that cancel, which differ between machines."""
     return np.where(np.abs(array) < RESIDUE, 0.0, array)
 
 
@@ -210,7 +210,7 @@ def _computed(run: Unrolled) -> list[np.ndarray]:
 
 
 def _are_poor(values: np.ndarray) -> np.ndarray:
-    """Too small or large, or half way between two numbers of three digits."""
+    """Whether numbers are too small or too large, or half way between two numbers of three digits."""
     size = np.abs(values)
     mantissa = size * 10.0 ** (DIGITS - 1 - np.floor(np.log10(size)))
     unfit = ~((size >= 5e-3) & (size <= 20)) | (np.abs(mantissa % 1 - 0.5) < 1e-6)
@@ -218,7 +218,7 @@ def _are_poor(values: np.ndarray) -> np.ndarray:
 
 
 def _told_alike(run: Unrolled, row: int) -> int:
-    """How many entries are told like another one of their array: which of two equal ones was it?"""
+    """How many entries look like another entry of the same array, so that a reader could confuse them."""
     arrays = (_settled(array[row]) for array in _computed(run))
     told = ([three_digits(float(entry)) for entry in array.flat] for array in arrays if array.any())
     return sum(len(entries) - len(set(entries)) for entries in told)
@@ -290,7 +290,7 @@ def _gradient(
 
 
 def _totals(derivation: Derivation, run: Unrolled, adjoints: Adjoints) -> Iterator[GradientNumber]:
-    """Gradients of what stands still, a term for each step and branch."""
+    """Gradients of static values, with a term for each step and contribution."""
     fixed = [gradient for gradient in derivation.stages if gradient.value in run.graph.static]
     for gradient in (*fixed, *derivation.parameters):
         terms = []

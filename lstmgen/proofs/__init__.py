@@ -1,5 +1,5 @@
 """The proofs of a derivation and of a module, which share no code with what they check.
 
 May import: language, spec, derivation, numerics. Start reading at verify.py.
-interpret.py is the witness: it imports neither graph nor derivation.
+interpret.py imports neither graph nor derivation, so that it can be compared with both.
 """

@@ -1,7 +1,7 @@
-"""Proofs 2 and 4, of a derivation: its equations, not the module, evaluated at points of a few numbers.
+"""Proofs 2 and 4, of a derivation: its equations, not the module, evaluated at small points.
 
-They share no code with the derivation, which is to them an object with gradients of forks. The forward
-values come from the graph's stages, the derivatives that theirs are held against from the interpreter.
+They share no code with the derivation; they only read its records. Forward values come from the stages of the graph. The
+derivatives to compare with come from the interpreter.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from ..numerics.vanishing import saturated
 from .interpret import Branches, Interpreter, Run
 from .verdict import BOUNDS, HIGH_PRECISION, KNOCK_OUT, Figure, compared, exactly, relative_error, worst_of
 
-LARGEST = 1e100  # of a value at a point
+LARGEST = 1e100  # a value at a point
 DIFFERENCE = 30  # decimal places of the step of central differences
-DIGITS_LOST = 1e-12  # an error of proof 2 that can be the differences' own
-MOST_WORK = 60_000  # entries times operations per step, up to which every entry is differenced
-MOST_CUTS = 1024  # branches that are cut in one sweep
-NEITHER = (False, False)  # side of a choice
+DIGITS_LOST = 1e-12  # an error of proof 2 up to this may come from the differences themselves
+MOST_WORK = 60_000  # entries times operations per step: up to this, every entry is differenced
+MOST_CUTS = 1024  # contributions that are taken out in one sweep
+NEITHER = (False, False)  # no side of a choice was taken
 
 
 class DerivationProofs:
@@ -46,7 +46,7 @@ class DerivationProofs:
         self._constant: dict[str, list[int]] | None = None
 
     def _chosen_points(self) -> list[Point]:
-        """One point; or more, until of each choice both sides are taken by some entry."""
+        """One point; or more, until some entry takes each side of every choice."""
         taken: Branches = {}
         for draw in range(2 * DRAWS):
             if self.points and all(yes and no for yes, no in taken.values()):
@@ -66,17 +66,17 @@ class DerivationProofs:
         return self.points
 
     def _drawn(self, reach: float) -> tuple[Point | None, Branches]:
-        """A point where all values are finite, and the branches that it takes."""
+        """A point where all values are finite, and the sides of choices that it takes."""
         point = draw_point(self.graph, self.sizes, STEPS, 1, self.random, reach)
         run = self._plain.run(of_one(point.parameters), by_step(point.inputs, STEPS), point.state)
         everything = [array for step in run.steps for array in step.values()]
-        if all(np.abs(array).max(initial=0) < LARGEST for array in everything):  # false for what is no number
+        if all(np.abs(array).max(initial=0) < LARGEST for array in everything):  # also false for nan
             return point, run.branches
         self.redraws += 1
         return None, {}
 
     def saturated(self) -> tuple[str, ...]:
-        """Why a proof of a right derivation can fail: equations with a function that has no slope at a point."""
+        """Why the proof of a right derivation can fail: equations with a function that has no slope at a point."""
         found = [saturated(self.derivation, self.sizes, point) for point in self.points]
         return tuple(dict.fromkeys(name for names in found for name in names))
 
@@ -91,7 +91,7 @@ class DerivationProofs:
             figures = list(self._at_point(point, every_entry=number == 0))
             lost = [figure.error for figure in figures if not figure.passed]
             if number and lost and max(lost) < DIGITS_LOST:
-                self.redraws += 1  # drawn far out for a rare branch, where a gradient is too small to difference
+                self.redraws += 1  # drawn far out for a rare side: a gradient is too small to difference
                 continue
             for figure in figures:
                 known = worst.get(figure.what)
@@ -100,7 +100,7 @@ class DerivationProofs:
         yield from worst.values()
 
     def _same_at_reader(self, fork: Contribution) -> bool:
-        """The two forms of a term differ by the time that lies between, and by nothing else."""
+        """The two forms of a term differ in their times, and in nothing else."""
         return _same_but_for_time(fork.at_reader, fork.term, fork.lag, self.graph.static)
 
     def _at_point(self, point: Point, every_entry: bool) -> Iterator[Figure]:
@@ -124,7 +124,7 @@ class DerivationProofs:
             yield compared(HIGH_PRECISION, self._label(name), derived, expected, scale)
 
     def _forward_figures(self, sweep: Sweep, run: Run) -> Iterator[Figure]:
-        """The graph's stages say what the equations say."""
+        """The stages of the graph give what the equations give."""
         for name in run.steps[0]:
             if name in sweep.fixed:
                 derived = np.stack([sweep.fixed[name]] * STEPS)
@@ -136,13 +136,13 @@ class DerivationProofs:
             yield compared(HIGH_PRECISION, f"value of {name}", derived, expected)
 
     def _parts(self, sweep: Sweep) -> Figure:
-        """Every term is its reader's immediate derivative times the reader's adjoint."""
+        """Every term is the local derivative of its reader times the reader's adjoint."""
         errors = []
         for fork in self.forks:
             if fork.local is not None:
                 pair = (fork.at_reader, Product((fork.upstream, fork.local)))
                 term, product = (sweep.at_last_step(part) for part in pair)
-                if product.ndim > term.ndim:  # a scalar that met a larger value: its copies' gradients add up
+                if product.ndim > term.ndim:  # a scalar was copied: the gradients of its copies are added
                     product = product.reshape(len(product), -1).sum(-1)
                 errors.append(relative_error(term, product, sweep.math.number("1e-45")))
         return worst_of(HIGH_PRECISION, "each term as derivative times adjoint", errors)
@@ -151,7 +151,7 @@ class DerivationProofs:
         return f"{name}[0]" if name in self.graph.states else name
 
     def _work(self) -> int:
-        """How much there is to do if every entry is differenced."""
+        """The work of differencing every entry."""
         entries = sum(self._entries(name) for name in (*self.graph.parameters, *self.graph.states))
         entries += STEPS * sum(map(self._entries, self.graph.inputs))
         operations = sum(self._entries(name) for name in self.graph.parameters)
@@ -164,7 +164,7 @@ class DerivationProofs:
     # ------------------------------------------------------------------ proof 4
 
     def knock_out(self) -> Iterator[Figure]:
-        """Every branch is cut at every point, until it is missed at one."""
+        """Take out every contribution, at one point after the other, until some gradient changes."""
         changes = np.zeros(len(self.forks))
         points = list(self.points or self._chosen_points())
         for draw in range(DRAWS):
@@ -176,7 +176,7 @@ class DerivationProofs:
             if point is None:
                 continue
             changes[open_] = np.fmax(changes[open_], self._changes(point, open_))
-        for steps in range(1, STEPS):  # what a delay line forgets is missed where there are fewer steps
+        for steps in range(1, STEPS):  # the effect of a delay line may show only with fewer steps
             open_ = np.flatnonzero(~(changes > BOUNDS[KNOCK_OUT]))
             if len(open_):
                 changes[open_] = np.fmax(changes[open_], self._changes(points[0], open_, steps))
@@ -186,7 +186,7 @@ class DerivationProofs:
             yield Figure(KNOCK_OUT, what, float(change), BOUNDS[KNOCK_OUT], bool(change > BOUNDS[KNOCK_OUT]))
 
     def _changes(self, point: Point, forks: np.ndarray, steps: int = STEPS) -> np.ndarray:
-        """What cutting each fork changes: the largest relative change of any gradient."""
+        """For each contribution that is taken out, the largest relative change of any gradient."""
         sweep = Sweep(self.graph, self.derivation, self.sizes, self.floats, point, steps)
         whole = sweep.gradients()
         sizes = {name: np.abs(array).max(initial=0) for name, array in whole.items()}
@@ -206,13 +206,13 @@ class DerivationProofs:
         return np.concatenate(changes)
 
     def _cut_along(self, fork: int) -> Iterator[int]:
-        """A branch, and those that hold its value as a number: the gradient of a loss at itself is 1."""
+        """A contribution, and those that contain the same adjoint as a number: the adjoint of the loss is 1."""
         yield fork
         for index in self._folded().get(self.forks[fork].target, ()):
             yield from self._cut_along(index)
 
     def _folded(self) -> dict[str, list[int]]:
-        """By reader, the branches in which a number stands in for the reader's adjoint."""
+        """For each reader, the contributions with a number in place of the reader's adjoint."""
         if self._constant is None:
             self._constant = {}
             for index, fork in enumerate(self.forks):
@@ -223,7 +223,7 @@ class DerivationProofs:
 
 
 def _either(one: tuple[bool, bool], other: tuple[bool, bool]) -> tuple[bool, bool]:
-    """The sides of a choice that are taken at one of two points."""
+    """The sides of a choice that are taken at one of the two points, or both."""
     return one[0] or other[0], one[1] or other[1]
 
 
@@ -254,7 +254,7 @@ class _Differences:
         self.value = self._objective(self.base)[0]
 
     def _objective(self, run: Run) -> np.ndarray:
-        """The weighted sum of all that leaves the cell, for each copy."""
+        """The weighted sum of all outputs and final states, for each copy."""
         parts = [(self.point.final[name], array) for name, array in run.state.items()]
         for step, outputs in enumerate(run.outputs):
             parts += [(self.point.weights[name][step], outputs[name]) for name in self.point.weights]
@@ -267,7 +267,7 @@ class _Differences:
     def along(
         self, name: str, gradient: np.ndarray, every_entry: bool, random: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The derived gradient and the differences: all entries, or one direction and few of them."""
+        """The derived gradient and the differences: of all entries, or along one direction and of a few entries."""
         if name not in self.graph.inputs:
             return self._array(name, None, gradient, every_entry, random)
         pairs = [self._array(name, step, gradient[:, step], every_entry, random) for step in range(STEPS)]
@@ -291,7 +291,7 @@ class _Differences:
         count = math.prod(shape)
         units = np.eye(count).reshape(count, *shape)
         if not every_entry and count > 2:
-            # a wrong gradient is wrong along a random direction, too, but for a set of measure nought
+            # a wrong gradient is wrong along a random direction, too, with probability one
             chosen = random.choice(count, size=1, replace=False)
             units = np.concatenate([random.uniform(-1, 1, (1, *shape)), units[chosen]])
         return self.math.array(units)

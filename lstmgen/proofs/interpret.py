@@ -1,10 +1,10 @@
-"""The direct interpreter: what a spec's text means, one step after the other.
+"""The direct interpreter: what the text of a spec means, one step after the other.
 
-The proofs hold everything else against it, so it shares neither graph nor plan nor printer with the rest:
-it parses the equations itself, orders them itself, and looks up constants, functions and sizes itself.
+The proofs compare everything else with it. So it shares neither graph nor schedule nor printer with the rest: it parses the
+equations itself, orders them itself, and looks up constants, functions and sizes itself.
 
-Arrays are those of one example. With `leading=1` every array has one axis more in front, of length 1 or N:
-N examples at once, whose parameters may differ too. That is how many perturbed copies run together.
+Arrays are those of one example. With `leading=1` every array has one more axis in front, of length 1 or N, for N examples
+at once; their parameters may differ, too. So many perturbed copies are computed together.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ Branches = Mapping[tuple[str, int], tuple[bool, bool]]
 
 @dataclass(frozen=True)
 class Run:
-    """What the equations gave."""
+    """The results of the equations."""
 
     outputs: tuple[dict[str, np.ndarray], ...]  # by step, by name
     state: dict[str, np.ndarray]  # after the last step
     loss: np.ndarray | None  # summed over the steps, where the spec has one
     steps: tuple[dict[str, np.ndarray], ...]  # every equation's value, by step
-    held: tuple[np.ndarray, ...]  # the arguments of stop_gradient, in the order in which they came up
+    held: tuple[np.ndarray, ...]  # the arguments of stop_gradient, in the order of evaluation
     branches: Branches
 
 
 class Interpreter:
-    """The forward pass that the text of a spec states."""
+    """The forward pass that the text of a spec describes."""
 
     def __init__(self, spec: CellSpec, sizes: Mapping[str, int], arithmetic: Floats, leading: int = 0):
         self.spec, self.sizes, self.leading = spec, dict(sizes), leading
@@ -128,7 +128,7 @@ class Interpreter:
 
 
 def _order(bodies: Mapping[str, Expression]) -> list[str]:
-    """The equations so that each comes after what it reads within the step."""
+    """The equations in an order in which each comes after the values of its step that it reads."""
     needs = {
         name: [value.name for value in values(body) if value.name in bodies and not value.lag]
         for name, body in bodies.items()

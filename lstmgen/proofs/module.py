@@ -1,4 +1,4 @@
-"""Proofs 0, 1 and 3, of a module: it is driven as its users drive it, through its own arrays."""
+"""Proofs 0, 1 and 3, of a module: it is used as users use it, through its own arrays."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from .verdict import (
 )
 
 STEP = 1e-30  # into the complex plane
-RETRIES = 6  # points at which proof 1 is tried where a saturated gate has cost digits
-DIGITS_LOST = 1e-2  # an error that may be such a loss
-MOST_ENTRIES = 600  # up to which every entry has its complex step
-FEW = 8  # entries of each array that have one otherwise, beside a random direction
+RETRIES = 6  # points at which proof 1 is tried if a saturated gate loses digits
+DIGITS_LOST = 1e-2  # an error up to this may be such a loss
+MOST_ENTRIES = 600  # up to so many, every entry has its own complex step
+FEW = 8  # otherwise, so many entries of each array have one, and a random direction
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -52,7 +52,7 @@ class ModuleProofs:
 
     @property
     def point(self) -> Point:
-        """Where the gradient does not depend on last digits, and every branch is taken, if there is such."""
+        """A point, if there is one, where the gradient does not depend on last digits and every side of a choice is taken."""
         if self._point is None:
             self._point = self._best_point()
         return self._point
@@ -68,7 +68,7 @@ class ModuleProofs:
         return found
 
     def _ranked_point(self, draw: int) -> tuple[tuple[float, int], Point]:
-        """A point, and in front what is wrong with it: digits that are lost, and branches that are not taken."""
+        """What is wrong with a point (digits lost, sides of choices not taken), and the point."""
         reach = reach_after(self.redraws, draw - self.redraws)
         point = draw_point(self.graph, self.sizes, self.steps, BATCH, self.random, reach)
         unfit = max(0.0, self._spread(point) - 0.1 * BOUNDS[COMPLEX_STEP])
@@ -76,7 +76,7 @@ class ModuleProofs:
         return (unfit, self._untaken(point)), point
 
     def _untaken(self, point: Point) -> int:
-        """Of how many choices the point takes one side alone."""
+        """For how many choices the point takes one side only."""
         interpreter = Interpreter(self.graph.spec, self.sizes, Floats(), leading=1)
         run = interpreter.run(of_one(point.parameters), by_step(point.inputs, self.steps), point.state)
         return sum(not all(sides) for sides in run.branches.values())
@@ -96,7 +96,7 @@ class ModuleProofs:
     # ------------------------------------------------------------------ driving the module
 
     def _params(self, point: Point) -> dict[str, np.ndarray]:
-        """The module's own arrays, filled through its named views: what no view covers stays not a number."""
+        """The module's own arrays, filled through its named views. Entries that no view covers stay nan."""
         sizes = {keyword: self.sizes[symbol] for symbol, keyword in self.graph.dims}
         params: dict[str, np.ndarray] = self.module.init_params(**sizes, rng=0, dtype=np.float64)
         for array in params.values():
@@ -107,7 +107,7 @@ class ModuleProofs:
         return params
 
     def _sizes_are_told(self) -> bool:
-        """Whether anything but the state tells the states' sizes: else a state has to be given."""
+        """Whether anything but the state gives the sizes of the states; if not, a state must be given."""
         shapes = self.graph.shapes
         telling = (*self.graph.parameters, *self.graph.inputs)
         told = {symbol for name in telling for dim in shapes[name] for symbol, _ in dim.terms}
@@ -158,7 +158,7 @@ class ModuleProofs:
         return weights[names[0]] if len(names) == 1 else self.module.Outputs(**weights)
 
     def _scale(self, gradients: Arrays) -> float:
-        """What counts as zero beside these gradients in float64."""
+        """The size below which a number counts as zero beside these gradients in float64."""
         return 1e-13 * max((float(np.abs(array).max(initial=0)) for array in gradients.values()), default=0.0)
 
     # ------------------------------------------------------------------ proof 0
@@ -190,7 +190,7 @@ class ModuleProofs:
             yield compared(MEANING, f"loss{told}", passed.loss, whole)
 
     def _stepped(self, params: Arrays, point: Point) -> Iterator[Figure]:
-        """Step by step comes out as all at once."""
+        """`step` gives the same as `forward`."""
         passed = self._forward(params, point.inputs, point.state)
         state, arrived = self._state(point.state), []
         for step in range(self.steps):
@@ -209,9 +209,9 @@ class ModuleProofs:
         return self._where_digits_last(self._complex_step)
 
     def _where_digits_last(self, prove: Callable[[], Iterator[Figure]]) -> Iterator[Figure]:
-        """Where a gate is so saturated that 1 - y * y has lost its digits, the point is drawn again.
+        """Draw the point again if a gate is so saturated that 1 - y * y has lost its digits.
 
-        A mistake is no matter of digits: it stays, at every point, and is told.
+        A mistake in the module does not go away at another point, so it is still found.
         """
         for _ in range(RETRIES):
             figures = list(prove())
@@ -244,7 +244,7 @@ class ModuleProofs:
         yield exactly(COMPLEX_STEP, "float32 stays float32", self._keeps_float32(point))
 
     def _names(self, params: Arrays, found: Arrays) -> bool:
-        """The gradients' views are cut from their arrays as the parameters' are from theirs."""
+        """The views of gradients have the same place in their arrays as the views of parameters."""
         grads = {name: found[f"params[{name}]"] for name in params}
         views, others = self.module.named(grads), self.module.named(params)
 
@@ -262,7 +262,7 @@ class ModuleProofs:
     def _differenced(
         self, point: Point, found: Arrays, start: bool, wholly: Iterable[str] = ()
     ) -> Iterator[Figure]:
-        """Gradients beside complex steps: entry by entry, or along one direction and few entries."""
+        """Gradients and complex steps: of all entries, or along one direction and of a few entries."""
         params = {name: array.astype(complex) for name, array in self._params(point).items()}
         moving = point.converted(lambda array: array.astype(complex))
         arrays = {f"params[{name}]": array for name, array in params.items()}
@@ -285,13 +285,13 @@ class ModuleProofs:
             expected = [self._along(array, direction, derivative) for direction in directions]
             derived = [(direction * found[name]).sum() for direction in directions]
             self.entries += len(expected)
-            # along a direction entries may cancel: what counts is how much goes into the sum
+            # along a direction, entries may cancel: the scale is the sum of their sizes
             least = 0.0 if whole else max(np.abs(direction * found[name]).sum() for direction in directions)
             told = name if start else f"{name}, state=None"
             yield compared(COMPLEX_STEP, told, derived, expected, scale, least)
 
     def _objective(self, passed: _Pass, point: Point) -> complex:
-        """The weighted sum of all that leaves the module."""
+        """The weighted sum of all outputs and final states of the module."""
         whole = 0.0 if passed.loss is None else complex(passed.loss)
         for weights, arrays in ((point.weights, passed.outputs), (point.final, passed.state)):
             whole += complex(sum((weights[name] * arrays[name]).sum() for name in weights))
@@ -319,7 +319,7 @@ class ModuleProofs:
             yield unit.reshape(shape)
 
     def _left_out(self, params: Arrays, passed: _Pass, point: Point, found: Arrays) -> Iterator[Figure]:
-        """What may be left out counts as zero, and gradients are linear in what arrives."""
+        """Arguments that are left out count as zero, and gradients are linear in dy and dstate."""
         scale = self._scale(found)
         alone = self._backward(params, passed.tape, point.weights, None)
         if self.graph.loss is None:
@@ -361,8 +361,8 @@ class ModuleProofs:
         before = self._backward(params, early.tape, weights, handed_on)
         scale = self._scale(whole)
         if self.graph.has_loss_at_last:
-            # the first part has a last step, and so a loss, of its own, whose gradient comes on top; taking
-            # it off again would cost digits
+            # the first part has a last step of its own, and so a loss, whose gradient comes on top; subtracting
+            # it would lose digits
             own = self._backward(params, early.tape, weights, None)
             whole = {name: self._on_top(name, array, own[name]) for name, array in whole.items()}
         for name, array in whole.items():
@@ -375,7 +375,7 @@ class ModuleProofs:
             yield compared(SPLITTING, f"last {name}", late.state[name], array)
 
     def _on_top(self, name: str, array: np.ndarray, own: np.ndarray) -> np.ndarray:
-        """A gradient of all steps, with one of the first part added to it."""
+        """A gradient of all steps, plus one of the first part."""
         if name not in self.graph.inputs:
             return np.asarray(array + own)
         return np.concatenate([array[: len(own)] + own, array[len(own):]])
@@ -386,5 +386,5 @@ def _part(arrays: Arrays, steps: slice) -> dict[str, np.ndarray]:
 
 
 def _floats(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Digits as floats; a value that is the same for all examples, for each of them."""
+    """Digits as floats, with a row for each example even if all are the same."""
     return np.asarray(np.broadcast_to(array, shape), float)

@@ -14,13 +14,13 @@ from ..language.functions import Real
 
 NAMES = ("meaning", "complex step", "high precision", "splitting", "knock-out")
 MEANING, COMPLEX_STEP, HIGH_PRECISION, SPLITTING, KNOCK_OUT = range(5)
-BOUNDS = (1e-12, 1e-12, 1e-35, 1e-12, 1e-8)  # the last one is to be exceeded
-MOST_FAILED = 10  # that are told of one proof, beside its worst; and equations that are saturated
+BOUNDS = (1e-12, 1e-12, 1e-35, 1e-12, 1e-8)  # the last one must be exceeded
+MOST_FAILED = 10  # figures of one proof that are printed beside its worst; also saturated equations
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured error, or, for a branch that was cut, the largest change it made."""
+    """One measured error; in proof 4, the largest change without one contribution."""
 
     proof: int
     what: str
@@ -29,7 +29,7 @@ class Figure:
     passed: bool
 
     def told(self) -> str:
-        """For the terminal."""
+        """The figure as a line for the terminal."""
         relation = ">" if self.proof == KNOCK_OUT else "<="
         verdict = "passed" if self.passed else "FAILED"
         return f"{verdict}  {self.error:8.1e} {relation:>2} {self.bound:.0e}  {self.what}"
@@ -37,28 +37,28 @@ class Figure:
 
 @dataclass(frozen=True)
 class Verdict:
-    """All figures, and what they were measured on."""
+    """All figures, and the points at which they were measured."""
 
     figures: tuple[Figure, ...]
-    forks: int  # branches that were cut
+    forks: int  # contributions that were taken out, one by one
     entries: int  # differenced in 90 digits
     module_entries: int  # differenced by complex steps
-    points: int  # of the high-precision proof: more than one where branches of max or where need it
-    redraws: int  # points that were not finite or too ill-conditioned
+    points: int  # of the high-precision proof: more than one if choices need it
+    redraws: int  # points that were drawn again: not finite, or too ill-conditioned
     sizes: Mapping[str, int]
     module_sizes: Mapping[str, int]
     steps: int
     module_steps: int
     batch: int
-    untaken: tuple[str, ...]  # equations with a choice of which no point took both sides
-    saturated: tuple[str, ...]  # where a proof failed: equations with a function that its point left no slope
+    untaken: tuple[str, ...]  # equations with a choice, of which one side was never taken
+    saturated: tuple[str, ...]  # if a proof failed: equations with a function that had no slope at its point
 
     @property
     def passed(self) -> bool:
         return all(figure.passed for figure in self.figures)
 
     def worst(self, proof: int) -> Figure | None:
-        """The figure that tells most about a proof: one that failed, else the one nearest to its bound."""
+        """The most important figure of a proof: one that failed, else the one nearest to its bound."""
         figures = [figure for figure in self.figures if figure.proof == proof]
         side = -1 if proof == KNOCK_OUT else 1
         return max(
@@ -68,7 +68,7 @@ class Verdict:
         )
 
     def as_json(self) -> dict[str, object]:
-        """For `--json`: nothing but what JSON can hold."""
+        """Everything, as data for `--json`."""
         told = asdict(self) | {"passed": self.passed}
         for figure in told["figures"]:
             figure["name"] = NAMES[figure["proof"]]
@@ -89,11 +89,11 @@ class Verdict:
             most = len(more) if every else MOST_FAILED
             told += [f"{'':<17}  {figure.told()}" for figure in more[:most]]
             if more[most:]:
-                told.append(f"{'':<17}  ... and {len(more) - most} more FAILED; `lstmgen verify` tells all")
+                told.append(f"{'':<17}  ... and {len(more) - most} more FAILED; `lstmgen verify` shows all")
         return [*told, *self.counts()]
 
     def counts(self) -> list[str]:
-        """What the figures were measured on."""
+        """The points at which the figures were measured, in sentences."""
         def listed(sizes: Mapping[str, int]) -> str:
             return ", ".join(f"{symbol} = {size}" for symbol, size in sizes.items())
 
@@ -101,7 +101,7 @@ class Verdict:
             f"{self.entries} entries in {DIGITS} digits ({listed({**self.sizes, 'T': self.steps})}), "
             f"{self.module_entries} by complex steps "
             f"({listed({**self.module_sizes, 'T': self.module_steps, 'B': self.batch})}), "
-            f"{self.forks} branches of forks cut"
+            f"{self.forks} contributions taken out"
         ]
         if self.redraws:
             told.append(f"{self.redraws} points drawn again: not finite, or too ill-conditioned")
@@ -109,7 +109,7 @@ class Verdict:
             told.append(f"no point took both sides of a choice in {', '.join(self.untaken)}")
         if self.saturated:
             names = [*self.saturated[:MOST_FAILED], *(["..."] if self.saturated[MOST_FAILED:] else [])]
-            told.append(f"saturated where the proofs looked: {', '.join(names)}; "
+            told.append(f"saturated at the points of the proofs: {', '.join(names)}; "
                         "'range:' in the spec says where to draw parameters, inputs and states from")
         return told
 
@@ -120,18 +120,18 @@ class Verdict:
 def compared(
     proof: int, what: str, found: ArrayLike, expected: ArrayLike, scale: Real = 0.0, least: float = 0.0
 ) -> Figure:
-    """A figure of what was found beside what was expected."""
+    """The figure of a value and its expected value."""
     error = relative_error(found, expected, scale, least)
     return Figure(proof, what, error, BOUNDS[proof], error <= BOUNDS[proof])
 
 
 def exactly(proof: int, what: str, holds: bool) -> Figure:
-    """A figure of something that is either so or not."""
+    """The figure of something that is true or false."""
     return Figure(proof, what, 0.0 if holds else math.inf, BOUNDS[proof], bool(holds))
 
 
 def worst_of(proof: int, what: str, errors: Iterable[float]) -> Figure:
-    """One figure for many errors."""
+    """One figure for many errors: the worst."""
     worst = max((math.inf if math.isnan(error) else error for error in errors), default=0.0)
     return Figure(proof, what, worst, BOUNDS[proof], worst <= BOUNDS[proof])
 
@@ -139,7 +139,7 @@ def worst_of(proof: int, what: str, errors: Iterable[float]) -> Figure:
 def relative_error(found: ArrayLike, expected: ArrayLike, scale: Real = 0.0, least: float = 0.0) -> float:
     """max|a - b| / max|b|, or / `least` where that is more.
 
-    Both zero, or next to nothing beside `scale`, is no error; what is not a number is one.
+    The error is 0 if both are zero or negligible beside `scale`, and infinite if one is nan.
     """
     ours, theirs = np.asarray(found), np.asarray(expected)
     if ours.shape != theirs.shape:

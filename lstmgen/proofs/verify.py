@@ -1,12 +1,12 @@
-"""The proofs: what a derivation and the module made from it are held against.
+"""The proofs: what a derivation and its module are compared with.
 
 0. Meaning: the module's forward pass is what the interpreted text of the spec says.
 1. Complex step: the module's gradients are the derivatives of its own forward pass.
 2. High precision: the derived equations are the derivatives of the interpreted text, in 90 digits.
 3. Splitting: one pass over the steps equals two passes that hand on the state and its gradient.
-4. Knock-out: without any one branch of any one fork, some gradient comes out different.
+4. Knock-out: without any one contribution, some gradient is different.
 
-None of it shares code with the derivation. Points are drawn with a fixed seed.
+No proof shares code with the derivation. Points are drawn with a fixed seed.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def high_precision(graph: Graph, derivation: Derivation) -> tuple[Figure, ...]:
 
 
 def knock_out(graph: Graph, derivation: Derivation) -> tuple[Figure, ...]:
-    """Proof 4 alone: one figure for each branch of each fork."""
+    """Proof 4 alone: one figure for each contribution."""
     return tuple(_guarded(KNOCK_OUT, DerivationProofs(graph, derivation).knock_out))
 
 
@@ -79,7 +79,7 @@ def splitting(graph: Graph, module: ModuleType) -> tuple[Figure, ...]:
 
 
 def _guarded(proof: int, prove: Callable[[], Iterator[Figure]]) -> list[Figure]:
-    """The figures of a proof; whatever a module or a derivation raises is a proof that failed."""
+    """The figures of a proof. If the module or the derivation raises anything, the proof has failed."""
     figures: list[Figure] = []
     with np.errstate(all="ignore"):  # points where something overflows are drawn again
         try:
