@@ -21,7 +21,8 @@ from lstmgen.language.expressions import Value
 from lstmgen.derivation.graph import build_graph
 from lstmgen.resources import packaged_specs
 from lstmgen.spec.starter import starter
-from lstmgen.document.terminal.show import UnknownName, explain_gradient, list_cells, show_derivation
+from lstmgen.document.terminal.explain import UnknownName, explain_gradient
+from lstmgen.document.terminal.show import list_cells, show_derivation
 
 # Everything that an explanation has to find words for: matrix and scalar states, an outer product, several
 # inputs and outputs, choices, a constant, a function, a stage that stands still, a gradient that is zero.

@@ -26,7 +26,7 @@ def show(spec: str) -> None:
 @click.argument("name")
 def explain(spec: str, name: str) -> None:
     """Explain the gradient of one variable: its readers, and what each sends back."""
-    from ..document.terminal.show import UnknownName, explain_gradient
+    from ..document.terminal.explain import UnknownName, explain_gradient
     from ..pipeline import derive, load
 
     try:

@@ -131,6 +131,16 @@ def prose(text: str, width: int, indent: str = INDENT, first: str | None = None)
     return [*lines, line]
 
 
+def solid(text: str) -> str:
+    """Not to be torn at its spaces."""
+    return text.replace(" ", "~") if len(text) <= 60 else text
+
+
+def shown(text: str, unicode: bool) -> str:
+    """Somebody's text as it is, or with question marks for what ASCII lacks."""
+    return text if unicode else text.encode("ascii", "replace").decode("ascii")
+
+
 def listed(items: Iterable[str], last: str = "and") -> str:
     items = list(items)
     if len(items) < 2:

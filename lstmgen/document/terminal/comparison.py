@@ -18,8 +18,8 @@ from ...language.expressions import (
     Adjoint, Call, Compare, Expression, Number, Outside, Product, Size, Sum, Value, children, values,
 )
 from ...language.text import source
-from .columns import Row, bold, counted, display, grey, listed, prose
-from .show import TerminalPen
+from .columns import Row, bold, counted, display, grey, listed, prose, shown
+from .pen import TerminalPen
 
 _RADII = (6, 4, 3, 2, 1)  # how far around a value the cells are alike
 
@@ -373,8 +373,7 @@ class _Text:
         lines = []
         for name, (mark, pen) in zip(self.names, self.pens.items()):
             title = pen.graph.spec.title
-            shown = title if pen.unicode else title.encode("ascii", "replace").decode("ascii")
-            lines.append(f"{mark} {bold(name.ljust(width))}  {grey(shown)}")
+            lines.append(f"{mark} {bold(name.ljust(width))}  {grey(shown(title, pen.unicode))}")
         return lines
 
     def _summary(self) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from ...language.expressions import Call, walk
 from ...language.functions import CHOICE, MACROS, OPERATIONS, POINTWISE, PUBLIC, Operation, signature
 from ...language.parse import parse_rule
+from ...printed import WIDTH
 from ...resources import DOCS
 from .columns import bold, coloured, grey, prose, table
-from .show import INTERNAL, WIDTH
+from .pen import INTERNAL
 
 
 def list_functions(width: int = WIDTH) -> str:
