@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of antisymmetric_rnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:cdf839dae498ffe0
+# lstmgen: sha256:449f089c882e2c28
 """Antisymmetric RNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -123,7 +123,7 @@ def backward(params, tape, dy=None, dstate=None):
     W_h = params["W_h"]
     x, a_1, h_2, h_prev = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
-    dstate = _outside("dstate", dstate, State, ("(B, H)", ), _start(params, None, B, H, dtype), dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, H)",), _start(params, None, B, H, dtype), dtype)
     d_h_1 = np.empty((T, B, H), dtype)
     d_a = np.empty((T, B, H), dtype)
     d_h_next = dstate.h                                     # from outside, through the final state
@@ -163,7 +163,7 @@ def step(params, x_t, state=None):
     params, H, D = _checked_params(params, dtype)
     x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
     B = x_t.shape[0]
-    h_prev, = _start(params, state, B, H, dtype)
+    (h_prev,) = _start(params, state, B, H, dtype)
     W_h = params["W_h"]
     R = params["R"]
     b_h = params["b_h"]
@@ -192,15 +192,18 @@ def _at_once(a, matrix):
     """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
     return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
 
+
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
     sides = shape or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
 
+
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
 
 def _transposed(matrix):
     """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of cornn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:d89bb71595c347f2
+# lstmgen: sha256:188fc9ab0b8b4097
 """coRNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -130,7 +130,7 @@ def backward(params, tape, dy=None, dstate=None):
     R_z = params["R_z"]
     x, z_2, z_prev, y_prev = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
-    dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, H)", ), _start(params, None, B, H, dtype), dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, H)"), _start(params, None, B, H, dtype), dtype)
     d_z_1 = np.empty((T, B, H), dtype)
     d_y_next = dstate.y                                     # from outside, through the final state
     d_z_next = dstate.z                                     # from outside, through the final state
@@ -208,15 +208,18 @@ def _at_once(a, matrix):
     """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
     return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
 
+
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
     sides = shape or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
 
+
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
 
 def _transposed(matrix):
     """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""

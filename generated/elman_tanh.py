@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of elman_tanh. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:9e5dfdf2af069547
+# lstmgen: sha256:72e9dd46a2d23681
 """Elman network: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -125,7 +125,7 @@ def backward(params, tape, dy=None, dstate=None):
     V = params["V"]
     x, h_prev, h = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, O)", tape.y.shape, dtype)
-    dstate = _outside("dstate", dstate, State, ("(B, H)", ), _start(params, None, B, H, dtype), dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, H)",), _start(params, None, B, H, dtype), dtype)
     d_y = dy                                                # (4) from outside, through the output
     d_h_V = _at_once(d_y, V)                                # y
     d_h_pre = np.empty((T, B, H), dtype)
@@ -157,7 +157,7 @@ def step(params, x_t, state=None):
     params, H, D, O = _checked_params(params, dtype)
     x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
     B = x_t.shape[0]
-    h_prev, = _start(params, state, B, H, dtype)
+    (h_prev,) = _start(params, state, B, H, dtype)
     W_h = params["W_h"]
     R_h = params["R_h"]
     b_h = params["b_h"]
@@ -185,15 +185,18 @@ def _at_once(a, matrix):
     """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
     return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
 
+
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
     sides = shape or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
 
+
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
 
 def _transposed(matrix):
     """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of forget_gate_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:4f6afe30631731ba
+# lstmgen: sha256:0245b35503d180ff
 """LSTM of 2000: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -158,7 +158,7 @@ def backward(params, tape, dy=None, dstate=None):
     W = params["W"]
     x, k, i, f, sigmoid_z_pre, z, c_prev, o, sigmoid_c = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
-    dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, H)", ), _start(params, None, B, H, dtype), dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, H)"), _start(params, None, B, H, dtype), dtype)
     d_pre = np.empty((T, B, 4 * H), dtype)                  # side by side, as their weights are stacked
     d_i_pre = d_pre[..., 0:H]
     d_f_pre = d_pre[..., H:2*H]
@@ -197,7 +197,7 @@ def backward(params, tape, dy=None, dstate=None):
     grads = {
         "W": _sum_of_outer(d_pre, x),                       # (27) to (30) from i_pre, f_pre, z_pre, o_pre
         "R": _sum_of_outer(d_pre, k),                       # (31) to (34) from i_pre, f_pre, z_pre, o_pre
-        "b": d_pre[..., 0:2*H].sum((0, 1)),                 # (35) to (36) from i_pre, f_pre
+        "b": d_pre[..., 0:2*H].sum((0, 1)),                 # (35), (36) from i_pre, f_pre
         "b_o": d_o_pre.sum((0, 1)),                         # (37) from o_pre
     }
     return Gradients(grads, d_x, State(d_h_next, d_c_next))
@@ -248,11 +248,13 @@ def _at_once(a, matrix):
     """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
     return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
 
+
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
     sides = shape or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
+
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
@@ -261,13 +263,16 @@ def _sigmoid(a):
     y += 0.5
     return y
 
+
 def _stop_gradient(a):
     """`a`, held still: in complex arithmetic without its imaginary part."""
     return np.real(a).astype(a.dtype, copy=False)
 
+
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
 
 def _transposed(matrix):
     """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""

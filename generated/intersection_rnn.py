@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of intersection_rnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:9e10a9d0ec89b4f5
+# lstmgen: sha256:dcb0c75c896ea32c
 """Intersection RNN (+RNN): forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -81,7 +81,7 @@ def init_params(hidden_size, rng=0, dtype=np.float32):
 def named(params):
     """The parameters, or their gradients, under the names of the spec: views, never copies."""
     _checked_keys(params)
-    H, = _sizes(params)
+    (H,) = _sizes(params)
     return {
         "W_n": params["W"][0:H],
         "W_u": params["W_x"][0:H],
@@ -160,7 +160,7 @@ def backward(params, tape, dy=None, dstate=None):
     R_h = params["R_h"]
     x, n, u_pre, u, g, k, h_prev = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
-    dstate = _outside("dstate", dstate, State, ("(B, H)", ), _start(params, None, B, H, dtype), dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, H)",), _start(params, None, B, H, dtype), dtype)
     d_pre_ = np.empty((T, B, 2 * H), dtype)                 # side by side, as their weights are stacked
     d_u_pre = d_pre_[..., 0:H]
     d_k_pre = d_pre_[..., H:2*H]
@@ -212,7 +212,7 @@ def step(params, x_t, state=None):
     params, H = _checked_params(params, dtype)
     x_t = _checked("x_t", x_t, "(B, H)", (None, H), dtype)
     B = x_t.shape[0]
-    h_prev, = _start(params, state, B, H, dtype)
+    (h_prev,) = _start(params, state, B, H, dtype)
     W = params["W"]
     W_x = params["W_x"]
     R = params["R"]
@@ -250,11 +250,13 @@ def _at_once(a, matrix):
     """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
     return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
 
+
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
     sides = shape or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
+
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
@@ -263,9 +265,11 @@ def _sigmoid(a):
     y += 0.5
     return y
 
+
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
 
 def _transposed(matrix):
     """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""
@@ -391,7 +395,7 @@ def _checked_params(params, dtype):
         if not (array.__class__ is np.ndarray and array.dtype == dtype and array.ndim == len(axes)):
             array = _checked(f"params['{name}']", array, _told(axes), (None,) * len(axes), dtype)
         arrays[name] = array
-    H, = _sizes(arrays)
+    (H,) = _sizes(arrays)
     for name, shape in _shapes(H).items():
         if arrays[name].shape != shape:
             _checked(f"params['{name}']", arrays[name], _told(_AXES[name]), shape, dtype)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of jordan. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:179298bdebca09c2
+# lstmgen: sha256:2905cbdf5d3401bb
 """Jordan network: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -129,7 +129,7 @@ def backward(params, tape, dy=None, dstate=None):
     V = params["V"]
     x, h, y_prev, y = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, O)", tape.y.shape, dtype)
-    dstate = _outside("dstate", dstate, State, ("(B, O)", ), _start(params, None, B, O, dtype), dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, O)",), _start(params, None, B, O, dtype), dtype)
     d_h_pre = np.empty((T, B, H), dtype)
     d_y_pre = np.empty((T, B, O), dtype)
     d_y_next = dstate.y                                     # from outside, through the final state
@@ -162,7 +162,7 @@ def step(params, x_t, state=None):
     params, H, D, O = _checked_params(params, dtype)
     x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
     B = x_t.shape[0]
-    y_prev, = _start(params, state, B, O, dtype)
+    (y_prev,) = _start(params, state, B, O, dtype)
     W_h = params["W_h"]
     R_h = params["R_h"]
     b_h = params["b_h"]
@@ -191,11 +191,13 @@ def _at_once(a, matrix):
     """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
     return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
 
+
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
     sides = shape or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
+
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
@@ -204,9 +206,11 @@ def _sigmoid(a):
     y += 0.5
     return y
 
+
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
 
 def _transposed(matrix):
     """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of layer_norm_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:62991ce9a4a9c4e3
+# lstmgen: sha256:d8cbcbbdab3e9070
 """Layer norm LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -169,7 +169,7 @@ def backward(params, tape, dy=None, dstate=None):
     g_c = params["g_c"]
     x, a_1, a_2, a_3, a_4, i, f, o, z, c_prev, c, layer_norm_c, h_2, h_prev = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
-    dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, H)", ), _start(params, None, B, H, dtype), dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, H)"), _start(params, None, B, H, dtype), dtype)
     d_a_3 = np.empty((T, B, 4 * H), dtype)
     d_h_1 = np.empty((T, B, H), dtype)
     d_a = np.empty((T, B, 4 * H), dtype)
@@ -282,26 +282,31 @@ def _at_once(a, matrix):
     """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
     return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
 
+
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
     sides = shape or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
 
+
 def _inverse_std(a, eps):
     """1 / sqrt(variance + eps) over the last axis."""
     centred = a - a.mean(-1, keepdims=True)
     return 1 / np.sqrt((centred * centred).mean(-1) + eps)
+
 
 def _layer_norm(a, eps):
     """(a - mean) / sqrt(variance + eps) over the last axis."""
     centred = a - a.mean(-1, keepdims=True)
     return centred / np.sqrt((centred * centred).mean(-1, keepdims=True) + eps)
 
+
 def _part(a, k, n):
     """The k-th of n equal parts of the last axis."""
     size = a.shape[-1] // n
     return a[..., k * size:(k + 1) * size]
+
 
 def _place(a, k, n):
     """`a` as the k-th of n equal parts, zeros elsewhere."""
@@ -310,6 +315,7 @@ def _place(a, k, n):
     placed[..., k * size:(k + 1) * size] = a
     return placed
 
+
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
     y = np.tanh(0.5 * a)
@@ -317,9 +323,11 @@ def _sigmoid(a):
     y += 0.5
     return y
 
+
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
 
 def _transposed(matrix):
     """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""

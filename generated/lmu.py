@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of lmu. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:2db9a5c45eeae64f
+# lstmgen: sha256:d55346aee0288e57
 """Legendre memory unit: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -171,7 +171,7 @@ def backward(params, tape, dy=None, dstate=None):
     W_m = params["W_m"]
     x, k, s, m_prev, m, h_prev, h = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
-    dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, M)", ), _start(params, None, B, H, M, dtype), dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, M)"), _start(params, None, B, H, M, dtype), dtype)
     d_h_pre = np.empty((T, B, H), dtype)
     d_u = np.empty((T, B), dtype)
     d_u_3 = np.empty((T, B), dtype)
@@ -288,13 +288,16 @@ def _at_once(a, matrix):
     """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
     return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
 
+
 def _fill(a, n):
     """Every entry n times along a new last axis."""
     return np.repeat(np.asarray(a)[..., None], n, axis=-1)
 
+
 def _floor(a):
     """The largest integer up to a; of a complex number's real part."""
     return np.floor(np.real(a)).astype(np.asarray(a).dtype, copy=False)
+
 
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
@@ -302,22 +305,27 @@ def _glorot(rng, shape):
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
 
+
 def _uniform(rng, shape):
     """Uniform in +-1 / sqrt(columns)."""
     limit = 1 / np.sqrt(shape[-1] if shape else 1)
     return rng.uniform(-limit, limit, shape)
 
+
 def _reverse_cumsum(a):
     """Sums from each entry to the last: what np.cumsum sends back."""
     return np.cumsum(a[..., ::-1], axis=-1)[..., ::-1]
+
 
 def _stop_gradient(a):
     """`a`, held still: in complex arithmetic without its imaginary part."""
     return np.real(a).astype(a.dtype, copy=False)
 
+
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
 
 def _transposed(matrix):
     """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of minlstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:4de48233cf6cc8bb
+# lstmgen: sha256:d4d84fc13faa4f20
 """minLSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -123,7 +123,7 @@ def backward(params, tape, dy=None, dstate=None):
     W = params["W"]
     x, f, i, n, h_prev = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
-    dstate = _outside("dstate", dstate, State, ("(B, H)", ), _start(params, None, B, H, dtype), dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, H)",), _start(params, None, B, H, dtype), dtype)
     d_h = np.empty((T, B, H), dtype)
     d_h_next = dstate.h                                     # from outside, through the final state
 
@@ -158,7 +158,7 @@ def step(params, x_t, state=None):
     params, D, H = _checked_params(params, dtype)
     x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
     B = x_t.shape[0]
-    h_prev, = _start(params, state, B, H, dtype)
+    (h_prev,) = _start(params, state, B, H, dtype)
     W = params["W"]
     b = params["b"]
     pre = x_t @ W.T + b                                     # f_pre, i_pre, n, side by side
@@ -187,9 +187,11 @@ def _abs(a):
     """|a|; of a complex step both parts turn their sign, where np.abs would drop one."""
     return np.where(a < 0, -a, a) if np.iscomplexobj(a) else np.abs(a)
 
+
 def _at_once(a, matrix):
     """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
     return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
+
 
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
@@ -197,9 +199,11 @@ def _glorot(rng, shape):
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
 
+
 def _sigmoid(a):
     """1 / (1 + exp(-a)), accurate to the last digits where it is close to 0: it is divided by or logged."""
     return np.exp(np.minimum(a, 0)) / (1 + np.exp(-_abs(a)))
+
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mut2. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:27bf0532684300e7
+# lstmgen: sha256:296f9ba70c7e47d0
 """MUT2: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -143,7 +143,7 @@ def backward(params, tape, dy=None, dstate=None):
     R_n = params["R_n"]
     x, z, r, r_h_prev, n, h_prev = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
-    dstate = _outside("dstate", dstate, State, ("(B, H)", ), _start(params, None, B, H, dtype), dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, H)",), _start(params, None, B, H, dtype), dtype)
     d_pre = np.empty((T, B, 3 * H), dtype)                  # side by side, as their weights are stacked
     d_z_pre = d_pre[..., 0:H]
     d_r_pre = d_pre[..., H:2*H]
@@ -175,7 +175,7 @@ def backward(params, tape, dy=None, dstate=None):
     d_x = _at_once(d_pre, W)                                # (17) from z_pre, r_pre, n_pre
     grads = {
         "W": _sum_of_outer(d_pre, x),                       # (18) to (20) from z_pre, r_pre, n_pre
-        "R": _sum_of_outer(d_pre[..., 0:2*H], h_prev),      # (21) to (22) from z_pre, r_pre
+        "R": _sum_of_outer(d_pre[..., 0:2*H], h_prev),      # (21), (22) from z_pre, r_pre
         "R_n": _sum_of_outer(d_n_pre, r_h_prev),            # (23) from n_pre
         "b": d_pre.sum((0, 1)),                             # (24) to (26) from z_pre, r_pre, n_pre
     }
@@ -188,7 +188,7 @@ def step(params, x_t, state=None):
     params, D, H = _checked_params(params, dtype)
     x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
     B = x_t.shape[0]
-    h_prev, = _start(params, state, B, H, dtype)
+    (h_prev,) = _start(params, state, B, H, dtype)
     W = params["W"]
     R = params["R"]
     R_n = params["R_n"]
@@ -221,11 +221,13 @@ def _at_once(a, matrix):
     """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
     return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
 
+
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
     sides = shape or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
+
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
@@ -234,9 +236,11 @@ def _sigmoid(a):
     y += 0.5
     return y
 
+
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
 
 def _transposed(matrix):
     """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""

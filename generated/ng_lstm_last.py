@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of ng_lstm_last. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:bb9301a34ea99e2c
+# lstmgen: sha256:aa799e3aa3b1a951
 """LSTM with output a, loss at the last step: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -163,7 +163,7 @@ def backward(params, tape, dstate=None):
     a_0 = params["a_0"]
     c_0 = params["c_0"]
     target, Gamma_f_1, Gamma_f, Gamma_u, c_tilde, Gamma_o, c_prev, tanh_c, a = tape.kept
-    dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, H)", ), _start(params, None, B, H, dtype), dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, H)"), _start(params, None, B, H, dtype), dtype)
     d_pre = np.empty((T, B, 4 * H), dtype)                  # side by side, as their weights are stacked
     d_Gamma_f_pre = d_pre[..., 0:H]
     d_Gamma_u_pre = d_pre[..., H:2*H]
@@ -255,6 +255,7 @@ def _glorot(rng, shape):
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
 
+
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
     y = np.tanh(0.5 * a)
@@ -262,9 +263,11 @@ def _sigmoid(a):
     y += 0.5
     return y
 
+
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
 
 def _transposed(matrix):
     """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of nig_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:d2746d9b1bdb86ee
+# lstmgen: sha256:6bd851a29de251ea
 """LSTM without input gate (NIG): forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -154,7 +154,7 @@ def backward(params, tape, dy=None, dstate=None):
     p_o = params["p_o"]
     x, z, f, c_prev, c, o, tanh_c, h_prev = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
-    dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, H)", ), _start(params, None, B, H, dtype), dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, H)"), _start(params, None, B, H, dtype), dtype)
     d_pre = np.empty((T, B, 3 * H), dtype)                  # side by side, as their weights are stacked
     d_z_pre = d_pre[..., 0:H]
     d_f_pre = d_pre[..., H:2*H]
@@ -244,11 +244,13 @@ def _at_once(a, matrix):
     """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
     return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
 
+
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
     sides = shape or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
+
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
@@ -257,9 +259,11 @@ def _sigmoid(a):
     y += 0.5
     return y
 
+
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
 
 def _transposed(matrix):
     """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""

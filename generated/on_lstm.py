@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of on_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:36aa723f05a9c472
+# lstmgen: sha256:2b418c1bc9cdf332
 """Ordered-neurons LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -204,7 +204,7 @@ def backward(params, tape, dy=None, dstate=None):
         c_prev, tanh_c, h_prev,
     ) = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, 4*K)", tape.y.shape, dtype)
-    dstate = _outside("dstate", dstate, State, ("(B, 4*K)", "(B, 4*K)", ), _start(params, None, B, K, dtype), dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, 4*K)", "(B, 4*K)"), _start(params, None, B, K, dtype), dtype)
     d_pre = np.empty((T, B, 18 * K), dtype)                 # side by side, as their weights are stacked
     d_i_pre = d_pre[..., 0:4*K]
     d_f_pre = d_pre[..., 4*K:8*K]
@@ -288,7 +288,7 @@ def backward(params, tape, dy=None, dstate=None):
         # (58), (59), (60), (61), (68), (69) from i_pre, f_pre, z_pre, o_pre, f_tilde_1, i_tilde_1
         "W_h": _sum_of_outer(d_pre, h_prev),
         "b": d_pre[..., 0:16*K].sum((0, 1)),                # (62) to (65) from i_pre, f_pre, z_pre, o_pre
-        "a": d_pre[..., 16*K:18*K].sum((0, 1)),             # (70) to (71) from f_tilde_1, i_tilde_1
+        "a": d_pre[..., 16*K:18*K].sum((0, 1)),             # (70), (71) from f_tilde_1, i_tilde_1
     }
     return Gradients(grads, d_x, State(d_h_next, d_c_next))
 
@@ -350,9 +350,11 @@ def _at_once(a, matrix):
     """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
     return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
 
+
 def _fold(a, n):
     """Sums of n neighbours: what np.repeat(..., n) sends back."""
     return a.reshape(a.shape[:-1] + (a.shape[-1] // n, n)).sum(-1)
+
 
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
@@ -360,9 +362,11 @@ def _glorot(rng, shape):
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
 
+
 def _reverse_cumsum(a):
     """Sums from each entry to the last: what np.cumsum sends back."""
     return np.cumsum(a[..., ::-1], axis=-1)[..., ::-1]
+
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
@@ -371,14 +375,17 @@ def _sigmoid(a):
     y += 0.5
     return y
 
+
 def _softmax(a):
     """exp(a) / sum(exp(a)) over the last axis."""
     raised = np.exp(a - np.real(a).max(-1, keepdims=True))
     return raised / raised.sum(-1, keepdims=True)
 
+
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
 
 def _transposed(matrix):
     """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""

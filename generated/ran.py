@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of ran. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:c064cb01950c1185
+# lstmgen: sha256:6ad8ea43549a2c27
 """Recurrent additive network: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -141,7 +141,7 @@ def backward(params, tape, dy=None, dstate=None):
     R = params["R"]
     x, z, i, f, c_prev, h_prev, h = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
-    dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, H)", ), _start(params, None, B, H, dtype), dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, H)"), _start(params, None, B, H, dtype), dtype)
     d_pre = np.empty((T, B, 2 * H), dtype)                  # side by side, as their weights are stacked
     d_i_pre = d_pre[..., 0:H]
     d_f_pre = d_pre[..., H:2*H]
@@ -177,9 +177,9 @@ def backward(params, tape, dy=None, dstate=None):
     )
     grads = {
         "W_z": _sum_of_outer(d_z, x),                       # (16) from z
-        "W": _sum_of_outer(d_pre, x),                       # (17) to (18) from i_pre, f_pre
-        "R": _sum_of_outer(d_pre, h_prev),                  # (19) to (20) from i_pre, f_pre
-        "b": d_pre.sum((0, 1)),                             # (21) to (22) from i_pre, f_pre
+        "W": _sum_of_outer(d_pre, x),                       # (17), (18) from i_pre, f_pre
+        "R": _sum_of_outer(d_pre, h_prev),                  # (19), (20) from i_pre, f_pre
+        "b": d_pre.sum((0, 1)),                             # (21), (22) from i_pre, f_pre
     }
     return Gradients(grads, d_x, State(d_h_next, d_c_next))
 
@@ -221,11 +221,13 @@ def _at_once(a, matrix):
     """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
     return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
 
+
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
     sides = shape or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
+
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
@@ -234,9 +236,11 @@ def _sigmoid(a):
     y += 0.5
     return y
 
+
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
 
 def _transposed(matrix):
     """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""

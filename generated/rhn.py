@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of rhn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:907de7c8c289c47a
+# lstmgen: sha256:005bebcca71abdc6
 """Recurrent highway network: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -178,7 +178,7 @@ def backward(params, tape, dy=None, dstate=None):
     R_s2 = params["R_s2"]
     x, n1, k1, s1, n2, k2, s2, n3, k3, h_prev = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
-    dstate = _outside("dstate", dstate, State, ("(B, H)", ), _start(params, None, B, H, dtype), dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, H)",), _start(params, None, B, H, dtype), dtype)
     d_pre = np.empty((T, B, 2 * H), dtype)                  # side by side, as their weights are stacked
     d_n1_pre = d_pre[..., 0:H]
     d_k1_pre = d_pre[..., H:2*H]
@@ -232,10 +232,10 @@ def backward(params, tape, dy=None, dstate=None):
 
     d_x = _at_once(d_pre, W)                                # (31) from n1_pre, k1_pre
     grads = {
-        "W": _sum_of_outer(d_pre, x),                       # (32) to (33) from n1_pre, k1_pre
-        "R": _sum_of_outer(d_pre, h_prev),                  # (34) to (35) from n1_pre, k1_pre
-        "R_s1": _sum_of_outer(d_pre_, s1),                  # (36) to (37) from n2_pre, k2_pre
-        "R_s2": _sum_of_outer(d_pre__, s2),                 # (38) to (39) from n3_pre, k3_pre
+        "W": _sum_of_outer(d_pre, x),                       # (32), (33) from n1_pre, k1_pre
+        "R": _sum_of_outer(d_pre, h_prev),                  # (34), (35) from n1_pre, k1_pre
+        "R_s1": _sum_of_outer(d_pre_, s1),                  # (36), (37) from n2_pre, k2_pre
+        "R_s2": _sum_of_outer(d_pre__, s2),                 # (38), (39) from n3_pre, k3_pre
         "b": d_pre.sum((0, 1)),                             # (40), (43) from n1_pre, k1_pre
         "b_n2_pre": d_pre_.sum((0, 1)),                     # (41), (44) from n2_pre, k2_pre
         "b_n3_pre": d_pre__.sum((0, 1)),                    # (42), (45) from n3_pre, k3_pre
@@ -249,7 +249,7 @@ def step(params, x_t, state=None):
     params, D, H = _checked_params(params, dtype)
     x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
     B = x_t.shape[0]
-    h_prev, = _start(params, state, B, H, dtype)
+    (h_prev,) = _start(params, state, B, H, dtype)
     W = params["W"]
     R = params["R"]
     R_s1 = params["R_s1"]
@@ -294,11 +294,13 @@ def _at_once(a, matrix):
     """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
     return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
 
+
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
     sides = shape or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
+
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
@@ -307,9 +309,11 @@ def _sigmoid(a):
     y += 0.5
     return y
 
+
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
 
 def _transposed(matrix):
     """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of scrn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:5fba7a2993f60ddd
+# lstmgen: sha256:9582fe525d04d700
 """Structurally constrained RNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B_ examples.
@@ -144,7 +144,7 @@ def backward(params, tape, dy=None, dstate=None):
     V = params["V"]
     x, s, h_prev, h, y = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B_, O)", tape.y.shape, dtype)
-    dstate = _outside("dstate", dstate, State, ("(B_, H)", "(B_, S)", ), _start(params, None, B_, H, S, dtype), dtype)
+    dstate = _outside("dstate", dstate, State, ("(B_, H)", "(B_, S)"), _start(params, None, B_, H, S, dtype), dtype)
     d_y = dy                                                # (7) from outside, through the output
     d_y_pre = y * (d_y - (y * d_y).sum(-1)[..., None])      # (8) from y
     d_h_U = _at_once(d_y_pre, U)                            # y_pre
@@ -228,11 +228,13 @@ def _at_once(a, matrix):
     """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
     return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
 
+
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
     sides = shape or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
+
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
@@ -241,14 +243,17 @@ def _sigmoid(a):
     y += 0.5
     return y
 
+
 def _softmax(a):
     """exp(a) / sum(exp(a)) over the last axis."""
     raised = np.exp(a - np.real(a).max(-1, keepdims=True))
     return raised / raised.sum(-1, keepdims=True)
 
+
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
 
 def _transposed(matrix):
     """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""

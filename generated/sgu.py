@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of sgu. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:88fe08c04a92f6f6
+# lstmgen: sha256:8941cc3f02ae3f32
 """Simple gated unit: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -147,7 +147,7 @@ def backward(params, tape, dy=None, dstate=None):
     R_z = params["R_z"]
     x, u, u_h_prev, g, z, g_h_prev, h_1, h_prev = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
-    dstate = _outside("dstate", dstate, State, ("(B, H)", ), _start(params, None, B, H, dtype), dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, H)",), _start(params, None, B, H, dtype), dtype)
     d_g_pre = np.empty((T, B, H), dtype)
     d_z_pre = np.empty((T, B, H), dtype)
     d_u_h_prev = np.empty((T, B, H), dtype)
@@ -201,7 +201,7 @@ def step(params, x_t, state=None):
     params, H, D = _checked_params(params, dtype)
     x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
     B = x_t.shape[0]
-    h_prev, = _start(params, state, B, H, dtype)
+    (h_prev,) = _start(params, state, B, H, dtype)
     W_g = params["W_g"]
     W_z = params["W_z"]
     R_g = params["R_g"]
@@ -237,15 +237,18 @@ def _abs(a):
     """|a|; of a complex step both parts turn their sign, where np.abs would drop one."""
     return np.where(a < 0, -a, a) if np.iscomplexobj(a) else np.abs(a)
 
+
 def _at_once(a, matrix):
     """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
     return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
+
 
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
     sides = shape or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
+
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
@@ -254,13 +257,16 @@ def _sigmoid(a):
     y += 0.5
     return y
 
+
 def _softplus(a):
     """log(1 + exp(a)) without overflow."""
     return np.maximum(a, 0) + np.log1p(np.exp(-_abs(a)))
 
+
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
 
 def _transposed(matrix):
     """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of sru. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:587ff26dc9b916d3
+# lstmgen: sha256:e8796e2734ca10bc
 """Simple recurrent unit: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -147,7 +147,7 @@ def backward(params, tape, dy=None, dstate=None):
     v_r = params["v_r"]
     x, f, r, c_1, c_prev, c, h_1 = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
-    dstate = _outside("dstate", dstate, State, ("(B, H)", ), _start(params, None, B, H, dtype), dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, H)",), _start(params, None, B, H, dtype), dtype)
     d_h = dy                                                # (9) from outside, through the output
     d_r = d_h * (c - h_1)                                   # (13) from h
     d_r_pre = d_r * r * (1 - r)                             # (14) from r
@@ -202,7 +202,7 @@ def step(params, x_t, state=None):
     params, D, H = _checked_params(params, dtype)
     x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
     B = x_t.shape[0]
-    c_prev, = _start(params, state, B, H, dtype)
+    (c_prev,) = _start(params, state, B, H, dtype)
     W = params["W"]
     W_f = params["W_f"]
     W_r = params["W_r"]
@@ -238,11 +238,13 @@ def _at_once(a, matrix):
     """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
     return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
 
+
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
     sides = shape or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
+
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
@@ -250,6 +252,7 @@ def _sigmoid(a):
     y *= 0.5
     y += 0.5
     return y
+
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of stacked_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:1c63fe803d6859d0
+# lstmgen: sha256:5b44d975926f1cfa
 """LSTM in stacked form: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -133,7 +133,7 @@ def backward(params, tape, dy=None, dstate=None):
     W = params["W"]
     I, a, i, f, o, c_prev, tanh_c = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
-    dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, H)", ), _start(params, None, B, H, dtype), dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, H)"), _start(params, None, B, H, dtype), dtype)
     d_z = np.empty((T, B, 4 * H), dtype)
     d_I = np.empty((T, B, D + H), dtype)
     d_h_next = dstate.h                                     # from outside, through the final state
@@ -222,10 +222,12 @@ def _glorot(rng, shape):
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
 
+
 def _part(a, k, n):
     """The k-th of n equal parts of the last axis."""
     size = a.shape[-1] // n
     return a[..., k * size:(k + 1) * size]
+
 
 def _place(a, k, n):
     """`a` as the k-th of n equal parts, zeros elsewhere."""
@@ -234,6 +236,7 @@ def _place(a, k, n):
     placed[..., k * size:(k + 1) * size] = a
     return placed
 
+
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
     y = np.tanh(0.5 * a)
@@ -241,9 +244,11 @@ def _sigmoid(a):
     y += 0.5
     return y
 
+
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
 
 def _transposed(matrix):
     """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of t_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:8996b66d31903115
+# lstmgen: sha256:2214ff6b91fc07ee
 """Strongly-typed LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -152,7 +152,7 @@ def backward(params, tape, dy=None, dstate=None):
     V_o = params["V_o"]
     x, u_prev, z, f, o, c_prev, c = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
-    dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, D)", ), _start(params, None, B, D, H, dtype), dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, D)"), _start(params, None, B, D, H, dtype), dtype)
     d_h = dy                                                # (9) from outside, through the output
     d_o = d_h * c                                           # (11) from h
     d_o_pre = d_o * (1 - o ** 2)                            # (12) from o
@@ -190,11 +190,11 @@ def backward(params, tape, dy=None, dstate=None):
         + _at_once(d_o_pre, W_o)                            # o_pre
     )
     grads = {
-        "W": _sum_of_outer(d_pre, x),                       # (18) to (19) from z, f_pre
+        "W": _sum_of_outer(d_pre, x),                       # (18), (19) from z, f_pre
         "W_o": _sum_of_outer(d_o_pre, x),                   # (20) from o_pre
-        "V": _sum_of_outer(d_pre, u_prev),                  # (21) to (22) from z, f_pre
+        "V": _sum_of_outer(d_pre, u_prev),                  # (21), (22) from z, f_pre
         "V_o": _sum_of_outer(d_o_pre, u_prev),              # (23) from o_pre
-        "b": d_pre.sum((0, 1)),                             # (24) to (25) from z, f_pre
+        "b": d_pre.sum((0, 1)),                             # (24), (25) from z, f_pre
         "b_o": d_o_pre.sum((0, 1)),                         # (26) from o_pre
     }
     return Gradients(grads, d_x, State(d_c_next, d_u_next))
@@ -241,11 +241,13 @@ def _at_once(a, matrix):
     """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
     return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
 
+
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
     sides = shape or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
+
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
@@ -254,9 +256,11 @@ def _sigmoid(a):
     y += 0.5
     return y
 
+
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
 
 def _transposed(matrix):
     """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""

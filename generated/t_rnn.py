@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of t_rnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:418cc4b616fde969
+# lstmgen: sha256:bc1cb2dc730232a9
 """Strongly-typed RNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -116,7 +116,7 @@ def backward(params, tape, dy=None, dstate=None):
     W = params["W"]
     x, z, f, h_prev = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
-    dstate = _outside("dstate", dstate, State, ("(B, H)", ), _start(params, None, B, H, dtype), dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, H)",), _start(params, None, B, H, dtype), dtype)
     d_h = np.empty((T, B, H), dtype)
     d_h_next = dstate.h                                     # from outside, through the final state
 
@@ -136,8 +136,8 @@ def backward(params, tape, dy=None, dstate=None):
     d_z[...] = d_h * (1 - f)                                # (8) from h
     d_x = _at_once(d_pre, W)                                # (9) from z, f_pre
     grads = {
-        "W": _sum_of_outer(d_pre, x),                       # (10) to (11) from z, f_pre
-        "b": d_pre.sum((0, 1)),                             # (12) to (13) from z, f_pre
+        "W": _sum_of_outer(d_pre, x),                       # (10), (11) from z, f_pre
+        "b": d_pre.sum((0, 1)),                             # (12), (13) from z, f_pre
     }
     return Gradients(grads, d_x, State(d_h_next))
 
@@ -148,7 +148,7 @@ def step(params, x_t, state=None):
     params, D, H = _checked_params(params, dtype)
     x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
     B = x_t.shape[0]
-    h_prev, = _start(params, state, B, H, dtype)
+    (h_prev,) = _start(params, state, B, H, dtype)
     W = params["W"]
     b = params["b"]
     pre = x_t @ W.T + b                                     # z, f_pre, side by side
@@ -175,11 +175,13 @@ def _at_once(a, matrix):
     """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
     return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
 
+
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
     sides = shape or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
+
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
@@ -187,6 +189,7 @@ def _sigmoid(a):
     y *= 0.5
     y += 0.5
     return y
+
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""

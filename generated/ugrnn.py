@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of ugrnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:d0cd2740ed42277d
+# lstmgen: sha256:a3a9e7b73e2e3c3f
 """Update gate RNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -130,7 +130,7 @@ def backward(params, tape, dy=None, dstate=None):
     R = params["R"]
     x, n, g, h_prev = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
-    dstate = _outside("dstate", dstate, State, ("(B, H)", ), _start(params, None, B, H, dtype), dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, H)",), _start(params, None, B, H, dtype), dtype)
     d_pre = np.empty((T, B, 2 * H), dtype)                  # side by side, as their weights are stacked
     d_n_pre = d_pre[..., 0:H]
     d_g_pre = d_pre[..., H:2*H]
@@ -156,9 +156,9 @@ def backward(params, tape, dy=None, dstate=None):
 
     d_x = _at_once(d_pre, W)                                # (11) from n_pre, g_pre
     grads = {
-        "W": _sum_of_outer(d_pre, x),                       # (12) to (13) from n_pre, g_pre
-        "R": _sum_of_outer(d_pre, h_prev),                  # (14) to (15) from n_pre, g_pre
-        "b": d_pre.sum((0, 1)),                             # (16) to (17) from n_pre, g_pre
+        "W": _sum_of_outer(d_pre, x),                       # (12), (13) from n_pre, g_pre
+        "R": _sum_of_outer(d_pre, h_prev),                  # (14), (15) from n_pre, g_pre
+        "b": d_pre.sum((0, 1)),                             # (16), (17) from n_pre, g_pre
     }
     return Gradients(grads, d_x, State(d_h_next))
 
@@ -169,7 +169,7 @@ def step(params, x_t, state=None):
     params, D, H = _checked_params(params, dtype)
     x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
     B = x_t.shape[0]
-    h_prev, = _start(params, state, B, H, dtype)
+    (h_prev,) = _start(params, state, B, H, dtype)
     W = params["W"]
     R = params["R"]
     b = params["b"]
@@ -198,11 +198,13 @@ def _at_once(a, matrix):
     """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
     return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
 
+
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
     sides = shape or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
+
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
@@ -211,9 +213,11 @@ def _sigmoid(a):
     y += 0.5
     return y
 
+
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
 
 def _transposed(matrix):
     """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""

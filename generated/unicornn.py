@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of unicornn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:b085acdf47d047c8
+# lstmgen: sha256:9df9e903b60fc0ca
 """UnICORNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -129,7 +129,7 @@ def backward(params, tape, dy=None, dstate=None):
     w = params["w"]
     x, sigmoid_k, z_2, z, y_prev = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
-    dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, H)", ), _start(params, None, B, H, dtype), dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, H)"), _start(params, None, B, H, dtype), dtype)
     d_z_1 = np.empty((T, B, H), dtype)
     d_y = np.empty((T, B, H), dtype)
     d_z = np.empty((T, B, H), dtype)
@@ -211,16 +211,19 @@ def _at_once(a, matrix):
     """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
     return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
 
+
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
     sides = shape or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
 
+
 def _uniform(rng, shape):
     """Uniform in +-1 / sqrt(columns)."""
     limit = 1 / np.sqrt(shape[-1] if shape else 1)
     return rng.uniform(-limit, limit, shape)
+
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
@@ -228,6 +231,7 @@ def _sigmoid(a):
     y *= 0.5
     y += 0.5
     return y
+
 
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""

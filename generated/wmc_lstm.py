@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of wmc_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:6a8112edf457a5bc
+# lstmgen: sha256:baeec7e4352c2d25
 """LSTM with working memory connections: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -181,7 +181,7 @@ def backward(params, tape, dy=None, dstate=None):
     P_o = params["P_o"]
     x, i_2, i, f_2, f, z, c_prev, c, o_2, o, tanh_c, h_prev = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
-    dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, H)", ), _start(params, None, B, H, dtype), dtype)
+    dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, H)"), _start(params, None, B, H, dtype), dtype)
     d_pre = np.empty((T, B, 2 * H), dtype)                  # side by side, as their weights are stacked
     d_i_1 = d_pre[..., 0:H]
     d_f_1 = d_pre[..., H:2*H]
@@ -237,7 +237,7 @@ def backward(params, tape, dy=None, dstate=None):
         "W": _sum_of_outer(d_pre_, x),                      # (36) to (39) from i_pre, f_pre, z_pre, o_pre
         "R": _sum_of_outer(d_pre_, h_prev),                 # (40) to (43) from i_pre, f_pre, z_pre, o_pre
         "b": d_pre_.sum((0, 1)),                            # (44) to (47) from i_pre, f_pre, z_pre, o_pre
-        "P": _sum_of_outer(d_pre, c_prev),                  # (48) to (49) from i_1, f_1
+        "P": _sum_of_outer(d_pre, c_prev),                  # (48), (49) from i_1, f_1
         "P_o": _sum_of_outer(d_o_1, c),                     # (50) from o_1
     }
     return Gradients(grads, d_x, State(d_h_next, d_c_next))
@@ -292,11 +292,13 @@ def _at_once(a, matrix):
     """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
     return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
 
+
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
     sides = shape or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
+
 
 def _sigmoid(a):
     """1 / (1 + exp(-a)), by way of tanh: no overflow, and the fastest in NumPy."""
@@ -305,9 +307,11 @@ def _sigmoid(a):
     y += 0.5
     return y
 
+
 def _sum_of_outer(d, v):
     """The sum over all steps and examples of the outer products d v^T: one matrix product."""
     return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
 
 def _transposed(matrix):
     """A copy of matrix.T: rows times it take down to a third of the time that they take times the view."""

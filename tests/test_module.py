@@ -602,6 +602,18 @@ def test_modules_import_numpy_and_typing_alone(spec_path):
     assert imports == ["from typing import NamedTuple", "import numpy as np"]
 
 
+def test_blank_lines_are_those_of_pep_8(spec_path):
+    _, _, text = made(spec_path)
+    found = re.findall(r"(\n+)(?:def |class |if __name__)", text)
+    assert len(found) > 15 and set(found) == {"\n\n\n"}
+    assert not re.search(r"\n\n\n\n|\n\n\n |[ \t]\n|\n\n$", text)
+
+
+def test_tuples_of_one_are_seen_to_be_tuples(spec_path):
+    _, _, text = made(spec_path)
+    assert not re.search(r"^ *\w+, = |, \)", text, re.MULTILINE)
+
+
 # ---------------------------------------------------------------- initial values
 
 STARTS = """

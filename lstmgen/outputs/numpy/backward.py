@@ -290,7 +290,7 @@ class BackwardPrinter:
             if not stored.shape and pieces:
                 text = f"np.asarray({text}, dtype)"  # a sum over all entries is a number, where `named` hands out arrays
         shown = ", ".join(f"({number})" for number in numbers)
-        if len(numbers) > 1 and numbers == tuple(range(numbers[0], numbers[0] + len(numbers))):
+        if len(numbers) > 2 and numbers == tuple(range(numbers[0], numbers[0] + len(numbers))):
             shown = f"({numbers[0]}) to ({numbers[-1]})"
         readers = f" from {', '.join(reduction.readers)}" if reduction.readers else ""
         return Line(f'"{stored.name}": {text},', f"{shown}{readers}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ...language.shapes import Dim, Shape
@@ -90,6 +90,11 @@ def as_tuple(names: Iterable[str]) -> str:
     """`(a, b)`; of one name, too."""
     listed = [*names]
     return f"({', '.join(listed)}{',' if len(listed) == 1 else ''})"
+
+
+def unpacked(names: Sequence[str]) -> str:
+    """The left side that a tuple is unpacked to: `a, b`, but `(a,)`."""
+    return ", ".join(names) if len(names) > 1 else as_tuple(names)
 
 
 def size(dim: Dim, tight: bool = False) -> str:

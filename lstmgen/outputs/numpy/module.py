@@ -17,7 +17,7 @@ from ...schedule.records import ARGUMENT, PARAMETER, Schedule, SizeSource, Start
 from ..render import render, template_text
 from .backward import BackwardPrinter
 from .forward import forward_lines, step_lines
-from .lines import as_tuple, axes, layout, rows, size, told
+from .lines import as_tuple, axes, layout, rows, size, told, unpacked
 from .places import Places
 
 
@@ -119,11 +119,11 @@ class _Module:
             "late_names": late,
             "tape_sizes": [*known, *late],
             "tape_sizes_held": as_tuple([*known, *late]),
-            "known_sizes_held": as_tuple(known),
+            "known_sizes_held": as_tuple(known), "known_sizes_left": unpacked(known), "late_names_left": unpacked(late),
             "known_part": f"[:{len(known)}]" if late else "",
             "late_part": f"[{len(known)}:]" if known else "",
             "start_sizes": [symbol for symbol, _ in self.graph.dims if symbol in in_states],
-            "named_sizes": known if any(entry.is_stacked for entry in self.schedule.parameters) else (),
+            "named_reads_sizes": bool(known) and any(entry.is_stacked for entry in self.schedule.parameters),
         }
 
     def _late_lines(self, arguments: tuple[SizeSource, ...], states: tuple[SizeSource, ...],
@@ -163,6 +163,7 @@ class _Module:
             "inputs": inputs,
             "targets": targets,
             "arguments": [*graph.inputs, *graph.targets],
+            "arguments_held": as_tuple([*graph.inputs, *graph.targets]),
             # the first argument tells T and B; where sizes come late, all are looked at twice
             "sized_inputs": [*inputs, *targets] if late else inputs[:1],
             "rechecked": [*inputs, *targets] if late else [*inputs[1:], *targets],
@@ -199,7 +200,9 @@ class _Module:
             "learned_start": any(isinstance(start.value, Value) for start in self.schedule.starts),
             "learned": places.fresh("learned_start"),
             "end": places.fresh("end"), "together": together, "record": places.fresh("kept"),
-            "previous": [places.previous[name] for name in graph.states],
+            "previous": unpacked([places.previous[name] for name in graph.states]),
+            "state_shapes": as_tuple(f'"{told(graph.shapes[name], self.B)}"' for name in graph.states),
+            "output_shapes": as_tuple(f'"{told(graph.shapes[name], self.T, self.B)}"' for name in graph.outputs),
             "ends": [f"{places.every(name)}[-1].copy()" for name in graph.states],
             "outputs": [Field(name, told(graph.shapes[name], self.T, self.B)) for name in graph.outputs],
             "output_names": list(graph.outputs),
