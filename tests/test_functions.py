@@ -174,3 +174,29 @@ def test_a_pattern_shows_the_arguments_that_the_function_has(entry):
         if entry.name in table and entry.name != "concat":  # of any number of arguments: joined before they are put in
             shown = {field for _, field, _, _ in Formatter().parse(table[entry.name].call) if field}
             assert shown == set(entry.arguments)
+
+
+OF_CONSTANTS = """\
+name: leak
+state: {h: H}
+constants: {tau: 0.5}
+functions: {"cube(a)": a * square(a) * square(tau), "twice(a)": cube(a) + a * silu(tau)}
+parameters: {W: [H, D], R: [H, H], b: H}
+equations:
+  g: twice(b) + 0.01 * (FACTOR)
+  h: tanh(W @ x + R @ h[t-1] + g) / (50 + FACTOR)
+output: h
+"""
+
+
+@pytest.mark.parametrize("argument", ["tau", "0.5", "-2", "H", "square(3 / H)"])
+def test_what_stands_for_an_expression_may_be_applied_to_constants_and_sizes(argument):
+    calls = [f"{entry.name}({', '.join([argument, 'tau'][:len(entry.arguments)])})" for entry in MACROS]
+    spec = lstmgen.load(OF_CONSTANTS.replace("FACTOR", " + ".join([*calls, f"cube({argument})", f"twice({argument})"])))
+    assert lstmgen.verify(spec).passed
+
+
+def test_a_constant_that_doubles_at_every_call_is_refused_before_it_is_written_out():
+    nested = "gelu(" * 20 + "0.5" + ")" * 20  # 3 ** 20 operations: gelu reads its argument three times
+    with pytest.raises(lstmgen.SpecError, match="a constant in 'g' is longer than 20000 operations"):
+        lstmgen.derive(lstmgen.load(OF_CONSTANTS.replace("FACTOR", nested)))

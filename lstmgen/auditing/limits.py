@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from math import prod
 
 from ..derivation.graph import MOST_ENTRIES, MOST_NODES, Graph
 from ..language.constants import Fault, faults
+from ..language.effort import extent_of_copies
 from ..language.expressions import Adjoint, Body, Call, Expression, MatVec, Value, children, rebuild
 from ..language.parse import DEEPEST
 from ..language.shapes import Shape, ShapeMismatch, shape_of
@@ -24,67 +24,14 @@ def too_large(expression: Expression, graph: Graph, spell: Callable[[Expression]
     yield from _Arrays(graph).faults(expression)
 
 
-# ---------------------------------------------------------------- functions of one's own
-
-
-@dataclass(frozen=True)
-class _Extent:
-    """Operations and names, and how deep they are nested; and what each argument adds to them."""
-
-    nodes: int
-    depth: int
-    uses: Mapping[str, int] = field(default_factory=dict)  # how often each argument is read
-    under: Mapping[str, int] = field(default_factory=dict)  # how deep it is read
-
-
 def longest(expression: Expression, bodies: Mapping[str, Body]) -> str | None:
-    """Why the functions of one's own cannot be put into an expression; None where they can.
-
-    An argument is put in as often as it is read. That is counted here, before it is done.
-    """
-    known: dict[str, _Extent] = {}
-
-    def of_function(name: str) -> _Extent:
-        if name not in known:
-            body = bodies[name]
-            known[name] = _extent(body.expression, body.arguments, bodies, of_function)
-        return known[name]
-
-    whole = _extent(expression, (), bodies, of_function)
+    """Why the functions of one's own cannot be put into an expression; None where they can."""
+    whole = extent_of_copies(expression, bodies.get)
     if whole.nodes > MOST_NODES:
         return f"the claim is longer than {MOST_NODES} operations when functions are put in"
     if whole.depth > _DEEPEST:
         return f"the claim is nested deeper than {_DEEPEST} when functions are put in"
     return None
-
-
-def _extent(
-    expression: Expression, arguments: tuple[str, ...], bodies: Mapping[str, Body],
-    of_function: Callable[[str], _Extent],
-) -> _Extent:
-    if isinstance(expression, Value) and expression.name in arguments:
-        return _Extent(0, 0, {expression.name: 1}, {expression.name: 0})
-    parts = [_extent(part, arguments, bodies, of_function) for part in children(expression)]
-    own = isinstance(expression, Call) and expression.function in bodies
-    if isinstance(expression, Call) and own:
-        body = of_function(expression.function)
-        names = bodies[expression.function].arguments
-        nodes, depth = body.nodes, body.depth
-        placed = [(part, body.uses.get(name, 0), body.under.get(name, 0)) for part, name in zip(parts, names)]
-    else:
-        nodes, depth = 1, 1
-        placed = [(part, 1, 1) for part in parts]
-    uses: dict[str, int] = {}
-    under: dict[str, int] = {}
-    for part, often, deep in placed:
-        if not often:
-            continue
-        nodes += often * part.nodes
-        depth = max(depth, deep + part.depth)
-        for name in part.uses:
-            uses[name] = uses.get(name, 0) + often * part.uses[name]
-            under[name] = max(under.get(name, 0), deep + part.under[name])
-    return _Extent(nodes, depth, uses, under)
 
 
 # ---------------------------------------------------------------- arrays

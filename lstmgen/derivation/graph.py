@@ -25,7 +25,7 @@ from ..errors import Mistakes, Place, Text
 from ..language import functions
 from ..language.constants import faults, is_constant
 from ..language.cures import loss_cure
-from ..language.effort import Extent, derivative_nodes, extent
+from ..language.effort import Extent, derivative_nodes, extent, extent_of_copies
 from ..language.expressions import (
     Body, Call, Compare, Expression, MatVec, Negative, Number, Product, Size, Sum, Value, children,
     negative, product, rebuild, transform, values, walk,
@@ -508,7 +508,7 @@ class _Normaliser:
         """The normal form of a stage's expression; other parts become stages before it."""
         expression = _number_into_sum(expression)
         if is_constant(expression):
-            return expression
+            return self._written_out(expression)
         match expression:
             case Call(function=function) if body := self._body(function):
                 return self._stage_expression(self._expanded(expression, body, top), top)
@@ -535,7 +535,7 @@ class _Normaliser:
     def _pointwise(self, expression: Expression) -> Expression:
         """The algebra, with calls and matrix products as stages of their own."""
         if is_constant(expression):
-            return expression
+            return self._written_out(expression)
         match expression:
             case Call(function=function) if body := self._body(function):
                 return self._pointwise(self._expanded(expression, body, top=False))
@@ -553,7 +553,9 @@ class _Normaliser:
 
     def _atom(self, expression: Expression, pre: bool = False) -> Expression:
         """The expression itself if it is a name, else the name of a new stage for it."""
-        if _is_atom(expression):
+        if is_constant(expression):
+            return self._written_out(expression)
+        if isinstance(expression, Value):
             return expression
         normal = self._stage_expression(expression, top=False)
         if _is_atom(normal):
@@ -579,7 +581,31 @@ class _Normaliser:
             uses = sum(isinstance(node, Value) and node.name == name for node in walk(body.expression))
             named = uses > 1 or (top and alone and not isinstance(body.expression, Value))
             given[name] = self._atom(argument, pre=top and alone) if named else argument
-        return transform(body.expression, lambda node: given.get(node.name) if isinstance(node, Value) else None)
+        return _with_arguments(body.expression, given)
+
+    def _written_out(self, expression: Expression) -> Expression:
+        """A constant with the functions in it that stand for expressions put in. None of it becomes a stage."""
+        calls = [node for node in walk(expression) if isinstance(node, Call) and self._body(node.function)]
+        if not calls:
+            return expression
+        if extent_of_copies(expression, self._body).nodes > MOST_NODES:
+            raise self.builder.mistakes.fatal(
+                self.place, f"a constant in '{self.owner}' is longer than {MOST_NODES} operations when functions are put in",
+                "write its value")
+        written = self._put_in(expression)
+        for fault in faults(written):
+            self.builder.mistakes.add(self.place, fault.message)
+        return written
+
+    def _put_in(self, expression: Expression) -> Expression:
+        def rule(node: Expression) -> Expression | None:
+            body = self._body(node.function) if isinstance(node, Call) else None
+            if body is None or not isinstance(node, Call):
+                return None
+            given = dict(zip(body.arguments, map(self._put_in, node.arguments)))
+            return _with_arguments(self._put_in(body.expression), given)
+
+        return transform(expression, rule)
 
     def _constant(self, node: Expression) -> Expression | None:
         if isinstance(node, Value) and node.name in self.builder.constants:
@@ -613,6 +639,11 @@ class _Normaliser:
 def _entries(shape: Shape) -> int:
     """The entries of a value of this shape where every symbol is 4: the proofs compute them in 90 digits."""
     return prod(dim.value(dict.fromkeys((symbol for symbol, _ in dim.terms), 4)) for dim in shape)
+
+
+def _with_arguments(body: Expression, given: Mapping[str, Expression]) -> Expression:
+    """The body of a function with its arguments in it."""
+    return transform(body, lambda node: given.get(node.name) if isinstance(node, Value) else None)
 
 
 def _is_atom(expression: Expression) -> bool:

@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from math import prod
+from math import log2, prod
 
 from .expressions import (
-    Adjoint, Call, Expression, Negative, Number, Outside, Power, Product, Quotient, Size, Sum, Value, children, walk,
+    Adjoint, Call, Expression, Negative, Number, Outside, Power, Product, Quotient, Size, Sum, Value, children, number,
+    transform, walk,
 )
 from .parse import LARGEST_POWER
 from .text import source
 
 LEAST = Fraction(1, 10**300)  # of a constant that is not zero; the most is one over it
+SIZE = 4  # a size, where one is needed to tell how large something becomes
 _LONGEST = 60  # characters of an expression in a message
 
 
@@ -88,9 +90,22 @@ def _fault(node: Expression, spell: Callable[[Expression], str]) -> str | None:
                 return f"'{shown()}' divides by zero"
             if _is_algebra(node) and constant_value(node) is None:
                 return f"'{shown()}' is too large, too small or no real number"
+            if _is_huge(base, power):
+                return f"'{shown()}' is too large or too small where every size is {SIZE}"
         case Number(value=value) if value and not LEAST <= abs(value) <= 1 / LEAST:
             return f"a constant beyond {float(1 / LEAST):.0e}, or too close to zero"
     return None
+
+
+def _is_huge(base: Expression, power: Expression) -> bool:
+    """Whether a power in which sizes stand has more digits than anybody wants to write down."""
+    low, high = (
+        constant_value(transform(part, lambda leaf: number(SIZE) if isinstance(leaf, Size) else None))
+        for part in (base, power)
+    )
+    if high is None:
+        return False  # a power in it is refused itself
+    return abs(high) > LARGEST_POWER or bool(low) and abs(float(high) * log2(abs(low or 1))) > log2(1 / LEAST)
 
 
 def _is_algebra(expression: Expression) -> bool:

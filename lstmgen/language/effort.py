@@ -7,10 +7,10 @@ short text, so that it can be refused before anything is computed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
-from .expressions import Call, Compare, Expression, MatVec, Negative, Power, Product, Quotient, Value, children
+from .expressions import Body, Call, Compare, Expression, MatVec, Negative, Power, Product, Quotient, Value, children
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,50 @@ def extent(expression: Expression, of_function: Callable[[str], Extent | None]) 
         return Extent(nodes, depth)
     # An argument that is read more than once becomes a stage, which is read by its name: it counts once.
     return Extent(nodes + body.nodes, depth + body.depth)
+
+
+@dataclass(frozen=True)
+class _Copies(Extent):
+    """The extent of a function's body, and what each argument adds to it."""
+
+    uses: Mapping[str, int] = field(default_factory=dict)  # how often each argument is read
+    under: Mapping[str, int] = field(default_factory=dict)  # how deep it is read
+
+
+def extent_of_copies(expression: Expression, body_of: Callable[[str], Body | None]) -> Extent:
+    """The same where an argument is put in as often as it is read: nothing of it becomes a stage."""
+    known: dict[str, tuple[tuple[str, ...], _Copies]] = {}
+
+    def measured(node: Expression, arguments: tuple[str, ...]) -> _Copies:
+        if isinstance(node, Value) and node.name in arguments:
+            return _Copies(0, 0, {node.name: 1}, {node.name: 0})
+        parts = [measured(child, arguments) for child in children(node)]
+        body = body_of(node.function) if isinstance(node, Call) else None
+        if not isinstance(node, Call) or body is None:
+            return _put_together(_Copies(1, 1), [(part, 1, 1) for part in parts])
+        if node.function not in known:
+            known[node.function] = body.arguments, measured(body.expression, body.arguments)
+        names, inner = known[node.function]
+        return _put_together(_Copies(inner.nodes, inner.depth), [
+            (part, inner.uses.get(name, 0), inner.under.get(name, 0)) for part, name in zip(parts, names)
+        ])
+
+    return measured(expression, ())
+
+
+def _put_together(whole: _Copies, parts: Iterable[tuple[_Copies, int, int]]) -> _Copies:
+    """An extent with parts in it: each with how often, and how deep, it is read."""
+    nodes, depth = whole.nodes, whole.depth
+    uses: dict[str, int] = {}
+    under: dict[str, int] = {}
+    for part, often, deep in parts:
+        if often:
+            nodes += often * part.nodes
+            depth = max(depth, deep + part.depth)
+            for name in part.uses:
+                uses[name] = uses.get(name, 0) + often * part.uses[name]
+                under[name] = max(under.get(name, 0), deep + part.under[name])
+    return _Copies(nodes, depth, uses, under)
 
 
 def derivative_nodes(expression: Expression) -> int:
