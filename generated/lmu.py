@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of lmu. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:d55346aee0288e57
+# lstmgen: sha256:8eef6cbc5651472d
 """Legendre memory unit: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -123,7 +123,7 @@ def forward(params, x, state=None):
     s_1 = k / 2                                             # (4)
     s_2 = _floor(s_1)                                       # (5)
     s = 1 - 2 * (k - 2 * s_2)                               # (6)
-    u_1 = (e_x * x).sum(-1)                                 # (7)
+    u_1 = x @ e_x                                           # (7)
     W_x_x = _at_once(x, W_x.T)                              # for all steps at once: h_pre
     h_all = np.empty((T + 1, B, H), dtype)
     h_all[0] = state.h
@@ -135,8 +135,8 @@ def forward(params, x, state=None):
     W_m_T = _transposed(W_m) if B > 1 else W_m.T            # laid out as the loop reads it
 
     for t in range(T):
-        u_2 = (e_h * h_prev[t]).sum(-1)                     # (8)
-        u_3 = (e_m * m_prev[t]).sum(-1)                     # (9)
+        u_2 = h_prev[t] @ e_h                               # (8)
+        u_3 = m_prev[t] @ e_m                               # (9)
         u = u_1[t] + u_2 + u_3                              # (10)
         cumsum_m_prev = np.cumsum(m_prev[t], axis=-1)       # (11)
         sum_m_prev = m_prev[t].sum(-1)                      # (12)
@@ -226,9 +226,9 @@ def backward(params, tape, dy=None, dstate=None):
         + _at_once(d_h_pre, W_x)                            # h_pre
     )
     grads = {
-        "e_x": np.einsum("tbk,tbk->k", _fill(d_u_1, D), x),  # (32) from u_1
-        "e_h": np.einsum("tbk,tbk->k", _fill(d_u_2, H), h_prev),  # (33) from u_2
-        "e_m": np.einsum("tbk,tbk->k", _fill(d_u_3, M), m_prev),  # (34) from u_3
+        "e_x": np.einsum("tb,tbk->k", d_u_1, x),            # (32) from u_1
+        "e_h": np.einsum("tb,tbk->k", d_u_2, h_prev),       # (33) from u_2
+        "e_m": np.einsum("tb,tbk->k", d_u_3, m_prev),       # (34) from u_3
         "ones": np.zeros((M,), dtype),                      # (35)
         "W_x": _sum_of_outer(d_h_pre, x),                   # (36) from h_pre
         "W_h": _sum_of_outer(d_h_pre, h_prev),              # (37) from h_pre
@@ -257,9 +257,9 @@ def step(params, x_t, state=None):
     s_1 = k / 2                                             # (4)
     s_2 = _floor(s_1)                                       # (5)
     s = 1 - 2 * (k - 2 * s_2)                               # (6)
-    u_1 = (e_x * x_t).sum(-1)                               # (7)
-    u_2 = (e_h * h_prev).sum(-1)                            # (8)
-    u_3 = (e_m * m_prev).sum(-1)                            # (9)
+    u_1 = x_t @ e_x                                         # (7)
+    u_2 = h_prev @ e_h                                      # (8)
+    u_3 = m_prev @ e_m                                      # (9)
     u = u_1 + u_2 + u_3                                     # (10)
     cumsum_m_prev = np.cumsum(m_prev, axis=-1)              # (11)
     sum_m_prev = m_prev.sum(-1)                             # (12)
@@ -287,11 +287,6 @@ def clip_by_norm(grads, threshold):
 def _at_once(a, matrix):
     """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
     return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
-
-
-def _fill(a, n):
-    """Every entry n times along a new last axis."""
-    return np.repeat(np.asarray(a)[..., None], n, axis=-1)
 
 
 def _floor(a):

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mlstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:2aaf9bed9960350d
+# lstmgen: sha256:065ddfc7f9f9ed31
 """mLSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -141,9 +141,9 @@ def forward(params, x, state=None):
     k_1 = pre[..., K:2*K]                                   # (2)
     k = k_1 / float(np.sqrt(K))                             # (3)
     v = pre_[..., 0:H]                                      # (4)
-    a_1 = (w_i * x).sum(-1)                                 # (5)
+    a_1 = x @ w_i                                           # (5)
     a = a_1 + b_i                                           # (6)
-    l_1 = (w_f * x).sum(-1)                                 # (7)
+    l_1 = x @ w_f                                           # (7)
     l_2 = l_1 + b_f                                         # (8)
     l_3 = -_softplus(-l_2)                                  # (9)
     C_1 = v[..., :, None] * k[..., None, :]                 # (16)
@@ -170,7 +170,7 @@ def forward(params, x, state=None):
         C[t] = f[t][..., None, None] * C_prev[t] + i[t][..., None, None] * C_1[t]  # (17)
         n[t] = f[t][..., None] * n_prev[t] + i[t][..., None] * k[t]  # (18)
     h_1 = (C @ q[..., None])[..., 0]                        # (21)
-    h_2 = (n * q).sum(-1)                                   # (22)
+    h_2 = np.einsum("tbk,tbk->tb", n, q)                    # (22)
     h_3 = _abs(h_2)                                         # (23)
     h_4 = -m                                                # (24)
     h_5 = np.exp(h_4)                                       # (25)
@@ -231,16 +231,16 @@ def backward(params, tape, dy=None, dstate=None):
 
         # (40) fork of f: one line per reader
         d_f = (
-            (d_C[t] * C_prev[t]).sum(-1).sum(-1)            # C
-            + (d_n[t] * n_prev[t]).sum(-1)                  # n
+            np.einsum("bjk,bjk->b", d_C[t], C_prev[t])      # C
+            + np.einsum("bk,bk->b", d_n[t], n_prev[t])      # n
         )
 
         d_f_pre = d_f * f[t]                                # (41) from f
 
         # (42) fork of i: one line per reader
         d_i = (
-            (d_C[t] * C_1[t]).sum(-1).sum(-1)               # C
-            + (d_n[t] * k[t]).sum(-1)                       # n
+            np.einsum("bjk,bjk->b", d_C[t], C_1[t])         # C
+            + np.einsum("bk,bk->b", d_n[t], k[t])           # n
         )
 
         d_i_pre[t] = d_i * i[t]                             # (43) from i
@@ -310,8 +310,8 @@ def backward(params, tape, dy=None, dstate=None):
         "W_x": _sum_of_outer(d_pre_, x),                    # (58), (59) from v, o_pre
         "b": d_pre.sum((0, 1)),                             # (60), (61) from q, k_1
         "b_v_stack": d_pre_.sum((0, 1)),                    # (62), (63) from v, o_pre
-        "w_i": np.einsum("tbk,tbk->k", _fill(d_a_1, D), x),  # (64) from a_1
-        "w_f": np.einsum("tbk,tbk->k", _fill(d_l_1, D), x),  # (65) from l_1
+        "w_i": np.einsum("tb,tbk->k", d_a_1, x),            # (64) from a_1
+        "w_f": np.einsum("tb,tbk->k", d_l_1, x),            # (65) from l_1
         "b_i": np.asarray(d_a.sum(), dtype),                # (66) from a
         "b_f": np.asarray(d_l_2.sum(), dtype),              # (67) from l_2
     }
@@ -339,9 +339,9 @@ def step(params, x_t, state=None):
     k_1 = pre[:, K:2*K]                                     # (2)
     k = k_1 / float(np.sqrt(K))                             # (3)
     v = pre_[:, 0:H]                                        # (4)
-    a_1 = (w_i * x_t).sum(-1)                               # (5)
+    a_1 = x_t @ w_i                                         # (5)
     a = a_1 + b_i                                           # (6)
-    l_1 = (w_f * x_t).sum(-1)                               # (7)
+    l_1 = x_t @ w_f                                         # (7)
     l_2 = l_1 + b_f                                         # (8)
     l_3 = -_softplus(-l_2)                                  # (9)
     C_1 = v[..., :, None] * k[..., None, :]                 # (16)
@@ -356,7 +356,7 @@ def step(params, x_t, state=None):
     C = f[..., None, None] * C_prev + i[..., None, None] * C_1  # (17)
     n = f[..., None] * n_prev + i[..., None] * k            # (18)
     h_1 = (C @ q[..., None])[..., 0]                        # (21)
-    h_2 = (n * q).sum(-1)                                   # (22)
+    h_2 = np.einsum("bk,bk->b", n, q)                       # (22)
     h_3 = _abs(h_2)                                         # (23)
     h_4 = -m                                                # (24)
     h_5 = np.exp(h_4)                                       # (25)
@@ -385,11 +385,6 @@ def _abs(a):
 def _at_once(a, matrix):
     """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
     return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
-
-
-def _fill(a, n):
-    """Every entry n times along a new last axis."""
-    return np.repeat(np.asarray(a)[..., None], n, axis=-1)
 
 
 def _if_larger(a, b, d):

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of on_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:2b418c1bc9cdf332
+# lstmgen: sha256:e655343e4291e91d
 """Ordered-neurons LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -259,7 +259,7 @@ def backward(params, tape, dy=None, dstate=None):
         d_i_tilde_3 = -d_i_tilde                            # (39) from i_tilde
         d_i_tilde_2 = _reverse_cumsum(d_i_tilde_3)          # (40) from i_tilde_3
         # (41) from i_tilde_2
-        d_i_tilde_1[t] = i_tilde_2[t] * (d_i_tilde_2 - (i_tilde_2[t] * d_i_tilde_2).sum(-1)[..., None])
+        d_i_tilde_1[t] = i_tilde_2[t] * (d_i_tilde_2 - np.einsum("bk,bk->b", i_tilde_2[t], d_i_tilde_2)[..., None])
 
         # (42) fork of f_tilde: one line per reader
         d_f_tilde = (
@@ -269,7 +269,7 @@ def backward(params, tape, dy=None, dstate=None):
 
         d_f_tilde_pre = _reverse_cumsum(d_f_tilde)          # (43) from f_tilde
         # (44) from f_tilde_pre
-        d_f_tilde_1[t] = f_tilde_pre[t] * (d_f_tilde_pre - (f_tilde_pre[t] * d_f_tilde_pre).sum(-1)[..., None])
+        d_f_tilde_1[t] = f_tilde_pre[t] * (d_f_tilde_pre - np.einsum("bk,bk->b", f_tilde_pre[t], d_f_tilde_pre)[..., None])
         d_o = d_h * tanh_c[t]                               # (45) from h
         d_o_pre[t] = d_o * o[t] * (1 - o[t])                # (46) from o
         d_z = d_c * i_hat[t]                                # (47) from c

@@ -602,6 +602,29 @@ def test_modules_import_numpy_and_typing_alone(spec_path):
     assert imports == ["from typing import NamedTuple", "import numpy as np"]
 
 
+SUMS = """
+name: sums
+state: {h: H, C: [H, K]}
+dims: {D: input_size, H: hidden_size, K: key_size}
+parameters: {W: [H, D], V: [K, D], w: D, u: [H, K], v: H}
+equations:
+  k: V @ x
+  a: dot(w, x)
+  C: outer(W @ x, k) + a * C[t-1]
+  s: dot(v, v) * a + sum(sum(C * u))
+  h: W @ x + h[t-1] * dot(k, k) + s
+output: h
+"""
+
+
+def test_a_sum_of_products_makes_no_array_of_products():
+    module, text = compiled(SUMS)
+    assert "a = x @ w  " in text and "a = x_t @ w  " in text
+    assert 'np.einsum("tbjk,tbjk->tb", d_C, C_prev)' in text and 'np.einsum("bk,bk->b", k, k)' in text
+    assert '"w": np.einsum("tb,tbk->k", d_a, x)' in text and "v @ v  " in text
+    assert module._self_check() <= 1e-12
+
+
 def test_blank_lines_are_those_of_pep_8(spec_path):
     _, _, text = made(spec_path)
     found = re.findall(r"(\n+)(?:def |class |if __name__)", text)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from ...derivation.chain import OUTPUT, Contribution, Gradient
 from ...language.expressions import Adjoint, Call, Expression, Number, Outside, Product, Value, walk
-from ...language.shapes import Shape
+from ...language.shapes import Shape, shape_of
 from ...language.text import ATOM, PRODUCT, SUM
 from ...schedule.plan import AFTER, BEFORE, LAST, LOOP, BiasStack, Block, Stack
 from ...schedule.records import (
@@ -14,7 +14,7 @@ from ...schedule.records import (
 )
 from .lines import Line, Piece, axes, indented, statement
 from .places import EACH, LAST_STEP, WHOLE, Places
-from .spelling import Speller, Spelled, is_fill
+from .spelling import ENTRIES, Speller, Spelled, is_fill
 
 _OUTSIDE = "from outside"
 
@@ -271,15 +271,23 @@ class BackwardPrinter:
         return f"{spelled.inside(ATOM)}.sum({over})"
 
     def _summed_pair(self, term: Expression, place: str) -> str | None:
-        """The sum of products of two arrays over steps and examples, without an array of the products."""
+        """The sum of products of two arrays over steps and examples, without an array of the products.
+
+        A factor that is the same along its last axes is read without them.
+        """
         if not (isinstance(term, Product) and len(term.factors) == 2):
             return None
-        left, right = (self.places.speller(place).spell(factor) for factor in term.factors)
-        if not (left.moving and right.moving and left.rank == right.rank and left.rank):
+        factors, ranks = [], []
+        for factor in term.factors:
+            ranks.append(len(shape_of(factor, self.graph.shapes)))
+            while isinstance(factor, Call) and is_fill(factor):
+                factor = factor.arguments[0]
+            factors.append(self.places.speller(place).spell(factor))
+        if ranks[0] != ranks[1] or not ranks[0] or not all(factor.moving for factor in factors):
             return None
-        entries = "jk"[-left.rank:]
-        every = ("b" if place == LAST_STEP else "tb") + entries
-        return f'np.einsum("{every},{every}->{entries}", {left.text}, {right.text})'
+        entries, leading = ENTRIES[ranks[0]], "b" if place == LAST_STEP else "tb"
+        axes_of = [leading + entries[: factor.rank] for factor in factors]
+        return f'np.einsum("{axes_of[0]},{axes_of[1]}->{entries}", {factors[0].text}, {factors[1].text})'
 
     def _reduced(self, reduction: Reduce) -> Line:
         stored, numbers = reduction.stored, reduction.numbers

@@ -23,6 +23,7 @@ from .functions import TABLE
 
 Leaf = Value | Adjoint | Outside
 HALF = number(Fraction(1, 2))
+ENTRIES = {0: "", 1: "k", 2: "jk"}  # the letters of the axes of one example, for np.einsum
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,8 @@ class Speller:
         return _joined(text, tightness, operands)
 
     def _operation(self, entry: functions.Operation, call: Call) -> Spelled:
+        if entry.name in ("sum", "dot") and (contracted := self._contracted(call)):
+            return contracted
         code = self._code(entry.name)
         parts = [self.spell(argument) for argument in call.arguments]
         if entry.name == "concat":
@@ -209,6 +212,31 @@ class Speller:
         text, tightness = _filled(code, given)
         rank = {"reduce": -1, "dot": -1, "outer": 1, "fill": 1}.get(entry.shape, 0) + first.rank
         return Spelled(text, tightness, rank, any(part.moving for part in parts))
+
+    def _contracted(self, call: Call) -> Spelled | None:
+        """The sum of products of two vectors or matrices without an array of the products; None for any other sum."""
+        sums = 0
+        inner: Expression = call
+        while isinstance(inner, Call) and inner.function == "sum":
+            sums, inner = sums + 1, inner.arguments[0]
+        match inner:
+            case Call(function="dot", arguments=(one, other)):
+                sums += 1
+            case Product(factors=(one, other)):
+                pass
+            case _:
+                return None
+        left, right = self.spell(one), self.spell(other)
+        if left.rank != right.rank or is_fill(one) or is_fill(other):
+            return None
+        if left.moving and right.moving:
+            leading, entries = "tb" if self.all_steps else "b", ENTRIES[left.rank]
+            axes, kept = leading + entries, leading + entries[: left.rank - sums]
+            return Spelled(f'np.einsum("{axes},{axes}->{kept}", {left.text}, {right.text})', ATOM, left.rank - sums, True)
+        if left.rank == 1:
+            moving, still = (right, left) if right.moving else (left, right)
+            return Spelled(f"{moving.inside(PRODUCT)} @ {still.inside(POWER)}", PRODUCT, 0, moving.moving)
+        return None
 
     def _copied(self, call: Call) -> Spelled | None:
         """A number in every entry of an array; None where it is no number that is copied."""
