@@ -265,7 +265,7 @@ class Evaluator:
         return self.operation(entry, call.arguments)
 
     def operation(self, entry: functions.Operation, arguments: tuple[Expression, ...]) -> np.ndarray:
-        count = len(arguments) - _literals(entry, len(arguments))
+        count = len(arguments) - functions.numbers_given(entry, len(arguments))
         arrays = [self.value(argument) for argument in arguments[:count]]
         numbers = [exact(argument, self.sizes, self.constants) for argument in arguments[count:]]
         if entry.name == "dot" and arrays[0].shape[self.leading :] != arrays[1].shape[self.leading :]:
@@ -320,14 +320,3 @@ def exact(
         case Quotient(numerator=above, denominator=below):
             return value(above) / value(below)
     raise Mismatch(f"no number: {expression!r}")
-
-
-_EXACT = {"Fill": 1, "Slice": 2}  # last arguments that are sizes; of the others the table tells the literals
-
-
-def _literals(entry: functions.Operation, given: int) -> int:
-    """How many of the arguments that were given are numbers, not arrays."""
-    if entry.name in _EXACT:
-        return _EXACT[entry.name]
-    left_out = 0 if entry.arguments[-1] == "..." else len(entry.arguments) - given
-    return entry.literals - left_out

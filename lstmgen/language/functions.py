@@ -206,6 +206,17 @@ def left_out(entry: Operation, given: int) -> dict[str, str]:
     return dict(zip(entry.arguments[given:], entry.optional[given - needed:]))
 
 
+_SIZES = {"Fill": 1, "Slice": 2}  # last arguments that are sizes; of the others the table tells the literals
+
+
+def numbers_given(entry: Operation, given: int) -> int:
+    """How many of the `given` arguments are exact numbers, and no arrays."""
+    if entry.name in _SIZES:
+        return _SIZES[entry.name]
+    without = 0 if entry.arguments[-1] == "..." else len(entry.arguments) - given
+    return max(entry.literals - without, 0)
+
+
 @dataclass(frozen=True)
 class Choice:
     """Pointwise, but its first argument is a comparison: `derivation/chain.py` differentiates it by a rule of its own."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..derivation.chain import Derivation
 from . import tape
 from .backward import backward_pass
@@ -11,9 +13,14 @@ from .records import Schedule, Start
 from .storage import sizes, stored_parameters
 
 
-def make_schedule(derivation: Derivation) -> Schedule:
-    """Decide what is computed when, over what, and what is kept for it."""
+def make_schedule(derivation: Derivation, joint: bool = True) -> Schedule:
+    """Decide what is computed when, over what, and what is kept for it.
+
+    `joint` says whether gates that lie side by side share one call: what a language with arrays gains from.
+    """
     plan = make_plan(derivation)
+    if not joint:
+        plan = replace(plan, gates=())
     stored = stored_parameters(plan)
     forward, step = whole_pass(plan), single_step(plan)
     backward = backward_pass(plan, stored)

@@ -1,0 +1,35 @@
+"""How C calls the functions of the language. `templates/c/runtime.c` defines them."""
+
+from __future__ import annotations
+
+POINTWISE = {
+    "sigmoid": "real_sigmoid", "tanh": "real_tanh", "relu": "real_relu", "leaky_relu": "real_leaky_relu",
+    "elu": "real_elu", "softplus": "real_softplus", "softsign": "real_softsign", "exp": "real_exp", "log": "real_log",
+    "logsigmoid": "real_logsigmoid", "sqrt": "real_sqrt", "rsqrt": "real_rsqrt", "abs": "real_abs", "sin": "real_sin",
+    "cos": "real_cos", "sign": "real_sign", "floor": "real_floor", "max": "real_max", "min": "real_min",
+    "clip": "real_clip",
+}
+
+# y and a, b are rows; p is an exact number. The first argument has n rows of m entries (a vector is one row), and
+# l is the length of the last one, r of the result's last axis.
+OPERATIONS = {
+    "sum": "op_sum({y}, {a}, {n}, {m})",
+    "mean": "op_mean({y}, {a}, {n}, {m})",
+    "logsumexp": "op_logsumexp({y}, {a}, {n}, {m})",
+    "softmax": "op_softmax({y}, {a}, {n}, {m})",
+    "cumsum": "op_cumsum({y}, {a}, {n}, {m})",
+    "Reverse_cumsum": "op_reverse_cumsum({y}, {a}, {n}, {m})",
+    "layer_norm": "op_layer_norm({y}, {a}, {p}, {n}, {m})",
+    "Inverse_std": "op_inverse_std({y}, {a}, {p}, {n}, {m})",
+    "dot": "op_dot({y}, {a}, {b}, {n}, {m})",
+    "outer": "op_outer({y}, {a}, {b}, {m}, {l})",
+    "transpose": "op_transpose({y}, {a}, {n}, {m})",
+    "repeat": "op_repeat({y}, {a}, {p}, {n}, {m})",
+    "Fold": "op_fold({y}, {a}, {p}, {n}, {r})",
+    "Fill": "op_fill({y}, {a}, {m}, {r})",
+    "matvec": "op_matvec({y}, {a}, {b}, {n}, {m})",
+    "matvec_turned": "op_matvec_turned({y}, {a}, {b}, {n}, {m})",
+}
+
+# What becomes columns, or entries, or nothing at all: `lines.py` and `schedule/lowering.py` know how.
+NO_CALLS = frozenset({"concat", "part", "Slice", "Place", "stop_gradient"})
