@@ -286,37 +286,44 @@ INLINE real expm1_near_zero(real r) {
     return sum * r * r + r;
 }
 
-/* 2^n, for n that a normal number can have */
+/* 2^n, for n that a normal number can have; what NaN makes of n does no harm */
 INLINE real power_of_two(bits n) {
-    const bits found = (n + EXPONENT_BIAS) * ((bits)1 << MANTISSA_BITS);
+    const unsigned_bits found = ((unsigned_bits)n + EXPONENT_BIAS) << MANTISSA_BITS;
     real y;
     memcpy(&y, &found, sizeof y);
     return y;
 }
 
-/* x = n log(2) + r */
+/* x = n log(2) + r, |r| <= log(2) / 2 */
 INLINE bits whole_powers(real x, real *r) {
-    const int n = (int)(x * R(1.4426950408889634) + (x < 0 ? R(-0.5) : R(0.5)));
-    *r = (x - R(n) * LOG2_HIGH) - R(n) * LOG2_LOW;
-    return n;
+#if FLT_EVAL_METHOD == 0
+    /* Where the last bit of a number is 1, adding rounds: n is in the lowest bits. */
+    const real one_bit = ROUNDS_TO_WHOLE, shifted = x * R(1.4426950408889634) + one_bit, n = shifted - one_bit;
+    bits found, zero;
+    memcpy(&found, &shifted, sizeof found);
+    memcpy(&zero, &one_bit, sizeof zero);
+    *r = (x - n * LOG2_HIGH) - n * LOG2_LOW;
+    return (bits)((unsigned_bits)found - (unsigned_bits)zero);
+#else
+    const real n = MATH(floor)(x * R(1.4426950408889634) + R(0.5));
+    *r = (x - n * LOG2_HIGH) - n * LOG2_LOW;
+    return n == n ? (bits)n : 0;
+#endif
 }
 
 INLINE real real_exp(real x) {
-    const real low = x > EXP_LEAST ? x : EXP_LEAST, inside = low < EXP_MOST ? low : EXP_MOST;
+    const real above = x < EXP_LEAST ? EXP_LEAST : x, inside = above > EXP_MOST ? EXP_MOST : above;
     real r;
-    const bits n = whole_powers(inside, &r), half = n / 2; /* in two halves: 2^n itself may be no normal number */
-    const real y = (expm1_near_zero(r) + 1) * power_of_two(half) * power_of_two(n - half);
-    return x == x ? y : x;
+    const bits n = whole_powers(inside, &r), half = n >> 1; /* in two halves: 2^n itself may be no normal number */
+    return (expm1_near_zero(r) + 1) * power_of_two(half) * power_of_two(n - half);
 }
 
 /* By e^(-2|x|) - 1, which is as near as can be where x is near zero */
 INLINE real real_tanh(real x) {
-    const real size = x < 0 ? -x : x, doubled = size < TANH_IS_ONE ? -2 * size : -2 * TANH_IS_ONE;
+    const real size = MATH(fabs)(x), inside = size > TANH_IS_ONE ? TANH_IS_ONE : size;
     real r;
-    const bits n = whole_powers(doubled, &r);
-    const real scale = power_of_two(n), minus_one = expm1_near_zero(r) * scale + (scale - 1);
-    const real y = -minus_one / (2 + minus_one);
-    return x == x ? (x < 0 ? -y : y) : x;
+    const real scale = power_of_two(whole_powers(-2 * inside, &r)), minus_one = expm1_near_zero(r) * scale + (scale - 1);
+    return MATH(copysign)(minus_one / (2 + minus_one), x);
 }
 
 INLINE real real_sigmoid(real x) { return 1 / (1 + real_exp(-x)); }
@@ -340,18 +347,18 @@ INLINE real log1p_unit(real u) {
     return 2 * (z + z * s * sum);
 }
 
-INLINE real real_abs(real x) { return x < 0 ? -x : x + 0; }
-INLINE real real_softplus(real x) { return (x < 0 ? 0 * x : x) + log1p_unit(real_exp(-real_abs(x))); }
+INLINE real real_abs(real x) { return MATH(fabs)(x); }
+INLINE real real_softplus(real x) { return (x < 0 ? R(0) : x) + log1p_unit(real_exp(-real_abs(x))); }
 INLINE real real_logsigmoid(real x) { return -real_softplus(-x); }
 INLINE real real_relu(real x) { return x < 0 ? R(0) : x; }
 INLINE real real_leaky_relu(real x) { return x > 0 ? x : R(0.01) * x; }
 INLINE real real_softsign(real x) { return x / (1 + real_abs(x)); }
 INLINE real real_elu(real x) {
-    const real inside = x > EXP_LEAST ? (x > 0 ? R(0) : x) : EXP_LEAST;
+    const real below = x > 0 ? R(0) : x, inside = below < EXP_LEAST ? EXP_LEAST : below;
     real r;
-    const bits n = whole_powers(inside, &r), half = n / 2;
+    const bits n = whole_powers(inside, &r), half = n >> 1;
     const real scale = power_of_two(half) * power_of_two(n - half), y = expm1_near_zero(r) * scale + (scale - 1);
-    return x <= 0 ? y : x;
+    return x > 0 ? x : y;
 }
 INLINE real real_log(real x) { return MATH(log)(x); }
 INLINE real real_sqrt(real x) { return MATH(sqrt)(x); }
