@@ -8,8 +8,8 @@ from fractions import Fraction
 from ..derivation.chain import OUTPUT, Contribution
 from ..language import functions
 from ..language.expressions import (
-    ZERO, Adjoint, Call, Compare, Expression, MatVec, Number, Outside, Size, Value, children, number, rebuild, total,
-    walk,
+    ZERO, Adjoint, Call, Compare, Expression, MatVec, Number, Outside, Product, Size, Sum, Value, children, number, rebuild,
+    total, walk,
 )
 from ..language.shapes import Dim, Shape, shape_of
 from .nests import nested
@@ -220,10 +220,10 @@ class _Lowering:
             case Call(function=function, arguments=arguments) if self.is_operation(expression):
                 entry = functions.TABLE[function]
                 assert isinstance(entry, functions.Operation)
-                count = len(arguments) - functions.numbers_given(entry, len(arguments))
-                spots = tuple(self.spot_of(each) for each in arguments[:count])
+                arrays = len(arguments) - functions.numbers_given(entry, len(arguments))
+                spots = tuple(self.spot_of(each) for each in arguments[:arrays])
                 left_out = tuple(number_of(text) for text in functions.left_out(entry, len(arguments)).values())
-                self.now.append(Operate(to, function, spots, (*arguments[count:], *left_out), number))
+                self.now.append(Operate(to, function, spots, (*arguments[arrays:], *left_out), number))
             case _:
                 self.entries(to, (Term(self.lower(expression)),), number)
 
@@ -343,7 +343,7 @@ class _Lowering:
     def part(self, bundle: Bundle, stage: str, shape: Shape) -> tuple[Spot, list[Expression]]:
         base = self.base(bundle)
         low, _ = self.plan.extent(base.stages, stage, stage)
-        biases = [self.leaf(self.bias_spot(bias, stage, shape)) for bias in _biases(bundle)]
+        biases: list[Expression] = [self.leaf(self.bias_spot(bias, stage, shape)) for bias in _biases(bundle)]
         return Spot(self.bundle_array(base), shape, low), biases
 
     # ------------------------------------------------------------------ backward
@@ -424,7 +424,6 @@ class _Lowering:
         shares: list[Term] = [*more]
         stacks: list[Stack] = []
         alone: Expression | None = None
-        contribution: Contribution
         for term in terms:
             match term:
                 case Back(stack=stack, is_hoisted=True):
@@ -552,7 +551,6 @@ def _size(expression: Expression) -> Dim:
     parts = children(expression)
     if isinstance(expression, Call | Compare) or not parts:
         raise AssertionError(f"no size: {expression}")
-    from ..language.expressions import Product, Sum
     if isinstance(expression, Sum):
         return sum(map(_size, parts), Dim())
     assert isinstance(expression, Product) and isinstance(parts[0], Number)

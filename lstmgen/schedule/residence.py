@@ -9,8 +9,8 @@ from ..language.shapes import Dim, Shape
 from .nests import read_spots, written_spot
 from .plan import LAST, LOOP, STILL
 from .program import (
-    BACKWARD, CARRY, CHUNK, FINAL, FORWARD, LOCAL, PARAMETER_ARRAY, ROW, SENT_BY_LAST, STATE, STEP, STILL_ARRAY, SUM,
-    SUMS, TAPE, AddOuter, Array, Entries, Item, Loop, Multiply, Operate, Rows, Spot, Statement,
+    BACKWARD, CARRY, CHUNK, FINAL, FORWARD, LOCAL, PARAMETER_ARRAY, ROW, STATE, STEP, STILL_ARRAY, SUM,
+    TAPE, Array, Entries, Item, Loop, Operate, Rows, Spot, Statement,
 )
 from .records import Schedule
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ...language.expressions import Call, Expression, Number, Size, Value, children, values, walk
+from ...language.expressions import Expression, Number, Size, Value, children, values
 from ...language.shapes import Shape
 from ...language.text import SUM
 from ...schedule.nests import read_spots
 from ...schedule.program import (
-    CHUNK, LOCAL, MATVEC, MATVEC_TURNED, PARAMETER_ARRAY, STATE, STILL_ARRAY, TAPE, AddOuter, Entries, Item, Loop, Multiply,
-    Operate, Rows, Spot, Statement,
+    LOCAL, AddOuter, Entries, Loop, Multiply,
+    Operate, Rows, Spot,
 )
-from ...schedule.program import SUM as SUM_ARRAY
 from .functions import NO_CALLS, OPERATIONS
 from .places import BY_ROW, Places
 from .spelling import real_text

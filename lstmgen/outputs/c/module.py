@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ... import __version__
-from ...language.expressions import Number, Value
-from ...language.shapes import Dim, Shape
+from ...language.expressions import Value
+from ...language.shapes import Shape
 from ...language.text import source
 from ...schedule.lowering import (
-    LOSS_ARRAY, carry_array, gradient_array, late_array, outside_array, sum_array,
+    LOSS_ARRAY, carry_array, late_array, outside_array, sum_array,
 )
 from ...schedule.plan import AFTER, BEFORE, LAST, LOOP, STILL
 from ...schedule.program import (
