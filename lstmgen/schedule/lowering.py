@@ -143,7 +143,7 @@ class _Lowering:
         low, high = self.plan.extent(block.stages, stack.stages[0], stack.stages[-1])
         return Spot(self.block_array(block), (_minus(high, low),), low)
 
-    def parameter_spot(self, stored: str, shape: Shape, low: Dim = Dim()) -> Spot:
+    def parameter_spot(self, stored: str, shape: Shape, low: Dim) -> Spot:
         whole = next(entry.shape for entry in self.schedule.parameters if entry.name == stored)
         return Spot(self.array(stored, whole), shape, low)
 
@@ -191,7 +191,7 @@ class _Lowering:
                 return self.spot_of_leaf(expression)
             case Call(function="stop_gradient", arguments=(argument,)):
                 return self.spot_of(argument)
-            case Call(function="part" | "Slice" as function, arguments=(argument, first, second)):
+            case Call(function="part" | "Slice" as function, arguments=(argument, first, _)):
                 shape, spot = self.shape(expression), self.spot_of(argument)
                 if len(shape) == 1:  # a part of a vector lies where the vector lies
                     low = shape[0].times(int(_exact(first))) if function == "part" else _size(first)

@@ -25,6 +25,13 @@ from .spelling import real_text
 
 RUNTIME = "c/runtime.c"
 
+# What `templates/c/cell.c.jinja` defines once for float and once for double.
+_OF_EVERY_CELL = (
+    "Matrix", "Slice", "Work", "ForwardJob", "BackwardJob", "reserve", "lay_out", "set_sizes", "run", "take_parameters",
+    "pack_task", "pack_turned_task", "forward_slice", "forward_task", "backward_slice", "backward_task", "collect_task",
+    "finish",
+)
+
 
 def c_source(program: Program, verified: bool) -> str:
     """The text of NAME.c."""
@@ -67,19 +74,15 @@ class _Cell:
     def context(self) -> dict[str, object]:
         graph, spec = self.graph, self.graph.spec
         code = self.code()
-        own = [f"{stem}" for stem in (
-            "forward_slice", "backward_slice", "forward_task", "backward_task", "pack_task", "pack_turned_task", "collect_task",
-            "lay_out", "reserve", "run", "set_sizes", "take_parameters", "finish", "Work", "Slice", "Matrix", "ForwardJob", "BackwardJob")]
         return {
             "name": spec.name, "upper": spec.name.upper(), "title": _comment(spec.title),
             "equations": self.equations(),
             "runtime": self.runtime.rstrip(),
-            "typed": [*defined(self.runtime), *own, *self.names],
+            "typed": [*defined(self.runtime), *_OF_EVERY_CELL, *self.names],
             "symbols": [{"name": self.places.symbol(symbol), "field": public(symbol), "keyword": keyword}
                         for symbol, keyword in graph.dims],
             "functions": self.functions,
             "loss": graph.loss is not None, "loss_last": spec.loss_at == "last",
-            "averages_out": False,
             **code, **self.interface(), **self.storage(),
         }
 
@@ -198,7 +201,8 @@ class _Cell:
                         for name in graph.outputs if outside_array(name) in arrays],
             "carries": [{**entry(carry_array(name), name, graph.shapes[name]), "is_state": name in graph.states}
                         for name in carries],
-            "late": [entry(late_array(name), name, graph.shapes[name]) for name in graph.shapes if late_array(name) in arrays],
+            "late": [entry(late_array(name), name, graph.shapes[name])
+                     for name in graph.shapes if late_array(name) in arrays],
             "input_gradients": [self.input_gradient(name) for name in graph.inputs],
             "loss_name": places.identifier(LOSS_ARRAY) if LOSS_ARRAY in arrays else "",
         }
