@@ -30,6 +30,11 @@ def module_source(schedule: Schedule, verified: bool, checkpoint: int | None = N
     return render("numpy/module.py.jinja", {**context, "version": __version__, "verified": verified})
 
 
+def module_context(schedule: Schedule) -> dict[str, object]:
+    """What the module's interface is made of, for another file with the same interface."""
+    return _Module(schedule, None).context()
+
+
 @dataclass(frozen=True)
 class Field:
     """One field of a named tuple, with its shape in words."""
