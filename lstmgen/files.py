@@ -25,7 +25,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-_STAMP = re.compile(r"[#%] lstmgen: sha256:([0-9a-f]{16})\r?\n?\Z")
+_STAMP = re.compile(r"(?:[#%]|//) lstmgen: sha256:([0-9a-f]{16})\r?\n?\Z")
+_COMMENTS = ("#", "%", "//")  # what begins a comment in a file of ours
 _DIFF_LINES = 12  # enough for a message
 _DIFF_LIMIT = 500_000  # characters; comparing more takes too long
 
@@ -78,7 +79,7 @@ def stamp(text: str, comment: str) -> str:
 def is_edited(text: str) -> bool:
     """Whether a text was changed since it was stamped. A text without a stamp counts as changed."""
     lines = _lines(text)
-    for position in range(_opening(lines, text[:1])):
+    for position in range(_opening(lines, text[:2] if text.startswith("//") else text[:1])):
         found = _STAMP.match(lines[position])
         if found:
             rest = "".join(lines[:position] + lines[position + 1 :])
@@ -109,7 +110,7 @@ def _lines(text: str) -> list[str]:
 
 def _opening(lines: list[str], comment: str) -> int:
     """How many lines of comment a text begins with."""
-    if comment not in ("#", "%"):
+    if comment not in _COMMENTS:
         return 0
     for number, line in enumerate(lines):
         if not (line.startswith(comment) and line.endswith("\n")):

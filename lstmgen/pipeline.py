@@ -5,6 +5,7 @@
     derive          Graph       -> Derivation   derivation/chain.py, derivation/calculus.py, numerics/vanishing.py
     make_schedule   Derivation  -> Schedule     schedule/
     module_source   Schedule    -> NAME.py      outputs/numpy/, templates/numpy/
+    texts           Schedule    -> other files  outputs/targets.py: c/
     verify          all of it   -> Verdict      proofs/
     render_document Schedule    -> NAME.tex     document/, templates/latex/
     compile_pdf     NAME.tex    -> NAME.pdf     document/latex/pdf.py
@@ -15,10 +16,12 @@ only if the proofs hold.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from errno import ENOENT
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from .derivation.chain import Derivation
     from .document.compose import Extras
     from .numerics.fading import Fading
-    from .proofs.verdict import Verdict
+    from .proofs.verdict import Figure, Verdict
     from .schedule.records import Schedule
 
 
@@ -51,6 +54,24 @@ class VerificationFailed(Exception):
 
 
 @dataclass(frozen=True)
+class BuiltTarget:
+    """What a build found of a target beside NumPy."""
+
+    name: str
+    figures: tuple[Figure, ...]  # of its proofs; none if they did not run
+    reason: str = ""  # why they did not run, if they were asked for
+
+    def told(self) -> str:
+        """One line for the terminal."""
+        if self.reason:
+            return f"{self.name}: NOT VERIFIED: {self.reason}"
+        if not self.figures:
+            return f"{self.name}: not verified: the proofs were not run"
+        worst = max(figure.error for figure in self.figures)
+        return f"{self.name}: verified, {len(self.figures)} figures, the worst {worst:.1e}"
+
+
+@dataclass(frozen=True)
 class Built:
     """What a build made."""
 
@@ -58,6 +79,7 @@ class Built:
     files: tuple[Path, ...]  # what was written
     verdict: Verdict | None  # None if the proofs were not run
     pdf_failure: str = ""  # why the PDF that was asked for is missing
+    targets: tuple[BuiltTarget, ...] = ()  # beside NumPy
 
 
 def load(path_or_text: str | Path) -> CellSpec:
@@ -95,8 +117,13 @@ def build(
     force: bool = False,
     unroll: int | None = None,
     checkpoint: int | None = None,
+    targets: Sequence[str] = ("numpy",),
+    document: bool = True,
 ) -> Built:
-    """Write NAME.py and NAME.tex into `out`, and NAME.pdf with `pdf`, if the proofs hold.
+    """Write the files of each target into `out`, and with "numpy" NAME.tex, and NAME.pdf with `pdf`, if the proofs hold.
+
+    `targets` are some of "numpy" (NAME.py), "c" (NAME.c, NAME.h, NAME_c.py); without `document` there is no NAME.tex.
+    A target that cannot be run on this machine is written all the same, and says that it is not verified.
 
     `notation` is used in place of the spec's own. `force` overwrites files that were edited since they were generated.
     With `unroll`, from 2 to 6, the document writes the gradients out over so many steps.
@@ -107,7 +134,11 @@ def build(
     from .document.notation import make_notation
     from .files import stamp, write_outputs
     from .outputs.numpy.module import module_source
+    from .outputs.targets import COMMENTS, NAMES, NUMPY
 
+    unknown = [name for name in targets if name not in NAMES]
+    if unknown or not targets:
+        raise ValueError(f"{unknown[0]!r} is no target: there are {', '.join(NAMES)}" if unknown else "there is no target")
     if unroll is not None and not 2 <= unroll <= MOST_UNROLLED:
         raise ValueError(f"gradients are unrolled over 2 to {MOST_UNROLLED} steps, and not over {unroll}")
     schedule = _schedule(path_or_text)
@@ -120,16 +151,50 @@ def build(
             raise VerificationFailed(name, verdict)
     else:
         module_text = module_source(schedule, verified=False, checkpoint=checkpoint)
-    extras = _extras(schedule, execute(module_text, name), unroll)
-    document = render_document(schedule.plan, symbols, verdict, name, extras)
-    texts = {f"{name}.py": stamp(module_text, "#"), f"{name}.tex": stamp(document, "%")}
+    reference = execute(module_text, name)
+    texts, found = {}, []
+    if NUMPY in targets:
+        texts[f"{name}.py"] = module_text
+        if document:
+            extras = _extras(schedule, reference, unroll)
+            texts[f"{name}.tex"] = render_document(schedule.plan, symbols, verdict, name, extras)
+    for each in dict.fromkeys(targets):
+        if each != NUMPY:
+            its_texts, result = _built_target(each, schedule, reference, verdict)
+            texts |= its_texts
+            found.append(result)
+    texts = {file: stamp(text, COMMENTS[Path(file).suffix]) for file, text in texts.items()}
     outputs = {file: text.encode("utf-8") for file, text in texts.items()}
     failure = ""
-    if pdf:
+    if pdf and f"{name}.tex" in texts:
         failure = _add_pdf(outputs, texts, name)
     folder = Path(out)
     write_outputs(folder, outputs, force)
-    return Built(name, tuple(folder / file for file in outputs), verdict, failure)
+    return Built(name, tuple(folder / file for file in outputs), verdict, failure, tuple(found))
+
+
+def _built_target(
+    name: str, schedule: Schedule, reference: ModuleType, verdict: Verdict | None
+) -> tuple[dict[str, str], BuiltTarget]:
+    """The texts of a target beside NumPy, proved if the module was; those that say so if they cannot be run here."""
+    from .outputs.targets import CannotRun, target
+    from .proofs.verify import verify_target
+
+    made, cell = target(name), schedule.graph.spec.name
+    if verdict is None:
+        return made.texts(schedule, reference, False), BuiltTarget(name, ())
+    texts = made.texts(schedule, reference, True)
+    with TemporaryDirectory(prefix="lstmgen-") as folder:
+        for file, text in texts.items():
+            (Path(folder) / file).write_text(text, encoding="utf-8")
+        try:
+            module = made.load(Path(folder), cell)
+        except CannotRun as error:
+            return made.texts(schedule, reference, False), BuiltTarget(name, (), str(error))
+        figures = verify_target(schedule.graph, module, reference)
+    if not all(figure.passed for figure in figures):
+        raise VerificationFailed(f"{cell} in {name}", replace(verdict, figures=figures))
+    return texts, BuiltTarget(name, figures)
 
 
 def _extras(schedule: Schedule, module: ModuleType, unroll: int | None) -> Extras:

@@ -15,6 +15,7 @@ from .workers import results
 if TYPE_CHECKING:
     from ..pipeline import Built
 
+TARGETS = ("numpy", "c")  # those of outputs/targets.py, which is not imported for --help
 NOTATIONS = ("greff", "ng", "hats", "colah", "graves")  # those of spec/reader.py, which is not imported for --help
 
 
@@ -22,6 +23,9 @@ NOTATIONS = ("greff", "ng", "hats", "colah", "graves")  # those of spec/reader.p
 @click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
 @click.option("-o", "--out", default="generated", show_default=True, type=click.Path(file_okay=False),
               help="Folder to write into.")
+@click.option("--target", "targets", multiple=True, type=click.Choice((*TARGETS, "all")), metavar="TARGET",
+              help=f"What to write: {', '.join(TARGETS)}, or all; may be given several times.  [default: numpy]")
+@click.option("--no-document", is_flag=True, help="Do not write NAME.tex.")
 @click.option("--pdf/--no-pdf", default=False, help="Also compile NAME.tex to NAME.pdf.")
 @click.option("--notation", type=click.Choice(NOTATIONS), metavar="N",
               help=f"Symbols of the document: {', '.join(NOTATIONS)}.")
@@ -33,17 +37,22 @@ NOTATIONS = ("greff", "ng", "hats", "colah", "graves")  # those of spec/reader.p
               help="Keep the state at every K-th step only, and compute the steps between again: less memory.")
 @click.option("-j", "--jobs", type=click.IntRange(1), help="How many specs to build at the same time.  [default: all cores]")
 def build(
-    specs: tuple[str, ...], out: str, pdf: bool, notation: str | None, unroll: int | None, no_verify: bool,
-    force: bool, checkpoint: int | None, jobs: int | None,
+    specs: tuple[str, ...], out: str, targets: tuple[str, ...], no_document: bool, pdf: bool, notation: str | None,
+    unroll: int | None, no_verify: bool, force: bool, checkpoint: int | None, jobs: int | None,
 ) -> None:
-    """Write NAME.py and NAME.tex for each SPEC, if its proofs hold.
+    """Write the files of each target for each SPEC, if its proofs hold.
+
+    \b
+    numpy   NAME.py, and NAME.tex that derives it
+    c       NAME.c, NAME.h, and NAME_c.py that compiles and calls them
 
     SPEC is a file, or the name of a packaged spec (see `lstmgen list`).
     """
     from .. import pipeline
 
     work = partial(pipeline.build, out=out, pdf=pdf, notation=notation, verify=not no_verify, force=force,
-                   unroll=unroll, checkpoint=checkpoint)
+                   unroll=unroll, checkpoint=checkpoint, document=not no_document,
+                   targets=TARGETS if "all" in targets else targets or TARGETS[:1])
     paths = [existing(spec) for spec in specs]
     if len(paths) == 1:
         _report_one(work(paths[0]))
@@ -61,9 +70,12 @@ def build(
 def _report_one(built: Built) -> None:
     for line in built.verdict.lines() if built.verdict else ["not verified: the proofs were not run"]:
         click.echo(line)
+    for target in built.targets:
+        click.echo(target.told(), err=bool(target.reason))
     click.echo(f"wrote {'  '.join(map(str, built.files))}")
     if built.pdf_failure:
         click.echo(f"error: no PDF: {built.pdf_failure}", err=True)
+    if built.pdf_failure or any(target.reason for target in built.targets):
         sys.exit(1)
 
 
@@ -73,10 +85,12 @@ def _report_line(name: str, result: Built | Exception, width: int) -> int:
         return status_of(result)
     state = f"verified, {result.verdict.forks:3d} contributions" if result.verdict else "not verified"
     click.echo(f"{result.name:<{width}}  {state}  {' '.join(file.name for file in result.files)}")
+    unproved = [target for target in result.targets if target.reason]
+    for target in unproved:
+        click.echo(f"error: {result.name}: {target.told()}", err=True)
     if result.pdf_failure:
         click.echo(f"error: no PDF: {result.pdf_failure}", err=True)
-        return 1
-    return 0
+    return int(bool(unproved or result.pdf_failure))
 
 
 @click.command(epilog="Example:  lstmgen verify peephole_lstm --json")

@@ -16,7 +16,7 @@ from ..language.expressions import Value
 from ..numerics.points import BATCH, DRAWS, STEPS, Point, by_step, choose_sizes, draw_point, of_one, reach_after
 from .interpret import Interpreter, Run
 from .verdict import (
-    BOUNDS, COMPLEX_STEP, MEANING, SPLITTING, Figure, compared, exactly, relative_error, worst_of,
+    AGREEMENT, BOUNDS, COMPLEX_STEP, MEANING, SPLITTING, Figure, compared, exactly, relative_error, worst_of,
 )
 
 STEP = 1e-30  # into the complex plane
@@ -233,6 +233,12 @@ class ModuleProofs:
         if self._sizes_are_told():
             without = self._gradients(*self._both(point, start=False))
             yield from self._differenced(point, without, start=False, wholly=learned)
+        yield from self._manners(point, params, passed, found, kept)
+
+    def _manners(
+        self, point: Point, params: Arrays, passed: _Pass, found: Arrays, kept: list[np.ndarray]
+    ) -> Iterator[Figure]:
+        """What a module promises beside right numbers; `kept` are copies of its arguments from before the first call."""
         again = self._gradients(params, passed, point)
         same = all(np.array_equal(again[name], array) for name, array in found.items())
         yield exactly(COMPLEX_STEP, "a second backward gives the same", same)
@@ -242,6 +248,27 @@ class ModuleProofs:
         yield exactly(COMPLEX_STEP, "named shows the gradients", self._names(params, found))
         yield from self._left_out(params, passed, point, found)
         yield exactly(COMPLEX_STEP, "float32 stays float32", self._keeps_float32(point))
+
+    def agreement(self, proved: ModuleProofs) -> Iterator[Figure]:
+        """What complex steps would show, of a module without complex numbers: its gradients are those of a proved one."""
+        return self._where_digits_last(lambda: self._agreement(proved))
+
+    def _agreement(self, proved: ModuleProofs) -> Iterator[Figure]:
+        point = self.point
+        params, passed, _ = self._both(point)
+        kept = [np.array(array) for array in self._arguments(params, point)]
+        found = self._gradients(params, passed, point)
+        starts = [True, False] if self._sizes_are_told() else [True]
+        for start in starts:
+            ours = found if start else self._gradients(*self._both(point, start=False))
+            theirs = proved._gradients(*proved._both(point, start))
+            scale = self._scale(theirs)
+            yield exactly(COMPLEX_STEP, "gradients of the same names", sorted(ours) == sorted(theirs))
+            for name, array in theirs.items():
+                error = relative_error(ours[name], array, scale)
+                told = f"{name} beside the NumPy module's{'' if start else ', state=None'}"
+                yield Figure(COMPLEX_STEP, told, error, AGREEMENT, error <= AGREEMENT)
+        yield from self._manners(point, params, passed, found, kept)
 
     def _names(self, params: Arrays, found: Arrays) -> bool:
         """The views of gradients have the same place in their arrays as the views of parameters."""

@@ -15,6 +15,7 @@ from ..language.functions import Real
 NAMES = ("meaning", "complex step", "high precision", "splitting", "knock-out")
 MEANING, COMPLEX_STEP, HIGH_PRECISION, SPLITTING, KNOCK_OUT = range(5)
 BOUNDS = (1e-12, 1e-12, 1e-35, 1e-12, 1e-8)  # the last one must be exceeded
+AGREEMENT = 1e-11  # of a target without complex numbers, with the NumPy module, in place of complex steps
 MOST_FAILED = 10  # figures of one proof that are printed beside its worst; also saturated equations
 
 

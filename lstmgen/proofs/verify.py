@@ -53,6 +53,16 @@ def verify(graph: Graph, derivation: Derivation, module: ModuleType) -> Verdict:
     )
 
 
+def verify_target(graph: Graph, module: ModuleType, reference: ModuleType) -> tuple[Figure, ...]:
+    """Proofs 0 and 3 of a module of another target, and in place of proof 1 its gradients beside the NumPy module's."""
+    built, proved = ModuleProofs(graph, module), ModuleProofs(graph, reference)
+    return (
+        *_guarded(MEANING, built.meaning),
+        *_guarded(COMPLEX_STEP, lambda: built.agreement(proved)),
+        *_guarded(SPLITTING, built.splitting),
+    )
+
+
 def high_precision(graph: Graph, derivation: Derivation) -> tuple[Figure, ...]:
     """Proof 2 alone."""
     return tuple(_guarded(HIGH_PRECISION, DerivationProofs(graph, derivation).high_precision))

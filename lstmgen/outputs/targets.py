@@ -1,0 +1,52 @@
+"""The targets: what a cell can be handed out as. A new one is a folder beside this file, and a line in `TARGETS`.
+
+A target that is no `numpy` gives three things: the texts of its files; why they cannot be run here, if they cannot; and,
+of files that lie in a folder, something with the interface of the NumPy module, for the proofs to drive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from ..schedule.records import Schedule
+
+NUMPY, C = "numpy", "c"
+
+
+class CannotRun(Exception):
+    """Why the files of a target cannot be run on this machine: a sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """`texts(schedule, reference, verified)`: every file's text by its name; `reference` is the cell's NumPy module.
+
+    `load(folder, name)`: the files of cell `name` in a folder as a module to drive; raises `CannotRun`.
+    """
+
+    texts: Callable[[Schedule, ModuleType, bool], dict[str, str]]
+    load: Callable[[Path, str], ModuleType]
+
+
+# By name, the module of each target, which has `TARGET`. They are imported when they are asked for.
+TARGETS = {C: "c.target"}
+NAMES = (NUMPY, *TARGETS)
+COMMENTS = {".py": "#", ".tex": "%", ".c": "//", ".h": "//"}  # what begins a comment, by the ending of a file's name
+
+
+def target(name: str) -> Target:
+    """The target of that name."""
+    found: Target = import_module(f".{TARGETS[name]}", __package__).TARGET
+    return found
+
+
+def import_file(path: Path) -> ModuleType:
+    """Run a file of ours as a module, by its path, without leaving compiled files beside it."""
+    module = ModuleType(path.stem)
+    module.__file__ = str(path)
+    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), module.__dict__)
+    return module
