@@ -318,12 +318,15 @@ INLINE real real_exp(real x) {
     return (expm1_near_zero(r) + 1) * power_of_two(half) * power_of_two(n - half);
 }
 
-/* By e^(-2|x|) - 1, which is as near as can be where x is near zero */
+/* With e = e^(-2|x|): near zero as (1 - e) / (1 + e), whose 1 - e comes from the series itself, and else as
+ * 1 - 2e / (1 + e), which rounds once where it counts */
 INLINE real real_tanh(real x) {
     const real size = MATH(fabs)(x), inside = size > TANH_IS_ONE ? TANH_IS_ONE : size;
     real r;
-    const real scale = power_of_two(whole_powers(-2 * inside, &r)), minus_one = expm1_near_zero(r) * scale + (scale - 1);
-    return MATH(copysign)(minus_one / (2 + minus_one), x);
+    const real scale = power_of_two(whole_powers(-2 * inside, &r)), series = expm1_near_zero(r) * scale;
+    const real minus_one = series + (scale - 1), e = series + scale;
+    const real part = (size > R(0.6) ? 2 * e : -minus_one) / (2 + minus_one);
+    return MATH(copysign)(size > R(0.6) ? 1 - part : part, x);
 }
 
 INLINE real real_sigmoid(real x) { return 1 / (1 + real_exp(-x)); }
