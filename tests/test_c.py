@@ -245,7 +245,7 @@ def test_float32_and_float64_do_not_mix_up(tmp_path):
 
 
 def _import(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    code = "import lstm_c, numpy as np; print(lstm_c.forward(lstm_c.init_params(2, 3), np.ones((2, 1, 2), np.float32))[0].sum())"
+    code = "import lstm_c as m, numpy as np; print(m.forward(m.init_params(2, 3), np.ones((2, 1, 2), np.float32))[0].sum())"
     return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False,
                           env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **environment})
 
