@@ -17,7 +17,7 @@ class Place:
     column: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Text:
     """A piece of a spec that is parsed later: an equation, a shape, a loss."""
 
@@ -25,6 +25,10 @@ class Text:
     place: Place  # where it begins
     # the place of every character; empty where the text was made from switches
     places: tuple[Place, ...] = field(default=(), compare=False, repr=False)
+
+    def __repr__(self) -> str:
+        value = self.value if len(self.value) <= 60 else f"{self.value[:57]}..."
+        return f"Text({value!r}, {self.place.line}:{self.place.column})"
 
     def at(self, offset: int) -> Place:
         """The place of one character of `value`."""

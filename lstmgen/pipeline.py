@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 from .derivation.graph import Graph, build_graph
 from .language.names import IDENTIFIER
+from .printed import Brief, Printed, shortened
 from .resources import find_spec
 from .spec import reader as _spec
 from .spec.cell import CellSpec
@@ -53,8 +54,8 @@ class VerificationFailed(Exception):
         return VerificationFailed, (self.name, self.verdict)
 
 
-@dataclass(frozen=True)
-class BuiltTarget:
+@dataclass(frozen=True, repr=False)
+class BuiltTarget(Brief):
     """What a build found of a target beside NumPy."""
 
     name: str
@@ -71,8 +72,8 @@ class BuiltTarget:
         return f"{self.name}: verified, {len(self.figures)} figures, the worst {worst:.1e}"
 
 
-@dataclass(frozen=True)
-class Built:
+@dataclass(frozen=True, repr=False)
+class Built(Printed):
     """What a build made."""
 
     name: str
@@ -80,6 +81,16 @@ class Built:
     verdict: Verdict | None  # None if the proofs were not run
     pdf_failure: str = ""  # why the PDF that was asked for is missing
     targets: tuple[BuiltTarget, ...] = ()  # beside NumPy
+
+    def styled(self) -> str:
+        proofs = self.verdict.lines() if self.verdict else ["not verified: the proofs were not run"]
+        targets = [target.told() for target in self.targets]
+        failure = [f"error: no PDF: {self.pdf_failure}"] if self.pdf_failure else []
+        return "\n".join([*proofs, *targets, f"wrote {'  '.join(map(str, self.files))}", *failure])
+
+    def __repr__(self) -> str:
+        state = "verified" if self.verdict else "not verified"
+        return shortened(f"<Built {self.name}: {state}, {', '.join(file.name for file in self.files)}>")
 
 
 def load(path_or_text: str | Path) -> CellSpec:
@@ -105,6 +116,18 @@ def derive(cell: CellSpec | Graph) -> Derivation:
 def verify(path_or_text: str | Path | CellSpec) -> Verdict:
     """Derive a cell, make its module, and run every proof on both."""
     return _prove(_schedule(path_or_text))[1]
+
+
+def measure(cell: str | Path | CellSpec | Derivation) -> tuple[Derivation, Fading]:
+    """Derive a cell and measure how its gradient fades."""
+    from .derivation.chain import Derivation
+    from .numerics.fading import fade
+    from .outputs.numpy.module import module_source
+    from .schedule.make import make_schedule
+
+    derivation = cell if isinstance(cell, Derivation) else derive(cell if isinstance(cell, CellSpec) else load(cell))
+    module = execute(module_source(make_schedule(derivation), verified=False), derivation.graph.spec.name)
+    return derivation, fade(derivation, module)
 
 
 def build(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import Field
 from html import escape
+from typing import Any, ClassVar
 
 WIDTH = 100  # characters of a line where no terminal says how wide it is
 LONGEST = 120  # characters of a text inside a `repr`
@@ -26,6 +28,16 @@ class Printed:
 
     def _repr_html_(self) -> str:
         return as_html(self.styled())
+
+
+class Brief:
+    """A record with a `repr` that is cut where it is long: one that holds many others would fill pages."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__dataclass_fields__)
+        return shortened(f"{type(self).__name__}({parts})")
 
 
 def unstyled(text: str) -> str:

@@ -61,7 +61,7 @@ def test_every_claim_of_the_gallery_gets_the_verdict_that_is_due(path):
     assert audited.judgements
     for judgement in audited.judgements:
         assert judgement.claim.expect is not None
-        assert judgement.verdict == judgement.claim.expect, report.verdict_line(judgement)
+        assert judgement.verdict == judgement.claim.expect, judgement.line()
         if judgement.verdict == WRONG:
             assert judgement.findings and judgement.correct
 

@@ -14,7 +14,8 @@ from lstmgen.document import charts
 from lstmgen import derive, load
 from lstmgen.cli import main
 from lstmgen.numerics.fading import fade, one_step, small_sizes
-from lstmgen.cli.flow import flow_text, measure
+from lstmgen.document.terminal.flow import flow_text
+from lstmgen.pipeline import measure
 from lstmgen.language.evaluate import Floats
 from lstmgen.proofs.interpret import Interpreter
 from lstmgen.outputs.numpy.module import module_source

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 import lstmgen
 from lstmgen import pipeline
-from lstmgen.document.catalogue import entries, parameter_count, zoo_markdown
+from lstmgen.document.catalogue import entries
+from lstmgen.document.catalogue import parameter_count, zoo_markdown
 from lstmgen.document.terminal.columns import broken, prose, table
 from lstmgen.derivation.explanation import held_still
 from lstmgen.language.expressions import Value
@@ -279,7 +280,7 @@ def test_a_paragraph_keeps_formulas_whole():
 @pytest.mark.parametrize("unicode", [True, False])
 @pytest.mark.parametrize("width", [60, 80, 100])
 def test_the_list_is_a_table_of_names_titles_and_who_confirmed_them(width, unicode):
-    listed = text_of(list_cells(unicode, width))
+    listed = text_of(list_cells(entries(), unicode, width))
     check(listed, unicode, width)
     table_text = listed[: listed.rindex("\n\n")]  # below it is the legend
     head, *lines = table_text.splitlines()

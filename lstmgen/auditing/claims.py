@@ -25,6 +25,7 @@ from ..derivation.graph import Graph, build_graph
 from ..errors import Mistakes, Place
 from ..language.expressions import Adjoint, Call, Expression, Outside, Value
 from ..language.names import IDENTIFIER, did_you_mean
+from ..printed import counted, shortened
 from ..resources import find_spec
 from ..spec import yamltext
 from ..spec.fields import Fields
@@ -38,7 +39,7 @@ VERDICTS = ("holds", "holds given", "wrong")
 _KEYS = ("spec", "source", "names", "steps", "claims")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Claim:
     """One equation of a hand-written derivation."""
 
@@ -50,8 +51,11 @@ class Claim:
     expect: str | None = None  # the verdict that the file says is due
     note: str = ""
 
+    def __repr__(self) -> str:
+        return shortened(f"<Claim {self.name}: {self.text}>")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Claims:
     """A whole file of them."""
 
@@ -62,6 +66,9 @@ class Claims:
     names: tuple[tuple[str, str], ...]  # (the source's name, ours)
     steps: int  # T
     claims: tuple[Claim, ...]
+
+    def __repr__(self) -> str:
+        return shortened(f"<Claims about {self.graph.spec.name}: {counted(len(self.claims), 'claim')}>")
 
 
 def load(path: str | Path) -> Claims:

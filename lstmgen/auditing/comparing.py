@@ -13,6 +13,7 @@ import numpy as np
 from ..derivation.chain import Derivation, Key
 from ..language.cures import named_gradient
 from ..language.expressions import Adjoint
+from ..printed import Printed, counted
 from .foreign import ForeignError, real
 from .given import Data, Given
 from .scene import Edit
@@ -39,8 +40,8 @@ class Comparison:
         return f"d_{self.name}: differs, {self.how}{where}"
 
 
-@dataclass(frozen=True)
-class CodeAudit:
+@dataclass(frozen=True, repr=False)
+class CodeAudit(Printed):
     """Every gradient compared, and what explains the differences."""
 
     comparisons: tuple[Comparison, ...]
@@ -50,6 +51,13 @@ class CodeAudit:
     @property
     def holds(self) -> bool:
         return all(comparison.agrees for comparison in self.comparisons)
+
+    def styled(self) -> str:
+        return "\n".join(self.lines())
+
+    def __repr__(self) -> str:
+        differ = sum(not comparison.agrees for comparison in self.comparisons)
+        return f"<CodeAudit: {counted(len(self.comparisons), 'gradient')}, of which {differ} differ>"
 
     def lines(self) -> list[str]:
         told = [comparison.line() for comparison in self.comparisons]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from textwrap import wrap
 
 from ..language.expressions import Expression
+from ..printed import WIDTH, Brief, Printed, counted, shortened
 from .claims import Claim, Claims
 
 HOLDS, GIVEN, WRONG = "holds", "holds given", "wrong"
 MISSING, EXTRA, OFF, SHAPE, OTHER = "missing", "extra", "off", "shape", "other"
+INDENT = "    "
 
 
-@dataclass(frozen=True)
-class Finding:
+@dataclass(frozen=True, repr=False)
+class Finding(Brief):
     """One thing that is wrong with a claim, or that it leaves unsaid."""
 
     kind: str  # missing | extra | off | shape | other
@@ -21,8 +24,8 @@ class Finding:
     through: str = ""  # who reads the value there, and when: c[t+1]
 
 
-@dataclass(frozen=True)
-class Example:
+@dataclass(frozen=True, repr=False)
+class Example(Brief):
     """One small case in numbers."""
 
     where: str
@@ -30,9 +33,16 @@ class Example:
     claimed: float | None  # None: no number
     true: float
 
+    def told(self) -> str:
+        """Both values, and what they were computed from."""
+        values = ", ".join(f"{name} = {value:.5g}" for name, value in self.values)
+        claimed = "no number" if self.claimed is None else f"{self.claimed:.5g}"
+        given = f"with {values}: " if values else ""
+        return f"{given}claimed {claimed}, true {self.true:.5g} ({self.where})"
 
-@dataclass(frozen=True)
-class Judgement:
+
+@dataclass(frozen=True, repr=False)
+class Judgement(Printed):
     """What there is to say about one claim."""
 
     claim: Claim
@@ -40,17 +50,45 @@ class Judgement:
     given: str = ""  # under which condition it holds
     findings: tuple[Finding, ...] = ()
     correct: str = ""  # the equation as it should be, in the source's names
-    correct_expression: Expression | None = field(default=None, repr=False)
-    correct_subject: Expression | None = field(default=None, repr=False)  # its left side, where it was moved
+    correct_expression: Expression | None = None
+    correct_subject: Expression | None = None  # its left side, where it was moved
     example: Example | None = None
+
+    def line(self) -> str:
+        """`d_c: holds given t = T`."""
+        given = f" {self.given}" if self.given else ""
+        return f"{self.claim.name}: {self.verdict}{given}"
+
+    def lines(self) -> list[str]:
+        """For a terminal: the verdict, and under it what there is to say."""
+        told = [self.line()]
+        if self.claim.note:
+            told += _wrapped("note", self.claim.note)
+        if self.verdict == HOLDS:
+            return told
+        for finding in self.findings:
+            told += _wrapped(finding.kind, finding.sentence)
+        if self.claim.text:
+            told += _wrapped("as written", f"{self.claim.name} = {self.claim.text}")
+        if self.correct:
+            told += _wrapped("correct", self.correct)
+        if self.example is not None:
+            told += _wrapped("example", self.example.told())
+        return told
+
+    def styled(self) -> str:
+        return "\n".join(self.lines())
+
+    def __repr__(self) -> str:
+        return shortened(f"<Judgement {self.line()}>")
 
     @property
     def as_expected(self) -> bool:
         return self.claim.expect in (None, self.verdict)
 
 
-@dataclass(frozen=True)
-class Audit:
+@dataclass(frozen=True, repr=False)
+class Audit(Printed):
     """Every claim of a file with its judgement."""
 
     claims: Claims
@@ -60,3 +98,23 @@ class Audit:
     def holds(self) -> bool:
         """Whether no claim is wrong."""
         return all(judgement.verdict != WRONG for judgement in self.judgements)
+
+    def lines(self) -> list[str]:
+        """For a terminal: every claim, and how many of them hold."""
+        told = [line for judgement in self.judgements for line in judgement.lines()]
+        hold, given, wrong = (sum(each.verdict == verdict for each in self.judgements) for verdict in (HOLDS, GIVEN, WRONG))
+        return [*told, "", f"{hold} hold, {given} hold under a condition, {wrong} wrong"]
+
+    def styled(self) -> str:
+        return "\n".join(self.lines())
+
+    def __repr__(self) -> str:
+        wrong = sum(judgement.verdict == WRONG for judgement in self.judgements)
+        return f"<Audit of {self.claims.graph.spec.name}: {counted(len(self.judgements), 'claim')}, {wrong} wrong>"
+
+
+def _wrapped(label: str, text: str) -> list[str]:
+    """A label and a text beside it, broken between words."""
+    head = f"{INDENT}{label:<11}"
+    parts = wrap(text, WIDTH - len(head), break_long_words=False, break_on_hyphens=False) or [""]
+    return [head + parts[0], *(" " * len(head) + part for part in parts[1:])]

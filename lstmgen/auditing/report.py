@@ -1,9 +1,8 @@
-"""An audit told: as lines for a terminal, as JSON, and as a LaTeX report with what is wrong struck out."""
+"""An audit told to others than a terminal: as JSON, and as a LaTeX report with what is wrong struck out."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from textwrap import wrap
 
 from ..document.latex.escape import TEXT_COMMANDS, escape
 from ..document.latex.printer import APPLIED, JUXTAPOSED, Printer
@@ -12,67 +11,7 @@ from ..document.symbols import read_name
 from ..language.expressions import Call, Expression, Value
 from ..language.shapes import SCALAR
 from .forms import PARTIAL, STEP, is_number, step_of
-from .judgement import GIVEN, HOLDS, WRONG, Audit, Example, Judgement
-
-WIDTH = 100
-INDENT = "    "
-
-
-# ---------------------------------------------------------------- lines
-
-
-def lines(audit: Audit) -> list[str]:
-    """For a terminal: a line `NAME: VERDICT` for each claim, and under it what there is to say."""
-    told = []
-    for judgement in audit.judgements:
-        told += judgement_lines(judgement)
-    counts = {
-        verdict: sum(each.verdict == verdict for each in audit.judgements)
-        for verdict in (HOLDS, GIVEN, WRONG)
-    }
-    told.append("")
-    told.append(f"{counts[HOLDS]} hold, {counts[GIVEN]} hold under a condition, {counts[WRONG]} wrong")
-    return told
-
-
-def judgement_lines(judgement: Judgement) -> list[str]:
-    """One claim."""
-    told = [verdict_line(judgement)]
-    if judgement.claim.note:
-        told += _wrapped("note", judgement.claim.note)
-    if judgement.verdict == HOLDS:
-        return told
-    for finding in judgement.findings:
-        told += _wrapped(finding.kind, finding.sentence)
-    if judgement.claim.text:
-        told += _wrapped("as written", f"{judgement.claim.name} = {judgement.claim.text}")
-    if judgement.correct:
-        told += _wrapped("correct", judgement.correct)
-    if judgement.example is not None:
-        told += _wrapped("example", example_text(judgement.example))
-    return told
-
-
-def verdict_line(judgement: Judgement) -> str:
-    """`d_c: holds given t = T`."""
-    given = f" {judgement.given}" if judgement.given else ""
-    return f"{judgement.claim.name}: {judgement.verdict}{given}"
-
-
-def example_text(example: Example) -> str:
-    """Both values, and what they were computed from."""
-    values = ", ".join(f"{name} = {value:.5g}" for name, value in example.values)
-    claimed = "no number" if example.claimed is None else f"{example.claimed:.5g}"
-    given = f"with {values}: " if values else ""
-    return f"{given}claimed {claimed}, true {example.true:.5g} ({example.where})"
-
-
-def _wrapped(label: str, text: str) -> list[str]:
-    """A label and a text beside it, broken between words."""
-    head = f"{INDENT}{label:<11}"
-    parts = wrap(text, WIDTH - len(head), break_long_words=False, break_on_hyphens=False) or [""]
-    return [head + parts[0], *(" " * len(head) + part for part in parts[1:])]
-
+from .judgement import HOLDS, WRONG, Audit, Judgement
 
 # ---------------------------------------------------------------- JSON
 
@@ -223,7 +162,7 @@ def _told(judgement: Judgement, printer: _ClaimPrinter) -> list[str]:
     for finding in judgement.findings:
         parts.append(rf"\say{{{escape(finding.sentence)}.}}")
     if judgement.example is not None:
-        parts.append(rf"\say{{\color{{aside}}{escape(example_text(judgement.example))}}}")
+        parts.append(rf"\say{{\color{{aside}}{escape(judgement.example.told())}}}")
     if claim.note:
         parts.append(rf"\say{{\itshape {escape(claim.note)}}}")
     return parts

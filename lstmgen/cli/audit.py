@@ -52,10 +52,9 @@ def audit(
     from ..auditing.judge import audit_file
     from ..auditing.judgement import HOLDS
     from ..auditing.report import as_json as report_json
-    from ..auditing.report import lines
 
     audited = audit_file(existing_claims(claims))
-    click.echo(json.dumps(report_json(audited), indent=2) if as_json else "\n".join(lines(audited)))
+    click.echo(json.dumps(report_json(audited), indent=2) if as_json else "\n".join(audited.lines()))
     holds = all(each.verdict == HOLDS for each in audited.judgements) if strict else audited.holds
     status = 0 if holds else 1
     if pdf:

@@ -15,10 +15,9 @@ from .shared import existing, has_symbols, names_of, width
 @click.argument("spec")
 def show(spec: str) -> None:
     """Print the forward equations and the derived gradients."""
-    from ..document.terminal.show import show_derivation
-    from ..pipeline import derive, load
+    from ..api import show as shown
 
-    click.echo(show_derivation(derive(load(existing(spec))), has_symbols(), width()))
+    click.echo(shown(existing(spec)).text(has_symbols(), width()))
 
 
 @click.command(epilog="Example:  lstmgen explain peephole_lstm c")
@@ -26,11 +25,11 @@ def show(spec: str) -> None:
 @click.argument("name")
 def explain(spec: str, name: str) -> None:
     """Explain the gradient of one variable: its readers, and what each sends back."""
-    from ..document.terminal.explain import UnknownName, explain_gradient
-    from ..pipeline import derive, load
+    from ..api import explain as explained
+    from ..document.terminal.explain import UnknownName
 
     try:
-        click.echo(explain_gradient(derive(load(existing(spec))), name, has_symbols(), width()))
+        click.echo(explained(existing(spec), name).text(has_symbols(), width()))
     except UnknownName as error:
         raise Refused(str(error)) from None
 
@@ -40,11 +39,9 @@ def explain(spec: str, name: str) -> None:
 @click.argument("second", metavar="SPEC")
 def diff(first: str, second: str) -> None:
     """Show what is different in the derivatives of two cells: stages, contributions, parameters."""
-    from ..document.terminal.comparison import compare, comparison_text
-    from ..pipeline import derive, load
+    from ..api import diff as compared
 
-    one, other = (derive(load(existing(spec))) for spec in (first, second))
-    click.echo(comparison_text(compare(one, other), has_symbols(), width()))
+    click.echo(compared(existing(first), existing(second)).text(has_symbols(), width()))
 
 
 @click.command(epilog="Example:  lstmgen flow lstm gru -o fading.svg")
@@ -62,18 +59,16 @@ def flow(specs: tuple[str, ...], out: str | None, force: bool) -> None:
     path = Path(out) if out else None
     if path and path.suffix[1:].lower() not in FORMATS:
         raise Refused(f"'{out}' ends in none of .{', .'.join(FORMATS)}: the ending chooses the format")
-    from .flow import REFERENCE, flow_text, measure, write_figure
+    from ..api import flow as measured
 
     paths = [existing(spec) for spec in specs]
-    names = names_of(paths)
-    if REFERENCE not in names:
-        paths.append(existing(REFERENCE))
-    cells = [measure(each) for each in paths]
-    click.echo(flow_text(cells, has_symbols(), width()))
+    names_of(paths)  # all mistakes of all specs are reported before anything is measured
+    found = measured(*paths)
+    click.echo(found.text(has_symbols(), width()))
     if path is None:
         return
     try:
-        write_figure(path, [fading for _, fading in cells], force)
+        found.write(path, force)
     except NoPicture as error:
         click.echo(f"error: no figure: {error}", err=True)
         sys.exit(1)

@@ -25,9 +25,10 @@ def expand(spec: str) -> None:
 @click.command("list", epilog="Example:  lstmgen list")
 def list_specs() -> None:
     """List the cells that come with lstmgen: name, title, who confirmed it."""
+    from ..document.catalogue import entries
     from ..document.terminal.show import list_cells
 
-    click.echo(list_cells(has_symbols(), width()))
+    click.echo(list_cells(entries(), has_symbols(), width()))
 
 
 @click.command("functions", epilog="Example:  lstmgen functions")

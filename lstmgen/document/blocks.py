@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..printed import Brief
+
 
 @dataclass(frozen=True)
 class Row:
@@ -15,8 +17,8 @@ class Row:
     number: int | None = None
 
 
-@dataclass(frozen=True)
-class Display:
+@dataclass(frozen=True, repr=False)
+class Display(Brief):
     rows: tuple[Row, ...]
     kind: str = "display"
 
@@ -52,8 +54,8 @@ class Remark:
     kind: str = "remark"
 
 
-@dataclass(frozen=True)
-class Table:
+@dataclass(frozen=True, repr=False)
+class Table(Brief):
     caption: str
     columns: str  # of LaTeX's tabular
     head: tuple[str, ...]
@@ -88,8 +90,8 @@ class Picture:
     kind: str = "picture"
 
 
-@dataclass(frozen=True)
-class Gathered:
+@dataclass(frozen=True, repr=False)
+class Gathered(Brief):
     """Small equations side by side, in as many lines as they take."""
 
     lines: tuple[tuple[str, ...], ...]
@@ -99,8 +101,8 @@ class Gathered:
 Block = Display | Formula | Prose | Heading | Remark | Table | Listing | Picture | Gathered
 
 
-@dataclass(frozen=True)
-class Section:
+@dataclass(frozen=True, repr=False)
+class Section(Brief):
     title: str
     label: str
     blocks: tuple[Block, ...]
@@ -111,8 +113,8 @@ class Section:
         return [block.kind for block in self.blocks[:2]] == ["prose", "table"]
 
 
-@dataclass(frozen=True)
-class Document:
+@dataclass(frozen=True, repr=False)
+class Document(Brief):
     """Everything that the template needs."""
 
     title: str

@@ -14,18 +14,25 @@ from ..errors import Mistakes
 from ..language.expressions import Call, MatVec, walk
 from ..language.parse import parse
 from ..language.shapes import Shape, describe
+from ..printed import shortened
 from ..resources import CONFIRMED, packaged_specs
 from ..spec.reader import load
 
 OTHERS = "Other cells"  # heading for those whose spec names no group
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Entry:
     """One packaged cell."""
 
     graph: Graph
     oracles: tuple[str, ...]  # who confirmed it, as tests/references records
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.title}"
+
+    def __repr__(self) -> str:
+        return shortened(f"<Entry {self}>")
 
     @property
     def name(self) -> str:

@@ -8,28 +8,50 @@ adjoint of c of the step after. Nothing here knows how an output spells an expre
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import Field, dataclass, field
 from fractions import Fraction
+from typing import Any, ClassVar
+
+from ..printed import shortened
 
 
-@dataclass(frozen=True)
-class Number:
+class _Node:
+    """What all nodes have: a `repr` in one line, without offsets, that is cut where it is long."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    def __repr__(self) -> str:
+        parts = [getattr(self, name) for name in self.__dataclass_fields__ if name != "at"]
+        return shortened(f"{type(self).__name__}({', '.join(map(_told, parts))})")
+
+
+def _told(part: object) -> str:
+    match part:
+        case Fraction():
+            return str(part)
+        case tuple():
+            return f"({', '.join(map(_told, part))})"
+    return repr(part)
+
+
+@dataclass(frozen=True, repr=False)
+class Number(_Node):
     """An exact constant: the decimal that was written, not the nearest binary one."""
 
     value: Fraction
     at: int = field(default=0, compare=False)  # offset in the text it was read from
 
 
-@dataclass(frozen=True)
-class Size:
+@dataclass(frozen=True, repr=False)
+class Size(_Node):
     """A dimension's symbol, standing for its size."""
 
     symbol: str
     at: int = field(default=0, compare=False)
 
 
-@dataclass(frozen=True)
-class Value:
+@dataclass(frozen=True, repr=False)
+class Value(_Node):
     """An input, state, parameter, target or stage, `lag` steps from the current one."""
 
     name: str
@@ -37,8 +59,8 @@ class Value:
     at: int = field(default=0, compare=False)
 
 
-@dataclass(frozen=True)
-class Adjoint:
+@dataclass(frozen=True, repr=False)
+class Adjoint(_Node):
     """The total derivative of the loss with respect to a value at one step: `d_c`, `d_c[t+1]`."""
 
     name: str
@@ -46,8 +68,8 @@ class Adjoint:
     at: int = field(default=0, compare=False)
 
 
-@dataclass(frozen=True)
-class Outside:
+@dataclass(frozen=True, repr=False)
+class Outside(_Node):
     """The gradient that reaches an output from outside at the current step: `dy` of the module."""
 
     name: str
@@ -55,42 +77,42 @@ class Outside:
     at: int = field(default=0, compare=False)
 
 
-@dataclass(frozen=True)
-class Sum:
+@dataclass(frozen=True, repr=False)
+class Sum(_Node):
     terms: tuple[Expression, ...]
     at: int = field(default=0, compare=False)
 
 
-@dataclass(frozen=True)
-class Negative:
+@dataclass(frozen=True, repr=False)
+class Negative(_Node):
     operand: Expression
     at: int = field(default=0, compare=False)
 
 
-@dataclass(frozen=True)
-class Product:
+@dataclass(frozen=True, repr=False)
+class Product(_Node):
     """Elementwise: all factors have one shape, or are scalars."""
 
     factors: tuple[Expression, ...]
     at: int = field(default=0, compare=False)
 
 
-@dataclass(frozen=True)
-class Quotient:
+@dataclass(frozen=True, repr=False)
+class Quotient(_Node):
     numerator: Expression
     denominator: Expression
     at: int = field(default=0, compare=False)
 
 
-@dataclass(frozen=True)
-class Power:
+@dataclass(frozen=True, repr=False)
+class Power(_Node):
     base: Expression
     exponent: Expression
     at: int = field(default=0, compare=False)
 
 
-@dataclass(frozen=True)
-class MatVec:
+@dataclass(frozen=True, repr=False)
+class MatVec(_Node):
     """`A @ v`: a matrix-valued expression times a vector."""
 
     matrix: Expression
@@ -98,8 +120,8 @@ class MatVec:
     at: int = field(default=0, compare=False)
 
 
-@dataclass(frozen=True)
-class Call:
+@dataclass(frozen=True, repr=False)
+class Call(_Node):
     """A call of a function in the language's table. Only the first argument of `where` can be a comparison."""
 
     function: str
@@ -107,8 +129,8 @@ class Call:
     at: int = field(default=0, compare=False)
 
 
-@dataclass(frozen=True)
-class Compare:
+@dataclass(frozen=True, repr=False)
+class Compare(_Node):
     relation: str  # one of < <= > >=
     left: Expression
     right: Expression

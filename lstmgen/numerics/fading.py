@@ -21,6 +21,7 @@ import numpy as np
 from ..derivation.chain import Contribution, Derivation
 from ..derivation.graph import Graph
 from ..language.expressions import Call, Expression, Value, product, total, values
+from ..printed import counted
 from .paths import MOST_LISTED, Factor, Network, Path
 from .points import of_one
 from .unrolled import Unrolled
@@ -38,7 +39,7 @@ SEED = 0
 _CHOICES = {"identity", "max", "min", "where"}  # calls that pass a value on unchanged, or not at all
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OneStep:
     """∂state[t]/∂state[t-1], path by path. Times are as seen from step t."""
 
@@ -53,8 +54,11 @@ class OneStep:
         """Whether `paths` has all paths."""
         return len(self.paths) == self.count
 
+    def __repr__(self) -> str:
+        return f"<OneStep of {self.state}: {counted(self.count, 'path')}>"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Curve:
     """Norms over the lag, from lag 0 on: how large the effect of a change of a state is so many steps later.
 
@@ -66,8 +70,11 @@ class Curve:
     every: tuple[float, ...]  # along all paths
     direct: tuple[float, ...] | None  # along the direct path only; None if there is none
 
+    def __repr__(self) -> str:
+        return f"<Curve of {self.state}: lags up to {len(self.every) - 1}>"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Fading:
     """How the gradient of one cell fades."""
 
@@ -82,6 +89,9 @@ class Fading:
     @property
     def has_carousel(self) -> bool:
         return any(step.direct for step in self.steps)
+
+    def __repr__(self) -> str:
+        return f"<Fading of {self.name}: {counted(len(self.steps), 'state')}>"
 
 
 # ---------------------------------------------------------------- the paths of one step

@@ -23,6 +23,7 @@ from ..language.expressions import (
     ONE, Adjoint, Call, Expression, Negative, Outside, Product, Value, children, negative, product, rebuild,
     transform,
 )
+from ..printed import Brief
 from .points import DRAWS, by_step, choose_sizes, draw_point, of_one, reach_after
 from .unrolled import Adjoints, ByStep, Unrolled
 
@@ -60,8 +61,8 @@ class Factor:
     value: Value  # with respect to which; the nearest, if several are joined
 
 
-@dataclass(frozen=True)
-class Path:
+@dataclass(frozen=True, repr=False)
+class Path(Brief):
     """One path from a value to where a gradient arrives from outside, or to another value."""
 
     links: tuple[Link, ...]  # from the value outwards
@@ -253,8 +254,8 @@ class Step:
     paths: tuple[Path, ...]  # all of them; empty if there are too many to list
 
 
-@dataclass(frozen=True)
-class UnrolledGradient:
+@dataclass(frozen=True, repr=False)
+class UnrolledGradient(Brief):
     """A gradient over T steps, written out."""
 
     value: str

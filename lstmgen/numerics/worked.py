@@ -18,6 +18,7 @@ from ..derivation.chain import OUTPUT, START, Contribution, Derivation, Gradient
 from ..derivation.graph import Graph
 from ..language.expressions import Call, Value, walk
 from ..language.shapes import shape_of
+from ..printed import Brief
 from .unrolled import Adjoints, ByStep, Unrolled
 
 STEPS = 2
@@ -47,8 +48,8 @@ class TermNumber:
     entries: Entries
 
 
-@dataclass(frozen=True)
-class GradientNumber:
+@dataclass(frozen=True, repr=False)
+class GradientNumber(Brief):
     """An adjoint at a step, or a gradient, and its terms. There is no term from a step that does not exist."""
 
     name: str
@@ -57,8 +58,8 @@ class GradientNumber:
     entries: Entries
 
 
-@dataclass(frozen=True)
-class WorkedExample:
+@dataclass(frozen=True, repr=False)
+class WorkedExample(Brief):
     """Everything in numbers, in an order in which it can be computed."""
 
     sizes: tuple[tuple[str, int], ...]  # by symbol

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from ..language.evaluate import DIGITS
 from ..language.functions import Real
+from ..printed import Printed, counted
 
 NAMES = ("meaning", "complex step", "high precision", "splitting", "knock-out")
 MEANING, COMPLEX_STEP, HIGH_PRECISION, SPLITTING, KNOCK_OUT = range(5)
@@ -36,8 +37,8 @@ class Figure:
         return f"{verdict}  {self.error:8.1e} {relation:>2} {self.bound:.0e}  {self.what}"
 
 
-@dataclass(frozen=True)
-class Verdict:
+@dataclass(frozen=True, repr=False)
+class Verdict(Printed):
     """All figures, and the points at which they were measured."""
 
     figures: tuple[Figure, ...]
@@ -57,6 +58,14 @@ class Verdict:
     @property
     def passed(self) -> bool:
         return all(figure.passed for figure in self.figures)
+
+    def styled(self) -> str:
+        return "\n".join(self.lines(every=True))
+
+    def __repr__(self) -> str:
+        state = "passed" if self.passed else "FAILED"
+        contributions = counted(self.forks, "contribution")
+        return f"<Verdict: {state}, {counted(len(self.figures), 'figure')}, {contributions} taken out>"
 
     def worst(self, proof: int) -> Figure | None:
         """The most important figure of a proof: one that failed, else the one nearest to its bound."""

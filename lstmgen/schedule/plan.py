@@ -19,6 +19,7 @@ from ..language.expressions import (
     walk,
 )
 from ..language.shapes import Dim
+from ..printed import Brief
 
 STILL = "still"  # made of parameters alone: computed once
 BEFORE = "before"  # made of inputs alone: computed for all steps at once, before the loop
@@ -27,16 +28,16 @@ AFTER = "after"  # no state needs it: computed for all steps at once, after the 
 LAST = "last"  # the same, at the last step alone: what only a loss at the last step reads
 
 
-@dataclass(frozen=True)
-class Factor:
+@dataclass(frozen=True, repr=False)
+class Factor(Brief):
     """One matrix product `W_i @ x` inside a stack: the stage it adds to, and the parameter."""
 
     stage: str
     parameter: str
 
 
-@dataclass(frozen=True)
-class Stack:
+@dataclass(frozen=True, repr=False)
+class Stack(Brief):
     """Matrix products of one vector, computed as one product: their parameters are stored under each other.
 
     A single product is a stack with one factor, and has the name of its parameter.
@@ -52,8 +53,8 @@ class Stack:
         return tuple(factor.stage for factor in self.factors)
 
 
-@dataclass(frozen=True)
-class BiasStack:
+@dataclass(frozen=True, repr=False)
+class BiasStack(Brief):
     """Biases of neighbouring stages of a block, stored as one vector."""
 
     name: str
@@ -64,8 +65,8 @@ class BiasStack:
         return tuple(factor.stage for factor in self.factors)
 
 
-@dataclass(frozen=True)
-class Block:
+@dataclass(frozen=True, repr=False)
+class Block(Brief):
     """Stages whose adjoints are side by side in one array, so that each stack uses a slice of it."""
 
     stages: tuple[str, ...]
@@ -78,8 +79,8 @@ class Block:
         return (*self.stacks, *self.biases)
 
 
-@dataclass(frozen=True)
-class Gates:
+@dataclass(frozen=True, repr=False)
+class Gates(Brief):
     """Stages that apply one function to neighbours in a block: one call computes all of them."""
 
     function: str
@@ -87,8 +88,8 @@ class Gates:
     stages: tuple[str, ...]  # the gate of each
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Brief):
     derivation: Derivation
     numbers: Mapping[str, int]  # of the equation that computes a stage
     gradient_numbers: Mapping[str, int]  # of the equation that gives a gradient

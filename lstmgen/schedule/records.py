@@ -22,6 +22,7 @@ from ..derivation.chain import Contribution, Derivation, Gradient
 from ..derivation.graph import Graph, Stage
 from ..language.expressions import Expression, Number, Value
 from ..language.shapes import Dim, Shape
+from ..printed import Brief
 from .plan import BiasStack, Block, Gates, Plan, Stack
 
 # The steps that a statement is about.
@@ -31,8 +32,8 @@ ONCE, ALL, STEP, FINAL = "once", "all", "step", "final"  # not of a step; all st
 # ---------------------------------------------------------------- storage
 
 
-@dataclass(frozen=True)
-class Member:
+@dataclass(frozen=True, repr=False)
+class Member(Brief):
     """One parameter of the spec inside a stored array."""
 
     name: str
@@ -40,8 +41,8 @@ class Member:
     shape: Shape
 
 
-@dataclass(frozen=True)
-class StoredParameter:
+@dataclass(frozen=True, repr=False)
+class StoredParameter(Brief):
     """One array of parameters: one of the spec's, or several under each other."""
 
     name: str
@@ -56,8 +57,8 @@ class StoredParameter:
 PARAMETER, ARGUMENT, STATE = "parameter", "argument", "state"
 
 
-@dataclass(frozen=True)
-class SizeSource:
+@dataclass(frozen=True, repr=False)
+class SizeSource(Brief):
     """Where a size is read: it is (length of the axis - rest) / factor."""
 
     symbol: str
@@ -68,8 +69,8 @@ class SizeSource:
     factor: int
 
 
-@dataclass(frozen=True)
-class Sizes:
+@dataclass(frozen=True, repr=False)
+class Sizes(Brief):
     """How every size is found, in order: from parameters, then from arguments, then from the initial state."""
 
     from_parameters: tuple[SizeSource, ...]
@@ -94,8 +95,8 @@ class Sizes:
 ONE, EVERY_STEP, STEPS_AND_START = "one", "every step", "steps and start"
 
 
-@dataclass(frozen=True)
-class Buffer:
+@dataclass(frozen=True, repr=False)
+class Buffer(Brief):
     """How many steps of a value, or of an adjoint, must be stored at the same time."""
 
     name: str
@@ -104,8 +105,8 @@ class Buffer:
     extent: str  # ONE step's, EVERY_STEP's, or STEPS_AND_START: every step's and what it started from
 
 
-@dataclass(frozen=True)
-class Kept:
+@dataclass(frozen=True, repr=False)
+class Kept(Brief):
     """One entry of the tape: a value at every step, `lag` steps earlier."""
 
     name: str
@@ -115,8 +116,8 @@ class Kept:
 # ---------------------------------------------------------------- forward
 
 
-@dataclass(frozen=True)
-class Bundle:
+@dataclass(frozen=True, repr=False)
+class Bundle(Brief):
     """Products of stacks for the same stages, added up in one array in which the stages lie side by side."""
 
     name: str  # proposed
@@ -126,8 +127,8 @@ class Bundle:
     onto: Bundle | None  # a bundle computed before the loop; all of this is added to its step t in place
 
 
-@dataclass(frozen=True)
-class Part:
+@dataclass(frozen=True, repr=False)
+class Part(Brief):
     """The stages from `first` to `last` of a bundle."""
 
     bundle: Bundle
@@ -136,16 +137,16 @@ class Part:
     is_hoisted: bool  # the bundle holds all steps, and this is of step t
 
 
-@dataclass(frozen=True)
-class Multiplied:
+@dataclass(frozen=True, repr=False)
+class Multiplied(Brief):
     """A stack's product, computed where it is needed, with its bias."""
 
     stack: Stack
     bias: BiasStack | None
 
 
-@dataclass(frozen=True)
-class BiasPart:
+@dataclass(frozen=True, repr=False)
+class BiasPart(Brief):
     """The stages from `first` to `last` of stored biases."""
 
     bias: BiasStack
@@ -153,8 +154,8 @@ class BiasPart:
     last: str
 
 
-@dataclass(frozen=True)
-class GatePart:
+@dataclass(frozen=True, repr=False)
+class GatePart(Brief):
     """One gate of several that were computed by one call."""
 
     gates: Gates
@@ -164,8 +165,8 @@ class GatePart:
 ForwardTerm = Part | Multiplied | BiasPart | GatePart
 
 
-@dataclass(frozen=True)
-class Assign:
+@dataclass(frozen=True, repr=False)
+class Assign(Brief):
     """One stage: the terms that products, biases or a joint call give, and the rest of its equation."""
 
     stage: Stage
@@ -174,8 +175,8 @@ class Assign:
     number: int  # of its equation
 
 
-@dataclass(frozen=True)
-class Joined:
+@dataclass(frozen=True, repr=False)
+class Joined(Brief):
     """One call of a function for several gates that lie side by side."""
 
     gates: Gates
@@ -186,8 +187,8 @@ class Joined:
 ForwardStatement = Assign | Joined | Bundle
 
 
-@dataclass(frozen=True)
-class Forward:
+@dataclass(frozen=True, repr=False)
+class Forward(Brief):
     """The forward pass, or one step of it."""
 
     still: tuple[ForwardStatement, ...]
@@ -204,46 +205,46 @@ class Forward:
 # ---------------------------------------------------------------- backward
 
 
-@dataclass(frozen=True)
-class Share:
+@dataclass(frozen=True, repr=False)
+class Share(Brief):
     """What one contribution sends back, at the reader's step."""
 
     contribution: Contribution
 
 
-@dataclass(frozen=True)
-class Back:
+@dataclass(frozen=True, repr=False)
+class Back(Brief):
     """What a stack sends back to its vector: the adjoints of its stages, side by side, times the stored matrix."""
 
     stack: Stack
     is_hoisted: bool  # computed for all steps before the backward loop: this is its step t
 
 
-@dataclass(frozen=True)
-class FromNextStep:
+@dataclass(frozen=True, repr=False)
+class FromNextStep(Brief):
     """What step t+1 sent back; at the last step, the start of the carry."""
 
     value: str
     readers: tuple[str, ...]  # stages of step t+1; none where only the last step's loss reads the value
 
 
-@dataclass(frozen=True)
-class FromFinalState:
+@dataclass(frozen=True, repr=False)
+class FromFinalState(Brief):
     """The gradient that reaches the final state from outside: `dstate`."""
 
     state: str
 
 
-@dataclass(frozen=True)
-class Summed:
+@dataclass(frozen=True, repr=False)
+class Summed(Brief):
     """A contribution summed over steps and examples; over examples only, if it exists at the last step alone."""
 
     contribution: Contribution
     over: str  # ALL or FINAL
 
 
-@dataclass(frozen=True)
-class ToStart:
+@dataclass(frozen=True, repr=False)
+class ToStart(Brief):
     """The gradient of an initial state, summed over examples, if the learned one was used."""
 
     contribution: Contribution
@@ -252,8 +253,8 @@ class ToStart:
 BackwardTerm = Share | Back | FromNextStep | FromFinalState | Summed | ToStart
 
 
-@dataclass(frozen=True)
-class Gather:
+@dataclass(frozen=True, repr=False)
+class Gather(Brief):
     """One adjoint: a sum of terms. Without terms nothing reads the value, and the adjoint is zero."""
 
     gradient: Gradient
@@ -262,8 +263,8 @@ class Gather:
     number: int  # of its equation
 
 
-@dataclass(frozen=True)
-class Carry:
+@dataclass(frozen=True, repr=False)
+class Carry(Brief):
     """The part of an adjoint that goes from step t to step t-1."""
 
     gradient: Gradient
@@ -273,8 +274,8 @@ class Carry:
     number: int
 
 
-@dataclass(frozen=True)
-class Reduce:
+@dataclass(frozen=True, repr=False)
+class Reduce(Brief):
     """The gradient of one stored parameter."""
 
     stored: StoredParameter
@@ -285,8 +286,8 @@ class Reduce:
     readers: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Backward:
+@dataclass(frozen=True, repr=False)
+class Backward(Brief):
     """The backward pass. The arrays of blocks are allocated at the beginning of their phase."""
 
     last: tuple[Gather, ...]
@@ -306,16 +307,16 @@ class Backward:
 # ---------------------------------------------------------------- all of it
 
 
-@dataclass(frozen=True)
-class Start:
+@dataclass(frozen=True, repr=False)
+class Start(Brief):
     """What a state starts from if none is given."""
 
     state: str
     value: Number | Value  # a number in every entry, or a parameter
 
 
-@dataclass(frozen=True)
-class Schedule:
+@dataclass(frozen=True, repr=False)
+class Schedule(Brief):
     """What is computed when, from what, over which steps, and what must be kept for it."""
 
     plan: Plan  # numbers, phases and stacks, on which it is built

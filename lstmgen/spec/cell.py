@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from ..errors import Place, Text
-from ..printed import counted
+from ..printed import Brief, counted
+
+NO_FILE = "<text>"  # the path of a spec that was given as a text
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,8 @@ class Constant:
     place: Place
 
 
-@dataclass(frozen=True)
-class Function:
+@dataclass(frozen=True, repr=False)
+class Function(Brief):
     """A scalar function that the spec defines: `mish(a): a * tanh(log(1 + exp(a)))`."""
 
     name: str
@@ -58,8 +60,8 @@ class Function:
     place: Place
 
 
-@dataclass(frozen=True)
-class Equation:
+@dataclass(frozen=True, repr=False)
+class Equation(Brief):
     name: str
     body: Text
     place: Place
@@ -97,7 +99,7 @@ class Range:
 class CellSpec:
     """One recurrent cell, as written. Tuples are in the order of the file."""
 
-    path: str  # as it was given on the command line; "<text>" where there is no file
+    path: str  # as it was given on the command line; NO_FILE where there is no file
     source: str  # the whole text, for error messages and for the hash in the document
     name: str
     title: str

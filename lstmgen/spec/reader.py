@@ -19,7 +19,7 @@ from ..errors import Mistakes, Place, Text
 from ..language import functions, names
 from . import switches
 from .cell import (
-    CellSpec, Constant, Declaration, Dimension, Equation, Function, Initial, Named, Parameter, Range,
+    NO_FILE, CellSpec, Constant, Declaration, Dimension, Equation, Function, Initial, Named, Parameter, Range,
 )
 from .fields import Fields
 from .switches import Equations
@@ -54,7 +54,7 @@ def load(source: Path | str) -> CellSpec:
         return _load_file(source)
     if not isinstance(source, str):
         raise TypeError(f"a spec is a path or a text, and this is a {type(source).__name__}")
-    return _load_file(Path(source)) if _names_a_file(source) else read(source, "<text>")
+    return _load_file(Path(source)) if _names_a_file(source) else read(source, NO_FILE)
 
 
 def read(text: str, path: str) -> CellSpec:

@@ -18,6 +18,7 @@ from ...language.expressions import (
     Adjoint, Call, Compare, Expression, Number, Outside, Product, Size, Sum, Value, children, values,
 )
 from ...language.text import source
+from ...printed import WIDTH, Brief, Printed, shortened
 from .columns import Row, bold, counted, display, grey, listed, prose, shown
 from .pen import TerminalPen
 
@@ -43,8 +44,8 @@ class TermPair:
     same: bool
 
 
-@dataclass(frozen=True)
-class GradientPair:
+@dataclass(frozen=True, repr=False)
+class GradientPair(Brief):
     """A gradient of each cell, or of one, and the branches of its fork."""
 
     first: Gradient | None
@@ -56,8 +57,8 @@ class GradientPair:
         return self.first is not None and self.second is not None and all(term.same for term in self.terms)
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Printed):
     """Two derivations, pair by pair. Pairs are in the first cell's order, the second's own at the end."""
 
     first: Derivation
@@ -72,6 +73,20 @@ class Comparison:
     @property
     def same(self) -> bool:
         return not self.stages and not self.gradients and not self.notes
+
+    def text(self, unicode: bool = True, width: int = WIDTH) -> str:
+        """For a terminal of so many columns, with its colours; in ASCII without `unicode`."""
+        return comparison_text(self, unicode, width)
+
+    def styled(self) -> str:
+        return self.text()
+
+    def __repr__(self) -> str:
+        names = " and ".join(each.graph.spec.name for each in (self.first, self.second))
+        if self.same:
+            return shortened(f"<Comparison of {names}: the same>")
+        stages, gradients = counted(len(self.stages), "equation"), counted(len(self.gradients), "gradient")
+        return shortened(f"<Comparison of {names}: {stages} and {gradients} differ>")
 
     @property
     def renamed(self) -> tuple[tuple[str, str], ...]:

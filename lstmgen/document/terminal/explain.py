@@ -15,22 +15,26 @@ from ...language.expressions import Adjoint, Call, Expression, Value, transform,
 from ...language.names import did_you_mean
 from ...printed import WIDTH
 from ...resources import SPECS
+from ...spec.cell import NO_FILE
 from .columns import Row, bold, broken, counted, display, grey, listed, prose, solid
 from .pen import TerminalPen, gradient_rows
 
 
-class UnknownName(Exception):
+class UnknownName(LookupError):
     """A name whose gradient was asked for and that the cell does not have."""
 
 
 def explain_gradient(derivation: Derivation, name: str, unicode: bool, width: int = WIDTH) -> str:
     """One value's gradient, fork by fork: who reads it, when, and what comes back, and why."""
+    pen = TerminalPen(derivation, unicode, width)
+    return "\n".join(_Explanation(pen, gradient_of(derivation, name)).lines())
+
+
+def gradient_of(derivation: Derivation, name: str) -> Gradient:
+    """The gradient at a value, by any of the names that `explain` takes; an `UnknownName` where there is none."""
     found = _find(derivation, name)
     gradient = derivation.adjoints.get(found)
-    if gradient is None:  # computed, and on no path to the loss
-        gradient = Gradient(found, derivation.graph.shapes[found], ())
-    pen = TerminalPen(derivation, unicode, width)
-    return "\n".join(_Explanation(pen, gradient).lines())
+    return gradient or Gradient(found, derivation.graph.shapes[found], ())  # computed, and on no path to the loss
 
 
 def _find(derivation: Derivation, name: str) -> str:
@@ -361,7 +365,9 @@ class _Explanation:
     def _spec(self) -> str:
         """What to type for this cell."""
         path = Path(self.graph.spec.path)
-        return path.stem if path.parent == SPECS else str(path)
+        if path.parent == SPECS:
+            return path.stem
+        return f"{self.graph.spec.name}.yaml" if str(path) == NO_FILE else str(path)
 
     def _ends(self) -> list[str]:
         pen, name = self.pen, self.name

@@ -13,7 +13,7 @@ from ...derivation.graph import Stage
 from ...language.expressions import Outside
 from ...language.shapes import Shape
 from ...printed import WIDTH
-from ..catalogue import entries, parameter_count
+from ..catalogue import Entry, parameter_count
 from .columns import INDENT, Row, bold, coloured, display, grey, listed, prose, shown, solid, table
 from .pen import TerminalPen, gradient_rows
 
@@ -125,11 +125,11 @@ def _reading(pen: TerminalPen) -> list[str]:
     return [grey(line) for text in lines for line in prose(text, pen.width, "")]
 
 
-def list_cells(unicode: bool, width: int = WIDTH) -> str:
-    """The cells that come with lstmgen, by group: name, title, and who confirmed it."""
+def list_cells(cells: Iterable[Entry], unicode: bool, width: int = WIDTH) -> str:
+    """Cells that come with lstmgen, by group: name, title, and who confirmed it."""
     rows: list[str | tuple[str, ...]] = [("name", "title", "confirmed by")]
     group = None
-    for entry in entries():
+    for entry in cells:
         if entry.group != group:
             group = entry.group
             rows += ["", bold(shown(group, unicode))]

@@ -6,29 +6,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..derivation.chain import Derivation
-from ..document.charts import COLOURS, GREY, Chart, Series, draw, is_ours
-from ..document.terminal.columns import INDENT, Row, bold, counted, display, grey, listed, prose
-from ..files import OutputError, write_outputs
-from ..language.expressions import Call, Negative, Value
-from ..language.shapes import SCALAR, shape_of
-from ..language.text import plain
-from ..numerics.fading import LAGS, MOST_ENTRIES, SHOWN, Curve, Fading, OneStep, fade
-from ..numerics.paths import DIAGONAL, Factor
-from ..numerics.paths import Path as Way
-from ..numerics.worked import three_digits
-from ..outputs.numpy.module import module_source
-from ..pipeline import derive, execute, load
-from ..schedule.make import make_schedule
+from ...derivation.chain import Derivation
+from ...files import OutputError, write_outputs
+from ...language.expressions import Call, Negative, Value
+from ...language.shapes import SCALAR, shape_of
+from ...language.text import plain
+from ...numerics.fading import LAGS, MOST_ENTRIES, SHOWN, Curve, Fading, OneStep
+from ...numerics.paths import DIAGONAL, Factor
+from ...numerics.paths import Path as Way
+from ...numerics.worked import three_digits
+from ..charts import COLOURS, GREY, Chart, Series, draw, is_ours
+from .columns import INDENT, Row, bold, counted, display, grey, listed, prose
 
 REFERENCE = "rnn"  # the packaged cell that all others are held against
-
-
-def measure(spec: Path) -> tuple[Derivation, Fading]:
-    """Derive a cell and measure how its gradient fades."""
-    derivation = derive(load(spec))
-    module = execute(module_source(make_schedule(derivation), verified=False), derivation.graph.spec.name)
-    return derivation, fade(derivation, module)
 
 
 # ---------------------------------------------------------------- text

@@ -1,0 +1,259 @@
+"""What the commands tell, as records, for a script or a notebook.
+
+Each function does what the command of its name does. Its record prints as the text that the command prints, shows
+as HTML in a notebook, and holds what the text was made of.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from errno import ENOENT
+from pathlib import Path
+from typing import overload
+
+from . import pipeline
+from .auditing import claims as _claims
+from .auditing.code import audit_arrays, audit_module, split_target
+from .auditing.comparing import CodeAudit
+from .auditing.foreign import SECONDS
+from .auditing.judge import audit as judge
+from .auditing.judgement import Audit
+from .derivation.chain import Derivation, Gradient
+from .document.catalogue import Entry, entries
+from .document.charts import draw
+from .document.notebook import formula
+from .document.terminal.comparison import Comparison, compare
+from .document.terminal.explain import explain_gradient, gradient_of
+from .document.terminal.flow import REFERENCE, flow_chart, flow_text, write_figure
+from .document.terminal.functions import list_functions
+from .document.terminal.show import list_cells, show_derivation
+from .language.functions import PUBLIC
+from .language.names import IDENTIFIER
+from .numerics.fading import Fading
+from .printed import WIDTH, Printed, as_html, counted, shortened
+from .resources import find_audit
+from .spec.cell import CellSpec
+
+Cell = str | Path | CellSpec | Derivation
+"""A cell: a path, the name of a packaged spec, a spec's text, or what `load` and `derive` return."""
+
+
+class _Text(Printed):
+    """A record with a text for a terminal. What a subclass gives is `text`."""
+
+    def text(self, unicode: bool = True, width: int = WIDTH) -> str:
+        """For a terminal of so many columns, with its colours. Without `unicode` it is plain ASCII."""
+        raise NotImplementedError
+
+    def styled(self) -> str:
+        return self.text()
+
+
+# ---------------------------------------------------------------- show, explain
+
+
+@dataclass(frozen=True, repr=False)
+class Overview(_Text):
+    """A whole cell: its forward equations and its derived gradients."""
+
+    derivation: Derivation
+
+    def text(self, unicode: bool = True, width: int = WIDTH) -> str:
+        return show_derivation(self.derivation, unicode, width)
+
+    def _repr_latex_(self) -> str | None:
+        return formula(self.derivation, self.derivation.graph)
+
+    def __repr__(self) -> str:
+        return f"<Overview of {self.derivation.graph.spec.name}>"
+
+
+def show(cell: Cell) -> Overview:
+    """The forward equations of a cell and its derived gradients."""
+    return Overview(_derivation(cell))
+
+
+@dataclass(frozen=True, repr=False)
+class Explanation(_Text):
+    """The gradient at one value, with a reason for each contribution."""
+
+    derivation: Derivation
+    gradient: Gradient
+
+    def text(self, unicode: bool = True, width: int = WIDTH) -> str:
+        return explain_gradient(self.derivation, self.gradient.value, unicode, width)
+
+    def _repr_latex_(self) -> str | None:
+        return formula(self.gradient, self.derivation.graph)
+
+    def __repr__(self) -> str:
+        many = counted(len(self.gradient.forks), "contribution")
+        return shortened(f"<Explanation of d_{self.gradient.value} in {self.derivation.graph.spec.name}: {many}>")
+
+
+def explain(cell: Cell, name: str) -> Explanation:
+    """The gradient at a value, contribution by contribution. Raises a `LookupError` if the cell has no such value."""
+    derivation = _derivation(cell)
+    return Explanation(derivation, gradient_of(derivation, name))
+
+
+# ---------------------------------------------------------------- diff, flow
+
+
+def diff(first: Cell, second: Cell) -> Comparison:
+    """What is different in the derivatives of two cells: stages, contributions, parameters."""
+    return compare(_derivation(first), _derivation(second))
+
+
+@dataclass(frozen=True, repr=False)
+class Flow(_Text):
+    """How the gradients of some cells vanish or explode. The simple RNN is always among them."""
+
+    cells: tuple[tuple[Derivation, Fading], ...]
+
+    @property
+    def fadings(self) -> tuple[Fading, ...]:
+        """What was measured, in numbers: one record for each cell."""
+        return tuple(fading for _, fading in self.cells)
+
+    def text(self, unicode: bool = True, width: int = WIDTH) -> str:
+        return flow_text(self.cells, unicode, width)
+
+    def write(self, path: str | Path, force: bool = False) -> None:
+        """Draw the figure into a file: .svg, .pdf or .png. `force` overwrites a file that is not a figure of lstmgen.
+
+        Raises `ValueError` for another ending, and `OutputError` if the file cannot or must not be written.
+        """
+        write_figure(Path(path), self.fadings, force)
+
+    def _repr_html_(self) -> str:
+        text = as_html(self.styled())
+        if not any(fading.curves for fading in self.fadings):
+            return text
+        figure = b64encode(draw(flow_chart(self.fadings), "svg")).decode("ascii")
+        return f'{text}<img alt="The norms over the lag" src="data:image/svg+xml;base64,{figure}">'
+
+    def __repr__(self) -> str:
+        return shortened(f"<Flow of {', '.join(fading.name for fading in self.fadings)}>")
+
+
+def flow(*cells: Cell) -> Flow:
+    """How the gradient of each cell vanishes or explodes: the norm of a state's derivative over the lag.
+
+    Along all paths and along the direct path only, beside a simple RNN of the same size.
+    """
+    if not cells:
+        raise TypeError("flow() needs a cell: a path, the name of a packaged spec, or what load() or derive() returns")
+    measured = [pipeline.measure(_derivation(cell)) for cell in cells]
+    if REFERENCE not in [fading.name for _, fading in measured]:
+        measured.append(pipeline.measure(REFERENCE))
+    return Flow(tuple(measured))
+
+
+# ---------------------------------------------------------------- audit
+
+
+@overload
+def audit(claims: str | Path) -> Audit: ...
+
+
+@overload
+def audit(claims: Cell, *, module: str, seconds: float = SECONDS) -> CodeAudit: ...
+
+
+@overload
+def audit(claims: Cell, *, arrays: str | Path) -> CodeAudit: ...
+
+
+def audit(
+    claims: Cell, *, module: str | None = None, arrays: str | Path | None = None, seconds: float = SECONDS
+) -> Audit | CodeAudit:
+    """Compare a derivation by hand, or code, or its numbers, with the true gradients.
+
+    `claims` is the path, the packaged name or the text of a file of claims. With `module` or `arrays` it is a cell.
+    `module` is "FILE.py:FUNCTION": this function is run in a process of its own, for at most so many seconds. `arrays`
+    is an .npz file.
+    Raises `SpecError` if claims cannot be read, and `ForeignError` if code or numbers cannot be compared.
+    """
+    if module is not None and arrays is not None:
+        raise TypeError("audit() takes module= or arrays=, and not both")
+    if module is not None:
+        return audit_module(_derivation(claims).graph, *split_target(module), seconds)
+    if arrays is not None:
+        return audit_arrays(_derivation(claims).graph, arrays)
+    if not isinstance(claims, (str, Path)):
+        raise TypeError("audit() of a cell needs module= or arrays=; without them it takes a file of claims")
+    return judge(_read_claims(claims))
+
+
+def _read_claims(claims: str | Path) -> _claims.Claims:
+    if isinstance(claims, Path):
+        return _claims.load(claims)
+    if "\n" in claims:
+        return _claims.read(claims)
+    if IDENTIFIER.match(claims) and not Path(claims).exists():
+        packaged = find_audit(claims)
+        if packaged is None:
+            raise FileNotFoundError(ENOENT, "no such file, and no packaged file of claims of that name", claims)
+        return _claims.load(packaged)
+    return _claims.load(claims)
+
+
+# ---------------------------------------------------------------- cells, functions
+
+
+@dataclass(frozen=True, repr=False)
+class Cells(_Text):
+    """The cells that come with lstmgen, by group and name."""
+
+    entries: tuple[Entry, ...]
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries)
+
+    def __getitem__(self, name: str) -> Entry:
+        """The cell of a name."""
+        return {entry.name: entry for entry in self.entries}[name]
+
+    def __contains__(self, name: object) -> bool:
+        return any(entry.name == name for entry in self.entries)
+
+    def text(self, unicode: bool = True, width: int = WIDTH) -> str:
+        return list_cells(self.entries, unicode, width)
+
+    def __repr__(self) -> str:
+        return f"<Cells: {len(self)}, from {self.entries[0].name} to {self.entries[-1].name}>"
+
+
+def cells() -> Cells:
+    """The cells that come with lstmgen: name, title, who confirmed it."""
+    return Cells(entries())
+
+
+@dataclass(frozen=True, repr=False)
+class Functions(_Text):
+    """The functions of the expression language."""
+
+    names: tuple[str, ...]
+
+    def text(self, unicode: bool = True, width: int = WIDTH) -> str:
+        return list_functions(width)  # all of it is ASCII
+
+    def __repr__(self) -> str:
+        return f"<Functions: {len(self.names)}, from {self.names[0]} to {self.names[-1]}>"
+
+
+def functions() -> Functions:
+    """The functions of the expression language, with their derivatives."""
+    return Functions(PUBLIC)
+
+
+def _derivation(cell: Cell) -> Derivation:
+    if isinstance(cell, Derivation):
+        return cell
+    return pipeline.derive(cell if isinstance(cell, CellSpec) else pipeline.load(cell))

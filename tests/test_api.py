@@ -1,0 +1,182 @@
+"""What Python has of the commands: the same texts, records that show in a notebook, and a `repr` of one line."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields, is_dataclass
+from html import unescape
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import lstmgen
+from lstmgen.auditing.claims import load as load_claims
+from lstmgen.cli import main
+from lstmgen.numerics.worked import work_out
+from lstmgen.printed import unstyled
+from lstmgen.resources import find_audit
+from lstmgen.schedule.make import make_schedule
+
+WRONG = "spec: rnn\nclaims:\n  d_h: dy\n  d_b_h: d_h_pre\n"
+
+
+def command(*arguments: str) -> str:
+    return CliRunner().invoke(main, arguments).output
+
+
+def records() -> dict[str, tuple[object, str]]:
+    """What each function returns, beside what its command prints."""
+    return {
+        "show": (lstmgen.show("lstm"), command("show", "lstm")),
+        "explain": (lstmgen.explain("lstm", "c"), command("explain", "lstm", "c")),
+        "diff": (lstmgen.diff("lstm", "gru"), command("diff", "lstm", "gru")),
+        "flow": (lstmgen.flow("lstm"), command("flow", "lstm")),
+        "audit": (lstmgen.audit("notes_hats"), command("audit", "notes_hats")),
+        "cells": (lstmgen.cells(), command("list")),
+        "functions": (lstmgen.functions(), command("functions")),
+        "verify": (lstmgen.verify("rnn"), command("verify", "rnn")),
+    }
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, tuple[object, str]]:
+    return records()
+
+
+@pytest.mark.parametrize("name", ["show", "explain", "diff", "flow", "audit", "cells", "functions", "verify"])
+def test_a_record_prints_what_the_command_prints(found, name):
+    record, printed = found[name]
+    assert str(record) == printed.rstrip("\n")
+
+
+@pytest.mark.parametrize("name", ["show", "explain", "diff", "flow", "audit", "cells", "functions", "verify"])
+def test_a_record_shows_in_a_notebook_as_the_same_text(found, name):
+    record, printed = found[name]
+    block, _, rest = record._repr_html_().partition("</pre>")
+    assert unescape(re.sub(r"<[^>]*>", "", block)) == printed.rstrip("\n")
+    assert rest == "" or name == "flow" and rest.startswith("<img ") and "data:image/svg+xml;base64," in rest
+
+
+@pytest.mark.parametrize("name", ["show", "explain"])
+def test_what_is_a_formula_shows_as_one(found, name):
+    latex = found[name][0]._repr_latex_()
+    assert latex.startswith("$") and latex.endswith("$") and "delta" in latex
+
+
+def test_a_build_prints_its_proofs_and_its_files(tmp_path):
+    built = lstmgen.build("rnn", tmp_path)
+    printed = command("build", "rnn", "-o", str(tmp_path))
+    assert str(built) == printed.rstrip("\n")
+    assert repr(built) == "<Built rnn: verified, rnn.py, rnn.tex>"
+    assert repr(lstmgen.build("rnn", tmp_path, verify=False)) == "<Built rnn: not verified, rnn.py, rnn.tex>"
+
+
+def test_a_cell_is_a_path_a_name_a_text_or_what_was_loaded_or_derived(tmp_path):
+    text = Path(lstmgen.cells()["rnn"].graph.spec.path).read_text(encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(text)
+    cell = lstmgen.load("rnn")
+    for given in ("rnn", text, tmp_path / "mine.yaml", str(tmp_path / "mine.yaml"), cell, lstmgen.derive(cell)):
+        said = " ".join(str(lstmgen.explain(given, "h")).split())
+        text, _, rest = said.partition(" For any other gradient: lstmgen explain ")
+        assert text == " ".join(command("explain", "rnn", "h").split()).partition(" For any other gradient")[0]
+        assert rest.split()[0] in ("rnn", "rnn.yaml", f"{tmp_path / 'mine.yaml'}")
+        assert [fading.name for fading in lstmgen.flow(given).fadings] == ["rnn"]
+
+
+def test_claims_are_a_path_a_name_or_a_text(tmp_path):
+    (tmp_path / "mine.yaml").write_text(WRONG)
+    for given in (WRONG, tmp_path / "mine.yaml", str(tmp_path / "mine.yaml")):
+        audited = lstmgen.audit(given)
+        assert [each.verdict for each in audited.judgements] == ["holds given", "holds"] and audited.holds
+    with pytest.raises(FileNotFoundError, match="no packaged file of claims of that name"):
+        lstmgen.audit("notes_of_nobody")
+
+
+def test_code_and_numbers_are_audited_too(tmp_path):
+    (tmp_path / "theirs.py").write_text("def backward(params, x, state, dy, dstate):\n    return {'x': 0 * x}\n")
+    audited = lstmgen.audit("rnn", module=f"{tmp_path / 'theirs.py'}:backward")
+    assert not audited.holds and repr(audited) == "<CodeAudit: 1 gradient, of which 1 differ>"
+    assert "d_x: differs" in str(audited) and "d_x: differs" in audited._repr_html_()
+    np.savez(tmp_path / "theirs.npz", x=np.zeros(3))
+    with pytest.raises(lstmgen.ForeignError, match="has no 'W_h'"):
+        lstmgen.audit(lstmgen.load("rnn"), arrays=tmp_path / "theirs.npz")
+
+
+def test_what_cannot_be_asked_is_an_error_that_says_what_can(tmp_path):
+    with pytest.raises(LookupError, match="did you mean 'd_h'"):
+        lstmgen.explain("lstm", "dh")
+    with pytest.raises(TypeError, match="needs a cell"):
+        lstmgen.flow()
+    with pytest.raises(TypeError, match="and not both"):
+        lstmgen.audit("rnn", module="theirs.py:f", arrays="theirs.npz")
+    with pytest.raises(TypeError, match="needs module= or arrays="):
+        lstmgen.audit(lstmgen.load("rnn"))
+    with pytest.raises(ValueError, match="no format: gif"):
+        lstmgen.flow("rnn").write(tmp_path / "figure.gif")
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        lstmgen.nothing  # noqa: B018
+
+
+def test_a_figure_is_written_unless_something_else_is_there(tmp_path):
+    flow = lstmgen.flow("rnn")
+    flow.write(tmp_path / "figure.svg")
+    assert (tmp_path / "figure.svg").read_text().startswith("<svg")
+    (tmp_path / "other.svg").write_text("mine")
+    with pytest.raises(lstmgen.OutputError):
+        flow.write(tmp_path / "other.svg")
+    flow.write(tmp_path / "other.svg", force=True)
+    assert (tmp_path / "other.svg").read_text() == (tmp_path / "figure.svg").read_text()
+
+
+def test_cells_are_found_by_their_names():
+    cells = lstmgen.cells()
+    assert len(cells) == len(list(cells)) > 80 and "lstm" in cells and "nothing" not in cells
+    assert str(cells["lstm"]) == "lstm: LSTM" and repr(cells["lstm"]) == "<Entry lstm: LSTM>"
+    with pytest.raises(KeyError):
+        cells["nothing"]
+
+
+def test_without_symbols_a_text_is_ascii(found):
+    for name in ("show", "explain", "diff", "flow", "cells", "functions"):
+        record = found[name][0]
+        plain = unstyled(record.text(unicode=False, width=60))
+        assert plain.isascii() and len(plain.splitlines()) >= len(str(record).splitlines())
+
+
+def test_every_public_name_is_there_and_told(found):
+    told = Path(__file__).parent.parent / "docs" / "python.md"
+    for name in lstmgen.__all__:
+        assert getattr(lstmgen, name)
+        assert name == "__version__" or f"lstmgen.{name}" in told.read_text() or f"`{name}(" in told.read_text(), name
+
+
+def reached(record: object, seen: dict[int, object]) -> None:
+    """The record and everything that it is made of."""
+    if id(record) in seen:
+        return
+    seen[id(record)] = record
+    parts = (
+        record.values() if isinstance(record, dict) else record if isinstance(record, (tuple, list, frozenset))
+        else [getattr(record, each.name) for each in fields(record)] if is_dataclass(record) else ()
+    )
+    for part in parts:
+        reached(part, seen)
+
+
+@pytest.mark.parametrize("cell", ["peephole_lstm", "nas_lstm", "mc_lstm"])
+def test_no_repr_of_anything_that_is_reached_from_a_record_is_longer_than_a_few_lines(found, cell):
+    derivation = lstmgen.derive(lstmgen.load(cell))
+    seen: dict[int, object] = {}
+    for record in (
+        *(record for record, _ in found.values()), derivation, lstmgen.diff(derivation, "lstm"), make_schedule(derivation),
+        work_out(derivation), load_claims(find_audit("notes_hats")),
+    ):
+        assert len(repr(record)) < 130 and "\n" not in repr(record)
+        reached(record, seen)
+    several = {type(record): record for record in seen.values() if is_dataclass(record)}
+    assert len(several) > 30
+    for record in seen.values():
+        if is_dataclass(record):
+            assert len(repr(record)) < 300, type(record)
