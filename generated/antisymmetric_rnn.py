@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of antisymmetric_rnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:449f089c882e2c28
+# lstmgen: sha256:32d4d9bf822c1add
 """Antisymmetric RNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -58,8 +58,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_h"][...] = _glorot(rng, views["W_h"].shape)
-    views["R"][...] = _glorot(rng, views["R"].shape)
+    for name in ("W_h", "R"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

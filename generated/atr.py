@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of atr. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:7ae9d8fa76d20070
+# lstmgen: sha256:b98229b368a58c9d
 """Addition-subtraction twin-gated network: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -60,8 +60,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W"][...] = _glorot(rng, views["W"].shape)
-    views["R"][...] = _glorot(rng, views["R"].shape)
+    for name in ("W", "R"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

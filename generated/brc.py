@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of brc. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:7c5c3d4d69835a45
+# lstmgen: sha256:cbae31b64dee8b41
 """Bistable recurrent cell: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -61,9 +61,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_a"][...] = _glorot(rng, views["W_a"].shape)
-    views["W_c"][...] = _glorot(rng, views["W_c"].shape)
-    views["W_n"][...] = _glorot(rng, views["W_n"].shape)
+    for name in ("W_a", "W_c", "W_n"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

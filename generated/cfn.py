@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of cfn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:1b1ff4b355fce90b
+# lstmgen: sha256:8fd7615cfae24834
 """Chaos-free network: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -61,11 +61,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_k"][...] = _glorot(rng, views["W_k"].shape)
-    views["W_e"][...] = _glorot(rng, views["W_e"].shape)
-    views["W_n"][...] = _glorot(rng, views["W_n"].shape)
-    views["R_k"][...] = _glorot(rng, views["R_k"].shape)
-    views["R_e"][...] = _glorot(rng, views["R_e"].shape)
+    for name in ("W_k", "W_e", "W_n", "R_k", "R_e"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

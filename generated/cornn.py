@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of cornn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:188fc9ab0b8b4097
+# lstmgen: sha256:107b8691193afab6
 """coRNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -58,9 +58,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W"][...] = _glorot(rng, views["W"].shape)
-    views["R_y"][...] = _glorot(rng, views["R_y"].shape)
-    views["R_z"][...] = _glorot(rng, views["R_z"].shape)
+    for name in ("W", "R_y", "R_z"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

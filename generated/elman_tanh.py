@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of elman_tanh. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:72e9dd46a2d23681
+# lstmgen: sha256:7bed085767251664
 """Elman network: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -57,9 +57,8 @@ def init_params(input_size, hidden_size, output_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size, output_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_h"][...] = _glorot(rng, views["W_h"].shape)
-    views["R_h"][...] = _glorot(rng, views["R_h"].shape)
-    views["V"][...] = _glorot(rng, views["V"].shape)
+    for name in ("W_h", "R_h", "V"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

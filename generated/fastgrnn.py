@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of fastgrnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:b2cc7d0fd28fd874
+# lstmgen: sha256:8daf638a81d90b99
 """FastGRNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -63,8 +63,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W"][...] = _glorot(rng, views["W"].shape)
-    views["R"][...] = _glorot(rng, views["R"].shape)
+    for name in ("W", "R"):
+        views[name][...] = _glorot(rng, views[name].shape)
     views["zeta"][...] = 1
     views["nu"][...] = -4
     return params

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of fastrnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:01b4b1f22b70aa9b
+# lstmgen: sha256:4ce9a7a627a9946c
 """FastRNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -59,8 +59,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_n"][...] = _glorot(rng, views["W_n"].shape)
-    views["R_n"][...] = _glorot(rng, views["R_n"].shape)
+    for name in ("W_n", "R_n"):
+        views[name][...] = _glorot(rng, views[name].shape)
     views["alpha"][...] = -3
     views["beta"][...] = 3
     return params

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of fgr_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:0c0faf7d9ea6c2f5
+# lstmgen: sha256:e2dfb95b0f084bc3
 """LSTM with full gate recurrence (FGR): forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -73,23 +73,11 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_z"][...] = _glorot(rng, views["W_z"].shape)
-    views["W_i"][...] = _glorot(rng, views["W_i"].shape)
-    views["W_f"][...] = _glorot(rng, views["W_f"].shape)
-    views["W_o"][...] = _glorot(rng, views["W_o"].shape)
-    views["R_z"][...] = _glorot(rng, views["R_z"].shape)
-    views["R_i"][...] = _glorot(rng, views["R_i"].shape)
-    views["R_f"][...] = _glorot(rng, views["R_f"].shape)
-    views["R_o"][...] = _glorot(rng, views["R_o"].shape)
-    views["R_ii"][...] = _glorot(rng, views["R_ii"].shape)
-    views["R_fi"][...] = _glorot(rng, views["R_fi"].shape)
-    views["R_oi"][...] = _glorot(rng, views["R_oi"].shape)
-    views["R_if"][...] = _glorot(rng, views["R_if"].shape)
-    views["R_ff"][...] = _glorot(rng, views["R_ff"].shape)
-    views["R_of"][...] = _glorot(rng, views["R_of"].shape)
-    views["R_io"][...] = _glorot(rng, views["R_io"].shape)
-    views["R_fo"][...] = _glorot(rng, views["R_fo"].shape)
-    views["R_oo"][...] = _glorot(rng, views["R_oo"].shape)
+    for name in (
+        "W_z", "W_i", "W_f", "W_o", "R_z", "R_i", "R_f", "R_o", "R_ii", "R_fi", "R_oi",
+        "R_if", "R_ff", "R_of", "R_io", "R_fo", "R_oo",
+    ):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

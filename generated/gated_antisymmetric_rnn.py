@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of gated_antisymmetric_rnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:23fa6de393d229a1
+# lstmgen: sha256:17eeb14c9513068c
 """Gated antisymmetric RNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -60,9 +60,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_h"][...] = _glorot(rng, views["W_h"].shape)
-    views["W_z"][...] = _glorot(rng, views["W_z"].shape)
-    views["R"][...] = _glorot(rng, views["R"].shape)
+    for name in ("W_h", "W_z", "R"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of greff_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:8503b11af7f11471
+# lstmgen: sha256:8cbf9a0cb178de73
 """Peephole LSTM with output y: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -67,14 +67,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_z"][...] = _glorot(rng, views["W_z"].shape)
-    views["W_in"][...] = _glorot(rng, views["W_in"].shape)
-    views["W_for"][...] = _glorot(rng, views["W_for"].shape)
-    views["W_out"][...] = _glorot(rng, views["W_out"].shape)
-    views["R_z"][...] = _glorot(rng, views["R_z"].shape)
-    views["R_in"][...] = _glorot(rng, views["R_in"].shape)
-    views["R_for"][...] = _glorot(rng, views["R_for"].shape)
-    views["R_out"][...] = _glorot(rng, views["R_out"].shape)
+    for name in ("W_z", "W_in", "W_for", "W_out", "R_z", "R_in", "R_for", "R_out"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

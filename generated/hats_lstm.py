@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of hats_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:31fc204ae3dc60f9
+# lstmgen: sha256:667ce109f8559785
 """LSTM in the symbols a, i, f, o with hats: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -63,14 +63,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_a"][...] = _glorot(rng, views["W_a"].shape)
-    views["W_i"][...] = _glorot(rng, views["W_i"].shape)
-    views["W_f"][...] = _glorot(rng, views["W_f"].shape)
-    views["W_o"][...] = _glorot(rng, views["W_o"].shape)
-    views["U_a"][...] = _glorot(rng, views["U_a"].shape)
-    views["U_i"][...] = _glorot(rng, views["U_i"].shape)
-    views["U_f"][...] = _glorot(rng, views["U_f"].shape)
-    views["U_o"][...] = _glorot(rng, views["U_o"].shape)
+    for name in ("W_a", "W_i", "W_f", "W_o", "U_a", "U_i", "U_f", "U_o"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

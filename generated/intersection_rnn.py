@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of intersection_rnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:dcb0c75c896ea32c
+# lstmgen: sha256:f1fec5f0dbcf0e62
 """Intersection RNN (+RNN): forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -65,16 +65,10 @@ def init_params(hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_n"][...] = _glorot(rng, views["W_n"].shape)
-    views["W_u"][...] = _glorot(rng, views["W_u"].shape)
-    views["W_g"][...] = _glorot(rng, views["W_g"].shape)
-    views["W_k"][...] = _glorot(rng, views["W_k"].shape)
-    views["R_n"][...] = _glorot(rng, views["R_n"].shape)
-    views["R_u"][...] = _glorot(rng, views["R_u"].shape)
-    views["R_g"][...] = _glorot(rng, views["R_g"].shape)
-    views["R_k"][...] = _glorot(rng, views["R_k"].shape)
-    views["b_g"][...] = 1
-    views["b_k"][...] = 1
+    for name in ("W_n", "W_u", "W_g", "W_k", "R_n", "R_u", "R_g", "R_k"):
+        views[name][...] = _glorot(rng, views[name].shape)
+    for name in ("b_g", "b_k"):
+        views[name][...] = 1
     return params
 
 

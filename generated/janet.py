@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of janet. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:85c37271aa98d3b9
+# lstmgen: sha256:95310b4a8a80a160
 """JANET: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -59,10 +59,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_s"][...] = _glorot(rng, views["W_s"].shape)
-    views["W_n"][...] = _glorot(rng, views["W_n"].shape)
-    views["R_s"][...] = _glorot(rng, views["R_s"].shape)
-    views["R_n"][...] = _glorot(rng, views["R_n"].shape)
+    for name in ("W_s", "W_n", "R_s", "R_n"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

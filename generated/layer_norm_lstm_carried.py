@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of layer_norm_lstm_carried. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:0169d19c59640f94
+# lstmgen: sha256:8738719a7b33a9d9
 """Layer norm LSTM, normalised cell carried: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -75,11 +75,10 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W"][...] = _glorot(rng, views["W"].shape)
-    views["R"][...] = _glorot(rng, views["R"].shape)
-    views["g_x"][...] = 1
-    views["g_h"][...] = 1
-    views["g_c"][...] = 1
+    for name in ("W", "R"):
+        views[name][...] = _glorot(rng, views[name].shape)
+    for name in ("g_x", "g_h", "g_c"):
+        views[name][...] = 1
     return params
 
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of lem. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:c5f1ac53c9176d1e
+# lstmgen: sha256:5fc6534d3b72d6e1
 """Long expressive memory: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -66,14 +66,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_k"][...] = _glorot(rng, views["W_k"].shape)
-    views["W_l"][...] = _glorot(rng, views["W_l"].shape)
-    views["W_z"][...] = _glorot(rng, views["W_z"].shape)
-    views["W_y"][...] = _glorot(rng, views["W_y"].shape)
-    views["R_k"][...] = _glorot(rng, views["R_k"].shape)
-    views["R_l"][...] = _glorot(rng, views["R_l"].shape)
-    views["R_z"][...] = _glorot(rng, views["R_z"].shape)
-    views["R_y"][...] = _glorot(rng, views["R_y"].shape)
+    for name in ("W_k", "W_l", "W_z", "W_y", "R_k", "R_l", "R_z", "R_y"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of light_ru. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:b9533bb0249682cd
+# lstmgen: sha256:0eee2f003510da14
 """Light recurrent unit: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -59,9 +59,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_n"][...] = _glorot(rng, views["W_n"].shape)
-    views["W_f"][...] = _glorot(rng, views["W_f"].shape)
-    views["R_f"][...] = _glorot(rng, views["R_f"].shape)
+    for name in ("W_n", "W_f", "R_f"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

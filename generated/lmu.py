@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of lmu. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:8eef6cbc5651472d
+# lstmgen: sha256:0fe7e58974ace7c7
 """Legendre memory unit: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -75,12 +75,11 @@ def init_params(input_size, hidden_size, order, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size, order)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["e_x"][...] = _uniform(rng, views["e_x"].shape)
-    views["e_h"][...] = _uniform(rng, views["e_h"].shape)
+    for name in ("e_x", "e_h"):
+        views[name][...] = _uniform(rng, views[name].shape)
     views["ones"][...] = 1
-    views["W_x"][...] = _glorot(rng, views["W_x"].shape)
-    views["W_h"][...] = _glorot(rng, views["W_h"].shape)
-    views["W_m"][...] = _glorot(rng, views["W_m"].shape)
+    for name in ("W_x", "W_h", "W_m"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

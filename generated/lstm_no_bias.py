@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of lstm_no_bias. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:cfc702faacd2efa3
+# lstmgen: sha256:8e4a0a39e490d606
 """LSTM without bias: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -63,14 +63,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_z"][...] = _glorot(rng, views["W_z"].shape)
-    views["W_i"][...] = _glorot(rng, views["W_i"].shape)
-    views["W_f"][...] = _glorot(rng, views["W_f"].shape)
-    views["W_o"][...] = _glorot(rng, views["W_o"].shape)
-    views["R_z"][...] = _glorot(rng, views["R_z"].shape)
-    views["R_i"][...] = _glorot(rng, views["R_i"].shape)
-    views["R_f"][...] = _glorot(rng, views["R_f"].shape)
-    views["R_o"][...] = _glorot(rng, views["R_o"].shape)
+    for name in ("W_z", "W_i", "W_f", "W_o", "R_z", "R_i", "R_f", "R_o"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

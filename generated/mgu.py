@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mgu. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:d388549c1a6ff856
+# lstmgen: sha256:d6c1409d31a95842
 """Minimal gated unit: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -59,10 +59,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_f"][...] = _glorot(rng, views["W_f"].shape)
-    views["W_n"][...] = _glorot(rng, views["W_n"].shape)
-    views["R_f"][...] = _glorot(rng, views["R_f"].shape)
-    views["R_n"][...] = _glorot(rng, views["R_n"].shape)
+    for name in ("W_f", "W_n", "R_f", "R_n"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

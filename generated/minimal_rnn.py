@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of minimal_rnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:9d80ad21e1ffce8a
+# lstmgen: sha256:9ddae1e1a08ad986
 """Minimal RNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -59,9 +59,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_z"][...] = _glorot(rng, views["W_z"].shape)
-    views["R_u"][...] = _glorot(rng, views["R_u"].shape)
-    views["V_u"][...] = _glorot(rng, views["V_u"].shape)
+    for name in ("W_z", "R_u", "V_u"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

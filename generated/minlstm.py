@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of minlstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:d4d84fc13faa4f20
+# lstmgen: sha256:ec12eca538ba1e2e
 """minLSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -57,9 +57,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_f"][...] = _glorot(rng, views["W_f"].shape)
-    views["W_i"][...] = _glorot(rng, views["W_i"].shape)
-    views["W_n"][...] = _glorot(rng, views["W_n"].shape)
+    for name in ("W_f", "W_i", "W_n"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of miru. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:2121148c9c8a126b
+# lstmgen: sha256:d4febc88e27c469b
 """Minion gated unit: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -59,10 +59,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_r"][...] = _glorot(rng, views["W_r"].shape)
-    views["W_n"][...] = _glorot(rng, views["W_n"].shape)
-    views["R_r"][...] = _glorot(rng, views["R_r"].shape)
-    views["R_n"][...] = _glorot(rng, views["R_n"].shape)
+    for name in ("W_r", "W_n", "R_r", "R_n"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mlstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:065ddfc7f9f9ed31
+# lstmgen: sha256:7b6a29c947ea1754
 """mLSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -86,12 +86,10 @@ def init_params(input_size, hidden_size, key_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size, key_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_q"][...] = _glorot(rng, views["W_q"].shape)
-    views["W_k"][...] = _glorot(rng, views["W_k"].shape)
-    views["W_v"][...] = _glorot(rng, views["W_v"].shape)
-    views["W_o"][...] = _glorot(rng, views["W_o"].shape)
-    views["w_i"][...] = _uniform(rng, views["w_i"].shape)
-    views["w_f"][...] = _uniform(rng, views["w_f"].shape)
+    for name in ("W_q", "W_k", "W_v", "W_o"):
+        views[name][...] = _glorot(rng, views[name].shape)
+    for name in ("w_i", "w_f"):
+        views[name][...] = _uniform(rng, views[name].shape)
     return params
 
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mut1. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:3fd86a93068ac9be
+# lstmgen: sha256:362b0669bb6928d5
 """MUT1: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -66,11 +66,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_z"][...] = _glorot(rng, views["W_z"].shape)
-    views["W_r"][...] = _glorot(rng, views["W_r"].shape)
-    views["W_n"][...] = _glorot(rng, views["W_n"].shape)
-    views["R_r"][...] = _glorot(rng, views["R_r"].shape)
-    views["R_n"][...] = _glorot(rng, views["R_n"].shape)
+    for name in ("W_z", "W_r", "W_n", "R_r", "R_n"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mut2. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:296f9ba70c7e47d0
+# lstmgen: sha256:6572823f373bf63b
 """MUT2: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -61,12 +61,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_z"][...] = _glorot(rng, views["W_z"].shape)
-    views["W_r"][...] = _glorot(rng, views["W_r"].shape)
-    views["W_n"][...] = _glorot(rng, views["W_n"].shape)
-    views["R_z"][...] = _glorot(rng, views["R_z"].shape)
-    views["R_r"][...] = _glorot(rng, views["R_r"].shape)
-    views["R_n"][...] = _glorot(rng, views["R_n"].shape)
+    for name in ("W_z", "W_r", "W_n", "R_z", "R_r", "R_n"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of nbrc. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:e84b092cc33ac05f
+# lstmgen: sha256:6fcc60b0b73b1c92
 """Neuromodulated bistable recurrent cell: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -60,11 +60,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_a"][...] = _glorot(rng, views["W_a"].shape)
-    views["W_c"][...] = _glorot(rng, views["W_c"].shape)
-    views["W_n"][...] = _glorot(rng, views["W_n"].shape)
-    views["R_a"][...] = _glorot(rng, views["R_a"].shape)
-    views["R_c"][...] = _glorot(rng, views["R_c"].shape)
+    for name in ("W_a", "W_c", "W_n", "R_a", "R_c"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

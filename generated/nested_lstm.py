@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of nested_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:8053ccb07f978eec
+# lstmgen: sha256:50df3ec99782b4e1
 """Nested LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -79,22 +79,11 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_i"][...] = _glorot(rng, views["W_i"].shape)
-    views["W_f"][...] = _glorot(rng, views["W_f"].shape)
-    views["W_z"][...] = _glorot(rng, views["W_z"].shape)
-    views["W_o"][...] = _glorot(rng, views["W_o"].shape)
-    views["R_i"][...] = _glorot(rng, views["R_i"].shape)
-    views["R_f"][...] = _glorot(rng, views["R_f"].shape)
-    views["R_z"][...] = _glorot(rng, views["R_z"].shape)
-    views["R_o"][...] = _glorot(rng, views["R_o"].shape)
-    views["V_i"][...] = _glorot(rng, views["V_i"].shape)
-    views["V_f"][...] = _glorot(rng, views["V_f"].shape)
-    views["V_z"][...] = _glorot(rng, views["V_z"].shape)
-    views["V_o"][...] = _glorot(rng, views["V_o"].shape)
-    views["U_i"][...] = _glorot(rng, views["U_i"].shape)
-    views["U_f"][...] = _glorot(rng, views["U_f"].shape)
-    views["U_z"][...] = _glorot(rng, views["U_z"].shape)
-    views["U_o"][...] = _glorot(rng, views["U_o"].shape)
+    for name in (
+        "W_i", "W_f", "W_z", "W_o", "R_i", "R_f", "R_z", "R_o", "V_i", "V_f", "V_z", "V_o",
+        "U_i", "U_f", "U_z", "U_o",
+    ):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of ng_lstm_last. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:aa799e3aa3b1a951
+# lstmgen: sha256:c293c673eaf35e0f
 """LSTM with output a, loss at the last step: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -69,10 +69,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_f"][...] = _glorot(rng, views["W_f"].shape)
-    views["W_u"][...] = _glorot(rng, views["W_u"].shape)
-    views["W_c"][...] = _glorot(rng, views["W_c"].shape)
-    views["W_o"][...] = _glorot(rng, views["W_o"].shape)
+    for name in ("W_f", "W_u", "W_c", "W_o"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of nig_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:6bd851a29de251ea
+# lstmgen: sha256:607d66c6a796d7fc
 """LSTM without input gate (NIG): forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -64,12 +64,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_z"][...] = _glorot(rng, views["W_z"].shape)
-    views["W_f"][...] = _glorot(rng, views["W_f"].shape)
-    views["W_o"][...] = _glorot(rng, views["W_o"].shape)
-    views["R_z"][...] = _glorot(rng, views["R_z"].shape)
-    views["R_f"][...] = _glorot(rng, views["R_f"].shape)
-    views["R_o"][...] = _glorot(rng, views["R_o"].shape)
+    for name in ("W_z", "W_f", "W_o", "R_z", "R_f", "R_o"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

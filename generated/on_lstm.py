@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of on_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:e655343e4291e91d
+# lstmgen: sha256:b842b1453221ef2e
 """Ordered-neurons LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -80,18 +80,8 @@ def init_params(input_size, chunks, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, chunks)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_i"][...] = _glorot(rng, views["W_i"].shape)
-    views["W_f"][...] = _glorot(rng, views["W_f"].shape)
-    views["W_z"][...] = _glorot(rng, views["W_z"].shape)
-    views["W_o"][...] = _glorot(rng, views["W_o"].shape)
-    views["R_i"][...] = _glorot(rng, views["R_i"].shape)
-    views["R_f"][...] = _glorot(rng, views["R_f"].shape)
-    views["R_z"][...] = _glorot(rng, views["R_z"].shape)
-    views["R_o"][...] = _glorot(rng, views["R_o"].shape)
-    views["V_i"][...] = _glorot(rng, views["V_i"].shape)
-    views["V_f"][...] = _glorot(rng, views["V_f"].shape)
-    views["U_i"][...] = _glorot(rng, views["U_i"].shape)
-    views["U_f"][...] = _glorot(rng, views["U_f"].shape)
+    for name in ("W_i", "W_f", "W_z", "W_o", "R_i", "R_f", "R_z", "R_o", "V_i", "V_f", "U_i", "U_f"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

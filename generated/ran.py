@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of ran. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:6ad8ea43549a2c27
+# lstmgen: sha256:b91e981af73554a1
 """Recurrent additive network: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -61,11 +61,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_z"][...] = _glorot(rng, views["W_z"].shape)
-    views["W_i"][...] = _glorot(rng, views["W_i"].shape)
-    views["W_f"][...] = _glorot(rng, views["W_f"].shape)
-    views["R_i"][...] = _glorot(rng, views["R_i"].shape)
-    views["R_f"][...] = _glorot(rng, views["R_f"].shape)
+    for name in ("W_z", "W_i", "W_f", "R_i", "R_f"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

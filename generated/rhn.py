@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of rhn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:005bebcca71abdc6
+# lstmgen: sha256:44ce860f3f5f13ec
 """Recurrent highway network: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -71,17 +71,10 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_n"][...] = _glorot(rng, views["W_n"].shape)
-    views["W_k"][...] = _glorot(rng, views["W_k"].shape)
-    views["R_n1"][...] = _glorot(rng, views["R_n1"].shape)
-    views["R_k1"][...] = _glorot(rng, views["R_k1"].shape)
-    views["R_n2"][...] = _glorot(rng, views["R_n2"].shape)
-    views["R_k2"][...] = _glorot(rng, views["R_k2"].shape)
-    views["R_n3"][...] = _glorot(rng, views["R_n3"].shape)
-    views["R_k3"][...] = _glorot(rng, views["R_k3"].shape)
-    views["b_k1"][...] = -2
-    views["b_k2"][...] = -2
-    views["b_k3"][...] = -2
+    for name in ("W_n", "W_k", "R_n1", "R_k1", "R_n2", "R_k2", "R_n3", "R_k3"):
+        views[name][...] = _glorot(rng, views[name].shape)
+    for name in ("b_k1", "b_k2", "b_k3"):
+        views[name][...] = -2
     return params
 
 

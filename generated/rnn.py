@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of rnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:1365ee2f271ae4d6
+# lstmgen: sha256:9b379e1629d66926
 """Simple RNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -54,8 +54,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_h"][...] = _glorot(rng, views["W_h"].shape)
-    views["R_h"][...] = _glorot(rng, views["R_h"].shape)
+    for name in ("W_h", "R_h"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

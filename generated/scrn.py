@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of scrn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:535c31231e052196
+# lstmgen: sha256:646783e8f133b750
 """Structurally constrained RNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B_ examples.
@@ -62,12 +62,8 @@ def init_params(input_size, hidden_size, slow_size, output_size, rng=0, dtype=np
     shapes = _shapes(input_size, hidden_size, slow_size, output_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["B"][...] = _glorot(rng, views["B"].shape)
-    views["A"][...] = _glorot(rng, views["A"].shape)
-    views["P"][...] = _glorot(rng, views["P"].shape)
-    views["R"][...] = _glorot(rng, views["R"].shape)
-    views["U"][...] = _glorot(rng, views["U"].shape)
-    views["V"][...] = _glorot(rng, views["V"].shape)
+    for name in ("B", "A", "P", "R", "U", "V"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

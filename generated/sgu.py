@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of sgu. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:8941cc3f02ae3f32
+# lstmgen: sha256:63b58db91ea99e00
 """Simple gated unit: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -65,10 +65,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_g"][...] = _glorot(rng, views["W_g"].shape)
-    views["W_z"][...] = _glorot(rng, views["W_z"].shape)
-    views["R_g"][...] = _glorot(rng, views["R_g"].shape)
-    views["R_z"][...] = _glorot(rng, views["R_z"].shape)
+    for name in ("W_g", "W_z", "R_g", "R_z"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of sru. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:e8796e2734ca10bc
+# lstmgen: sha256:6592f51a6ef85e46
 """Simple recurrent unit: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -64,10 +64,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_z"][...] = _glorot(rng, views["W_z"].shape)
-    views["W_f"][...] = _glorot(rng, views["W_f"].shape)
-    views["W_r"][...] = _glorot(rng, views["W_r"].shape)
-    views["W_h"][...] = _glorot(rng, views["W_h"].shape)
+    for name in ("W_z", "W_f", "W_r", "W_h"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of star. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:402253ad6650af15
+# lstmgen: sha256:8ab1f1a69bd5391a
 """STAR: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -60,9 +60,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_z"][...] = _glorot(rng, views["W_z"].shape)
-    views["W_k"][...] = _glorot(rng, views["W_k"].shape)
-    views["R_k"][...] = _glorot(rng, views["R_k"].shape)
+    for name in ("W_z", "W_k", "R_k"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

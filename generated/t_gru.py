@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of t_gru. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:510e925a5d876029
+# lstmgen: sha256:49d33ec23a8e4726
 """Strongly-typed GRU: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -60,12 +60,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_z"][...] = _glorot(rng, views["W_z"].shape)
-    views["W_f"][...] = _glorot(rng, views["W_f"].shape)
-    views["W_o"][...] = _glorot(rng, views["W_o"].shape)
-    views["V_z"][...] = _glorot(rng, views["V_z"].shape)
-    views["V_f"][...] = _glorot(rng, views["V_f"].shape)
-    views["V_o"][...] = _glorot(rng, views["V_o"].shape)
+    for name in ("W_z", "W_f", "W_o", "V_z", "V_f", "V_o"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

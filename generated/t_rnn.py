@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of t_rnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:bc1cb2dc730232a9
+# lstmgen: sha256:f3cf013d885944bb
 """Strongly-typed RNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -55,8 +55,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_z"][...] = _glorot(rng, views["W_z"].shape)
-    views["W_f"][...] = _glorot(rng, views["W_f"].shape)
+    for name in ("W_z", "W_f"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of tau_gru. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:73cd83372c1eca6d
+# lstmgen: sha256:6ce951dc50d19ae9
 """GRU with delayed feedback: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -66,14 +66,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_u"][...] = _glorot(rng, views["W_u"].shape)
-    views["W_z"][...] = _glorot(rng, views["W_z"].shape)
-    views["W_g"][...] = _glorot(rng, views["W_g"].shape)
-    views["W_a"][...] = _glorot(rng, views["W_a"].shape)
-    views["R_u"][...] = _glorot(rng, views["R_u"].shape)
-    views["R_z"][...] = _glorot(rng, views["R_z"].shape)
-    views["R_g"][...] = _glorot(rng, views["R_g"].shape)
-    views["R_a"][...] = _glorot(rng, views["R_a"].shape)
+    for name in ("W_u", "W_z", "W_g", "W_a", "R_u", "R_z", "R_g", "R_a"):
+        views[name][...] = _glorot(rng, views[name].shape)
     return params
 
 

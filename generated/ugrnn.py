@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of ugrnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:a3a9e7b73e2e3c3f
+# lstmgen: sha256:5f665bd65046e8d9
 """Update gate RNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -57,10 +57,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
-    views["W_n"][...] = _glorot(rng, views["W_n"].shape)
-    views["W_g"][...] = _glorot(rng, views["W_g"].shape)
-    views["R_n"][...] = _glorot(rng, views["R_n"].shape)
-    views["R_g"][...] = _glorot(rng, views["R_g"].shape)
+    for name in ("W_n", "W_g", "R_n", "R_g"):
+        views[name][...] = _glorot(rng, views[name].shape)
     views["b_g"][...] = 1
     return params
 

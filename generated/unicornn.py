@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of unicornn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:9df9e903b60fc0ca
+# lstmgen: sha256:7c46c45b0ecbb231
 """UnICORNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -60,8 +60,8 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
     views["W"][...] = _glorot(rng, views["W"].shape)
-    views["w"][...] = _uniform(rng, views["w"].shape)
-    views["k"][...] = _uniform(rng, views["k"].shape)
+    for name in ("w", "k"):
+        views[name][...] = _uniform(rng, views[name].shape)
     return params
 
 

@@ -670,6 +670,25 @@ def test_parameters_start_as_the_spec_says():
     assert not np.array_equal(params["W"], other["W"]) and not np.array_equal(params["G"], other["G"])
 
 
+def test_parameters_that_start_alike_are_filled_in_a_loop():
+    text = module_source(make_schedule(derive(load(STARTS))), verified=False)
+    body = text.partition("    views = named(params)\n")[2].partition("    return params")[0]
+    assert body == '''\
+    for name in ("W", "V"):
+        views[name][...] = _orthogonal(rng, views[name].shape)
+    views["R"][...] = _identity(views["R"].shape)
+    views["U"][...] = _uniform(rng, views["U"].shape)
+    views["G"][...] = _glorot(rng, views["G"].shape)
+    views["b"][...] = -0.5
+'''
+
+
+@pytest.mark.parametrize("init, drawn", [("identity", False), ("0.5", False), ("uniform", True)])
+def test_a_generator_is_made_where_something_is_drawn(init, drawn):
+    text = (CHOICE % "tanh(u + h[t-1])").replace("W: [H, D]", f"W: {{shape: [H, D], init: {init}}}")
+    assert ("default_rng(rng)" in compiled(text)[1]) == drawn
+
+
 # ---------------------------------------------------------------- choices, and sigmoids near 0
 
 CHOICE = """

@@ -86,6 +86,14 @@ def rows(names: list[str]) -> list[str]:
     return found
 
 
+def loop_over(names: list[str]) -> list[str]:
+    """`for name in ("a", "b"):`, in rows where that is long."""
+    whole = f"for name in ({', '.join(names)}):"
+    if len(whole) <= WIDTH:
+        return [whole]
+    return ["for name in (", *(f"    {row}" for row in rows(names)), "):"]
+
+
 def as_tuple(names: Iterable[str]) -> str:
     """`(a, b)`; of one name, too."""
     listed = [*names]

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import groupby
+from operator import itemgetter
 
 from ... import __version__
 from ...language.expressions import Call, Number, Value, walk
 from ...language.text import source
 from ...schedule.plan import LAST
 from ...schedule.records import ARGUMENT, PARAMETER, Schedule, SizeSource, Start, StoredParameter
+from ...spec.cell import Parameter
 from ..render import render, template_text
 from .backward import BackwardPrinter
 from .forward import forward_lines, step_lines
-from .lines import as_tuple, axes, layout, rows, size, told, unpacked
+from .lines import as_tuple, axes, layout, loop_over, rows, size, told, unpacked
 from .places import Places
 
 
@@ -33,6 +36,9 @@ def module_source(schedule: Schedule, verified: bool, checkpoint: int | None = N
 def module_context(schedule: Schedule) -> dict[str, object]:
     """What the module's interface is made of, for another file with the same interface."""
     return _Module(schedule, None).context()
+
+
+RANDOM = ("uniform", "glorot", "orthogonal")  # initial values that are drawn
 
 
 @dataclass(frozen=True)
@@ -237,12 +243,14 @@ class _Module:
 
     def _parameters(self) -> dict[str, object]:
         inits, stored = self._init_lines(), self.schedule.parameters
+        kinds = {init for init in map(self._init, self.graph.spec.parameters) if isinstance(init, str)}
         shown = [entry.name for entry in stored] + [*self.graph.inputs, *(f"state.{name}" for name in self.graph.states)]
         return {
             "stored": [_stored_entry(entry) for entry in stored],
             "named": self._named_lines(),
             "inits": inits,
-            "inits_random": any("rng" in line for line in inits),
+            "inits_random": not kinds.isdisjoint(RANDOM),
+            "init_helpers": [template_text(f"numpy/helpers/init_{kind}.py").rstrip() for kind in sorted(kinds)],
             "ranges": self._range_lines(),
             "name_width": max(map(len, shown)),
         }
@@ -259,21 +267,26 @@ class _Module:
         return [where[name] for name in self.graph.parameters]
 
     def _init_lines(self) -> list[str]:
-        lines = []
-        for parameter in self.graph.spec.parameters:
-            init: Fraction | str | None = parameter.init
-            if init is None and len(self.graph.shapes[parameter.name]) == 2:
-                init = "glorot"
-            if not init:
-                continue
-            view = f'views["{parameter.name}"]'
+        """Neighbours that start alike are filled in a loop: in the order of the spec, on which random numbers depend."""
+        lines: list[str] = []
+        starts = [(parameter.name, self._init(parameter)) for parameter in self.graph.spec.parameters]
+        for init, group in groupby((start for start in starts if start[1]), itemgetter(1)):
+            names = [f'"{name}"' for name, _ in group]
+            view = f"views[{names[0] if len(names) == 1 else 'name'}]"
             if isinstance(init, str):
                 self.places.helpers.add(f"init_{init}")
-                value = f"_{init}({'' if init == 'identity' else 'rng, '}{view}.shape)"
+                value = f"_{init}({'rng, ' if init in RANDOM else ''}{view}.shape)"
             else:
                 value = source(Number(init))
-            lines.append(f"{view}[...] = {value}")
+            line = f"{view}[...] = {value}"
+            lines += [line] if len(names) == 1 else [*loop_over(names), f"    {line}"]
         return lines
+
+    def _init(self, parameter: Parameter) -> Fraction | str:
+        """What a parameter starts from: a number, or how it is made."""
+        if parameter.init is None:
+            return "glorot" if len(self.graph.shapes[parameter.name]) == 2 else Fraction(0)
+        return parameter.init
 
     def _range_lines(self) -> list[str]:
         lines = []
