@@ -1159,7 +1159,7 @@ def test_every_equation_says_what_was_derived_with_a_mapping():
 
 def test_a_cell_without_a_carousel_says_so():
     plan = plan_of("name: r\ncell: rnn\n")
-    assert r"This cell has no \emph{carousel}" in document(plan, make_notation(plan.graph))
+    assert r"This cell has no \emph{constant error carousel}" in document(plan, make_notation(plan.graph))
     plan = plan_of(PEEPHOLE)
     found = section(document(plan, make_notation(plan.graph)), "fading")
     assert r"\prod_{j=0}^{k-1}\operatorname{diag}(\bm f_{t-j})" in found

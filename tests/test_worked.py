@@ -148,6 +148,5 @@ def test_records_are_plain_numbers():
 
 def test_it_is_left_out_where_nobody_would_follow_it():
     folder = Path(__file__).parent.parent / "generated"
-    left_out = {path.stem for path in folder.glob("*.tex") if "nothing to follow with a calculator" in path.read_text()}
+    left_out = {path.stem for path in folder.glob("*.tex") if r"\label{sec:worked}" not in path.read_text()}
     assert left_out == {"on_lstm", "nas_lstm", "layer_norm_lstm", "layer_norm_lstm_carried"}
-    assert r"\label{tab:" not in (folder / "on_lstm.tex").read_text().split("{sec:worked}")[1]

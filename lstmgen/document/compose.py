@@ -1,8 +1,8 @@
 """From a plan to the text of its LaTeX document.
 
-Every sentence is made for the cell at hand, and every equation is printed from the derivation's own
-records: the pages_*.py decide what is said, and this file in which order. The result is frozen data,
-sections of blocks; the template lays them out and adds nothing.
+Every sentence is written for the cell at hand, and every equation is printed from the records of the derivation. The
+files in sections/ decide what is said, and this file decides the order. The result is frozen data, sections of blocks; the
+template lays them out and adds nothing.
 """
 
 from __future__ import annotations

@@ -9,10 +9,14 @@ from .latex.escape import escape
 WORDS = "no one two three four five six seven eight nine ten eleven twelve".split()
 
 
+def word(number: int) -> str:
+    """one, two, 13."""
+    return WORDS[number] if number < len(WORDS) else str(number)
+
+
 def count(number: int, thing: str, things: str | None = None) -> str:
     """one stage, two stages, 13 stages."""
-    word = WORDS[number] if number < len(WORDS) else str(number)
-    return f"{word} {thing if number == 1 else things or thing + 's'}"
+    return f"{word(number)} {thing if number == 1 else things or thing + 's'}"
 
 
 def listed(items: Iterable[str], joint: str = "and") -> str:

@@ -15,8 +15,8 @@ from ..wording import code, listed, sentence
 
 def module_section(module_name: str) -> Section:
     return Section("The module", "module", (
-        Prose(rf"This is \texttt{{{escape(module_name)}.py}}, which was made from the same "
-              "derivation. Numbers in its comments are those of the equations above."),
+        Prose(rf"This is \texttt{{{escape(module_name)}.py}}, generated from the same "
+              "derivation. The numbers in its comments are those of the equations above."),
         Listing(f"{module_name}.py"),
     ))
 
@@ -25,22 +25,21 @@ def proofs_section(pen: Pen, proofs: Verdict | None) -> Section:
     """On what the proofs were run, and how often; no measured figure."""
     digest = hashlib.sha256(pen.spec.source.encode("utf-8")).hexdigest()
     pieces = r"\allowbreak ".join(digest[at : at + 8] for at in range(0, len(digest), 8))
-    source = Prose("The specification that all this was derived from has the SHA-256 "
+    source = Prose("The specification of this document has the SHA-256 "
                    rf"\texttt{{{pieces}}}.")
     if proofs is None:
         return Section("What was proved", "proofs", (
-            Prose(r"\textbf{Nothing was verified.} The derivation and the module were written without "
-                  "running the proofs."), source))
+            Prose(r"\textbf{Nothing was verified.} The proofs were not run."), source))
     blocks: list[Block] = [
         Prose("The equations and the module were checked before they were written, by code that shares "
               r"nothing with the derivation. An error is $\max|a-b|/\max|b|$ of an array."),
-        Table("The proofs, what they were run on, and their bounds.",
+        Table("The proofs, what they compared, and their bounds.",
               r"@{}l >{\raggedright\arraybackslash}p{.60\linewidth} l@{}", ("Proof", "What was "
                                                                                      "compared", "Bound"),
               _proof_rows(pen, proofs)),
     ]
     if proofs.untaken:
-        blocks.append(Prose("No point was found at which both sides of a choice are taken in "
+        blocks.append(Prose("No point was found that takes both sides of a choice in "
                             + listed([code(name) for name in proofs.untaken]) + "."))
     return Section("What was proved", "proofs", (*blocks, source))
 
@@ -56,8 +55,7 @@ def _proof_rows(pen: Pen, proofs: Verdict) -> tuple[tuple[str, ...], ...]:
         f"{proofs.entries} derivatives by the equations above with central differences of the "
         f"specification's text, in 90-digit arithmetic; {tiny}",
         f"one pass over all steps with two that hand on the state and its gradient; {module}",
-        f"each of the {proofs.forks} branches of all forks taken out in turn: some gradient has to "
-        "change",
+        f"the derivation with and without each of its {proofs.forks} contributions: some gradient has to change",
     )
     rows = []
     for proof, (name, what) in enumerate(zip(_PROOFS, told)):

@@ -35,29 +35,29 @@ def fading_section(pen: Pen, measured: Fading | None, plain: Fading | None) -> S
     blocks += _carousels(pen, steps)
     if measured and plain and any(_is_drawable(curve.every) for curve in measured.curves):
         blocks += _figure(pen, measured, plain)
-    return Section("How the gradient fades", "fading", tuple(blocks))
+    return Section("Vanishing and exploding gradients", "fading", tuple(blocks))
 
 
 def _intro(steps: Sequence[OneStep]) -> str:
-    states = "each carried state" if len(steps) > 1 else "the carried state"
-    return (f"How much of a gradient comes through a step is told by the total derivative of {states} with "
-            "respect to itself one step before: a product of matrices for every path that leads there, and "
-            "the sum of them. Read from the right, a product is the way forward. Over many steps such "
-            r"products are multiplied, and where their factors are small, the gradient \emph{fades}.")
+    states = "each state" if len(steps) > 1 else "the state"
+    return (f"The total derivative of {states} with respect to itself one step earlier shows how much of a gradient "
+            "passes a step. It is a sum over all paths, with a product of matrices for each path. Read from right to "
+            "left, a product follows the forward pass. Over many steps a path has the factors of all its steps: if "
+            r"they are small, the gradient \emph{vanishes}; if they are large, it \emph{explodes}.")
 
 
 # ---------------------------------------------------------------- one step
 
 
 def _one_step(pen: Pen, step: OneStep) -> list[Block]:
-    name = pen.value(step.state)
-    told = f"From {pen.value(step.state, -1)} to {name} leads {count(step.count, 'path')}" + (
-        ":" if step.listed and step.count == 1 else "")
-    if step.count > 1:
-        told = f"From {pen.value(step.state, -1)} to {name} lead {count(step.count, 'path')}"
-        told += ":" if step.listed else (
-            ", too many to be listed here" + (", of which this is the direct one:" if len(step.direct) == 1
-                                              else ", of which these are direct:" if step.direct else "."))
+    lead = "leads" if step.count == 1 else "lead"
+    told = (f"{sentence(count(step.count, 'path'))} {lead} from {pen.value(step.state, -1)} to "
+            f"{pen.value(step.state)}")
+    if step.listed:
+        told += ":"
+    elif step.count > 1:
+        told += ", too many to list here" + (
+            "; this is the direct one:" if len(step.direct) == 1 else "; these are direct:" if step.direct else ".")
     if not step.paths:
         return [Prose(told)]
     return [Prose(told), _paths(pen, step)]
@@ -129,21 +129,21 @@ def _carousels(pen: Pen, steps: Sequence[OneStep]) -> list[Block]:
     others = [pen.value(step.state) for step in steps if step.carousel is None]
     if not direct:
         return [Prose(
-            r"This cell has no \emph{carousel}: there is no path on which a state is only multiplied, entry "
-            "by entry, by something that it is not itself. Every path has a matrix on it, or an activation, "
-            "or something else that depends on the state, and the norm of such a product settles what is left.")]
+            r"This cell has no \emph{constant error carousel}: there is no path on which a state is only multiplied, "
+            "entry by entry, by something other than itself. On every path is a matrix, or an activation, or a "
+            "factor that depends on the state. The norm of the products decides how much of the gradient is left.")]
     names = listed([pen.value(step.state) for step in direct])
-    told = (rf"The direct path of {names} is the \emph{{carousel}}: on it the state meets no matrix and no "
-            "activation, it is only multiplied, entry by entry, by something that it is not itself. Over $k$ "
-            "steps that path alone leaves")
+    told = (rf"The direct path of {names} is the \emph{{constant error carousel}}: on it is no matrix and no "
+            "activation. The state is only multiplied, entry by entry, by something other than itself. Along this "
+            "path alone, the derivative over $k$ steps is")
     if len(direct) > 1:
-        told = told.replace("The direct path of", "The direct paths of").replace(" is the", " are the", 1)
-        told = told.replace(r"\emph{carousel}: on it the state", r"\emph{carousels}: on them a state")
-        told = told.replace("that path alone leaves", "those paths alone leave")
+        told = (rf"The direct paths of {names} are \emph{{constant error carousels}}: on them is no matrix and no "
+                "activation. A state is only multiplied, entry by entry, by something other than itself. Along these "
+                "paths alone, the derivatives over $k$ steps are")
     equations = [_many_steps(pen, step.state, step.carousel) for step in steps if step.carousel is not None]
     blocks: list[Block] = [Prose(told), pen.gathered(equations)]
-    after = ("However long the way is, that is no more and no less than the product of these factors: near one "
-             "they let the gradient pass, and near zero they cut it off.")
+    after = ("Only these factors decide what passes: near one they let the gradient pass, and near zero they stop "
+             "it.")
     if others:
         is_one = len(others) == 1
         after += (f" {sentence(listed(others))} {'has' if is_one else 'have'} no such path.")
@@ -165,15 +165,15 @@ def _many_steps(pen: Pen, state: str, carousel: Expression) -> SmallEquation:
 
 def _figure(pen: Pen, measured: Fading, plain: Fading) -> list[Block]:
     sizes = ", ".join(f"{keyword.replace('_', ' ')} {size}" for keyword, size in measured.sizes)
-    caption = (r"The norm of $\mathrm d\bm s_t/\mathrm d\bm s_{t-k}$, the largest factor by which any change of "
-               f"a state $\\bm s$ can have grown after $k$ steps: the median of "
+    caption = (r"The norm of $\mathrm d\bm s_t/\mathrm d\bm s_{t-k}$, the largest factor by which a change of "
+               f"a state $\\bm s$ can grow in $k$ steps: the median of "
                f"{count(measured.examples, 'sequence')} of unit normal inputs, with fresh parameters"
-               f"{f' ({sizes})' if sizes else ''}; and that of a simple "
-               r"network, $\bm h_t=\tanh(\bm W\bm x_t+\bm R\bm h_{t-1}+\bm b)$, with 16 units.")
+               f"{f' ({sizes})' if sizes else ''}; and the same for a simple "
+               r"RNN, $\bm h_t=\tanh(\bm W\bm x_t+\bm R\bm h_{t-1}+\bm b)$, with 16 units.")
     if len(measured.curves) < len(measured.steps):
-        caption += f" Of {count(len(measured.steps), 'state')} the first {len(measured.curves)} are shown."
+        caption += f" The first {len(measured.curves)} of {count(len(measured.steps), 'state')} are shown."
     if any(curve.direct for curve in measured.curves):
-        caption += " Dashed: along the direct path alone."
+        caption += " Dashed: along the direct path only."
     return [Prose(_measured_told(pen, measured, plain)),
             Picture((Drawn(_axis(pen, measured, plain), "1"),), caption, "fig:fading")]
 
@@ -181,10 +181,10 @@ def _figure(pen: Pen, measured: Fading, plain: Fading) -> list[Block]:
 def _measured_told(pen: Pen, measured: Fading, plain: Fading) -> str:
     told = [f"{_number(curve.every[TOLD])} for {pen.value(curve.state)}"
             for curve in measured.curves if math.isfinite(curve.every[TOLD])]
-    fresh = ("Measured with fresh parameters, not trained ones, as in Figure~\\ref{fig:fading}, the norm "
+    fresh = ("With fresh, untrained parameters (Figure~\\ref{fig:fading}), the norm "
              f"after {TOLD} steps is {listed(told)}, and {_number(plain.curves[0].every[TOLD])} for a simple "
-             "network.") if told else ""
-    return fresh or r"Figure~\ref{fig:fading} shows what was measured."
+             "RNN.") if told else ""
+    return fresh or r"Figure~\ref{fig:fading} shows the measured norms."
 
 
 def _number(value: float) -> str:
@@ -218,7 +218,7 @@ def _axis(pen: Pen, measured: Fading, plain: Fading) -> str:
         lines += _plot(curve.every, f"draw={colour}", f"${symbol}$")
         if curve.direct is not None:
             lines += _plot(curve.direct, f"draw={colour},dashed", rf"${symbol}$, direct")
-    lines += _plot(plain.curves[0].every, "draw=aside,densely dotted", "simple network")
+    lines += _plot(plain.curves[0].every, "draw=aside,densely dotted", "simple RNN")
     return "\n".join([*lines, r"\end{axis}", r"\end{tikzpicture}"])
 
 

@@ -14,8 +14,8 @@ def graph_section(pen: Pen) -> Section:
     step = draw_step(pen.graph, pen.notation, colours)
     blocks: list[Block] = []
     if step.fit == TOO_LARGE:
-        blocks.append(Prose("One step of this cell has more stages than a drawing on a page can hold; the "
-                            "equations above say who reads what."))
+        blocks.append(Prose("One step of this cell has too many stages for a drawing on a page. The equations above "
+                            "name the readers of each value."))
     else:
         blocks += [Prose(_reading(pen)), _picture(step, _step_caption(pen, step), "fig:step")]
     three = draw_blocks(pen.graph, pen.notation, colours)
@@ -32,39 +32,36 @@ def _picture(figure: Figure, caption: str, label: str, legend: bool = True) -> P
 
 def _reading(pen: Pen) -> str:
     """How to read the drawing, backwards above all."""
-    told = (r"Figure~\ref{fig:step} shows what reads what. Along the arrows it is the forward pass; against "
-            "them, the backward pass")
+    told = (r"Figure~\ref{fig:step} shows which stage reads which value. Along the arrows it is the forward pass, "
+            "against them the backward pass. ")
     if not pen.forks:
-        return told + ". No wire branches: every adjoint has a single term."
-    return told + (", and wherever a wire branches on the way forward, the gradients that come back along "
-                   "its branches are added.")
+        return told + "No wire branches: every adjoint has one term."
+    return told + "Where a wire branches, the contributions that come back along the branches are added."
 
 
 def _step_caption(pen: Pen, figure: Figure) -> str:
-    said = ["One step. Values of this step and of the step before come in from the left and leave on the "
-            "right; what does not change over time belongs to the boxes."]
+    said = ["One step. Values come in from the left, those of the step before too, and leave on the right. "
+            "Parameters and other static values are not drawn."]
     if "cell peephole" in figure.tikz:
-        said.append("A dashed wire enters its affine map entry by entry.")
+        said.append("A dashed wire enters an affine map through an elementwise product.")
     if "cell heavy" in figure.tikz:
-        said.append("The thick wire is the way on which a state meets no matrix and no activation.")
+        said.append("The thick wire is the direct path of a state, without a matrix or an activation.")
     if pen.forks:
         inputs = any(len(gradient.forks) > 1 for gradient in pen.derivation.inputs)
         some = inputs or len(pen.forks) > len(pen.colours)
         said.append("A numbered badge marks a fork" + (
             "; those without a colour of their own are dark." if some else ", in its colour."))
     if len(figure.parts) > 1:
-        said.append(f"The drawing comes in {count(len(figure.parts), 'row')}; a wire that ends at the right "
-                    "of one goes on at the left of the next, under the same letter.")
+        said.append(f"The drawing has {count(len(figure.parts), 'row')}. A wire that ends at the right of a row "
+                    "continues at the left of the next, with the same letter.")
     return " ".join(said)
 
 
 def _three_told(pen: Pen) -> str:
-    steps = f"${pen.notation.steps}$" if pen.graph.has_loss_at_last else "$t$"
     carried = listed([pen.value(name) for name in pen.graph.states])
-    what = f"what step {steps} hands on" if steps == "$t$" else "what a step hands on"
-    return (rf"Figure~\ref{{fig:blocks}} takes the same step as one block, three times over: {carried} "
-            f"{'is' if len(pen.graph.states) == 1 else 'are'} {what}, and for every wire there is one beside "
-            "it on which the gradient of the same shape returns.")
+    return (rf"Figure~\ref{{fig:blocks}} shows three steps, each as one block. {carried} "
+            f"{'goes' if len(pen.graph.states) == 1 else 'go'} from step to step. Beside every wire is one on which "
+            "the gradient, of the same shape, comes back.")
 
 
 def _three_caption(pen: Pen) -> str:
@@ -72,6 +69,5 @@ def _three_caption(pen: Pen) -> str:
     states = [name for name in pen.graph.states if name in pen.colours]
     if states:
         badges = count(len(states), "badge") if len(states) > 1 else "badge"
-        said.append(f"At the {badges} the gradient that comes back meets those from within the step, and "
-                    "they are added.")
+        said.append(f"At the {badges}, the gradient that comes back is added to those from within the step.")
     return " ".join(said)

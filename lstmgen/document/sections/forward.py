@@ -12,7 +12,7 @@ from ..latex.escape import escape
 from ..latex.lines import width
 from ..latex.printer import ONES, Printer
 from ..pen import COLOURS, TEXT_WIDTH, Equation, Pen, Term
-from ..wording import WORDS, code, count, listed, math_text
+from ..wording import WORDS, code, count, listed, math_text, sentence
 
 
 def opening(pen: Pen) -> tuple[Block, ...]:
@@ -38,14 +38,14 @@ def _what_it_does(pen: Pen) -> list[str]:
         said.append("From one step to the next it carries "
                     f"{listed([pen.sized(name) for name in graph.states])}.")
     else:
-        said.append("It carries nothing from one step to the next that any later step reads.")
+        said.append("No step reads a value of an earlier step.")
     if graph.loss is not None:
         step_loss = pen.value(graph.loss)
-        where = (rf"the last step, $t={pen.notation.steps}$, alone" if graph.has_loss_at_last
-                 else "every step and summed")
-        said.append(rf"Its loss $\mathcal L$ is {step_loss}, taken at {where}.")
+        where = (rf"taken only at the last step, $t={pen.notation.steps}$" if graph.has_loss_at_last
+                 else "summed over all steps")
+        said.append(rf"Its loss $\mathcal L$ is {step_loss}, {where}.")
     said.append(
-        f"One step consists of {count(len(graph.stages), 'stage')}. What follows derives, stage by "
+        f"One step consists of {count(len(graph.stages), 'stage')}. This document derives, stage by "
         r"stage, the gradient of a scalar loss $\mathcal L$ with respect to "
         f"{listed(_differentiated(pen))}.")
     return said
@@ -62,20 +62,19 @@ def _differentiated(pen: Pen) -> list[str]:
 
 def _what_forks(pen: Pen) -> list[str]:
     if not pen.forks:
-        return ["Every value that a step computes gets its gradient from one place, so that every "
-                "adjoint of the backward pass has a single term."]
+        return ["Every value of a step is used in one place only, so every adjoint of the backward pass has "
+                "one term."]
     named = [f"{pen.value(gradient.value)} ({count(len(gradient.forks), 'branch', 'branches')})"
              for gradient in pen.forks]
     is_one = len(pen.forks) == 1
-    said = [f"Of what a step computes, {count(len(pen.forks), 'value')} {'is' if is_one else 'are'} needed "
-            f"in more than one place: {listed(named)}."]
-    said.append(r"At such a \emph{fork} the gradients that come back along the branches add up, and a "
-                "term that is forgotten there is the usual mistake of a derivation by hand.")
+    said = [f"{sentence(count(len(pen.forks), 'value'))} of a step {'is' if is_one else 'are'} used in more than one "
+            f"place: {listed(named)}."]
+    said.append(r"Such a value is a \emph{fork}. Each of its branches sends a \emph{contribution} back, and the "
+                "contributions are added. A derivation by hand often forgets one of them.")
     if len(pen.forks) <= len(COLOURS):
-        said.append(f"{'The' if is_one else 'Each'} fork keeps its colour throughout.")
+        said.append(f"{'The' if is_one else 'Each'} fork has the same colour everywhere.")
     else:
-        said.append(f"The first {WORDS[len(COLOURS)]} of them, states before others, have a colour "
-                    "each.")
+        said.append(f"The first {WORDS[len(COLOURS)]} of them, states first, have a colour each.")
     return said
 
 
@@ -83,10 +82,10 @@ def notation_section(pen: Pen) -> Section:
     blocks: list[Block] = [Prose(text) for text in _conventions(pen)]
     blocks.append(_symbol_table(pen))
     blocks.append(Prose(
-        "In the module arrays have the step in front, then the batch of $B$ sequences, then what the "
-        f"table says: {_array_example(pen)}. "
-        f"{'A vector is a row there and a column here. ' if pen.has_arrays() else ''}Equations are "
-        "those of a single sequence; over a batch, gradients of parameters add up."))
+        "In the module, the first axis of an array is the step, the second is the batch of $B$ sequences, and "
+        f"the others are those of the table: {_array_example(pen)}. "
+        f"{'A vector is a row there and a column here. ' if pen.has_arrays() else ''}The equations are "
+        "for one sequence; for a batch, the gradients of parameters are added."))
     return Section("Notation and shapes", "notation", tuple(blocks))
 
 
@@ -105,9 +104,9 @@ def _conventions(pen: Pen) -> list[str]:
     if r"\odot" in used:
         said.append(r"The sign $\odot$ multiplies entry by entry.")
     if bold and (r"\frac" in used or "^{2}" in used or r"\sigma" in used or r"\tanh" in used):
-        said.append("Functions, fractions and powers of an array are taken of each entry.")
+        said.append("Functions, fractions and powers act entry by entry.")
     if ONES in used:
-        said.append(rf"A bold ${ONES}$ is an array of ones in the shape that its place asks for.")
+        said.append(rf"A bold ${ONES}$ is an array of ones, of whatever shape is needed.")
     if re.search(r"[^a-z]\[[^\]]*(<|>|=|\\le|\\ge)", used):
         said.append("A relation in brackets, as in $[a>b]$, is 1 where it holds and 0 elsewhere.")
     said += [text for mark, text in _SIGNS_EXPLAINED if mark in used]
@@ -115,16 +114,16 @@ def _conventions(pen: Pen) -> list[str]:
                 if stage.name == f"{stage.owner}_pre" and stage.owner != pen.graph.loss), None)
     if pre is not None:
         accent = "hat" if pen.notation.time == "superscript" else "bar"
-        said.append(f"What a function is applied to, the pre-activation of a value, has a {accent}: "
+        said.append(f"The \\emph{{pre-activation}} of a value, the argument of its function, has a {accent}: "
                     f"{pen.value(pre)} is a function of {pen.value(pre + '_pre')}.")
     said += _unnamed(pen)
-    gradient = [rf"The gradient of the loss at a value, its \emph{{adjoint}}, has the value's shape and "
-                rf"a $\delta$ in front: {pen.adjoint(_shown(pen))} is the total derivative of "
-                rf"$\mathcal L$ with respect to {pen.value(_shown(pen))}, along every path."]
+    gradient = [r"The \emph{adjoint} of a value is the total derivative of the loss $\mathcal L$ with respect to it, "
+                "along all paths. It has the shape of the value and is written with "
+                rf"a $\delta$: {pen.adjoint(_shown(pen))} is the adjoint of {pen.value(_shown(pen))}."]
     if pen.graph.loss is None:
         outside = listed([math_text(pen.plain(Outside(name))) for name in pen.graph.outputs])
         given = "dy" if len(pen.graph.outputs) == 1 else "the fields of dy"
-        gradient.append("What reaches an output from outside at step $t$, from a loss or from another "
+        gradient.append("The gradient that reaches an output from outside at step $t$, from a loss or from another "
                         f"layer, is {outside}; in the module, "
                         f"{code(given) if given == 'dy' else given}.")
     return [" ".join(said), " ".join(gradient)]
@@ -141,7 +140,7 @@ def _unnamed(pen: Pen) -> list[str]:
     said = []
     if pen.notation.definitions:
         example = pen.value(next(iter(pen.notation.definitions)))
-        said.append("A value without a name of its own is written out wherever it is read, as "
+        said.append("A stage without a name in the specification is written out wherever it is read, as "
                     f"{example}.")
     if numbered:
         owner = pen.graph.stage(numbered[0]).owner
@@ -182,7 +181,7 @@ def _roles(pen: Pen) -> list[tuple[str, list[str]]]:
         ("Targets" if len(graph.targets) > 1 else "Target", graph.targets),
         ("States" if len(graph.states) > 1 else "State", graph.states),
         ("Parameters" if len(graph.parameters) > 1 else "Parameter", graph.parameters),
-        ("Computed once", [name for name in stages if pen.is_still(name)]),
+        ("Static values", [name for name in stages if pen.is_still(name)]),
         ("Other values", [name for name in stages if not pen.is_still(name)]),
     ]
     return [(role, list(names)) for role, names in roles if names]
@@ -190,22 +189,21 @@ def _roles(pen: Pen) -> list[tuple[str, list[str]]]:
 
 def forward_section(pen: Pen) -> Section:
     graph = pen.graph
-    order = ("Each equation reads only values that stand above it"
+    order = ("Each equation reads only values that are computed above it"
              + (", or values of step $t-1$." if _reads_back(pen) else "."))
     blocks: list[Block] = [Prose(
-        order + " Beside it stands where its value is read; more than one reader makes it a fork. The "
-                "numbers are "
-        "those in the module's comments.")]
+        order + " The margin names the reader of each value, or counts the readers of a fork. The numbers are "
+                "those in the comments of the module.")]
     still = [stage for stage in graph.stages if pen.is_still(stage.name)]
     last = [stage for stage in graph.stages if stage.name in pen.derivation.last_step_only]
     steps = [stage for stage in graph.stages if stage not in still and stage not in last]
     if still:
-        blocks += [Prose("Made of parameters alone, and therefore the same at every step:"),
+        blocks += [Prose("Static values, which depend on parameters alone:"),
                    _stages_display(pen, still), Prose("At every step:")]
     if steps:
         blocks.append(_stages_display(pen, steps))
     if last:
-        blocks += [Prose(r"At the last step alone, "
+        blocks += [Prose(r"At the last step only, "
                          rf"$t={pen.notation.steps}$:"), _stages_display(pen, last)]
     blocks.append(Prose(" ".join(_starts(pen))))
     return Section("Forward pass", "forward", tuple(blocks))
@@ -249,17 +247,17 @@ def _starts(pen: Pen) -> list[str]:
     at_zero = Printer(pen.notation, "0", pen.value_colour)
     if zero:
         names = listed([math_text(at_zero(Value(state))) for state in zero])
-        said.append(f"Where the caller gives no initial state, {names} "
+        said.append(f"If the caller gives no initial state, {names} "
                     f"{'are' if len(zero) > 1 else 'is'} zero.")
     for state, start in numbers:
-        said.append("Where the caller gives none, "
+        said.append("If the caller gives none, "
                     f"{math_text(at_zero(Value(state)) + '=' + pen.plain(start))} in "
                     "every entry." if pen.graph.shapes[state] else
-                    "Where the caller gives none, "
+                    "If the caller gives none, "
                     f"{math_text(at_zero(Value(state)) + '=' + pen.plain(start))}.")
     for state, parameter in learned:
         said.append(f"The state {pen.value(state)} starts from the parameter {code(parameter)}, "
-                    "which is learned, unless the caller gives another start.")
+                    "which is learned, unless the caller gives an initial state.")
     return said
 
 

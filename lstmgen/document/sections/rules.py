@@ -22,18 +22,19 @@ from ..wording import listed, math_text
 
 def rule_section(pen: Pen) -> Section:
     blocks: list[Block] = [
-        Prose(r"Let $\bm v$ be read by stages $\bm r_1,\dots,\bm r_K$. A small change of $\bm v$ "
+        Prose(r"Let the stages $\bm r_1,\dots,\bm r_K$ read $\bm v$. A small change of $\bm v$ "
               "reaches the loss through each of them, and to first order the effects add up:"),
         Formula(r"\delta\bm v=\sum_{k=1}^{K}\Bigl(\frac{\partial^{+}\bm r_k}{\partial\bm "
                 r"v}\Bigr)^{\mathsf T}"
                 r"\delta\bm r_k ."),
-        Prose(r"Two kinds of derivative stand in this line. Each $\delta\bm r_k$ is \emph{total}: it "
-              r"holds every path from $\bm r_k$ to the loss. Each $\partial^{+}\bm r_k/\partial\bm v$ "
-              r"is \emph{immediate}: it differentiates the one equation of the reader and holds its "
-              r"other arguments still, even those that depend on $\bm v$ themselves. Nothing is lost by "
-              r"that, for such an argument is a reader of $\bm v$ as well, or depends on one, and its "
-              "share arrives there. To use a total derivative in both places would count paths twice; "
-              "to use an immediate one in both would lose some."),
+        Prose(r"Each term is a \emph{contribution}: the adjoint of a reader times a derivative of its equation. "
+              r"These are two kinds of derivative. The adjoint $\delta\bm r_k$, called \emph{upstream}, is a total "
+              r"derivative: it counts all paths from $\bm r_k$ to the loss. The \emph{local} derivative "
+              r"$\partial^{+}\bm r_k/\partial\bm v$ differentiates the equation of the reader and nothing else. It "
+              r"holds the reader's other arguments constant, even if they depend on $\bm v$ themselves. Nothing is lost "
+              r"by that: such an argument is a reader of $\bm v$ too, or depends on one, and its effect comes back "
+              "through that reader. With total derivatives in both places, some paths would be counted twice; with "
+              "local derivatives in both places, some would be missing."),
     ]
     example = _example(pen)
     if example is not None:
@@ -44,13 +45,12 @@ def rule_section(pen: Pen) -> Section:
 
 def _transposes(pen: Pen) -> str:
     if not any(fork.kind in (OUTER, TRANSPOSED) for fork in pen.derivation.contributions()):
-        return ("For entry-by-entry formulas the immediate derivative is diagonal, and the transpose "
-                "does nothing.")
+        return ("The local derivative of an elementwise formula is diagonal, so the transpose changes nothing.")
     return (r"For $\bm r=\bm W\bm v$ the entry $v_k$ is multiplied by $W_{jk}$ on its way into $r_j$, "
-            r"for every $j$. So it gets back $\sum_j W_{jk}\,\delta r_j$, which is row $k$ of $\bm "
-            r"W^{\mathsf T}\delta\bm r$; and $W_{jk}$ gets $\delta r_j\,v_k$, which makes the matrix "
-            r"$\delta\bm r\,\bm v^{\mathsf T}$. No inverse occurs: a gradient is handed back along the "
-            "way that the value came, it is not solved for.")
+            r"for every $j$. So $v_k$ gets $\sum_j W_{jk}\,\delta r_j$ back, which is entry $k$ of $\bm "
+            r"W^{\mathsf T}\delta\bm r$; and $W_{jk}$ gets $\delta r_j\,v_k$, which is an entry of the matrix "
+            r"$\delta\bm r\,\bm v^{\mathsf T}$. It is the transpose and not the inverse: the gradient goes back "
+            "the way that the value came, and no equation is solved.")
 
 
 def _example(pen: Pen) -> Remark | None:
@@ -66,11 +66,12 @@ def _example(pen: Pen) -> Remark | None:
     others = [math_text(pen.plain(later(argument, fork.lag, pen.graph.static))) for argument in found.held]
     ways = listed([math_text(pen.plain(Value(way.reader, way.lag))) for way in found.ways])
     branches = "another branch" if len(found.ways) == 1 else "other branches"
-    text = (f"The stage {math_text(reader)} reads {math_text(value)}, and it reads {listed(others)}, which "
-            f"{'depends' if len(others) == 1 else 'depend'} on {math_text(value)} too. Its immediate "
-            rf"derivative knows nothing of that: $\displaystyle {derivative}={diagonal}$. What "
-            f"{math_text(value)} does to {listed(others)} leaves it by {branches} of the same fork, "
-            f"into {ways}, and is counted there: see {pen.number(fork.target)}.")
+    one = len(others) == 1
+    text = (f"The stage {math_text(reader)} reads {math_text(value)}. It also reads {listed(others)}, which "
+            f"{'depends' if one else 'depend'} on {math_text(value)}. Its local derivative holds "
+            rf"{'that' if one else 'them'} constant: $\displaystyle {derivative}={diagonal}$. The effect of "
+            f"{math_text(value)} on {listed(others)} goes through {branches} of the same fork, "
+            f"to {ways}, and is counted there: see {pen.number(fork.target)}.")
     return Remark("In this cell.", text, f"fork{pen.colours[fork.target]}"
                   if fork.target in pen.colours else "ink")
 
@@ -134,10 +135,9 @@ def derivatives_section(pen: Pen) -> Section | None:
     rows = _rule_rows([_rules(call, pen.graph) for call in calls])
     blocks: list[Block] = []
     if rows:
-        blocks.append(Prose("Each function is differentiated once, here; where its own value $y$ makes "
-                            "the derivative shorter, it is written in $y$, which the forward pass has "
-                            "computed."))
-        blocks.append(Table("The functions of this cell and what goes back through them.",
+        blocks.append(Prose("A derivative is written in the function's own value $y$ if that is shorter: the forward pass "
+                            "has computed $y$."))
+        blocks.append(Table("The functions of this cell and their derivatives.",
                             r"@{}>{$\displaystyle}l<{$}@{\hspace{2.5em}}>{$\displaystyle}l<{$}@{}",
                             (r"\text{Value}", r"\text{Derivative, or what is sent "
                                               r"back}"), tuple(rows), "5pt"))
@@ -164,12 +164,11 @@ def _kinks(pen: Pen, calls: list[Call]) -> list[str]:
     notes = [_kink(entry, entry.kink) for entry in entries if isinstance(entry, functions.Pointwise) and entry.kink]
     said = []
     if notes:
-        said.append(f"Where a derivative does not exist, one is chosen: {'; '.join(notes)}.")
+        said.append(f"Where there is no derivative, one is chosen: {'; '.join(notes)}.")
     if any(call.function == functions.WHERE for call in calls):
-        said.append("A choice hands its gradient to the branch that was taken, and nothing to the "
-                    "comparison.")
+        said.append("A choice sends its gradient to the side that was taken, and nothing to the comparison.")
     if any(call.function == "stop_gradient" for call in calls):
-        said.append(r"Through $\operatorname{stop}$ nothing goes back: its argument is held still by "
+        said.append(r"Nothing goes back through $\operatorname{stop}$: its argument is held constant by "
                     "definition.")
     return said
 

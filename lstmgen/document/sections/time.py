@@ -21,19 +21,19 @@ def boundary_section(pen: Pen) -> Section:
     final = listed([math_text(at_the_end(Adjoint(state))) for state in states])
     plural = "" if one else "s"
     blocks.append(Prose(
-        rf"Step ${steps}+1$ does not exist. Where its terms stood, a gradient may come in from outside "
-        f"for the final state{plural} (zero, if the caller gives none; in the module {fields}); it is "
-        f"added to {final}. With it, a long sequence can be cut into pieces: the gradient at one piece's "
-        f"initial state{plural} is what the piece before it takes here."))
+        rf"Step ${steps}+1$ does not exist, so its terms are missing. In their place, a gradient of the final "
+        f"state{plural} may come from outside (in the module {fields}; zero, if the caller gives none). It is "
+        f"added to {final}. So a long sequence can be cut into pieces: each piece takes here the gradient of the "
+        f"initial state{plural} of the next piece."))
     blocks.append(Heading("The first step", "The first step"))
     at_zero = Printer(pen.notation, "0", pen.adjoint_colour)
     equations = []
     for state, gradient in carried.items():
         rest = Gradient(state, gradient.shape, gradient.through_time())
         equations.append(Equation(at_zero(Adjoint(state)) + "={}", pen.terms(rest, at_zero)))
-    told = "The initial state can be read by step 1 alone: its gradient has the branches through time. "
+    told = "Only step 1 can read the initial state, so its gradient has the contributions through time alone. "
     if not one:
-        told = "Initial states can be read by step 1 alone: they get the branches through time. "
+        told = "Only step 1 can read the initial states, so their gradients have the contributions through time alone. "
     blocks.append(Prose(told + f"In the module {'it is' if one else 'they are'} {code('grads.state')}."))
     blocks.append(pen.display(equations))
     learned = [(state, start.name) for state, start in pen.graph.initial if isinstance(start, Value)]
@@ -41,8 +41,9 @@ def boundary_section(pen: Pen) -> Section:
         pairs = listed([f"{math_text(at_zero(Value(state)))} is the learned {code(name)}"
                         for state, name in learned])
         blocks.append(Prose(
-            f"Where {pairs}, this is what {'the parameter' if len(learned) == 1 else 'each parameter'} "
-            "gets, added up over the batch; where the caller gave a start, it gets nothing by this way."))
+            f"If {pairs}, this, added up over the batch, is the gradient of "
+            f"{'the parameter' if len(learned) == 1 else 'each parameter'}. If the caller gives an initial state, "
+            "the gradient is zero."))
     blocks += [Heading("Losses", "Losses"), *(Prose(text) for text in _losses(pen))]
     return Section("The first and the last step", "boundary", tuple(blocks))
 
@@ -53,23 +54,32 @@ def _losses(pen: Pen) -> list[str]:
         return [_loss_told(pen, pen.graph.loss)]
     steps, outputs = pen.notation.steps, pen.graph.outputs
     arriving = [math_text(pen.plain(Outside(name))) for name in outputs]
-    said = [f"The equations hold for any loss: it enters by {listed(arriving)} alone. With a target at every step "
-            f"and half the squared distance, $\\mathcal L=\\sum_t\\tfrac12\\lvert {_output(pen)}-\\text{{target}}_t"
-            f"\\rvert^2$, it is {listed(_differences(pen))}"
+    said = [f"The equations hold for any loss: it enters through {listed(arriving)} only. For example, with a target "
+            "at every step and half the squared distance, "
+            f"$\\mathcal L=\\sum_t\\tfrac12\\lvert {_output(pen)}-\\text{{target}}_t\\rvert^2$, "
+            f"it is {listed(_differences(pen))}"
             + (", and the others are zero." if len(outputs) > 1 else ".")]
     carried = _carried(pen)
-    last = (f"Where the last step alone has a loss (many to one), {listed(arriving)} "
+    last = (f"If only the last step has a loss (many to one), {listed(arriving)} "
             f"{'is' if len(arriving) == 1 else 'are'} zero at all steps but ${steps}$")
-    last += (f", and the earlier ones hear of it through {carried} alone." if carried else
-             ", and so are all gradients of earlier steps, since nothing is carried.")
+    last += (f", and the earlier steps get a gradient through {carried} only." if carried else
+             ", and so are all gradients of earlier steps, because nothing is carried.")
     said.append(last)
     if pen.graph.inputs and carried:
         inputs = listed([pen.value(name) for name in pen.graph.inputs])
-        said.append(f"Where the first step alone has an input (one to many), {inputs} "
-                    f"{'is' if len(pen.graph.inputs) == 1 else 'are'} zero afterwards, or "
-                    "what the step before gave: then that is one more reader of it, and one more branch of its fork, "
-                    "which whoever feeds it back adds to what comes in from outside.")
+        said.append(f"If only the first step has an input (one to many), {inputs} "
+                    f"{'is' if len(pen.graph.inputs) == 1 else 'are'} zero afterwards. {_fed_back(pen)}")
     return [" ".join(said)]
+
+
+def _fed_back(pen: Pen) -> str:
+    """What to do if an output is the next step's input: it has one more reader then."""
+    if len(pen.graph.outputs) > 1 or len(pen.graph.inputs) > 1:
+        return ("If an output is fed back as an input of the next step, add the adjoint of that input to the gradient "
+                "from outside of the output.")
+    adjoint, arriving = (math_text(pen.plain(each)) for each in (
+        Adjoint(pen.graph.inputs[0], 1), Outside(pen.graph.outputs[0])))
+    return f"If the output is fed back as the next input, add {adjoint} to {arriving}."
 
 
 def _output(pen: Pen) -> str:
@@ -89,8 +99,7 @@ def _carried(pen: Pen) -> str:
 
 def _loss_told(pen: Pen, loss: str) -> str:
     if pen.graph.has_loss_at_last:
-        return ("The loss is taken at the last step alone. A term with the bracket "
-                f"$[t={pen.notation.steps}]$ exists there and is zero at all other steps, which hear "
-                "of the loss through time only.")
+        return ("The loss is taken at the last step only. A term with the bracket "
+                f"$[t={pen.notation.steps}]$ is zero at all other steps: they get a gradient through time only.")
     return (f"Every step has a loss {pen.value(loss)} of its own, and their sum is $\\mathcal L$; so "
             f"{pen.adjoint(loss)} is 1 at every step.")

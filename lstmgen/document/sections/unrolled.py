@@ -43,11 +43,12 @@ def _hears_from_steps(pen: Pen, name: str) -> bool:
 
 def _told(pen: Pen, steps: int) -> str:
     ends = ("the loss" if pen.graph.loss is not None else
-            "where a gradient comes in from outside, at any step")
-    return (f"Over ${pen.notation.steps}={steps}$ steps each sum over time has a line per step. A "
-            rf"\emph{{path}} is one choice of a branch at every fork on the way outwards, as far as {ends}. "
-            "Beside a line stands how many paths the adjoint in it adds up; nobody has to walk them, since "
-            "the sums at the forks do that. Nothing is held to come in for the final state.")
+            "a place where a gradient comes from outside, at any step")
+    return (f"Over ${pen.notation.steps}={steps}$ steps, each sum over time has a line for each step. A "
+            rf"\emph{{path}} is one choice of a branch at every fork, from the parameter to {ends}. "
+            "The margin says how many paths the adjoint in a line adds up. Backpropagation does not follow them "
+            "one by one: the sums at the forks handle all of them at once. Here no gradient of the final state "
+            "comes from outside.")
 
 
 def _lines(pen: Pen, gradient: UnrolledGradient) -> Equation:
@@ -91,12 +92,12 @@ def _paths(pen: Pen, gradient: UnrolledGradient) -> list[Block]:
         return []
     symbol = pen.value(gradient.value)
     counted = [line for line in gradient.lines if line not in lines]
-    told = (f"Path by path: what each step adds to the gradient of {symbol}, with every factor written out. "
-            "Beside each path stand the forks that it passes.")
+    told = (f"This is what each step adds to the gradient of {symbol}, path by path, with every factor written out. "
+            "The margin names the forks on each path.")
     if counted:
-        told += f" There are {gradient.count} in all."
+        told += f" There are {gradient.count} paths in all."
         steps = listed([f"{line.count} of step {line.step}" for line in counted])
-        told += (f" Where a step has more than {MOST_LISTED}, or longer ones than four lines, they are not "
+        told += (f" If a step has more than {MOST_LISTED} paths, or one of more than four lines, its paths are not "
                  f"listed: {steps}.")
     title = "The paths to "
     return [

@@ -20,28 +20,19 @@ FEW = 4  # entries of an array that leave room for another beside it
 
 def worked_section(pen: Pen, example: WorkedExample | None) -> Section | None:
     """Every value and every adjoint of two steps."""
-    if example is None:
+    if example is None or example.numbers > MOST_NUMBERS:
         return None
-    if example.numbers > MOST_NUMBERS:
-        return Section("A worked example", "worked", (Prose(_too_many(pen, example)),))
     return Section("A worked example", "worked", (
         Prose(_told(pen, example)),
         _given(pen, example),
-        Prose("Forward, by the equations of the numbers in front:"),
+        Prose("Forward, by the equations with the numbers in front:"),
         _forward(pen, example),
-        *([Prose(f"Added up, the loss is ${_three(example.loss)}$.")] if example.loss is not None else []),
-        Prose("Backward, from the last step to the first. Where a value is a fork, its branches stand below "
-              "its adjoint, which is their sum."),
+        *([Prose(f"Summed over the steps, the loss is ${_three(example.loss)}$.")] if example.loss is not None else []),
+        Prose("Backward, from the last step to the first. Below the adjoint of a fork are its contributions; the "
+              "adjoint is their sum."),
         _backward(pen, example),
         *_totals(pen, example),
     ))
-
-
-def _too_many(pen: Pen, example: WorkedExample) -> str:
-    sizes = _sizes(pen, example)
-    return (f"Even at the smallest sizes{f', {sizes},' if sizes else ''} two steps of this cell are {example.numbers} "
-            r"numbers. That is nothing to follow with a calculator, so they are not printed here. A cell with fewer "
-            r"of them shows how it goes: \texttt{lstmgen build lstm}.")
 
 
 def _sizes(pen: Pen, example: WorkedExample) -> str:
@@ -50,10 +41,9 @@ def _sizes(pen: Pen, example: WorkedExample) -> str:
 
 def _told(pen: Pen, example: WorkedExample) -> str:
     sizes = _sizes(pen, example)
-    told = f"Here are two steps, $T={example.steps}$, in numbers" + (f", with {sizes}" if sizes else "") + "."
-    return told + (" All is computed in double precision and printed in three digits, so the last digit of "
-                   "what you compute from the printed numbers can differ. Rows of a matrix are divided by "
-                   "semicolons.")
+    told = f"These are two steps, $T={example.steps}$, in numbers" + (f", with {sizes}" if sizes else "") + "."
+    return told + (" Everything is computed in double precision and printed with three digits. If you compute with "
+                   "the printed numbers, your last digit may differ. Semicolons divide the rows of a matrix.")
 
 
 # ---------------------------------------------------------------- tables
@@ -143,8 +133,9 @@ def _totals(pen: Pen, example: WorkedExample) -> list[Block]:
              *(_share(gradient, step) for step in steps), _entries(gradient.entries))
             for gradient in example.totals]
     head = ("", "", *(f"$t={step}$" for step in steps), "Sum")
-    return [Prose("What each step adds to the gradients of what stands still, and their sums:"),
-            _table("Gradients of what does not change over time.", head, rows, len(head) - 2)]
+    what = "parameters and static values" if example.still else "parameters"
+    return [Prose(f"What each step adds to the gradients of {what}, and the sums:"),
+            _table(f"Gradients of {what}.", head, rows, len(head) - 2)]
 
 
 def _share(gradient: GradientNumber, step: int) -> str:
