@@ -18,7 +18,7 @@ from lstmgen.auditing.judge import audit
 from lstmgen.auditing.judgement import GIVEN, HOLDS, WRONG
 from lstmgen.auditing.code import audit_arrays, audit_module
 from lstmgen.auditing.foreign import ForeignError, run_function
-from lstmgen.auditing.given import STEPS, draw
+from lstmgen.auditing.given import STEPS, Data, draw
 from lstmgen.derivation.chain import derive
 from lstmgen.cli import main
 from lstmgen.document.latex.pdf import compile_pdf
@@ -400,8 +400,6 @@ def foreign(tmp_path: Path, **changed: str) -> Path:
 @pytest.mark.parametrize(
     "changed, words",
     [
-        ({"start": "0 * state['h']"}, "initial states are taken to be zero"),
-        ({"final": "0 * dstate['h']"}, "dstate"),
         ({"derivative": "(1 - hs[t + 1])"}, "the square is missing"),
         ({"add": "="}, "= for +="),
         ({"before": "hs[t + 1]"}, "h[t-1] belongs there, not h"),
@@ -496,15 +494,128 @@ def test_a_strangers_overflow_is_told_without_a_warning(tmp_path):
     assert "d_W_h: differs, it holds numbers that are not finite; from 2 steps on: it agrees for 1" in result.output
 
 
-def test_a_gradient_by_another_name_is_told_its_name_here(tmp_path):
+@pytest.mark.parametrize("name", ["d_W_h", "W_h", "dW_h", "dWh", "grad_W_h", "dL_dW_h"])
+def test_a_gradient_may_be_called_as_code_calls_it(tmp_path, name):
     arrays = right_arrays(tmp_path)
-    np.savez(tmp_path / "theirs.npz", **arrays, d_Wh=arrays["d_W_h"])
-    words = "'d_Wh' is not a gradient of this cell: expected parameters, inputs and states by their names, here d_W_h"
-    assert words in run("rnn", "--arrays", str(tmp_path / "theirs.npz")).output
-    words = words.replace("d_Wh", "dWh")
     file = foreign(tmp_path)
-    file.write_text(file.read_text().replace('return grads | {"h": dh}', 'return {"dWh": grads["W_h"]}'))
-    assert words in run("rnn", "--module", f"{file}:backward").output
+    file.write_text(file.read_text().replace('return grads | {"h": dh}', f'return {{"{name}": grads["W_h"]}}'))
+    assert run("rnn", "--module", f"{file}:backward").output.endswith("d_W_h: agrees\n")
+    if name != "W_h":  # in a file of arrays that is the parameter itself
+        arrays[name] = arrays.pop("d_W_h")
+        np.savez(tmp_path / "theirs.npz", **arrays)
+        assert "d_W_h: agrees" in run("rnn", "--arrays", str(tmp_path / "theirs.npz")).output
+
+
+@pytest.mark.parametrize("name, words", [
+    ("state_h", "holds 'state_h', which this cell does not have; did you mean 'state.h'?"),
+    ("d_Wh", "'d_Wh' is the gradient of W_h, which is there already by another name"),
+    ("losses", "holds 'losses', which this cell does not have; it needs every parameter and input under the spec's name"),
+])
+def test_an_array_that_nobody_reads_is_not_passed_over_in_silence(tmp_path, name, words):
+    np.savez(tmp_path / "theirs.npz", **right_arrays(tmp_path), **{name: np.zeros((2, 2))})
+    result = run("rnn", "--arrays", str(tmp_path / "theirs.npz"))
+    assert words in result.output and result.exit_code == 2
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_arrays_with_the_batch_first_are_read_so(tmp_path, turned):
+    arrays = right_arrays(tmp_path)
+    for name in ("x", "dy", "d_x"):
+        arrays[name] = arrays[name].swapaxes(0, 1)
+    if turned:  # with the state zero, nothing in the file tells the batch from the time
+        zero = 0 * arrays["state.h"]
+        data = Data({name: arrays[name] for name in ("W_h", "R_h", "b_h")}, {"x": arrays["x"].swapaxes(0, 1)}, {"h": zero},
+                    {"h": arrays["dy"].swapaxes(0, 1)}, {"h": zero})
+        theirs = run_function(foreign(tmp_path), "backward", build_graph(load("rnn")), data)
+        arrays = {name: arrays[name] for name in ("W_h", "R_h", "b_h", "x", "dy")} | {
+            f"d_{name}": theirs[name] for name in ("W_h", "R_h", "b_h")}
+    np.savez(tmp_path / "theirs.npz", **arrays)
+    result = run("rnn", "--arrays", str(tmp_path / "theirs.npz"))
+    assert "note: inputs and dy have the batch first: read so" in result.output and result.exit_code == 0
+    arrays["d_b_h"] = 2 * arrays["d_b_h"]
+    np.savez(tmp_path / "theirs.npz", **arrays)
+    assert run("rnn", "--arrays", str(tmp_path / "theirs.npz")).exit_code == (1 if turned else 2)
+
+
+def test_what_a_function_does_not_read_is_zero(tmp_path):
+    graph = build_graph(load("rnn"))
+    for changed, note in (
+        ({"start": "0 * state['h']"}, "state is not read, and taken to be zero"),
+        ({"final": "0 * dstate['h']"}, "dstate is not read, and taken to be zero"),
+        ({"start": "0 * state['h']", "final": "0 * dstate['h']"}, "state and dstate are not read, and taken to be zero"),
+    ):
+        found = audit_module(graph, foreign(tmp_path, **changed), "backward")
+        assert found.holds and found.notes == (note,) and found.lines()[-1] == f"note: {note}"
+        wrong = audit_module(graph, foreign(tmp_path, **changed, back="da @ R.T"), "backward")
+        assert not wrong.holds and wrong.notes == (note,) and "the transposition is missing" in wrong.explanation
+    assert audit_module(graph, foreign(tmp_path), "backward").notes == ()
+
+
+def test_numbers_from_zero_states_are_explained_so(tmp_path):
+    arrays = right_arrays(tmp_path)
+    theirs = run_function(foreign(tmp_path, start="0 * state['h']"), "backward", build_graph(load("rnn")),
+                          draw(build_graph(load("rnn")), choose_sizes(build_graph(load("rnn")), 2)))
+    np.savez(tmp_path / "theirs.npz", **arrays | {f"d_{name}": array for name, array in theirs.items()})
+    assert "the initial states are taken to be zero" in run("rnn", "--arrays", str(tmp_path / "theirs.npz")).output
+
+
+@pytest.mark.parametrize("returned, note", [
+    ('{k: g.T for k, g in grads.items() if k != "x"}', "matrices are transposed (inputs, outputs)"),
+    ('grads | {"b_h": grads["b_h"][:, None]}', "vectors are columns or rows of a matrix: read so"),
+    ('grads | {"b_h": grads["b_h"][None]}', "vectors are columns or rows of a matrix: read so"),
+    ('{"x": grads["x"].swapaxes(0, 1)}', "values of every step have the batch first: read so"),
+])
+def test_another_layout_is_no_mistake(tmp_path, returned, note):
+    file = foreign(tmp_path)
+    file.write_text(file.read_text().replace('return grads | {"h": dh}', f"return {returned}"))
+    found = audit_module(build_graph(load("rnn")), file, "backward")
+    assert found.holds and found.notes[0].startswith(note)
+    file.write_text(file.read_text().replace("(1 - hs[t + 1] ** 2)", "(1 - hs[t + 1])"))
+    wrong = audit_module(build_graph(load("rnn")), file, "backward")
+    assert not wrong.holds
+
+
+def test_a_square_matrix_alone_is_not_taken_to_be_transposed(tmp_path):
+    file = foreign(tmp_path)
+    file.write_text(file.read_text().replace('return grads | {"h": dh}', 'return {"R_h": grads["R_h"].T}'))
+    found = audit_module(build_graph(load("rnn")), file, "backward")
+    assert not found.holds and "the outer product is transposed" in found.explanation
+
+
+def test_code_that_takes_no_short_sequences_is_judged(tmp_path):
+    file = foreign(tmp_path, add="=")
+    file.write_text(file.read_text().replace("dh = dstate", "hs[2]; dh = dstate"))
+    found = audit_module(build_graph(load("rnn")), file, "backward")
+    assert "= for +=" in found.explanation and "in a sequence" not in "\n".join(found.lines())
+
+
+@pytest.mark.parametrize("code, words", [
+    ("def backward(params, x, state, dy, dstate):\n    return oops(params)\ndef oops(p):\n    return p['q']\n",
+     "failed: line 4: KeyError: 'q'"),
+    ("def backward(a, b): pass\n", "it is called as backward(params, x, state, dy, dstate): too many positional arguments"),
+    ("def backward(*a): return a[0]['W_h'], a[0]['R_h']\n",
+     'it returned a tuple of 2, and a dictionary is needed: return {"W_h": ..., "R_h": ..., "b_h": ...}'),
+    ("def backward(*a): pass\n", "it returned a NoneType, and a dictionary is needed"),
+    ("def backward(*a): return {'W_h': [[1, 2], [3]]}\n", "what it returned is no dictionary of arrays of numbers"),
+    ("def backward(*a): return {'W_h': None}\n", "what it returned is no dictionary of arrays of numbers"),
+    ("def forward(*a): pass\n", "there is no 'backward' in it; it has forward"),
+    ("def backward(:\n", "failed: line 1: SyntaxError"),
+    ("x = 1\nimport not_there_at_all\n", "failed: line 2: ModuleNotFoundError: No module named 'not_there_at_all'"),
+])
+def test_what_is_wrong_with_code_is_said_with_its_place_and_cure(tmp_path, code, words):
+    (tmp_path / "theirs.py").write_text(code)
+    result = run("rnn", "--module", f"{tmp_path / 'theirs.py'}:backward")
+    assert words in result.output and result.exit_code == 2
+
+
+def test_a_method_is_called_of_an_object_that_needs_no_arguments(tmp_path):
+    file = foreign(tmp_path)
+    file.write_text(file.read_text() + "\nclass Net:\n    backward = staticmethod(backward)\n"
+                    "class Sized:\n    def __init__(self, size): pass\n    def backward(self, *a): pass\n")
+    assert run("rnn", "--module", f"{file}:Net.backward").exit_code == 0
+    assert "Sized() cannot be made without arguments" in run("rnn", "--module", f"{file}:Sized.backward").output
+    (tmp_path / "notes.ipynb").write_text("{}")
+    assert "jupyter nbconvert --to script notes.ipynb" in run("rnn", "--module", f"{tmp_path / 'notes.ipynb'}:f").output
 
 
 def test_a_file_that_is_no_npz_says_how_one_is_written(tmp_path):

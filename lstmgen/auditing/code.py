@@ -19,41 +19,102 @@ The function is a stranger's code. It runs in a process of its own, with a time 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from ..derivation.chain import derive
+import numpy as np
+
+from ..derivation.chain import Derivation, derive
 from ..derivation.graph import Graph
 from ..errors import Mistakes, Place
 from ..numerics.points import choose_sizes
 from .comparing import CodeAudit, Comparer
 from .foreign import SECONDS, ForeignError, read_arrays, run_function
-from .given import STEPS, draw
+from .given import STEPS, Data, draw
 
 
 def audit_module(graph: Graph, path: str | Path, function: str, seconds: float = SECONDS) -> CodeAudit:
     """Run a stranger's backward function and hold what it answers against the true gradients."""
     if not Path(path).is_file():
         raise ForeignError(f"there is no file '{path}'")
+    if Path(path).suffix != ".py":
+        raise ForeignError(f"'{path}' is no .py file; of a notebook: jupyter nbconvert --to script {Path(path).name}")
+
+    def answer(given: Data) -> dict[str, np.ndarray]:
+        return run_function(path, function, graph, given, seconds)
+
     derivation, sizes = derive(graph), choose_sizes(graph, 2)
     data = draw(graph, sizes)
-    theirs = run_function(path, function, graph, data, seconds)
-    comparer = Comparer(derivation, sizes, data, theirs)
+    theirs = answer(data)
+    comparer, notes = Comparer(derivation, sizes, data, theirs), []
     if comparer.differing:
-        for steps in range(1, STEPS):
-            shorter = data.first(steps)
-            comparer.at_length(steps, shorter, run_function(path, function, graph, shorter, seconds))
-    return comparer.audit()
+        read, unread = _as_read(data, theirs, answer)
+        if unread:
+            notes.append(f"{' and '.join(unread)} {'are' if len(unread) > 1 else 'is'} not read, and taken to be zero")
+            data, comparer = read, Comparer(derivation, sizes, read, theirs)
+    if comparer.differing:
+        _probe_shorter(comparer, data, answer)
+    return comparer.audit(tuple(notes))
+
+
+def _as_read(
+    data: Data, theirs: Mapping[str, np.ndarray], answer: Callable[[Data], dict[str, np.ndarray]]
+) -> tuple[Data, list[str]]:
+    """The data with zeros for what their function does not read, and what that is: its answer stays if it is changed."""
+    unread = []
+    for group in ("state", "dstate"):
+        changed = replace(data, **{group: {name: 0 * array for name, array in getattr(data, group).items()}})
+        try:
+            again = answer(changed)
+        except ForeignError:
+            continue  # it reads them, if only to stumble
+        if again.keys() == theirs.keys() and all(np.array_equal(again[name], theirs[name], equal_nan=True) for name in again):
+            data = changed
+            unread.append(group)
+    return data, unread
+
+
+def _probe_shorter(comparer: Comparer, data: Data, answer: Callable[[Data], dict[str, np.ndarray]]) -> None:
+    """Look for the shortest sequence for which each gradient differs; code that takes no short ones is not asked."""
+    try:
+        answers = [(steps, shorter, answer(shorter)) for steps in range(1, STEPS) for shorter in [data.first(steps)]]
+    except ForeignError:
+        return
+    for steps, shorter, theirs in answers:
+        comparer.at_length(steps, shorter, theirs)
 
 
 def audit_arrays(graph: Graph, path: str | Path) -> CodeAudit:
     """Hold somebody's numbers against the true gradients of the same data."""
-    data, theirs, sizes = read_arrays(path, graph)
-    return Comparer(derive(graph), sizes, data, theirs).audit()
+    derivation = derive(graph)
+    try:
+        data, theirs, sizes = read_arrays(path, graph)
+        found = Comparer(derivation, sizes, data, theirs)
+    except ForeignError:
+        found = None
+    if found is None or found.differing:
+        turned = _with_batch_first(derivation, path)
+        if turned is not None:
+            return turned
+        data, theirs, sizes = read_arrays(path, graph)  # and its mistake, if it has one
+        found = Comparer(derivation, sizes, data, theirs)
+    return found.audit()
+
+
+def _with_batch_first(derivation: Derivation, path: str | Path) -> CodeAudit | None:
+    """The same with the first two axes exchanged, if all agrees then."""
+    try:
+        data, theirs, sizes = read_arrays(path, derivation.graph, batch_first=True)
+        found = Comparer(derivation, sizes, data, theirs)
+    except ForeignError:
+        return None
+    return None if found.differing else found.audit(("inputs and dy have the batch first: read so",))
 
 
 def split_target(text: str) -> tuple[str, str]:
     """FILE.py:FUNCTION as its two parts; an error that says how it is written where it is not."""
     path, colon, function = text.rpartition(":")
-    if not colon or not path or not function.isidentifier():
-        raise Mistakes(text, "").fatal(Place(1, 1), "write --module FILE.py:FUNCTION")
+    if not colon or not path or not all(part.isidentifier() for part in function.split(".")):
+        raise Mistakes(text, "").fatal(Place(1, 1), "write --module FILE.py:FUNCTION, or FILE.py:CLASS.METHOD")
     return path, function

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..derivation.chain import Derivation, Key
-from ..language.cures import named_gradient
 from ..language.expressions import Adjoint
 from ..printed import Printed, counted
-from .foreign import ForeignError, real
+from .foreign import ForeignError, gradient_meant, real
 from .given import Data, Given
+from .layouts import laid_out
 from .scene import Edit
 from .tries import Tries
 
@@ -47,6 +47,7 @@ class CodeAudit(Printed):
     comparisons: tuple[Comparison, ...]
     explanation: str  # "" where all agree or nothing explains it
     complete: bool  # whether the explanation gives every one of their numbers
+    notes: tuple[str, ...] = ()  # how their numbers were read
 
     @property
     def holds(self) -> bool:
@@ -69,7 +70,7 @@ class CodeAudit(Printed):
                     told.append("this explains some of the gradients that differ, not all")
             else:
                 told.append("no single cut or altered branch explains the difference")
-        return told
+        return [*told, *([""] if self.notes else []), *(f"note: {note}" for note in self.notes)]
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -85,6 +86,7 @@ class CodeAudit(Printed):
             ],
             "explanation": self.explanation or None,
             "explains_all": self.complete,
+            "notes": list(self.notes),
         }
 
 
@@ -99,6 +101,7 @@ class Comparer:
         single = any(np.asarray(array).dtype == np.float32 for array in theirs.values())
         self.bound = FLOAT32 if single else BOUND
         self.ours = self.gradients()
+        self.theirs, self.notes = laid_out(self.theirs, self.ours, self._alike)
         for name, array in self.ours.items():
             if not np.isfinite(array).all():
                 raise ForeignError(f"the true gradient of {name} is not finite at these numbers: nothing can be compared")
@@ -107,16 +110,16 @@ class Comparer:
 
     def _named(self, theirs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         known = {*self.derivation.adjoints, *self.graph.states}
-        found = {}
+        found: dict[str, np.ndarray] = {}
         for name, array in theirs.items():
-            bare = name if name in known else name.removeprefix("d_")
-            if bare not in known:
-                meant = named_gradient(name.removeprefix("d_"), known, ()) or named_gradient(name, known, ())
-                examples = f"such as {', '.join(self.graph.parameters[:3])}"
+            bare = gradient_meant(name, known)
+            if bare is None:
                 raise ForeignError(
                     f"'{name}' is not a gradient of this cell: expected parameters, inputs and states by their names, "
-                    + (f"here d_{meant[0]}" if meant else examples)
+                    f"such as {', '.join(self.graph.parameters[:3])}"
                 )
+            if bare in found:
+                raise ForeignError(f"'{name}' is the gradient of {bare}, which is there already by another name")
             found[bare] = real(name, array)
         if not found:
             raise ForeignError("there is no gradient to compare")
@@ -143,9 +146,14 @@ class Comparer:
     def _agrees(self, ours: Mapping[str, np.ndarray], name: str) -> bool:
         return self._error(ours, name) <= self.bound
 
-    @np.errstate(all="ignore")  # infinite numbers of theirs are an answer like any other
     def _error(self, ours: Mapping[str, np.ndarray], name: str) -> float:
-        true, said = ours[name], self.theirs[name]
+        return self._off(ours[name], self.theirs[name])
+
+    def _alike(self, true: np.ndarray, said: np.ndarray) -> bool:
+        return self._off(true, said) <= self.bound
+
+    @np.errstate(all="ignore")  # infinite numbers of theirs are an answer like any other
+    def _off(self, true: np.ndarray, said: np.ndarray) -> float:
         if true.shape != said.shape or not np.isfinite(said).all() or not np.isfinite(true).all():
             return np.inf  # what is not finite agrees with nothing
         largest = np.abs(true).max(initial=0)
@@ -200,11 +208,11 @@ class Comparer:
 
     # ------------------------------------------------------------------ why
 
-    def audit(self) -> CodeAudit:
+    def audit(self, notes: tuple[str, ...] = ()) -> CodeAudit:
+        """Every gradient compared and explained. `notes` tell what else there is to know of how they were made."""
         comparisons = tuple(map(self._comparison, self.theirs))
-        if not self.differing:
-            return CodeAudit(comparisons, "", True)
-        return CodeAudit(comparisons, *self._explained())
+        explained = self._explained() if self.differing else ("", True)
+        return CodeAudit(comparisons, *explained, (*notes, *self.notes))
 
     def _comparison(self, name: str) -> Comparison:
         error = self._error(self.ours, name)

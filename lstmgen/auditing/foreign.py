@@ -8,36 +8,85 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 
 from ..derivation.graph import Graph
+from ..language.cures import named_gradient
+from ..language.names import did_you_mean
 from ..language.shapes import describe
 from .given import Data
 
 SECONDS = 60.0
 
+_CALL = "(params, x, state, dy, dstate)"  # how their function is called
 _RUNNER = """
-import importlib.util, sys
+import importlib.util, sys, traceback
 import numpy as np
-path, function, source, target = sys.argv[1:5]
+
+path, name, source, target, call = sys.argv[1:6]
+
+def fail(problem):
+    # with the last line of their own file that led to it
+    own = [frame for frame in traceback.extract_tb(problem.__traceback__) if frame.filename == path]
+    if isinstance(problem, SyntaxError):
+        own = [problem]
+    place = f"line {own[-1].lineno}: " if own else ""
+    sys.exit(f"{place}{type(problem).__name__}: {getattr(problem, 'msg', problem)}")
+
 spec = importlib.util.spec_from_file_location("audited", path)
 module = importlib.util.module_from_spec(spec)
 sys.path.insert(0, path.rpartition("/")[0] or ".")
-spec.loader.exec_module(module)
+try:
+    spec.loader.exec_module(module)
+except BaseException as problem:
+    fail(problem)
+backward = module
+for part in name.split("."):
+    if isinstance(backward, type):
+        try:
+            backward = backward()
+        except Exception as problem:
+            sys.exit(f"{backward.__name__}() cannot be made without arguments ({problem}): "
+                     "write a function that makes one and calls it")
+    if not hasattr(backward, part):
+        known = [each for each, value in vars(module).items() if callable(value) and not each.startswith("_")]
+        sys.exit(f"there is no '{part}' in it; it has {', '.join(known) or 'no function'}")
+    backward = getattr(backward, part)
+
 given = np.load(source)
 def group(name):
     return {key[len(name) + 1:]: given[key] for key in given.files if key.startswith(name + ":")}
 def one(arrays):
     return next(iter(arrays.values())) if len(arrays) == 1 else arrays
-backward = getattr(module, function)
-found = backward(group("params"), one(group("x")), group("state"), one(group("dy")), group("dstate"))
+arguments = group("params"), one(group("x")), group("state"), one(group("dy")), group("dstate")
+try:
+    import inspect
+    inspect.signature(backward).bind(*arguments)
+except TypeError as problem:
+    sys.exit(f"it is called as {name}{call}: {problem}")
+except ValueError:
+    pass  # a builtin without a signature
+try:
+    found = backward(*arguments)
+except BaseException as problem:
+    fail(problem)
 if hasattr(found, "_asdict"):
     found = found._asdict()
-np.savez(target, **{str(name): np.asarray(array) for name, array in dict(found).items()})
+if not hasattr(found, "keys"):
+    size = f" of {len(found)}" if isinstance(found, (tuple, list)) else ""
+    keys = ", ".join(f'"{key}": ...' for key in list(arguments[0])[:3])
+    sys.exit(f"it returned a {type(found).__name__}{size}, and a dictionary is needed: return {{{keys}}}")
+try:
+    arrays = {str(key): np.asarray(found[key]) for key in found.keys()}
+    if any(array.dtype == object for array in arrays.values()):
+        raise TypeError("one of them holds other objects")
+    np.savez(target, **arrays)
+except (TypeError, ValueError) as problem:
+    sys.exit(f"what it returned is no dictionary of arrays of numbers: {problem}")
 """
 
 _savez: Callable[..., None] = np.savez  # mypy takes one of the arrays for its flag
@@ -61,7 +110,7 @@ def run_function(
         given, found = Path(folder) / "given.npz", Path(folder) / "found.npz"
         _savez(given, **arrays)
         # -B: no bytecode beside somebody's file, which would be taken for a change of the same second and size
-        command = [sys.executable, "-B", "-c", _RUNNER, str(Path(path).resolve()), function, str(given), str(found)]
+        command = [sys.executable, "-B", "-c", _RUNNER, str(Path(path).resolve()), function, str(given), str(found), _CALL]
         try:
             done = subprocess.run(
                 command,
@@ -113,21 +162,32 @@ def _finite(name: str, array: np.ndarray) -> np.ndarray:
     return found
 
 
-def read_arrays(path: str | Path, graph: Graph) -> tuple[Data, dict[str, np.ndarray], dict[str, int]]:
+def read_arrays(
+    path: str | Path, graph: Graph, batch_first: bool = False
+) -> tuple[Data, dict[str, np.ndarray], dict[str, int]]:
     """Data and gradients of an .npz file.
 
-    Parameters and inputs are by their names; then `state.h`, `dy`, `dstate.h`, and the gradients `d_NAME`.
+    Parameters and inputs are by their names; then `state.h`, `dy`, `dstate.h`, and the gradients `d_NAME`. With
+    `batch_first`, the first two axes of inputs and `dy` are exchanged.
     """
     arrays = _loaded(Path(path))
-    theirs = {name: array for name, array in arrays.items() if name.startswith("d_")}
+    values = {*graph.parameters, *graph.inputs, *graph.states, *(stage.name for stage in graph.stages)}
+    theirs = {}
+    for name, array in arrays.items():
+        if name in _names(graph):
+            continue
+        if not name.startswith("d_") and gradient_meant(name, values) is None or name in values:
+            raise ForeignError(f"{path} holds '{name}', which this cell does not have; " + (
+                did_you_mean(name, [*_names(graph), *(f"d_{value}" for value in values)]) or _NEEDED))
+        theirs[name] = array
 
     def needed(name: str) -> np.ndarray:
         if name not in arrays:
             raise ForeignError(
-                f"{path} has no '{name}'; it needs every parameter and input under the spec's name, "
-                "'state.NAME', 'dy' or 'dy_NAME', 'dstate.NAME', and gradients as 'd_NAME'"
+                f"{path} has no '{name}'; {_NEEDED}"
             )
-        return _finite(name, arrays[name])
+        found = _finite(name, arrays[name])
+        return found.swapaxes(0, 1) if batch_first and name not in graph.parameters and found.ndim > 1 else found
 
     params = {name: needed(name) for name in graph.parameters}
     inputs = {name: needed(name) for name in (*graph.inputs, *graph.targets)}
@@ -156,6 +216,26 @@ def read_arrays(path: str | Path, graph: Graph) -> tuple[Data, dict[str, np.ndar
     )
     _check(graph, data, sizes)
     return data, theirs, sizes
+
+
+_NEEDED = ("it needs every parameter and input under the spec's name, 'dy' or 'dy_NAME', gradients as 'd_NAME', and may "
+           "have 'state.NAME' and 'dstate.NAME'")
+
+
+def _names(graph: Graph) -> tuple[str, ...]:
+    """What a file of arrays may hold beside gradients."""
+    outside = [] if graph.loss else [*(["dy"] if len(graph.outputs) == 1 else []), *(f"dy_{name}" for name in graph.outputs)]
+    states = [f"{group}.{name}" for group in ("state", "dstate") for name in graph.states]
+    return (*graph.parameters, *graph.inputs, *graph.targets, *outside, *states)
+
+
+def gradient_meant(name: str, values: Collection[str]) -> str | None:
+    """The value whose gradient is called so, by its own name, as `d_NAME`, or as code has it: `dW`, `dWf`, `grad_W`."""
+    for bare in (name, name.removeprefix("d_")):
+        if bare in values:
+            return bare
+    found = named_gradient(name, values, ())
+    return found[0] if found else None
 
 
 def _sizes(graph: Graph, arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
