@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of brc. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:cbae31b64dee8b41
+# lstmgen: sha256:eff2340ef0044bd5
 """Bistable recurrent cell: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -185,13 +185,13 @@ def step(params, x_t, state=None):
     r_a = params["r_a"]
     r_c = params["r_c"]
     b = params["b"]
-    pre = x_t @ W.T                                         # a_1, c_pre, h_1, side by side
-    a_1 = pre[:, 0:H] + b[0:H] + r_a * h_prev               # (1)
+    W_x = x_t @ W.T                                         # a_1, c_pre, h_1, side by side
+    a_1 = W_x[:, 0:H] + b[0:H] + r_a * h_prev               # (1)
     a_2 = np.tanh(a_1)                                      # (2)
     a = 1 + a_2                                             # (3)
-    c_pre = pre[:, H:2*H] + b[H:2*H] + r_c * h_prev         # (4)
+    c_pre = W_x[:, H:2*H] + b[H:2*H] + r_c * h_prev         # (4)
     c = _sigmoid(c_pre)                                     # (5)
-    h_1 = pre[:, 2*H:3*H] + a * h_prev                      # (6)
+    h_1 = W_x[:, 2*H:3*H] + a * h_prev                      # (6)
     h_2 = np.tanh(h_1)                                      # (7)
     h = c * h_prev + (1 - c) * h_2                          # (8)
     return h, State(h)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of cfn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:8fd7615cfae24834
+# lstmgen: sha256:8c961791f488cb75
 """Chaos-free network: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -49,7 +49,7 @@ class Tape(NamedTuple):
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     """Parameters to start from, as a dictionary of arrays. `rng` is a seed or a Generator.
 
-    W: (2*H, D)  rows of W_k, W_e
+    W_ke: (2*H, D)  rows of W_k, W_e
     W_n: (H, D)
     R: (2*H, H)  rows of R_k, R_e
     b: (2*H,)  rows of b_k, b_e
@@ -71,8 +71,8 @@ def named(params):
     _checked_keys(params)
     D, H = _sizes(params)
     return {
-        "W_k": params["W"][0:H],
-        "W_e": params["W"][H:2*H],
+        "W_k": params["W_ke"][0:H],
+        "W_e": params["W_ke"][H:2*H],
         "W_n": params["W_n"],
         "R_k": params["R"][0:H],
         "R_e": params["R"][H:2*H],
@@ -93,13 +93,13 @@ def forward(params, x, state=None):
     x = _checked("x", x, "(T, B, D)", (None, None, D), dtype)
     T, B = x.shape[:2]
     state = _start(params, state, B, H, dtype)
-    W = params["W"]
+    W_ke = params["W_ke"]
     W_n = params["W_n"]
     R = params["R"]
     b = params["b"]
     h_1 = _at_once(x, W_n.T)                                # (6)
     h_2 = np.tanh(h_1)                                      # (7)
-    pre = _at_once(x, W.T)                                  # for all steps at once: k_pre, e_pre
+    pre = _at_once(x, W_ke.T)                               # for all steps at once: k_pre, e_pre
     pre += b
     h_all = np.empty((T + 1, B, H), dtype)
     h_all[0] = state.h
@@ -131,7 +131,7 @@ def backward(params, tape, dy=None, dstate=None):
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
     _checked_tape_sizes(tape.sizes, (D, H))
-    W = params["W"]
+    W_ke = params["W_ke"]
     W_n = params["W_n"]
     R = params["R"]
     x, k, e, tanh_h_prev, h_2, h_prev = tape.kept
@@ -167,11 +167,11 @@ def backward(params, tape, dy=None, dstate=None):
 
     # (17) fork of x: one line per reader
     d_x = (
-        _at_once(d_pre, W)                                  # k_pre, e_pre
+        _at_once(d_pre, W_ke)                               # k_pre, e_pre
         + _at_once(d_h_1, W_n)                              # h_1
     )
     grads = {
-        "W": _sum_of_outer(d_pre, x),                       # (18), (19) from k_pre, e_pre
+        "W_ke": _sum_of_outer(d_pre, x),                    # (18), (19) from k_pre, e_pre
         "W_n": _sum_of_outer(d_h_1, x),                     # (20) from h_1
         "R": _sum_of_outer(d_pre, h_prev),                  # (21), (22) from k_pre, e_pre
         "b": d_pre.sum((0, 1)),                             # (23), (24) from k_pre, e_pre
@@ -186,13 +186,13 @@ def step(params, x_t, state=None):
     x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
     B = x_t.shape[0]
     (h_prev,) = _start(params, state, B, H, dtype)
-    W = params["W"]
+    W_ke = params["W_ke"]
     W_n = params["W_n"]
     R = params["R"]
     b = params["b"]
     h_1 = x_t @ W_n.T                                       # (6)
     h_2 = np.tanh(h_1)                                      # (7)
-    pre = x_t @ W.T + h_prev @ R.T + b                      # k_pre, e_pre, side by side
+    pre = x_t @ W_ke.T + h_prev @ R.T + b                   # k_pre, e_pre, side by side
     gates = _sigmoid(pre[:, 0:2*H])                         # (1), (3): k, e, side by side
     k = gates[:, 0:H]                                       # (2)
     e = gates[:, H:2*H]                                     # (4)
@@ -250,7 +250,7 @@ def _transposed(matrix):
 
 
 _AXES = {
-    "W": ("2*H", "D"),
+    "W_ke": ("2*H", "D"),
     "W_n": ("H", "D"),
     "R": ("2*H", "H"),
     "b": ("2*H",),
@@ -260,7 +260,7 @@ _AXES = {
 def _shapes(D, H):
     """The shapes of the stored parameters."""
     return {
-        "W": (2 * H, D),
+        "W_ke": (2 * H, D),
         "W_n": (H, D),
         "R": (2 * H, H),
         "b": (2 * H,),
@@ -269,7 +269,7 @@ def _shapes(D, H):
 
 def _sizes(params):
     """The sizes that the parameters' shapes tell: D, H."""
-    D = params["W"].shape[1]
+    D = params["W_ke"].shape[1]
     H = params["W_n"].shape[0]
     return (D, H)
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of fgr_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:e2dfb95b0f084bc3
+# lstmgen: sha256:8c9809bf9f07e3a6
 """LSTM with full gate recurrence (FGR): forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -57,10 +57,10 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     """Parameters to start from, as a dictionary of arrays. `rng` is a seed or a Generator.
 
     W: (4*H, D)  rows of W_z, W_i, W_f, W_o
-    R: (4*H, H)  rows of R_z, R_i, R_f, R_o
-    R_i_i: (3*H, H)  rows of R_ii, R_if, R_io
-    R_f_f: (3*H, H)  rows of R_fi, R_ff, R_fo
-    R_o_o: (3*H, H)  rows of R_oi, R_of, R_oo
+    R_zifo: (4*H, H)  rows of R_z, R_i, R_f, R_o
+    R_ii_if_io: (3*H, H)  rows of R_ii, R_if, R_io
+    R_fi_ff_fo: (3*H, H)  rows of R_fi, R_ff, R_fo
+    R_oi_of_oo: (3*H, H)  rows of R_oi, R_of, R_oo
     p_i: (H,)
     p_f: (H,)
     p_o: (H,)
@@ -90,19 +90,19 @@ def named(params):
         "W_i": params["W"][H:2*H],
         "W_f": params["W"][2*H:3*H],
         "W_o": params["W"][3*H:4*H],
-        "R_z": params["R"][0:H],
-        "R_i": params["R"][H:2*H],
-        "R_f": params["R"][2*H:3*H],
-        "R_o": params["R"][3*H:4*H],
-        "R_ii": params["R_i_i"][0:H],
-        "R_fi": params["R_f_f"][0:H],
-        "R_oi": params["R_o_o"][0:H],
-        "R_if": params["R_i_i"][H:2*H],
-        "R_ff": params["R_f_f"][H:2*H],
-        "R_of": params["R_o_o"][H:2*H],
-        "R_io": params["R_i_i"][2*H:3*H],
-        "R_fo": params["R_f_f"][2*H:3*H],
-        "R_oo": params["R_o_o"][2*H:3*H],
+        "R_z": params["R_zifo"][0:H],
+        "R_i": params["R_zifo"][H:2*H],
+        "R_f": params["R_zifo"][2*H:3*H],
+        "R_o": params["R_zifo"][3*H:4*H],
+        "R_ii": params["R_ii_if_io"][0:H],
+        "R_fi": params["R_fi_ff_fo"][0:H],
+        "R_oi": params["R_oi_of_oo"][0:H],
+        "R_if": params["R_ii_if_io"][H:2*H],
+        "R_ff": params["R_fi_ff_fo"][H:2*H],
+        "R_of": params["R_oi_of_oo"][H:2*H],
+        "R_io": params["R_ii_if_io"][2*H:3*H],
+        "R_fo": params["R_fi_ff_fo"][2*H:3*H],
+        "R_oo": params["R_oi_of_oo"][2*H:3*H],
         "p_i": params["p_i"],
         "p_f": params["p_f"],
         "p_o": params["p_o"],
@@ -126,10 +126,10 @@ def forward(params, x, state=None):
     T, B = x.shape[:2]
     state = _start(params, state, B, H, dtype)
     W = params["W"]
-    R = params["R"]
-    R_i_i = params["R_i_i"]
-    R_f_f = params["R_f_f"]
-    R_o_o = params["R_o_o"]
+    R_zifo = params["R_zifo"]
+    R_ii_if_io = params["R_ii_if_io"]
+    R_fi_ff_fo = params["R_fi_ff_fo"]
+    R_oi_of_oo = params["R_oi_of_oo"]
     p_i = params["p_i"]
     p_f = params["p_f"]
     p_o = params["p_o"]
@@ -152,22 +152,23 @@ def forward(params, x, state=None):
     o_all[0] = state.o
     o_prev, o = o_all[:-1], o_all[1:]                       # o_prev[t] is o one step earlier
     z, tanh_c = np.empty((2, T, B, H), dtype)
-    R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
-    R_i_i_T = _transposed(R_i_i) if B > 1 else R_i_i.T      # laid out as the loop reads it
-    R_f_f_T = _transposed(R_f_f) if B > 1 else R_f_f.T      # laid out as the loop reads it
-    R_o_o_T = _transposed(R_o_o) if B > 1 else R_o_o.T      # laid out as the loop reads it
+    R_zifo_T = _transposed(R_zifo) if B > 1 else R_zifo.T   # laid out as the loop reads it
+    R_ii_if_io_T = _transposed(R_ii_if_io) if B > 1 else R_ii_if_io.T  # laid out as the loop reads it
+    R_fi_ff_fo_T = _transposed(R_fi_ff_fo) if B > 1 else R_fi_ff_fo.T  # laid out as the loop reads it
+    R_oi_of_oo_T = _transposed(R_oi_of_oo) if B > 1 else R_oi_of_oo.T  # laid out as the loop reads it
 
     for t in range(T):
-        pre[t] += h_prev[t] @ R_T                           # z_pre, i_pre, f_pre, o_pre, side by side
-        pre_ = i_prev[t] @ R_i_i_T + f_prev[t] @ R_f_f_T + o_prev[t] @ R_o_o_T  # i_pre, f_pre, o_pre, side by side
+        pre[t] += h_prev[t] @ R_zifo_T                      # z_pre, i_pre, f_pre, o_pre, side by side
+        # i_pre, f_pre, o_pre, side by side
+        pre_ifo = i_prev[t] @ R_ii_if_io_T + f_prev[t] @ R_fi_ff_fo_T + o_prev[t] @ R_oi_of_oo_T
         z_pre = pre[t, :, 0:H]                              # (1)
         z[t] = np.tanh(z_pre)                               # (2)
-        i_pre = pre[t, :, H:2*H] + pre_[:, 0:H] + p_i * c_prev[t]  # (3)
+        i_pre = pre[t, :, H:2*H] + pre_ifo[:, 0:H] + p_i * c_prev[t]  # (3)
         i[t] = _sigmoid(i_pre)                              # (4)
-        f_pre = pre[t, :, 2*H:3*H] + pre_[:, H:2*H] + p_f * c_prev[t]  # (5)
+        f_pre = pre[t, :, 2*H:3*H] + pre_ifo[:, H:2*H] + p_f * c_prev[t]  # (5)
         f[t] = _sigmoid(f_pre)                              # (6)
         c[t] = z[t] * i[t] + c_prev[t] * f[t]               # (7)
-        o_pre = pre[t, :, 3*H:4*H] + pre_[:, 2*H:3*H] + p_o * c[t]  # (8)
+        o_pre = pre[t, :, 3*H:4*H] + pre_ifo[:, 2*H:3*H] + p_o * c[t]  # (8)
         o[t] = _sigmoid(o_pre)                              # (9)
         tanh_c[t] = np.tanh(c[t])                           # (10)
         h[t] = o[t] * tanh_c[t]                             # (11)
@@ -189,10 +190,10 @@ def backward(params, tape, dy=None, dstate=None):
     params, D, H = _checked_params(params, dtype)
     _checked_tape_sizes(tape.sizes, (D, H))
     W = params["W"]
-    R = params["R"]
-    R_i_i = params["R_i_i"]
-    R_f_f = params["R_f_f"]
-    R_o_o = params["R_o_o"]
+    R_zifo = params["R_zifo"]
+    R_ii_if_io = params["R_ii_if_io"]
+    R_fi_ff_fo = params["R_fi_ff_fo"]
+    R_oi_of_oo = params["R_oi_of_oo"]
     p_i = params["p_i"]
     p_f = params["p_f"]
     p_o = params["p_o"]
@@ -251,7 +252,7 @@ def backward(params, tape, dy=None, dstate=None):
         d_i_pre[t] = d_i * i[t] * (1 - i[t])                # (20) from i
         d_z = d_c * i[t]                                    # (21) from c
         d_z_pre[t] = d_z * (1 - z[t] ** 2)                  # (22) from z
-        d_h_next = d_pre[t] @ R                             # (12) to h[t-1], from z_pre, i_pre, f_pre, o_pre
+        d_h_next = d_pre[t] @ R_zifo                        # (12) to h[t-1], from z_pre, i_pre, f_pre, o_pre
 
         # (16) to c[t-1]: what step t sends back, one line per reader
         d_c_next = (
@@ -260,16 +261,16 @@ def backward(params, tape, dy=None, dstate=None):
             + d_c * f[t]                                    # c
         )
 
-        d_i_next = d_pre[t, :, H:4*H] @ R_i_i               # (19) to i[t-1], from i_pre, f_pre, o_pre
-        d_f_next = d_pre[t, :, H:4*H] @ R_f_f               # (17) to f[t-1], from i_pre, f_pre, o_pre
-        d_o_next = d_pre[t, :, H:4*H] @ R_o_o               # (14) to o[t-1], from i_pre, f_pre, o_pre
+        d_i_next = d_pre[t, :, H:4*H] @ R_ii_if_io          # (19) to i[t-1], from i_pre, f_pre, o_pre
+        d_f_next = d_pre[t, :, H:4*H] @ R_fi_ff_fo          # (17) to f[t-1], from i_pre, f_pre, o_pre
+        d_o_next = d_pre[t, :, H:4*H] @ R_oi_of_oo          # (14) to o[t-1], from i_pre, f_pre, o_pre
     d_x = _at_once(d_pre, W)                                # (23) from z_pre, i_pre, f_pre, o_pre
     grads = {
         "W": _sum_of_outer(d_pre, x),                       # (24) to (27) from z_pre, i_pre, f_pre, o_pre
-        "R": _sum_of_outer(d_pre, h_prev),                  # (28) to (31) from z_pre, i_pre, f_pre, o_pre
-        "R_i_i": _sum_of_outer(d_pre[..., H:4*H], i_prev),  # (32), (35), (38) from i_pre, f_pre, o_pre
-        "R_f_f": _sum_of_outer(d_pre[..., H:4*H], f_prev),  # (33), (36), (39) from i_pre, f_pre, o_pre
-        "R_o_o": _sum_of_outer(d_pre[..., H:4*H], o_prev),  # (34), (37), (40) from i_pre, f_pre, o_pre
+        "R_zifo": _sum_of_outer(d_pre, h_prev),             # (28) to (31) from z_pre, i_pre, f_pre, o_pre
+        "R_ii_if_io": _sum_of_outer(d_pre[..., H:4*H], i_prev),  # (32), (35), (38) from i_pre, f_pre, o_pre
+        "R_fi_ff_fo": _sum_of_outer(d_pre[..., H:4*H], f_prev),  # (33), (36), (39) from i_pre, f_pre, o_pre
+        "R_oi_of_oo": _sum_of_outer(d_pre[..., H:4*H], o_prev),  # (34), (37), (40) from i_pre, f_pre, o_pre
         "p_i": np.einsum("tbk,tbk->k", d_i_pre, c_prev),    # (41) from i_pre
         "p_f": np.einsum("tbk,tbk->k", d_f_pre, c_prev),    # (42) from f_pre
         "p_o": np.einsum("tbk,tbk->k", d_o_pre, c),         # (43) from o_pre
@@ -286,24 +287,24 @@ def step(params, x_t, state=None):
     B = x_t.shape[0]
     h_prev, c_prev, i_prev, f_prev, o_prev = _start(params, state, B, H, dtype)
     W = params["W"]
-    R = params["R"]
-    R_i_i = params["R_i_i"]
-    R_f_f = params["R_f_f"]
-    R_o_o = params["R_o_o"]
+    R_zifo = params["R_zifo"]
+    R_ii_if_io = params["R_ii_if_io"]
+    R_fi_ff_fo = params["R_fi_ff_fo"]
+    R_oi_of_oo = params["R_oi_of_oo"]
     p_i = params["p_i"]
     p_f = params["p_f"]
     p_o = params["p_o"]
     b = params["b"]
-    pre = x_t @ W.T + h_prev @ R.T + b                      # z_pre, i_pre, f_pre, o_pre, side by side
-    pre_ = i_prev @ R_i_i.T + f_prev @ R_f_f.T + o_prev @ R_o_o.T  # i_pre, f_pre, o_pre, side by side
+    pre = x_t @ W.T + h_prev @ R_zifo.T + b                 # z_pre, i_pre, f_pre, o_pre, side by side
+    pre_ifo = i_prev @ R_ii_if_io.T + f_prev @ R_fi_ff_fo.T + o_prev @ R_oi_of_oo.T  # i_pre, f_pre, o_pre, side by side
     z_pre = pre[:, 0:H]                                     # (1)
     z = np.tanh(z_pre)                                      # (2)
-    i_pre = pre[:, H:2*H] + pre_[:, 0:H] + p_i * c_prev     # (3)
+    i_pre = pre[:, H:2*H] + pre_ifo[:, 0:H] + p_i * c_prev  # (3)
     i = _sigmoid(i_pre)                                     # (4)
-    f_pre = pre[:, 2*H:3*H] + pre_[:, H:2*H] + p_f * c_prev  # (5)
+    f_pre = pre[:, 2*H:3*H] + pre_ifo[:, H:2*H] + p_f * c_prev  # (5)
     f = _sigmoid(f_pre)                                     # (6)
     c = z * i + c_prev * f                                  # (7)
-    o_pre = pre[:, 3*H:4*H] + pre_[:, 2*H:3*H] + p_o * c    # (8)
+    o_pre = pre[:, 3*H:4*H] + pre_ifo[:, 2*H:3*H] + p_o * c  # (8)
     o = _sigmoid(o_pre)                                     # (9)
     tanh_c = np.tanh(c)                                     # (10)
     h = o * tanh_c                                          # (11)
@@ -360,10 +361,10 @@ def _transposed(matrix):
 
 _AXES = {
     "W": ("4*H", "D"),
-    "R": ("4*H", "H"),
-    "R_i_i": ("3*H", "H"),
-    "R_f_f": ("3*H", "H"),
-    "R_o_o": ("3*H", "H"),
+    "R_zifo": ("4*H", "H"),
+    "R_ii_if_io": ("3*H", "H"),
+    "R_fi_ff_fo": ("3*H", "H"),
+    "R_oi_of_oo": ("3*H", "H"),
     "p_i": ("H",),
     "p_f": ("H",),
     "p_o": ("H",),
@@ -375,10 +376,10 @@ def _shapes(D, H):
     """The shapes of the stored parameters."""
     return {
         "W": (4 * H, D),
-        "R": (4 * H, H),
-        "R_i_i": (3 * H, H),
-        "R_f_f": (3 * H, H),
-        "R_o_o": (3 * H, H),
+        "R_zifo": (4 * H, H),
+        "R_ii_if_io": (3 * H, H),
+        "R_fi_ff_fo": (3 * H, H),
+        "R_oi_of_oo": (3 * H, H),
         "p_i": (H,),
         "p_f": (H,),
         "p_o": (H,),
@@ -389,7 +390,7 @@ def _shapes(D, H):
 def _sizes(params):
     """The sizes that the parameters' shapes tell: D, H."""
     D = params["W"].shape[1]
-    H = params["R"].shape[1]
+    H = params["R_zifo"].shape[1]
     return (D, H)
 
 
@@ -565,7 +566,7 @@ def _self_check():
         expected = derivative(np.asarray(array), evaluate)
         scale = np.abs(expected).max(initial=0.0)
         error = np.abs(gradient - expected).max(initial=0.0) / (scale or 1.0)
-        print(f"  {name:<7} {error:8.1e}")
+        print(f"  {name:<10} {error:8.1e}")
         worst = max(worst, error)
     return worst
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of forget_gate_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:30eebb3b34c6929b
+# lstmgen: sha256:6e7a9b3c04a4d121
 """LSTM of 2000: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -57,7 +57,7 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
 
     W: (4*H, D)  rows of W_i, W_f, W_z, W_o
     R: (4*H, H)  rows of R_i, R_f, R_z, R_o
-    b: (2*H,)  rows of b_i, b_f
+    b_if: (2*H,)  rows of b_i, b_f
     b_o: (H,)
     """
     rng = np.random.default_rng(rng)
@@ -85,8 +85,8 @@ def named(params):
         "R_f": params["R"][H:2*H],
         "R_z": params["R"][2*H:3*H],
         "R_o": params["R"][3*H:4*H],
-        "b_i": params["b"][0:H],
-        "b_f": params["b"][H:2*H],
+        "b_i": params["b_if"][0:H],
+        "b_f": params["b_if"][H:2*H],
         "b_o": params["b_o"],
     }
 
@@ -105,7 +105,7 @@ def forward(params, x, state=None):
     state = _start(params, state, B, H, dtype)
     W = params["W"]
     R = params["R"]
-    b = params["b"]
+    b_if = params["b_if"]
     b_o = params["b_o"]
     W_x = _at_once(x, W.T)                                  # for all steps at once: i_pre, f_pre, z_pre, o_pre
     h_all = np.empty((T + 1, B, H), dtype)
@@ -120,9 +120,9 @@ def forward(params, x, state=None):
     for t in range(T):
         k[t] = _stop_gradient(h_prev[t])                    # (1)
         R_k = k[t] @ R_T                                    # i_pre, f_pre, z_pre, o_pre, side by side
-        i_pre = W_x[t, :, 0:H] + R_k[:, 0:H] + b[0:H]       # (2)
+        i_pre = W_x[t, :, 0:H] + R_k[:, 0:H] + b_if[0:H]    # (2)
         i[t] = _sigmoid(i_pre)                              # (3)
-        f_pre = W_x[t, :, H:2*H] + R_k[:, H:2*H] + b[H:2*H]  # (4)
+        f_pre = W_x[t, :, H:2*H] + R_k[:, H:2*H] + b_if[H:2*H]  # (4)
         f[t] = _sigmoid(f_pre)                              # (5)
         z_pre = W_x[t, :, 2*H:3*H] + R_k[:, 2*H:3*H]        # (6)
         sigmoid_z_pre[t] = _sigmoid(z_pre)                  # (7)
@@ -191,7 +191,7 @@ def backward(params, tape, dy=None, dstate=None):
     grads = {
         "W": _sum_of_outer(d_pre, x),                       # (27) to (30) from i_pre, f_pre, z_pre, o_pre
         "R": _sum_of_outer(d_pre, k),                       # (31) to (34) from i_pre, f_pre, z_pre, o_pre
-        "b": d_pre[..., 0:2*H].sum((0, 1)),                 # (35), (36) from i_pre, f_pre
+        "b_if": d_pre[..., 0:2*H].sum((0, 1)),              # (35), (36) from i_pre, f_pre
         "b_o": d_o_pre.sum((0, 1)),                         # (37) from o_pre
     }
     return Gradients(grads, d_x, State(d_h_next, d_c_next))
@@ -206,20 +206,20 @@ def step(params, x_t, state=None):
     h_prev, c_prev = _start(params, state, B, H, dtype)
     W = params["W"]
     R = params["R"]
-    b = params["b"]
+    b_if = params["b_if"]
     b_o = params["b_o"]
-    pre = x_t @ W.T                                         # i_pre, f_pre, z_pre, o_pre, side by side
+    W_x = x_t @ W.T                                         # i_pre, f_pre, z_pre, o_pre, side by side
     k = _stop_gradient(h_prev)                              # (1)
     R_k = k @ R.T                                           # i_pre, f_pre, z_pre, o_pre, side by side
-    i_pre = pre[:, 0:H] + R_k[:, 0:H] + b[0:H]              # (2)
+    i_pre = W_x[:, 0:H] + R_k[:, 0:H] + b_if[0:H]           # (2)
     i = _sigmoid(i_pre)                                     # (3)
-    f_pre = pre[:, H:2*H] + R_k[:, H:2*H] + b[H:2*H]        # (4)
+    f_pre = W_x[:, H:2*H] + R_k[:, H:2*H] + b_if[H:2*H]     # (4)
     f = _sigmoid(f_pre)                                     # (5)
-    z_pre = pre[:, 2*H:3*H] + R_k[:, 2*H:3*H]               # (6)
+    z_pre = W_x[:, 2*H:3*H] + R_k[:, 2*H:3*H]               # (6)
     sigmoid_z_pre = _sigmoid(z_pre)                         # (7)
     z = 4 * sigmoid_z_pre - 2                               # (8)
     c = z * i + c_prev * f                                  # (9)
-    o_pre = pre[:, 3*H:4*H] + R_k[:, 3*H:4*H] + b_o         # (10)
+    o_pre = W_x[:, 3*H:4*H] + R_k[:, 3*H:4*H] + b_o         # (10)
     o = _sigmoid(o_pre)                                     # (11)
     sigmoid_c = _sigmoid(c)                                 # (12)
     h = o * (2 * sigmoid_c - 1)                             # (13)
@@ -282,7 +282,7 @@ def _transposed(matrix):
 _AXES = {
     "W": ("4*H", "D"),
     "R": ("4*H", "H"),
-    "b": ("2*H",),
+    "b_if": ("2*H",),
     "b_o": ("H",),
 }
 
@@ -292,7 +292,7 @@ def _shapes(D, H):
     return {
         "W": (4 * H, D),
         "R": (4 * H, H),
-        "b": (2 * H,),
+        "b_if": (2 * H,),
         "b_o": (H,),
     }
 

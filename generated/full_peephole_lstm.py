@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of full_peephole_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:3a0e77ff3f761f5d
+# lstmgen: sha256:cedb90d70f8d419e
 """LSTM with full peepholes: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -55,7 +55,7 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
 
     W: (4*H, D)  rows of W_z, W_i, W_f, W_o
     R: (4*H, H)  rows of R_z, R_i, R_f, R_o
-    P: (2*H, H)  rows of P_i, P_f
+    P_if: (2*H, H)  rows of P_i, P_f
     P_o: (H, H)
     b: (4*H,)  rows of b_z, b_i, b_f, b_o
     """
@@ -84,8 +84,8 @@ def named(params):
         "R_i": params["R"][H:2*H],
         "R_f": params["R"][2*H:3*H],
         "R_o": params["R"][3*H:4*H],
-        "P_i": params["P"][0:H],
-        "P_f": params["P"][H:2*H],
+        "P_i": params["P_if"][0:H],
+        "P_f": params["P_if"][H:2*H],
         "P_o": params["P_o"],
         "b_z": params["b"][0:H],
         "b_i": params["b"][H:2*H],
@@ -108,7 +108,7 @@ def forward(params, x, state=None):
     state = _start(params, state, B, H, dtype)
     W = params["W"]
     R = params["R"]
-    P = params["P"]
+    P_if = params["P_if"]
     P_o = params["P_o"]
     b = params["b"]
     pre = _at_once(x, W.T)                                  # for all steps at once: z_pre, i_pre, f_pre, o_pre
@@ -121,15 +121,15 @@ def forward(params, x, state=None):
     c_prev, c = c_all[:-1], c_all[1:]                       # c_prev[t] is c one step earlier
     z, i, f, o, tanh_c = np.empty((5, T, B, H), dtype)
     R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
-    P_T = _transposed(P) if B > 1 else P.T                  # laid out as the loop reads it
+    P_if_T = _transposed(P_if) if B > 1 else P_if.T         # laid out as the loop reads it
     P_o_T = _transposed(P_o) if B > 1 else P_o.T            # laid out as the loop reads it
 
     for t in range(T):
         pre[t] += h_prev[t] @ R_T                           # z_pre, i_pre, f_pre, o_pre, side by side
-        pre_ = c_prev[t] @ P_T                              # i_pre, f_pre, side by side
+        P_if_c = c_prev[t] @ P_if_T                         # i_pre, f_pre, side by side
         z_pre = pre[t, :, 0:H]                              # (1)
         z[t] = np.tanh(z_pre)                               # (2)
-        gates = _sigmoid(pre[t, :, H:3*H] + pre_[:, 0:2*H])  # (3), (5): i, f, side by side
+        gates = _sigmoid(pre[t, :, H:3*H] + P_if_c[:, 0:2*H])  # (3), (5): i, f, side by side
         i[t] = gates[:, 0:H]                                # (4)
         f[t] = gates[:, H:2*H]                              # (6)
         c[t] = z[t] * i[t] + c_prev[t] * f[t]               # (7)
@@ -156,7 +156,7 @@ def backward(params, tape, dy=None, dstate=None):
     _checked_tape_sizes(tape.sizes, (D, H))
     W = params["W"]
     R = params["R"]
-    P = params["P"]
+    P_if = params["P_if"]
     P_o = params["P_o"]
     x, z, i, f, c_prev, c, o, tanh_c, h_prev = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
@@ -197,7 +197,7 @@ def backward(params, tape, dy=None, dstate=None):
 
         # (16) to c[t-1]: what step t sends back, one line per reader
         d_c_next = (
-            d_pre[t, :, H:3*H] @ P                          # i_pre, f_pre
+            d_pre[t, :, H:3*H] @ P_if                       # i_pre, f_pre
             + d_c * f[t]                                    # c
         )
 
@@ -205,7 +205,7 @@ def backward(params, tape, dy=None, dstate=None):
     grads = {
         "W": _sum_of_outer(d_pre, x),                       # (24) to (27) from z_pre, i_pre, f_pre, o_pre
         "R": _sum_of_outer(d_pre, h_prev),                  # (28) to (31) from z_pre, i_pre, f_pre, o_pre
-        "P": _sum_of_outer(d_pre[..., H:3*H], c_prev),      # (32), (33) from i_pre, f_pre
+        "P_if": _sum_of_outer(d_pre[..., H:3*H], c_prev),   # (32), (33) from i_pre, f_pre
         "P_o": _sum_of_outer(d_o_pre, c),                   # (34) from o_pre
         "b": d_pre.sum((0, 1)),                             # (35) to (38) from z_pre, i_pre, f_pre, o_pre
     }
@@ -221,14 +221,14 @@ def step(params, x_t, state=None):
     h_prev, c_prev = _start(params, state, B, H, dtype)
     W = params["W"]
     R = params["R"]
-    P = params["P"]
+    P_if = params["P_if"]
     P_o = params["P_o"]
     b = params["b"]
     pre = x_t @ W.T + h_prev @ R.T + b                      # z_pre, i_pre, f_pre, o_pre, side by side
-    pre_ = c_prev @ P.T                                     # i_pre, f_pre, side by side
+    P_if_c = c_prev @ P_if.T                                # i_pre, f_pre, side by side
     z_pre = pre[:, 0:H]                                     # (1)
     z = np.tanh(z_pre)                                      # (2)
-    gates = _sigmoid(pre[:, H:3*H] + pre_[:, 0:2*H])        # (3), (5): i, f, side by side
+    gates = _sigmoid(pre[:, H:3*H] + P_if_c[:, 0:2*H])      # (3), (5): i, f, side by side
     i = gates[:, 0:H]                                       # (4)
     f = gates[:, H:2*H]                                     # (6)
     c = z * i + c_prev * f                                  # (7)
@@ -290,7 +290,7 @@ def _transposed(matrix):
 _AXES = {
     "W": ("4*H", "D"),
     "R": ("4*H", "H"),
-    "P": ("2*H", "H"),
+    "P_if": ("2*H", "H"),
     "P_o": ("H", "H"),
     "b": ("4*H",),
 }
@@ -301,7 +301,7 @@ def _shapes(D, H):
     return {
         "W": (4 * H, D),
         "R": (4 * H, H),
-        "P": (2 * H, H),
+        "P_if": (2 * H, H),
         "P_o": (H, H),
         "b": (4 * H,),
     }

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of gated_antisymmetric_rnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:17eeb14c9513068c
+# lstmgen: sha256:d787429d5f14008b
 """Gated antisymmetric RNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -185,11 +185,11 @@ def step(params, x_t, state=None):
     b = params["b"]
     transpose_R = np.swapaxes(R, -1, -2)                    # (1)
     a_1 = R - transpose_R                                   # (2)
-    pre = x_t @ W.T + b                                     # z_pre, h_1, side by side
+    W_x = x_t @ W.T + b                                     # z_pre, h_1, side by side
     a = h_prev @ a_1.T - 0.01 * h_prev                      # (3)
-    z_pre = pre[:, 0:H] + a                                 # (4)
+    z_pre = W_x[:, 0:H] + a                                 # (4)
     z = _sigmoid(z_pre)                                     # (5)
-    h_1 = pre[:, H:2*H] + a                                 # (6)
+    h_1 = W_x[:, H:2*H] + a                                 # (6)
     h_2 = np.tanh(h_1)                                      # (7)
     h = h_prev + 0.1 * z * h_2                              # (8)
     return h, State(h)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of gru. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:7e663a850237ce06
+# lstmgen: sha256:85b0d42a7c8b49c0
 """GRU, reset after: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -109,11 +109,11 @@ def forward(params, x, state=None):
     R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
 
     for t in range(T):
-        pre = h_prev[t] @ R_T                               # r_pre, z_pre, n_1, side by side
-        gates = _sigmoid(W_x[t, :, H:3*H] + pre[:, 0:2*H])  # (1), (3): r, z, side by side
+        R_h = h_prev[t] @ R_T                               # r_pre, z_pre, n_1, side by side
+        gates = _sigmoid(W_x[t, :, H:3*H] + R_h[:, 0:2*H])  # (1), (3): r, z, side by side
         r[t] = gates[:, 0:H]                                # (2)
         z[t] = gates[:, H:2*H]                              # (4)
-        n_1[t] = pre[:, 2*H:3*H] + c_n                      # (5)
+        n_1[t] = R_h[:, 2*H:3*H] + c_n                      # (5)
         n_pre = W_x[t, :, 0:H] + r[t] * n_1[t]              # (6)
         n[t] = np.tanh(n_pre)                               # (7)
         h[t] = z[t] * h_prev[t] + (1 - z[t]) * n[t]         # (8)
@@ -188,13 +188,13 @@ def step(params, x_t, state=None):
     R = params["R"]
     b = params["b"]
     c_n = params["c_n"]
-    pre_ = x_t @ W.T + b                                    # n_pre, r_pre, z_pre, side by side
-    pre = h_prev @ R.T                                      # r_pre, z_pre, n_1, side by side
-    gates = _sigmoid(pre_[:, H:3*H] + pre[:, 0:2*H])        # (1), (3): r, z, side by side
+    W_x = x_t @ W.T + b                                     # n_pre, r_pre, z_pre, side by side
+    R_h = h_prev @ R.T                                      # r_pre, z_pre, n_1, side by side
+    gates = _sigmoid(W_x[:, H:3*H] + R_h[:, 0:2*H])         # (1), (3): r, z, side by side
     r = gates[:, 0:H]                                       # (2)
     z = gates[:, H:2*H]                                     # (4)
-    n_1 = pre[:, 2*H:3*H] + c_n                             # (5)
-    n_pre = pre_[:, 0:H] + r * n_1                          # (6)
+    n_1 = R_h[:, 2*H:3*H] + c_n                             # (5)
+    n_pre = W_x[:, 0:H] + r * n_1                           # (6)
     n = np.tanh(n_pre)                                      # (7)
     h = z * h_prev + (1 - z) * n                            # (8)
     return h, State(h)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of gru_reset_before. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:1e9ebae1f24a01ac
+# lstmgen: sha256:5847ebac1709c1d6
 """GRU, reset before: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -50,7 +50,7 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     """Parameters to start from, as a dictionary of arrays. `rng` is a seed or a Generator.
 
     W: (3*H, D)  rows of W_r, W_z, W_n
-    R: (2*H, H)  rows of R_r, R_z
+    R_rz: (2*H, H)  rows of R_r, R_z
     R_n: (H, H)
     b: (3*H,)  rows of b_r, b_z, b_n
     """
@@ -74,8 +74,8 @@ def named(params):
         "W_r": params["W"][0:H],
         "W_z": params["W"][H:2*H],
         "W_n": params["W"][2*H:3*H],
-        "R_r": params["R"][0:H],
-        "R_z": params["R"][H:2*H],
+        "R_r": params["R_rz"][0:H],
+        "R_z": params["R_rz"][H:2*H],
         "R_n": params["R_n"],
         "b_r": params["b"][0:H],
         "b_z": params["b"][H:2*H],
@@ -96,7 +96,7 @@ def forward(params, x, state=None):
     T, B = x.shape[:2]
     state = _start(params, state, B, H, dtype)
     W = params["W"]
-    R = params["R"]
+    R_rz = params["R_rz"]
     R_n = params["R_n"]
     b = params["b"]
     W_x = _at_once(x, W.T)                                  # for all steps at once: r_pre, z_pre, n_pre
@@ -105,12 +105,12 @@ def forward(params, x, state=None):
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
     r, z, r_h_prev, n = np.empty((4, T, B, H), dtype)
-    R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
+    R_rz_T = _transposed(R_rz) if B > 1 else R_rz.T         # laid out as the loop reads it
     R_n_T = _transposed(R_n) if B > 1 else R_n.T            # laid out as the loop reads it
 
     for t in range(T):
-        pre = h_prev[t] @ R_T                               # r_pre, z_pre, side by side
-        gates = _sigmoid(W_x[t, :, 0:2*H] + pre[:, 0:2*H])  # (1), (3): r, z, side by side
+        R_rz_h = h_prev[t] @ R_rz_T                         # r_pre, z_pre, side by side
+        gates = _sigmoid(W_x[t, :, 0:2*H] + R_rz_h[:, 0:2*H])  # (1), (3): r, z, side by side
         r[t] = gates[:, 0:H]                                # (2)
         z[t] = gates[:, H:2*H]                              # (4)
         r_h_prev[t] = r[t] * h_prev[t]                      # (5)
@@ -135,7 +135,7 @@ def backward(params, tape, dy=None, dstate=None):
     params, D, H = _checked_params(params, dtype)
     _checked_tape_sizes(tape.sizes, (D, H))
     W = params["W"]
-    R = params["R"]
+    R_rz = params["R_rz"]
     R_n = params["R_n"]
     x, r, z, r_h_prev, n, h_prev = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
@@ -163,7 +163,7 @@ def backward(params, tape, dy=None, dstate=None):
 
         # (9) to h[t-1]: what step t sends back, one line per reader
         d_h_next = (
-            d_pre[t, :, 0:2*H] @ R                          # r_pre, z_pre
+            d_pre[t, :, 0:2*H] @ R_rz                       # r_pre, z_pre
             + d_r_h_prev * r[t]                             # r_h_prev
             + d_h * z[t]                                    # h
         )
@@ -171,7 +171,7 @@ def backward(params, tape, dy=None, dstate=None):
     d_x = _at_once(d_pre, W)                                # (17) from r_pre, z_pre, n_pre
     grads = {
         "W": _sum_of_outer(d_pre, x),                       # (18) to (20) from r_pre, z_pre, n_pre
-        "R": _sum_of_outer(d_pre[..., 0:2*H], h_prev),      # (21), (22) from r_pre, z_pre
+        "R_rz": _sum_of_outer(d_pre[..., 0:2*H], h_prev),   # (21), (22) from r_pre, z_pre
         "R_n": _sum_of_outer(d_n_pre, r_h_prev),            # (23) from n_pre
         "b": d_pre.sum((0, 1)),                             # (24) to (26) from r_pre, z_pre, n_pre
     }
@@ -186,16 +186,16 @@ def step(params, x_t, state=None):
     B = x_t.shape[0]
     (h_prev,) = _start(params, state, B, H, dtype)
     W = params["W"]
-    R = params["R"]
+    R_rz = params["R_rz"]
     R_n = params["R_n"]
     b = params["b"]
-    pre_ = x_t @ W.T + b                                    # r_pre, z_pre, n_pre, side by side
-    pre = h_prev @ R.T                                      # r_pre, z_pre, side by side
-    gates = _sigmoid(pre_[:, 0:2*H] + pre[:, 0:2*H])        # (1), (3): r, z, side by side
+    W_x = x_t @ W.T + b                                     # r_pre, z_pre, n_pre, side by side
+    R_rz_h = h_prev @ R_rz.T                                # r_pre, z_pre, side by side
+    gates = _sigmoid(W_x[:, 0:2*H] + R_rz_h[:, 0:2*H])      # (1), (3): r, z, side by side
     r = gates[:, 0:H]                                       # (2)
     z = gates[:, H:2*H]                                     # (4)
     r_h_prev = r * h_prev                                   # (5)
-    n_pre = pre_[:, 2*H:3*H] + r_h_prev @ R_n.T             # (6)
+    n_pre = W_x[:, 2*H:3*H] + r_h_prev @ R_n.T              # (6)
     n = np.tanh(n_pre)                                      # (7)
     h = z * h_prev + (1 - z) * n                            # (8)
     return h, State(h)
@@ -251,7 +251,7 @@ def _transposed(matrix):
 
 _AXES = {
     "W": ("3*H", "D"),
-    "R": ("2*H", "H"),
+    "R_rz": ("2*H", "H"),
     "R_n": ("H", "H"),
     "b": ("3*H",),
 }
@@ -261,7 +261,7 @@ def _shapes(D, H):
     """The shapes of the stored parameters."""
     return {
         "W": (3 * H, D),
-        "R": (2 * H, H),
+        "R_rz": (2 * H, H),
         "R_n": (H, H),
         "b": (3 * H,),
     }
@@ -270,7 +270,7 @@ def _shapes(D, H):
 def _sizes(params):
     """The sizes that the parameters' shapes tell: D, H."""
     D = params["W"].shape[1]
-    H = params["R"].shape[1]
+    H = params["R_rz"].shape[1]
     return (D, H)
 
 

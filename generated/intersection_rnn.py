@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of intersection_rnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:f1fec5f0dbcf0e62
+# lstmgen: sha256:f6ea663000c10e7a
 """Intersection RNN (+RNN): forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -51,12 +51,12 @@ class Tape(NamedTuple):
 def init_params(hidden_size, rng=0, dtype=np.float32):
     """Parameters to start from, as a dictionary of arrays. `rng` is a seed or a Generator.
 
-    W: (2*H, H)  rows of W_n, W_g
-    W_x: (2*H, H)  rows of W_u, W_k
-    R: (2*H, H)  rows of R_n, R_g
-    R_h: (2*H, H)  rows of R_u, R_k
-    b: (2*H,)  rows of b_n, b_g
-    b_u_pre: (2*H,)  rows of b_u, b_k
+    W_ng: (2*H, H)  rows of W_n, W_g
+    W_uk: (2*H, H)  rows of W_u, W_k
+    R_ng: (2*H, H)  rows of R_n, R_g
+    R_uk: (2*H, H)  rows of R_u, R_k
+    b_ng: (2*H,)  rows of b_n, b_g
+    b_uk: (2*H,)  rows of b_u, b_k
     """
     rng = np.random.default_rng(rng)
     _checked_sizes(hidden_size=hidden_size)
@@ -77,18 +77,18 @@ def named(params):
     _checked_keys(params)
     (H,) = _sizes(params)
     return {
-        "W_n": params["W"][0:H],
-        "W_u": params["W_x"][0:H],
-        "W_g": params["W"][H:2*H],
-        "W_k": params["W_x"][H:2*H],
-        "R_n": params["R"][0:H],
-        "R_u": params["R_h"][0:H],
-        "R_g": params["R"][H:2*H],
-        "R_k": params["R_h"][H:2*H],
-        "b_n": params["b"][0:H],
-        "b_u": params["b_u_pre"][0:H],
-        "b_g": params["b"][H:2*H],
-        "b_k": params["b_u_pre"][H:2*H],
+        "W_n": params["W_ng"][0:H],
+        "W_u": params["W_uk"][0:H],
+        "W_g": params["W_ng"][H:2*H],
+        "W_k": params["W_uk"][H:2*H],
+        "R_n": params["R_ng"][0:H],
+        "R_u": params["R_uk"][0:H],
+        "R_g": params["R_ng"][H:2*H],
+        "R_k": params["R_uk"][H:2*H],
+        "b_n": params["b_ng"][0:H],
+        "b_u": params["b_uk"][0:H],
+        "b_g": params["b_ng"][H:2*H],
+        "b_k": params["b_uk"][H:2*H],
     }
 
 
@@ -104,31 +104,31 @@ def forward(params, x, state=None):
     x = _checked("x", x, "(T, B, H)", (None, None, H), dtype)
     T, B = x.shape[:2]
     state = _start(params, state, B, H, dtype)
-    W = params["W"]
-    W_x = params["W_x"]
-    R = params["R"]
-    R_h = params["R_h"]
-    b = params["b"]
-    b_u_pre = params["b_u_pre"]
-    pre = _at_once(x, W.T)                                  # for all steps at once: n_pre, g_pre
-    pre += b
+    W_ng = params["W_ng"]
+    W_uk = params["W_uk"]
+    R_ng = params["R_ng"]
+    R_uk = params["R_uk"]
+    b_ng = params["b_ng"]
+    b_uk = params["b_uk"]
+    pre_ng = _at_once(x, W_ng.T)                            # for all steps at once: n_pre, g_pre
+    pre_ng += b_ng
     h_all = np.empty((T + 1, B, H), dtype)
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
     n, g = np.empty((2, T, B, H), dtype)
-    R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
+    R_ng_T = _transposed(R_ng) if B > 1 else R_ng.T         # laid out as the loop reads it
 
     for t in range(T):
-        pre[t] += h_prev[t] @ R_T                           # n_pre, g_pre, side by side
-        n_pre = pre[t, :, 0:H]                              # (1)
+        pre_ng[t] += h_prev[t] @ R_ng_T                     # n_pre, g_pre, side by side
+        n_pre = pre_ng[t, :, 0:H]                           # (1)
         n[t] = np.tanh(n_pre)                               # (2)
-        g_pre = pre[t, :, H:2*H]                            # (5)
+        g_pre = pre_ng[t, :, H:2*H]                         # (5)
         g[t] = _sigmoid(g_pre)                              # (6)
         h[t] = g[t] * h_prev[t] + (1 - g[t]) * n[t]         # (9)
-    pre_ = _at_once(x, W_x.T) + _at_once(h_prev, R_h.T) + b_u_pre  # u_pre, k_pre, side by side
-    u_pre = pre_[..., 0:H]                                  # (3)
+    pre_uk = _at_once(x, W_uk.T) + _at_once(h_prev, R_uk.T) + b_uk  # u_pre, k_pre, side by side
+    u_pre = pre_uk[..., 0:H]                                # (3)
     u = np.maximum(u_pre, 0)                                # (4)
-    k_pre = pre_[..., H:2*H]                                # (7)
+    k_pre = pre_uk[..., H:2*H]                              # (7)
     k = _sigmoid(k_pre)                                     # (8)
     y = k * x + (1 - k) * u                                 # (10)
     end = State(h_all[-1].copy())
@@ -148,25 +148,25 @@ def backward(params, tape, dy=None, dstate=None):
     _checked_keys(params)
     params, H = _checked_params(params, dtype)
     _checked_tape_sizes(tape.sizes, (H,))
-    W = params["W"]
-    W_x = params["W_x"]
-    R = params["R"]
-    R_h = params["R_h"]
+    W_ng = params["W_ng"]
+    W_uk = params["W_uk"]
+    R_ng = params["R_ng"]
+    R_uk = params["R_uk"]
     x, n, u_pre, u, g, k, h_prev = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
     dstate = _outside("dstate", dstate, State, ("(B, H)",), _start(params, None, B, H, dtype), dtype)
-    d_pre_ = np.empty((T, B, 2 * H), dtype)                 # side by side, as their weights are stacked
-    d_u_pre = d_pre_[..., 0:H]
-    d_k_pre = d_pre_[..., H:2*H]
+    d_pre_uk = np.empty((T, B, 2 * H), dtype)               # side by side, as their weights are stacked
+    d_u_pre = d_pre_uk[..., 0:H]
+    d_k_pre = d_pre_uk[..., H:2*H]
     d_y = dy                                                # (11) from outside, through the output
     d_k = d_y * (x - u)                                     # (13) from y
     d_k_pre[...] = d_k * k * (1 - k)                        # (14) from k
     d_u = d_y * (1 - k)                                     # (17) from y
     d_u_pre[...] = d_u * (u_pre > 0)                        # (18) from u
-    d_h_R_h = _at_once(d_pre_, R_h)                         # u_pre, k_pre
-    d_pre = np.empty((T, B, 2 * H), dtype)                  # side by side, as their weights are stacked
-    d_n_pre = d_pre[..., 0:H]
-    d_g_pre = d_pre[..., H:2*H]
+    d_h_R_uk = _at_once(d_pre_uk, R_uk)                     # u_pre, k_pre
+    d_pre_ng = np.empty((T, B, 2 * H), dtype)               # side by side, as their weights are stacked
+    d_n_pre = d_pre_ng[..., 0:H]
+    d_g_pre = d_pre_ng[..., H:2*H]
     d_h_next = dstate.h                                     # from outside, through the final state
 
     for t in reversed(range(T)):
@@ -178,24 +178,24 @@ def backward(params, tape, dy=None, dstate=None):
 
         # (12) to h[t-1]: what step t sends back, one line per reader
         d_h_next = (
-            d_pre[t] @ R                                    # n_pre, g_pre
-            + d_h_R_h[t]                                    # u_pre, k_pre
+            d_pre_ng[t] @ R_ng                              # n_pre, g_pre
+            + d_h_R_uk[t]                                   # u_pre, k_pre
             + d_h * g[t]                                    # h
         )
 
     # (21) fork of x: one line per reader
     d_x = (
-        _at_once(d_pre, W)                                  # n_pre, g_pre
-        + _at_once(d_pre_, W_x)                             # u_pre, k_pre
+        _at_once(d_pre_ng, W_ng)                            # n_pre, g_pre
+        + _at_once(d_pre_uk, W_uk)                          # u_pre, k_pre
         + d_y * k                                           # y
     )
     grads = {
-        "W": _sum_of_outer(d_pre, x),                       # (22), (24) from n_pre, g_pre
-        "W_x": _sum_of_outer(d_pre_, x),                    # (23), (25) from u_pre, k_pre
-        "R": _sum_of_outer(d_pre, h_prev),                  # (26), (28) from n_pre, g_pre
-        "R_h": _sum_of_outer(d_pre_, h_prev),               # (27), (29) from u_pre, k_pre
-        "b": d_pre.sum((0, 1)),                             # (30), (32) from n_pre, g_pre
-        "b_u_pre": d_pre_.sum((0, 1)),                      # (31), (33) from u_pre, k_pre
+        "W_ng": _sum_of_outer(d_pre_ng, x),                 # (22), (24) from n_pre, g_pre
+        "W_uk": _sum_of_outer(d_pre_uk, x),                 # (23), (25) from u_pre, k_pre
+        "R_ng": _sum_of_outer(d_pre_ng, h_prev),            # (26), (28) from n_pre, g_pre
+        "R_uk": _sum_of_outer(d_pre_uk, h_prev),            # (27), (29) from u_pre, k_pre
+        "b_ng": d_pre_ng.sum((0, 1)),                       # (30), (32) from n_pre, g_pre
+        "b_uk": d_pre_uk.sum((0, 1)),                       # (31), (33) from u_pre, k_pre
     }
     return Gradients(grads, d_x, State(d_h_next))
 
@@ -207,22 +207,22 @@ def step(params, x_t, state=None):
     x_t = _checked("x_t", x_t, "(B, H)", (None, H), dtype)
     B = x_t.shape[0]
     (h_prev,) = _start(params, state, B, H, dtype)
-    W = params["W"]
-    W_x = params["W_x"]
-    R = params["R"]
-    R_h = params["R_h"]
-    b = params["b"]
-    b_u_pre = params["b_u_pre"]
-    pre = x_t @ W.T + h_prev @ R.T + b                      # n_pre, g_pre, side by side
-    n_pre = pre[:, 0:H]                                     # (1)
+    W_ng = params["W_ng"]
+    W_uk = params["W_uk"]
+    R_ng = params["R_ng"]
+    R_uk = params["R_uk"]
+    b_ng = params["b_ng"]
+    b_uk = params["b_uk"]
+    pre_ng = x_t @ W_ng.T + h_prev @ R_ng.T + b_ng          # n_pre, g_pre, side by side
+    n_pre = pre_ng[:, 0:H]                                  # (1)
     n = np.tanh(n_pre)                                      # (2)
-    g_pre = pre[:, H:2*H]                                   # (5)
+    g_pre = pre_ng[:, H:2*H]                                # (5)
     g = _sigmoid(g_pre)                                     # (6)
     h = g * h_prev + (1 - g) * n                            # (9)
-    pre_ = x_t @ W_x.T + h_prev @ R_h.T + b_u_pre           # u_pre, k_pre, side by side
-    u_pre = pre_[:, 0:H]                                    # (3)
+    pre_uk = x_t @ W_uk.T + h_prev @ R_uk.T + b_uk          # u_pre, k_pre, side by side
+    u_pre = pre_uk[:, 0:H]                                  # (3)
     u = np.maximum(u_pre, 0)                                # (4)
-    k_pre = pre_[:, H:2*H]                                  # (7)
+    k_pre = pre_uk[:, H:2*H]                                # (7)
     k = _sigmoid(k_pre)                                     # (8)
     y = k * x_t + (1 - k) * u                               # (10)
     return y, State(h)
@@ -277,30 +277,30 @@ def _transposed(matrix):
 
 
 _AXES = {
-    "W": ("2*H", "H"),
-    "W_x": ("2*H", "H"),
-    "R": ("2*H", "H"),
-    "R_h": ("2*H", "H"),
-    "b": ("2*H",),
-    "b_u_pre": ("2*H",),
+    "W_ng": ("2*H", "H"),
+    "W_uk": ("2*H", "H"),
+    "R_ng": ("2*H", "H"),
+    "R_uk": ("2*H", "H"),
+    "b_ng": ("2*H",),
+    "b_uk": ("2*H",),
 }
 
 
 def _shapes(H):
     """The shapes of the stored parameters."""
     return {
-        "W": (2 * H, H),
-        "W_x": (2 * H, H),
-        "R": (2 * H, H),
-        "R_h": (2 * H, H),
-        "b": (2 * H,),
-        "b_u_pre": (2 * H,),
+        "W_ng": (2 * H, H),
+        "W_uk": (2 * H, H),
+        "R_ng": (2 * H, H),
+        "R_uk": (2 * H, H),
+        "b_ng": (2 * H,),
+        "b_uk": (2 * H,),
     }
 
 
 def _sizes(params):
     """The sizes that the parameters' shapes tell: H."""
-    H = params["W"].shape[1]
+    H = params["W_ng"].shape[1]
     return (H,)
 
 

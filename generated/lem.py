@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of lem. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:5fc6534d3b72d6e1
+# lstmgen: sha256:241950940d7df605
 """Long expressive memory: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -55,7 +55,7 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     """Parameters to start from, as a dictionary of arrays. `rng` is a seed or a Generator.
 
     W: (4*H, D)  rows of W_k, W_l, W_z, W_y
-    R: (3*H, H)  rows of R_k, R_l, R_z
+    R_klz: (3*H, H)  rows of R_k, R_l, R_z
     R_y: (H, H)
     b: (4*H,)  rows of b_k, b_l, b_z, b_y
     """
@@ -80,9 +80,9 @@ def named(params):
         "W_l": params["W"][H:2*H],
         "W_z": params["W"][2*H:3*H],
         "W_y": params["W"][3*H:4*H],
-        "R_k": params["R"][0:H],
-        "R_l": params["R"][H:2*H],
-        "R_z": params["R"][2*H:3*H],
+        "R_k": params["R_klz"][0:H],
+        "R_l": params["R_klz"][H:2*H],
+        "R_z": params["R_klz"][2*H:3*H],
         "R_y": params["R_y"],
         "b_k": params["b"][0:H],
         "b_l": params["b"][H:2*H],
@@ -104,7 +104,7 @@ def forward(params, x, state=None):
     T, B = x.shape[:2]
     state = _start(params, state, B, H, dtype)
     W = params["W"]
-    R = params["R"]
+    R_klz = params["R_klz"]
     R_y = params["R_y"]
     b = params["b"]
     W_x = _at_once(x, W.T)                                  # for all steps at once: k_1, l_1, z_1, y_1
@@ -116,17 +116,17 @@ def forward(params, x, state=None):
     z_all[0] = state.z
     z_prev, z = z_all[:-1], z_all[1:]                       # z_prev[t] is z one step earlier
     k_2, k, l_2, l, z_2, y_2 = np.empty((6, T, B, H), dtype)
-    R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
+    R_klz_T = _transposed(R_klz) if B > 1 else R_klz.T      # laid out as the loop reads it
     R_y_T = _transposed(R_y) if B > 1 else R_y.T            # laid out as the loop reads it
 
     for t in range(T):
-        pre = y_prev[t] @ R_T                               # k_1, l_1, z_1, side by side
-        gates = _sigmoid(W_x[t, :, 0:2*H] + pre[:, 0:2*H])  # (1), (4): k_2, l_2, side by side
+        R_klz_y = y_prev[t] @ R_klz_T                       # k_1, l_1, z_1, side by side
+        gates = _sigmoid(W_x[t, :, 0:2*H] + R_klz_y[:, 0:2*H])  # (1), (4): k_2, l_2, side by side
         k_2[t] = gates[:, 0:H]                              # (2)
         k[t] = 1 * k_2[t]                                   # (3)
         l_2[t] = gates[:, H:2*H]                            # (5)
         l[t] = 1 * l_2[t]                                   # (6)
-        z_1 = W_x[t, :, 2*H:3*H] + pre[:, 2*H:3*H]          # (7)
+        z_1 = W_x[t, :, 2*H:3*H] + R_klz_y[:, 2*H:3*H]      # (7)
         z_2[t] = np.tanh(z_1)                               # (8)
         z[t] = (1 - k[t]) * z_prev[t] + k[t] * z_2[t]       # (9)
         y_1 = W_x[t, :, 3*H:4*H] + z[t] @ R_y_T             # (10)
@@ -150,7 +150,7 @@ def backward(params, tape, dy=None, dstate=None):
     params, D, H = _checked_params(params, dtype)
     _checked_tape_sizes(tape.sizes, (D, H))
     W = params["W"]
-    R = params["R"]
+    R_klz = params["R_klz"]
     R_y = params["R_y"]
     x, k_2, k, l_2, l, z_2, z_prev, z, y_2, y_prev = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
@@ -190,7 +190,7 @@ def backward(params, tape, dy=None, dstate=None):
 
         # (13) to y[t-1]: what step t sends back, one line per reader
         d_y_next = (
-            d_pre[t, :, 0:3*H] @ R                          # k_1, l_1, z_1
+            d_pre[t, :, 0:3*H] @ R_klz                      # k_1, l_1, z_1
             + d_y * (1 - l[t])                              # y
         )
 
@@ -198,7 +198,7 @@ def backward(params, tape, dy=None, dstate=None):
     d_x = _at_once(d_pre, W)                                # (25) from k_1, l_1, z_1, y_1
     grads = {
         "W": _sum_of_outer(d_pre, x),                       # (26) to (29) from k_1, l_1, z_1, y_1
-        "R": _sum_of_outer(d_pre[..., 0:3*H], y_prev),      # (30) to (32) from k_1, l_1, z_1
+        "R_klz": _sum_of_outer(d_pre[..., 0:3*H], y_prev),  # (30) to (32) from k_1, l_1, z_1
         "R_y": _sum_of_outer(d_y_1, z),                     # (33) from y_1
         "b": d_pre.sum((0, 1)),                             # (34) to (37) from k_1, l_1, z_1, y_1
     }
@@ -213,20 +213,20 @@ def step(params, x_t, state=None):
     B = x_t.shape[0]
     y_prev, z_prev = _start(params, state, B, H, dtype)
     W = params["W"]
-    R = params["R"]
+    R_klz = params["R_klz"]
     R_y = params["R_y"]
     b = params["b"]
-    pre_ = x_t @ W.T + b                                    # k_1, l_1, z_1, y_1, side by side
-    pre = y_prev @ R.T                                      # k_1, l_1, z_1, side by side
-    gates = _sigmoid(pre_[:, 0:2*H] + pre[:, 0:2*H])        # (1), (4): k_2, l_2, side by side
+    W_x = x_t @ W.T + b                                     # k_1, l_1, z_1, y_1, side by side
+    R_klz_y = y_prev @ R_klz.T                              # k_1, l_1, z_1, side by side
+    gates = _sigmoid(W_x[:, 0:2*H] + R_klz_y[:, 0:2*H])     # (1), (4): k_2, l_2, side by side
     k_2 = gates[:, 0:H]                                     # (2)
     k = 1 * k_2                                             # (3)
     l_2 = gates[:, H:2*H]                                   # (5)
     l = 1 * l_2                                             # (6)
-    z_1 = pre_[:, 2*H:3*H] + pre[:, 2*H:3*H]                # (7)
+    z_1 = W_x[:, 2*H:3*H] + R_klz_y[:, 2*H:3*H]             # (7)
     z_2 = np.tanh(z_1)                                      # (8)
     z = (1 - k) * z_prev + k * z_2                          # (9)
-    y_1 = pre_[:, 3*H:4*H] + z @ R_y.T                      # (10)
+    y_1 = W_x[:, 3*H:4*H] + z @ R_y.T                       # (10)
     y_2 = np.tanh(y_1)                                      # (11)
     y = (1 - l) * y_prev + l * y_2                          # (12)
     return y, State(y, z)
@@ -282,7 +282,7 @@ def _transposed(matrix):
 
 _AXES = {
     "W": ("4*H", "D"),
-    "R": ("3*H", "H"),
+    "R_klz": ("3*H", "H"),
     "R_y": ("H", "H"),
     "b": ("4*H",),
 }
@@ -292,7 +292,7 @@ def _shapes(D, H):
     """The shapes of the stored parameters."""
     return {
         "W": (4 * H, D),
-        "R": (3 * H, H),
+        "R_klz": (3 * H, H),
         "R_y": (H, H),
         "b": (4 * H,),
     }
@@ -301,7 +301,7 @@ def _shapes(D, H):
 def _sizes(params):
     """The sizes that the parameters' shapes tell: D, H."""
     D = params["W"].shape[1]
-    H = params["R"].shape[1]
+    H = params["R_klz"].shape[1]
     return (D, H)
 
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of lstm_1997. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:3b928be58cf420f6
+# lstmgen: sha256:f8f1088f6eff2123
 """LSTM of 1997: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -198,16 +198,16 @@ def step(params, x_t, state=None):
     R = params["R"]
     b_i = params["b_i"]
     b_o = params["b_o"]
-    pre = x_t @ W.T                                         # i_pre, z_pre, o_pre, side by side
+    W_x = x_t @ W.T                                         # i_pre, z_pre, o_pre, side by side
     k = _stop_gradient(h_prev)                              # (1)
     R_k = k @ R.T                                           # i_pre, z_pre, o_pre, side by side
-    i_pre = pre[:, 0:H] + R_k[:, 0:H] + b_i                 # (2)
+    i_pre = W_x[:, 0:H] + R_k[:, 0:H] + b_i                 # (2)
     i = _sigmoid(i_pre)                                     # (3)
-    z_pre = pre[:, H:2*H] + R_k[:, H:2*H]                   # (4)
+    z_pre = W_x[:, H:2*H] + R_k[:, H:2*H]                   # (4)
     sigmoid_z_pre = _sigmoid(z_pre)                         # (5)
     z = 4 * sigmoid_z_pre - 2                               # (6)
     c = c_prev + z * i                                      # (7)
-    o_pre = pre[:, 2*H:3*H] + R_k[:, 2*H:3*H] + b_o         # (8)
+    o_pre = W_x[:, 2*H:3*H] + R_k[:, 2*H:3*H] + b_o         # (8)
     o = _sigmoid(o_pre)                                     # (9)
     sigmoid_c = _sigmoid(c)                                 # (10)
     h = o * (2 * sigmoid_c - 1)                             # (11)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mc_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:50f6814d3f974a6a
+# lstmgen: sha256:3a376501bc5bd915
 """Memory-controller LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -56,11 +56,11 @@ class Tape(NamedTuple):
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     """Parameters to start from, as a dictionary of arrays. `rng` is a seed or a Generator.
 
-    W: (4*H, D)  rows of W_i, W_f, W_z, W_m
+    W_ifzm: (4*H, D)  rows of W_i, W_f, W_z, W_m
     W_o: (H, D)
-    R: (4*H, H)  rows of R_i, R_f, R_z, R_m
+    R_ifzm: (4*H, H)  rows of R_i, R_f, R_z, R_m
     R_o: (H, H)
-    b: (4*H,)  rows of b_i, b_f, b_z, b_m
+    b_ifzm: (4*H,)  rows of b_i, b_f, b_z, b_m
     b_o: (H,)
     """
     rng = np.random.default_rng(rng)
@@ -80,21 +80,21 @@ def named(params):
     _checked_keys(params)
     D, H = _sizes(params)
     return {
-        "W_i": params["W"][0:H],
-        "W_f": params["W"][H:2*H],
-        "W_z": params["W"][2*H:3*H],
+        "W_i": params["W_ifzm"][0:H],
+        "W_f": params["W_ifzm"][H:2*H],
+        "W_z": params["W_ifzm"][2*H:3*H],
         "W_o": params["W_o"],
-        "W_m": params["W"][3*H:4*H],
-        "R_i": params["R"][0:H],
-        "R_f": params["R"][H:2*H],
-        "R_z": params["R"][2*H:3*H],
+        "W_m": params["W_ifzm"][3*H:4*H],
+        "R_i": params["R_ifzm"][0:H],
+        "R_f": params["R_ifzm"][H:2*H],
+        "R_z": params["R_ifzm"][2*H:3*H],
         "R_o": params["R_o"],
-        "R_m": params["R"][3*H:4*H],
-        "b_i": params["b"][0:H],
-        "b_f": params["b"][H:2*H],
-        "b_z": params["b"][2*H:3*H],
+        "R_m": params["R_ifzm"][3*H:4*H],
+        "b_i": params["b_ifzm"][0:H],
+        "b_f": params["b_ifzm"][H:2*H],
+        "b_z": params["b_ifzm"][2*H:3*H],
         "b_o": params["b_o"],
-        "b_m": params["b"][3*H:4*H],
+        "b_m": params["b_ifzm"][3*H:4*H],
     }
 
 
@@ -110,14 +110,14 @@ def forward(params, x, state=None):
     x = _checked("x", x, "(T, B, D)", (None, None, D), dtype)
     T, B = x.shape[:2]
     state = _start(params, state, B, H, dtype)
-    W = params["W"]
+    W_ifzm = params["W_ifzm"]
     W_o = params["W_o"]
-    R = params["R"]
+    R_ifzm = params["R_ifzm"]
     R_o = params["R_o"]
-    b = params["b"]
+    b_ifzm = params["b_ifzm"]
     b_o = params["b_o"]
-    pre = _at_once(x, W.T)                                  # for all steps at once: i_pre, f_pre, z_pre, m_pre
-    pre += b
+    pre = _at_once(x, W_ifzm.T)                             # for all steps at once: i_pre, f_pre, z_pre, m_pre
+    pre += b_ifzm
     v_all = np.empty((T + 1, B, H), dtype)
     v_all[0] = state.v
     v_prev, v = v_all[:-1], v_all[1:]                       # v_prev[t] is v one step earlier
@@ -125,10 +125,10 @@ def forward(params, x, state=None):
     c_all[0] = state.c
     c_prev, c = c_all[:-1], c_all[1:]                       # c_prev[t] is c one step earlier
     i, f, z, m, tanh_c = np.empty((5, T, B, H), dtype)
-    R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
+    R_ifzm_T = _transposed(R_ifzm) if B > 1 else R_ifzm.T   # laid out as the loop reads it
 
     for t in range(T):
-        pre[t] += v_prev[t] @ R_T                           # i_pre, f_pre, z_pre, m_pre, side by side
+        pre[t] += v_prev[t] @ R_ifzm_T                      # i_pre, f_pre, z_pre, m_pre, side by side
         gates = _sigmoid(pre[t, :, 0:2*H])                  # (1), (3): i, f, side by side
         i[t] = gates[:, 0:H]                                # (2)
         f[t] = gates[:, H:2*H]                              # (4)
@@ -159,9 +159,9 @@ def backward(params, tape, dy=None, dstate=None):
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
     _checked_tape_sizes(tape.sizes, (D, H))
-    W = params["W"]
+    W_ifzm = params["W_ifzm"]
     W_o = params["W_o"]
-    R = params["R"]
+    R_ifzm = params["R_ifzm"]
     R_o = params["R_o"]
     x, i, f, z, o, m, c_prev, tanh_c, v_prev = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
@@ -204,7 +204,7 @@ def backward(params, tape, dy=None, dstate=None):
 
         # (15) to v[t-1]: what step t sends back, one line per reader
         d_v_next = (
-            d_pre[t] @ R                                    # i_pre, f_pre, z_pre, m_pre
+            d_pre[t] @ R_ifzm                               # i_pre, f_pre, z_pre, m_pre
             + d_v_R_o[t]                                    # o_pre
         )
 
@@ -212,15 +212,15 @@ def backward(params, tape, dy=None, dstate=None):
 
     # (29) fork of x: one line per reader
     d_x = (
-        _at_once(d_pre, W)                                  # i_pre, f_pre, z_pre, m_pre
+        _at_once(d_pre, W_ifzm)                             # i_pre, f_pre, z_pre, m_pre
         + _at_once(d_o_pre, W_o)                            # o_pre
     )
     grads = {
-        "W": _sum_of_outer(d_pre, x),                       # (30), (31), (32), (34) from i_pre, f_pre, z_pre, m_pre
+        "W_ifzm": _sum_of_outer(d_pre, x),                  # (30), (31), (32), (34) from i_pre, f_pre, z_pre, m_pre
         "W_o": _sum_of_outer(d_o_pre, x),                   # (33) from o_pre
-        "R": _sum_of_outer(d_pre, v_prev),                  # (35), (36), (37), (39) from i_pre, f_pre, z_pre, m_pre
+        "R_ifzm": _sum_of_outer(d_pre, v_prev),             # (35), (36), (37), (39) from i_pre, f_pre, z_pre, m_pre
         "R_o": _sum_of_outer(d_o_pre, v_prev),              # (38) from o_pre
-        "b": d_pre.sum((0, 1)),                             # (40), (41), (42), (44) from i_pre, f_pre, z_pre, m_pre
+        "b_ifzm": d_pre.sum((0, 1)),                        # (40), (41), (42), (44) from i_pre, f_pre, z_pre, m_pre
         "b_o": d_o_pre.sum((0, 1)),                         # (43) from o_pre
     }
     return Gradients(grads, d_x, State(d_v_next, d_c_next))
@@ -233,13 +233,13 @@ def step(params, x_t, state=None):
     x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
     B = x_t.shape[0]
     v_prev, c_prev = _start(params, state, B, H, dtype)
-    W = params["W"]
+    W_ifzm = params["W_ifzm"]
     W_o = params["W_o"]
-    R = params["R"]
+    R_ifzm = params["R_ifzm"]
     R_o = params["R_o"]
-    b = params["b"]
+    b_ifzm = params["b_ifzm"]
     b_o = params["b_o"]
-    pre = x_t @ W.T + v_prev @ R.T + b                      # i_pre, f_pre, z_pre, m_pre, side by side
+    pre = x_t @ W_ifzm.T + v_prev @ R_ifzm.T + b_ifzm       # i_pre, f_pre, z_pre, m_pre, side by side
     gates = _sigmoid(pre[:, 0:2*H])                         # (1), (3): i, f, side by side
     i = gates[:, 0:H]                                       # (2)
     f = gates[:, H:2*H]                                     # (4)
@@ -305,11 +305,11 @@ def _transposed(matrix):
 
 
 _AXES = {
-    "W": ("4*H", "D"),
+    "W_ifzm": ("4*H", "D"),
     "W_o": ("H", "D"),
-    "R": ("4*H", "H"),
+    "R_ifzm": ("4*H", "H"),
     "R_o": ("H", "H"),
-    "b": ("4*H",),
+    "b_ifzm": ("4*H",),
     "b_o": ("H",),
 }
 
@@ -317,18 +317,18 @@ _AXES = {
 def _shapes(D, H):
     """The shapes of the stored parameters."""
     return {
-        "W": (4 * H, D),
+        "W_ifzm": (4 * H, D),
         "W_o": (H, D),
-        "R": (4 * H, H),
+        "R_ifzm": (4 * H, H),
         "R_o": (H, H),
-        "b": (4 * H,),
+        "b_ifzm": (4 * H,),
         "b_o": (H,),
     }
 
 
 def _sizes(params):
     """The sizes that the parameters' shapes tell: D, H."""
-    D = params["W"].shape[1]
+    D = params["W_ifzm"].shape[1]
     H = params["W_o"].shape[0]
     return (D, H)
 

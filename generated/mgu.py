@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mgu. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:d6c1409d31a95842
+# lstmgen: sha256:00bebebd3fa1e031
 """Minimal gated unit: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -185,11 +185,11 @@ def step(params, x_t, state=None):
     R_f = params["R_f"]
     R_n = params["R_n"]
     b = params["b"]
-    pre = x_t @ W.T + b                                     # f_pre, n_pre, side by side
-    f_pre = pre[:, 0:H] + h_prev @ R_f.T                    # (1)
+    W_x = x_t @ W.T + b                                     # f_pre, n_pre, side by side
+    f_pre = W_x[:, 0:H] + h_prev @ R_f.T                    # (1)
     f = _sigmoid(f_pre)                                     # (2)
     f_h_prev = f * h_prev                                   # (3)
-    n_pre = pre[:, H:2*H] + f_h_prev @ R_n.T                # (4)
+    n_pre = W_x[:, H:2*H] + f_h_prev @ R_n.T                # (4)
     n = np.tanh(n_pre)                                      # (5)
     h = (1 - f) * h_prev + f * n                            # (6)
     return h, State(h)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mingru. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:628132ccb5ac72fb
+# lstmgen: sha256:5e5d51695edc50a6
 """minGRU: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -86,10 +86,10 @@ def forward(params, x, state=None):
     state = _start(params, state, B, H, dtype)
     W = params["W"]
     b = params["b"]
-    pre = _at_once(x, W.T) + b                              # z_pre, n, side by side
-    z_pre = pre[..., 0:H]                                   # (1)
+    W_x = _at_once(x, W.T) + b                              # z_pre, n, side by side
+    z_pre = W_x[..., 0:H]                                   # (1)
     z = _sigmoid(z_pre)                                     # (2)
-    n = pre[..., H:2*H]                                     # (3)
+    n = W_x[..., H:2*H]                                     # (3)
     h_all = np.empty((T + 1, B, H), dtype)
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
@@ -151,10 +151,10 @@ def step(params, x_t, state=None):
     (h_prev,) = _start(params, state, B, H, dtype)
     W = params["W"]
     b = params["b"]
-    pre = x_t @ W.T + b                                     # z_pre, n, side by side
-    z_pre = pre[:, 0:H]                                     # (1)
+    W_x = x_t @ W.T + b                                     # z_pre, n, side by side
+    z_pre = W_x[:, 0:H]                                     # (1)
     z = _sigmoid(z_pre)                                     # (2)
-    n = pre[:, H:2*H]                                       # (3)
+    n = W_x[:, H:2*H]                                       # (3)
     h = (1 - z) * h_prev + z * n                            # (4)
     return h, State(h)
 

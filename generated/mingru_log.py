@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mingru_log. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:51f76fb8a0089448
+# lstmgen: sha256:561c7da4852ec616
 """minGRU for log space: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -89,10 +89,10 @@ def forward(params, x, state=None):
     state = _start(params, state, B, H, dtype)
     W = params["W"]
     b = params["b"]
-    pre = _at_once(x, W.T) + b                              # z_pre, n_pre, side by side
-    z_pre = pre[..., 0:H]                                   # (1)
+    W_x = _at_once(x, W.T) + b                              # z_pre, n_pre, side by side
+    z_pre = W_x[..., 0:H]                                   # (1)
     z = _sigmoid(z_pre)                                     # (2)
-    n_pre = pre[..., H:2*H]                                 # (3)
+    n_pre = W_x[..., H:2*H]                                 # (3)
     n_1 = n_pre + 0.5                                       # (4)
     sigmoid_n_pre = _sigmoid(n_pre)                         # (5)
     n = np.where(n_pre >= 0, n_1, sigmoid_n_pre)            # (6)
@@ -166,10 +166,10 @@ def step(params, x_t, state=None):
     (h_prev,) = _start(params, state, B, H, dtype)
     W = params["W"]
     b = params["b"]
-    pre = x_t @ W.T + b                                     # z_pre, n_pre, side by side
-    z_pre = pre[:, 0:H]                                     # (1)
+    W_x = x_t @ W.T + b                                     # z_pre, n_pre, side by side
+    z_pre = W_x[:, 0:H]                                     # (1)
     z = _sigmoid(z_pre)                                     # (2)
-    n_pre = pre[:, H:2*H]                                   # (3)
+    n_pre = W_x[:, H:2*H]                                   # (3)
     n_1 = n_pre + 0.5                                       # (4)
     sigmoid_n_pre = _sigmoid(n_pre)                         # (5)
     n = np.where(n_pre >= 0, n_1, sigmoid_n_pre)            # (6)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of minlstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:ec12eca538ba1e2e
+# lstmgen: sha256:356980f1e4abfba5
 """minLSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -90,12 +90,12 @@ def forward(params, x, state=None):
     state = _start(params, state, B, H, dtype)
     W = params["W"]
     b = params["b"]
-    pre = _at_once(x, W.T) + b                              # f_pre, i_pre, n, side by side
-    f_pre = pre[..., 0:H]                                   # (1)
+    W_x = _at_once(x, W.T) + b                              # f_pre, i_pre, n, side by side
+    f_pre = W_x[..., 0:H]                                   # (1)
     f = _sigmoid(f_pre)                                     # (2)
-    i_pre = pre[..., H:2*H]                                 # (3)
+    i_pre = W_x[..., H:2*H]                                 # (3)
     i = _sigmoid(i_pre)                                     # (4)
-    n = pre[..., 2*H:3*H]                                   # (5)
+    n = W_x[..., 2*H:3*H]                                   # (5)
     h_all = np.empty((T + 1, B, H), dtype)
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
@@ -160,12 +160,12 @@ def step(params, x_t, state=None):
     (h_prev,) = _start(params, state, B, H, dtype)
     W = params["W"]
     b = params["b"]
-    pre = x_t @ W.T + b                                     # f_pre, i_pre, n, side by side
-    f_pre = pre[:, 0:H]                                     # (1)
+    W_x = x_t @ W.T + b                                     # f_pre, i_pre, n, side by side
+    f_pre = W_x[:, 0:H]                                     # (1)
     f = _sigmoid(f_pre)                                     # (2)
-    i_pre = pre[:, H:2*H]                                   # (3)
+    i_pre = W_x[:, H:2*H]                                   # (3)
     i = _sigmoid(i_pre)                                     # (4)
-    n = pre[:, 2*H:3*H]                                     # (5)
+    n = W_x[:, 2*H:3*H]                                     # (5)
     h = f / (f + i) * h_prev + i / (f + i) * n              # (6)
     return h, State(h)
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of miru. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:d4febc88e27c469b
+# lstmgen: sha256:79fc7d741992bfd8
 """Minion gated unit: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -179,11 +179,11 @@ def step(params, x_t, state=None):
     R_r = params["R_r"]
     R_n = params["R_n"]
     b = params["b"]
-    pre = x_t @ W.T + b                                     # r_pre, n_pre, side by side
-    r_pre = pre[:, 0:H] + h_prev @ R_r.T                    # (1)
+    W_x = x_t @ W.T + b                                     # r_pre, n_pre, side by side
+    r_pre = W_x[:, 0:H] + h_prev @ R_r.T                    # (1)
     r = _sigmoid(r_pre)                                     # (2)
     r_h_prev = r * h_prev                                   # (3)
-    n_pre = pre[:, H:2*H] + r_h_prev @ R_n.T                # (4)
+    n_pre = W_x[:, H:2*H] + r_h_prev @ R_n.T                # (4)
     n = np.tanh(n_pre)                                      # (5)
     h = 0.5 * h_prev + (1 - 0.5) * n                        # (6)
     return h, State(h)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mlstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:7b6a29c947ea1754
+# lstmgen: sha256:bfdde5d5b8304625
 """mLSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -70,10 +70,10 @@ class Tape(NamedTuple):
 def init_params(input_size, hidden_size, key_size, rng=0, dtype=np.float32):
     """Parameters to start from, as a dictionary of arrays. `rng` is a seed or a Generator.
 
-    W: (2*K, D)  rows of W_q, W_k
-    W_x: (2*H, D)  rows of W_v, W_o
-    b: (2*K,)  rows of b_q, b_k
-    b_v_stack: (2*H,)  rows of b_v, b_o
+    W_qk: (2*K, D)  rows of W_q, W_k
+    W_vo: (2*H, D)  rows of W_v, W_o
+    b_qk: (2*K,)  rows of b_q, b_k
+    b_vo: (2*H,)  rows of b_v, b_o
     w_i: (D,)
     w_f: (D,)
     b_i: ()
@@ -98,14 +98,14 @@ def named(params):
     _checked_keys(params)
     D, K, H = _sizes(params)
     return {
-        "W_q": params["W"][0:K],
-        "W_k": params["W"][K:2*K],
-        "W_v": params["W_x"][0:H],
-        "W_o": params["W_x"][H:2*H],
-        "b_q": params["b"][0:K],
-        "b_k": params["b"][K:2*K],
-        "b_v": params["b_v_stack"][0:H],
-        "b_o": params["b_v_stack"][H:2*H],
+        "W_q": params["W_qk"][0:K],
+        "W_k": params["W_qk"][K:2*K],
+        "W_v": params["W_vo"][0:H],
+        "W_o": params["W_vo"][H:2*H],
+        "b_q": params["b_qk"][0:K],
+        "b_k": params["b_qk"][K:2*K],
+        "b_v": params["b_vo"][0:H],
+        "b_o": params["b_vo"][H:2*H],
         "w_i": params["w_i"],
         "w_f": params["w_f"],
         "b_i": params["b_i"],
@@ -125,27 +125,27 @@ def forward(params, x, state=None):
     x = _checked("x", x, "(T, B, D)", (None, None, D), dtype)
     T, B = x.shape[:2]
     state = _start(params, state, B, H, K, dtype)
-    W = params["W"]
-    W_x = params["W_x"]
-    b = params["b"]
-    b_v_stack = params["b_v_stack"]
+    W_qk = params["W_qk"]
+    W_vo = params["W_vo"]
+    b_qk = params["b_qk"]
+    b_vo = params["b_vo"]
     w_i = params["w_i"]
     w_f = params["w_f"]
     b_i = params["b_i"]
     b_f = params["b_f"]
-    pre = _at_once(x, W.T) + b                              # q, k_1, side by side
-    pre_ = _at_once(x, W_x.T) + b_v_stack                   # v, o_pre, side by side
-    q = pre[..., 0:K]                                       # (1)
-    k_1 = pre[..., K:2*K]                                   # (2)
+    W_qk_x = _at_once(x, W_qk.T) + b_qk                     # q, k_1, side by side
+    W_vo_x = _at_once(x, W_vo.T) + b_vo                     # v, o_pre, side by side
+    q = W_qk_x[..., 0:K]                                    # (1)
+    k_1 = W_qk_x[..., K:2*K]                                # (2)
     k = k_1 / float(np.sqrt(K))                             # (3)
-    v = pre_[..., 0:H]                                      # (4)
+    v = W_vo_x[..., 0:H]                                    # (4)
     a_1 = x @ w_i                                           # (5)
     a = a_1 + b_i                                           # (6)
     l_1 = x @ w_f                                           # (7)
     l_2 = l_1 + b_f                                         # (8)
     l_3 = -_softplus(-l_2)                                  # (9)
     C_1 = v[..., :, None] * k[..., None, :]                 # (16)
-    o_pre = pre_[..., H:2*H]                                # (19)
+    o_pre = W_vo_x[..., H:2*H]                              # (19)
     o = _sigmoid(o_pre)                                     # (20)
     C_all = np.empty((T + 1, B, H, K), dtype)
     C_all[0] = state.C
@@ -191,8 +191,8 @@ def backward(params, tape, dy=None, dstate=None):
     _checked_keys(params)
     params, D, K, H = _checked_params(params, dtype)
     _checked_tape_sizes(tape.sizes, (D, K, H))
-    W = params["W"]
-    W_x = params["W_x"]
+    W_qk = params["W_qk"]
+    W_vo = params["W_vo"]
     w_i = params["w_i"]
     w_f = params["w_f"]
     x, q, k, v, a, l_2, l, i, f, C_1, C_prev, C, n_prev, n, o, h_1, h_2, h_3, h_5, h_6 = tape.kept
@@ -260,12 +260,12 @@ def backward(params, tape, dy=None, dstate=None):
         d_C_next = d_C[t] * f[t][..., None, None]           # (38) to C[t-1], from C
         d_n_next = d_n[t] * f[t][..., None]                 # (37) to n[t-1], from n
         d_m_next = d_l[t]                                   # (44) to m[t-1], from l
-    d_pre = np.empty((T, B, 2 * K), dtype)                  # side by side, as their weights are stacked
-    d_q = d_pre[..., 0:K]
-    d_k_1 = d_pre[..., K:2*K]
-    d_pre_ = np.empty((T, B, 2 * H), dtype)                 # side by side, as their weights are stacked
-    d_v = d_pre_[..., 0:H]
-    d_o_pre = d_pre_[..., H:2*H]
+    d_pre_qk = np.empty((T, B, 2 * K), dtype)               # side by side, as their weights are stacked
+    d_q = d_pre_qk[..., 0:K]
+    d_k_1 = d_pre_qk[..., K:2*K]
+    d_pre_vo = np.empty((T, B, 2 * H), dtype)               # side by side, as their weights are stacked
+    d_v = d_pre_vo[..., 0:H]
+    d_o_pre = d_pre_vo[..., H:2*H]
     d_o = d_h * h_1 / h_6[..., None]                        # (35) from h
     d_o_pre[...] = d_o * o * (1 - o)                        # (36) from o
     d_C_1 = d_C * i[..., None, None]                        # (39) from C
@@ -298,16 +298,16 @@ def backward(params, tape, dy=None, dstate=None):
 
     # (55) fork of x: one line per reader
     d_x = (
-        _at_once(d_pre, W)                                  # q, k_1
-        + _at_once(d_pre_, W_x)                             # v, o_pre
+        _at_once(d_pre_qk, W_qk)                            # q, k_1
+        + _at_once(d_pre_vo, W_vo)                          # v, o_pre
         + d_a_1[..., None] * w_i                            # a_1
         + d_l_1[..., None] * w_f                            # l_1
     )
     grads = {
-        "W": _sum_of_outer(d_pre, x),                       # (56), (57) from q, k_1
-        "W_x": _sum_of_outer(d_pre_, x),                    # (58), (59) from v, o_pre
-        "b": d_pre.sum((0, 1)),                             # (60), (61) from q, k_1
-        "b_v_stack": d_pre_.sum((0, 1)),                    # (62), (63) from v, o_pre
+        "W_qk": _sum_of_outer(d_pre_qk, x),                 # (56), (57) from q, k_1
+        "W_vo": _sum_of_outer(d_pre_vo, x),                 # (58), (59) from v, o_pre
+        "b_qk": d_pre_qk.sum((0, 1)),                       # (60), (61) from q, k_1
+        "b_vo": d_pre_vo.sum((0, 1)),                       # (62), (63) from v, o_pre
         "w_i": np.einsum("tb,tbk->k", d_a_1, x),            # (64) from a_1
         "w_f": np.einsum("tb,tbk->k", d_l_1, x),            # (65) from l_1
         "b_i": np.asarray(d_a.sum(), dtype),                # (66) from a
@@ -323,27 +323,27 @@ def step(params, x_t, state=None):
     x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
     B = x_t.shape[0]
     C_prev, n_prev, m_prev = _start(params, state, B, H, K, dtype)
-    W = params["W"]
-    W_x = params["W_x"]
-    b = params["b"]
-    b_v_stack = params["b_v_stack"]
+    W_qk = params["W_qk"]
+    W_vo = params["W_vo"]
+    b_qk = params["b_qk"]
+    b_vo = params["b_vo"]
     w_i = params["w_i"]
     w_f = params["w_f"]
     b_i = params["b_i"]
     b_f = params["b_f"]
-    pre = x_t @ W.T + b                                     # q, k_1, side by side
-    pre_ = x_t @ W_x.T + b_v_stack                          # v, o_pre, side by side
-    q = pre[:, 0:K]                                         # (1)
-    k_1 = pre[:, K:2*K]                                     # (2)
+    W_qk_x = x_t @ W_qk.T + b_qk                            # q, k_1, side by side
+    W_vo_x = x_t @ W_vo.T + b_vo                            # v, o_pre, side by side
+    q = W_qk_x[:, 0:K]                                      # (1)
+    k_1 = W_qk_x[:, K:2*K]                                  # (2)
     k = k_1 / float(np.sqrt(K))                             # (3)
-    v = pre_[:, 0:H]                                        # (4)
+    v = W_vo_x[:, 0:H]                                      # (4)
     a_1 = x_t @ w_i                                         # (5)
     a = a_1 + b_i                                           # (6)
     l_1 = x_t @ w_f                                         # (7)
     l_2 = l_1 + b_f                                         # (8)
     l_3 = -_softplus(-l_2)                                  # (9)
     C_1 = v[..., :, None] * k[..., None, :]                 # (16)
-    o_pre = pre_[:, H:2*H]                                  # (19)
+    o_pre = W_vo_x[:, H:2*H]                                # (19)
     o = _sigmoid(o_pre)                                     # (20)
     l = l_3 + m_prev                                        # (10)
     m = np.maximum(l, a)                                    # (11)
@@ -431,10 +431,10 @@ def _sum_of_outer(d, v):
 
 
 _AXES = {
-    "W": ("2*K", "D"),
-    "W_x": ("2*H", "D"),
-    "b": ("2*K",),
-    "b_v_stack": ("2*H",),
+    "W_qk": ("2*K", "D"),
+    "W_vo": ("2*H", "D"),
+    "b_qk": ("2*K",),
+    "b_vo": ("2*H",),
     "w_i": ("D",),
     "w_f": ("D",),
     "b_i": (),
@@ -445,10 +445,10 @@ _AXES = {
 def _shapes(D, H, K):
     """The shapes of the stored parameters."""
     return {
-        "W": (2 * K, D),
-        "W_x": (2 * H, D),
-        "b": (2 * K,),
-        "b_v_stack": (2 * H,),
+        "W_qk": (2 * K, D),
+        "W_vo": (2 * H, D),
+        "b_qk": (2 * K,),
+        "b_vo": (2 * H,),
         "w_i": (D,),
         "w_f": (D,),
         "b_i": (),
@@ -458,9 +458,9 @@ def _shapes(D, H, K):
 
 def _sizes(params):
     """The sizes that the parameters' shapes tell: D, K, H."""
-    D = params["W"].shape[1]
-    K = params["W"].shape[0] // 2
-    H = params["W_x"].shape[0] // 2
+    D = params["W_qk"].shape[1]
+    K = params["W_qk"].shape[0] // 2
+    H = params["W_vo"].shape[0] // 2
     return (D, K, H)
 
 
@@ -631,7 +631,7 @@ def _self_check():
         expected = derivative(np.asarray(array), evaluate)
         scale = np.abs(expected).max(initial=0.0)
         error = np.abs(gradient - expected).max(initial=0.0) / (scale or 1.0)
-        print(f"  {name:<9} {error:8.1e}")
+        print(f"  {name:<7} {error:8.1e}")
         worst = max(worst, error)
     return worst
 

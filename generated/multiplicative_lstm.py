@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of multiplicative_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:066e9db0d29467ab
+# lstmgen: sha256:463cdfd8e7f49805
 """Multiplicative LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -58,8 +58,8 @@ def init_params(input_size, hidden_size, multiplicative_size, rng=0, dtype=np.fl
 
     W_m: (M, D)
     R_m: (M, H)
-    W: (4*H, D)  rows of W_i, W_f, W_z, W_o
-    R: (4*H, M)  rows of R_i, R_f, R_z, R_o
+    W_ifzo: (4*H, D)  rows of W_i, W_f, W_z, W_o
+    R_ifzo: (4*H, M)  rows of R_i, R_f, R_z, R_o
     b: (4*H,)  rows of b_i, b_f, b_z, b_o
     """
     rng = np.random.default_rng(rng)
@@ -81,14 +81,14 @@ def named(params):
     return {
         "W_m": params["W_m"],
         "R_m": params["R_m"],
-        "W_i": params["W"][0:H],
-        "W_f": params["W"][H:2*H],
-        "W_z": params["W"][2*H:3*H],
-        "W_o": params["W"][3*H:4*H],
-        "R_i": params["R"][0:H],
-        "R_f": params["R"][H:2*H],
-        "R_z": params["R"][2*H:3*H],
-        "R_o": params["R"][3*H:4*H],
+        "W_i": params["W_ifzo"][0:H],
+        "W_f": params["W_ifzo"][H:2*H],
+        "W_z": params["W_ifzo"][2*H:3*H],
+        "W_o": params["W_ifzo"][3*H:4*H],
+        "R_i": params["R_ifzo"][0:H],
+        "R_f": params["R_ifzo"][H:2*H],
+        "R_z": params["R_ifzo"][2*H:3*H],
+        "R_o": params["R_ifzo"][3*H:4*H],
         "b_i": params["b"][0:H],
         "b_f": params["b"][H:2*H],
         "b_z": params["b"][2*H:3*H],
@@ -110,12 +110,12 @@ def forward(params, x, state=None):
     state = _start(params, state, B, H, dtype)
     W_m = params["W_m"]
     R_m = params["R_m"]
-    W = params["W"]
-    R = params["R"]
+    W_ifzo = params["W_ifzo"]
+    R_ifzo = params["R_ifzo"]
     b = params["b"]
     m_1 = _at_once(x, W_m.T)                                # (1)
-    W_x = _at_once(x, W.T)                                  # for all steps at once: i_pre, f_pre, z_pre, o_pre
-    W_x += b
+    W_ifzo_x = _at_once(x, W_ifzo.T)                        # for all steps at once: i_pre, f_pre, z_pre, o_pre
+    W_ifzo_x += b
     h_all = np.empty((T + 1, B, H), dtype)
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
@@ -125,20 +125,20 @@ def forward(params, x, state=None):
     m_2, m = np.empty((2, T, B, M), dtype)
     i, f, z, o, tanh_c = np.empty((5, T, B, H), dtype)
     R_m_T = _transposed(R_m) if B > 1 else R_m.T            # laid out as the loop reads it
-    R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
+    R_ifzo_T = _transposed(R_ifzo) if B > 1 else R_ifzo.T   # laid out as the loop reads it
 
     for t in range(T):
         m_2[t] = h_prev[t] @ R_m_T                          # (2)
         m[t] = m_1[t] * m_2[t]                              # (3)
-        R_m_ = m[t] @ R_T                                   # i_pre, f_pre, z_pre, o_pre, side by side
-        i_pre = W_x[t, :, 0:H] + R_m_[:, 0:H]               # (4)
+        R_ifzo_m = m[t] @ R_ifzo_T                          # i_pre, f_pre, z_pre, o_pre, side by side
+        i_pre = W_ifzo_x[t, :, 0:H] + R_ifzo_m[:, 0:H]      # (4)
         i[t] = _sigmoid(i_pre)                              # (5)
-        f_pre = W_x[t, :, H:2*H] + R_m_[:, H:2*H]           # (6)
+        f_pre = W_ifzo_x[t, :, H:2*H] + R_ifzo_m[:, H:2*H]  # (6)
         f[t] = _sigmoid(f_pre)                              # (7)
-        z_pre = W_x[t, :, 2*H:3*H] + R_m_[:, 2*H:3*H]       # (8)
+        z_pre = W_ifzo_x[t, :, 2*H:3*H] + R_ifzo_m[:, 2*H:3*H]  # (8)
         z[t] = np.tanh(z_pre)                               # (9)
         c[t] = z[t] * i[t] + c_prev[t] * f[t]               # (10)
-        o_pre = W_x[t, :, 3*H:4*H] + R_m_[:, 3*H:4*H]       # (11)
+        o_pre = W_ifzo_x[t, :, 3*H:4*H] + R_ifzo_m[:, 3*H:4*H]  # (11)
         o[t] = _sigmoid(o_pre)                              # (12)
         tanh_c[t] = np.tanh(c[t])                           # (13)
         h[t] = o[t] * tanh_c[t]                             # (14)
@@ -161,8 +161,8 @@ def backward(params, tape, dy=None, dstate=None):
     _checked_tape_sizes(tape.sizes, (M, D, H))
     W_m = params["W_m"]
     R_m = params["R_m"]
-    W = params["W"]
-    R = params["R"]
+    W_ifzo = params["W_ifzo"]
+    R_ifzo = params["R_ifzo"]
     x, m_1, m_2, m, i, f, z, c_prev, o, tanh_c, h_prev = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
     dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, H)"), _start(params, None, B, H, dtype), dtype)
@@ -199,7 +199,7 @@ def backward(params, tape, dy=None, dstate=None):
         d_f_pre[t] = d_f * f[t] * (1 - f[t])                # (23) from f
         d_i = d_c * z[t]                                    # (24) from c
         d_i_pre[t] = d_i * i[t] * (1 - i[t])                # (25) from i
-        d_m[t] = d_pre[t] @ R                               # (26) from i_pre, f_pre, z_pre, o_pre
+        d_m[t] = d_pre[t] @ R_ifzo                          # (26) from i_pre, f_pre, z_pre, o_pre
         d_m_2[t] = d_m[t] * m_1[t]                          # (27) from m
         d_h_next = d_m_2[t] @ R_m                           # (15) to h[t-1], from m_2
         d_c_next = d_c * f[t]                               # (19) to c[t-1], from c
@@ -208,13 +208,13 @@ def backward(params, tape, dy=None, dstate=None):
     # (29) fork of x: one line per reader
     d_x = (
         _at_once(d_m_1, W_m)                                # m_1
-        + _at_once(d_pre, W)                                # i_pre, f_pre, z_pre, o_pre
+        + _at_once(d_pre, W_ifzo)                           # i_pre, f_pre, z_pre, o_pre
     )
     grads = {
         "W_m": _sum_of_outer(d_m_1, x),                     # (30) from m_1
         "R_m": _sum_of_outer(d_m_2, h_prev),                # (31) from m_2
-        "W": _sum_of_outer(d_pre, x),                       # (32) to (35) from i_pre, f_pre, z_pre, o_pre
-        "R": _sum_of_outer(d_pre, m),                       # (36) to (39) from i_pre, f_pre, z_pre, o_pre
+        "W_ifzo": _sum_of_outer(d_pre, x),                  # (32) to (35) from i_pre, f_pre, z_pre, o_pre
+        "R_ifzo": _sum_of_outer(d_pre, m),                  # (36) to (39) from i_pre, f_pre, z_pre, o_pre
         "b": d_pre.sum((0, 1)),                             # (40) to (43) from i_pre, f_pre, z_pre, o_pre
     }
     return Gradients(grads, d_x, State(d_h_next, d_c_next))
@@ -229,22 +229,22 @@ def step(params, x_t, state=None):
     h_prev, c_prev = _start(params, state, B, H, dtype)
     W_m = params["W_m"]
     R_m = params["R_m"]
-    W = params["W"]
-    R = params["R"]
+    W_ifzo = params["W_ifzo"]
+    R_ifzo = params["R_ifzo"]
     b = params["b"]
     m_1 = x_t @ W_m.T                                       # (1)
-    pre = x_t @ W.T + b                                     # i_pre, f_pre, z_pre, o_pre, side by side
+    W_ifzo_x = x_t @ W_ifzo.T + b                           # i_pre, f_pre, z_pre, o_pre, side by side
     m_2 = h_prev @ R_m.T                                    # (2)
     m = m_1 * m_2                                           # (3)
-    R_m_ = m @ R.T                                          # i_pre, f_pre, z_pre, o_pre, side by side
-    i_pre = pre[:, 0:H] + R_m_[:, 0:H]                      # (4)
+    R_ifzo_m = m @ R_ifzo.T                                 # i_pre, f_pre, z_pre, o_pre, side by side
+    i_pre = W_ifzo_x[:, 0:H] + R_ifzo_m[:, 0:H]             # (4)
     i = _sigmoid(i_pre)                                     # (5)
-    f_pre = pre[:, H:2*H] + R_m_[:, H:2*H]                  # (6)
+    f_pre = W_ifzo_x[:, H:2*H] + R_ifzo_m[:, H:2*H]         # (6)
     f = _sigmoid(f_pre)                                     # (7)
-    z_pre = pre[:, 2*H:3*H] + R_m_[:, 2*H:3*H]              # (8)
+    z_pre = W_ifzo_x[:, 2*H:3*H] + R_ifzo_m[:, 2*H:3*H]     # (8)
     z = np.tanh(z_pre)                                      # (9)
     c = z * i + c_prev * f                                  # (10)
-    o_pre = pre[:, 3*H:4*H] + R_m_[:, 3*H:4*H]              # (11)
+    o_pre = W_ifzo_x[:, 3*H:4*H] + R_ifzo_m[:, 3*H:4*H]     # (11)
     o = _sigmoid(o_pre)                                     # (12)
     tanh_c = np.tanh(c)                                     # (13)
     h = o * tanh_c                                          # (14)
@@ -302,8 +302,8 @@ def _transposed(matrix):
 _AXES = {
     "W_m": ("M", "D"),
     "R_m": ("M", "H"),
-    "W": ("4*H", "D"),
-    "R": ("4*H", "M"),
+    "W_ifzo": ("4*H", "D"),
+    "R_ifzo": ("4*H", "M"),
     "b": ("4*H",),
 }
 
@@ -313,8 +313,8 @@ def _shapes(D, H, M):
     return {
         "W_m": (M, D),
         "R_m": (M, H),
-        "W": (4 * H, D),
-        "R": (4 * H, M),
+        "W_ifzo": (4 * H, D),
+        "R_ifzo": (4 * H, M),
         "b": (4 * H,),
     }
 

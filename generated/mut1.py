@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mut1. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:362b0669bb6928d5
+# lstmgen: sha256:73e44cbdc002ebb2
 """MUT1: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -51,7 +51,7 @@ class Tape(NamedTuple):
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     """Parameters to start from, as a dictionary of arrays. `rng` is a seed or a Generator.
 
-    W: (2*H, D)  rows of W_z, W_n
+    W_zn: (2*H, D)  rows of W_z, W_n
     W_r: (H, D)
     R_r: (H, H)
     R_n: (H, H)
@@ -76,9 +76,9 @@ def named(params):
     _checked_keys(params)
     D, H = _sizes(params)
     return {
-        "W_z": params["W"][0:H],
+        "W_z": params["W_zn"][0:H],
         "W_r": params["W_r"],
-        "W_n": params["W"][H:2*H],
+        "W_n": params["W_zn"][H:2*H],
         "R_r": params["R_r"],
         "R_n": params["R_n"],
         "b_z": params["b_z"],
@@ -99,17 +99,17 @@ def forward(params, x, state=None):
     x = _checked("x", x, "(T, B, D)", (None, None, D), dtype)
     T, B = x.shape[:2]
     state = _start(params, state, B, H, dtype)
-    W = params["W"]
+    W_zn = params["W_zn"]
     W_r = params["W_r"]
     R_r = params["R_r"]
     R_n = params["R_n"]
     b_z = params["b_z"]
     b_r = params["b_r"]
     b_n = params["b_n"]
-    pre = _at_once(x, W.T)                                  # z_pre, n_1, side by side
-    z_pre = pre[..., 0:H] + b_z                             # (1)
+    W_zn_x = _at_once(x, W_zn.T)                            # z_pre, n_1, side by side
+    z_pre = W_zn_x[..., 0:H] + b_z                          # (1)
     z = _sigmoid(z_pre)                                     # (2)
-    n_1 = pre[..., H:2*H]                                   # (6)
+    n_1 = W_zn_x[..., H:2*H]                                # (6)
     n_2 = np.tanh(n_1)                                      # (7)
     W_r_x = _at_once(x, W_r.T)                              # for all steps at once: r_pre
     W_r_x += b_r
@@ -144,7 +144,7 @@ def backward(params, tape, dy=None, dstate=None):
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
     _checked_tape_sizes(tape.sizes, (D, H))
-    W = params["W"]
+    W_zn = params["W_zn"]
     W_r = params["W_r"]
     R_r = params["R_r"]
     R_n = params["R_n"]
@@ -186,11 +186,11 @@ def backward(params, tape, dy=None, dstate=None):
 
     # (21) fork of x: one line per reader
     d_x = (
-        _at_once(d_pre, W)                                  # z_pre, n_1
+        _at_once(d_pre, W_zn)                               # z_pre, n_1
         + _at_once(d_r_pre, W_r)                            # r_pre
     )
     grads = {
-        "W": _sum_of_outer(d_pre, x),                       # (22), (24) from z_pre, n_1
+        "W_zn": _sum_of_outer(d_pre, x),                    # (22), (24) from z_pre, n_1
         "W_r": _sum_of_outer(d_r_pre, x),                   # (23) from r_pre
         "R_r": _sum_of_outer(d_r_pre, h_prev),              # (25) from r_pre
         "R_n": _sum_of_outer(d_n_pre, r_h_prev),            # (26) from n_pre
@@ -208,17 +208,17 @@ def step(params, x_t, state=None):
     x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
     B = x_t.shape[0]
     (h_prev,) = _start(params, state, B, H, dtype)
-    W = params["W"]
+    W_zn = params["W_zn"]
     W_r = params["W_r"]
     R_r = params["R_r"]
     R_n = params["R_n"]
     b_z = params["b_z"]
     b_r = params["b_r"]
     b_n = params["b_n"]
-    pre = x_t @ W.T                                         # z_pre, n_1, side by side
-    z_pre = pre[:, 0:H] + b_z                               # (1)
+    W_zn_x = x_t @ W_zn.T                                   # z_pre, n_1, side by side
+    z_pre = W_zn_x[:, 0:H] + b_z                            # (1)
     z = _sigmoid(z_pre)                                     # (2)
-    n_1 = pre[:, H:2*H]                                     # (6)
+    n_1 = W_zn_x[:, H:2*H]                                  # (6)
     n_2 = np.tanh(n_1)                                      # (7)
     r_pre = x_t @ W_r.T + b_r + h_prev @ R_r.T              # (3)
     r = _sigmoid(r_pre)                                     # (4)
@@ -278,7 +278,7 @@ def _transposed(matrix):
 
 
 _AXES = {
-    "W": ("2*H", "D"),
+    "W_zn": ("2*H", "D"),
     "W_r": ("H", "D"),
     "R_r": ("H", "H"),
     "R_n": ("H", "H"),
@@ -291,7 +291,7 @@ _AXES = {
 def _shapes(D, H):
     """The shapes of the stored parameters."""
     return {
-        "W": (2 * H, D),
+        "W_zn": (2 * H, D),
         "W_r": (H, D),
         "R_r": (H, H),
         "R_n": (H, H),
@@ -303,7 +303,7 @@ def _shapes(D, H):
 
 def _sizes(params):
     """The sizes that the parameters' shapes tell: D, H."""
-    D = params["W"].shape[1]
+    D = params["W_zn"].shape[1]
     H = params["W_r"].shape[0]
     return (D, H)
 

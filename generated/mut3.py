@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mut3. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:66e0581cfcf4650f
+# lstmgen: sha256:fb464ad4b97ba26f
 """MUT3: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -199,14 +199,14 @@ def step(params, x_t, state=None):
     R_r = params["R_r"]
     R_n = params["R_n"]
     b = params["b"]
-    pre = x_t @ W.T + b                                     # z_pre, r_pre, n_pre, side by side
+    W_x = x_t @ W.T + b                                     # z_pre, r_pre, n_pre, side by side
     tanh_h_prev = np.tanh(h_prev)                           # (1)
-    z_pre = pre[:, 0:H] + tanh_h_prev @ R_z.T               # (2)
+    z_pre = W_x[:, 0:H] + tanh_h_prev @ R_z.T               # (2)
     z = _sigmoid(z_pre)                                     # (3)
-    r_pre = pre[:, H:2*H] + h_prev @ R_r.T                  # (4)
+    r_pre = W_x[:, H:2*H] + h_prev @ R_r.T                  # (4)
     r = _sigmoid(r_pre)                                     # (5)
     r_h_prev = r * h_prev                                   # (6)
-    n_pre = pre[:, 2*H:3*H] + r_h_prev @ R_n.T              # (7)
+    n_pre = W_x[:, 2*H:3*H] + r_h_prev @ R_n.T              # (7)
     n = np.tanh(n_pre)                                      # (8)
     h = z * n + (1 - z) * h_prev                            # (9)
     return h, State(h)

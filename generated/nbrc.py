@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of nbrc. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:6fcc60b0b73b1c92
+# lstmgen: sha256:d158d35f2ddb3a38
 """Neuromodulated bistable recurrent cell: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -103,11 +103,11 @@ def forward(params, x, state=None):
     R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
 
     for t in range(T):
-        pre = h_prev[t] @ R_T + b                           # a_1, c_pre, side by side
-        a_1 = W_x[t, :, 0:H] + pre[:, 0:H]                  # (1)
+        R_h = h_prev[t] @ R_T + b                           # a_1, c_pre, side by side
+        a_1 = W_x[t, :, 0:H] + R_h[:, 0:H]                  # (1)
         a_2[t] = np.tanh(a_1)                               # (2)
         a[t] = 1 + a_2[t]                                   # (3)
-        c_pre = W_x[t, :, H:2*H] + pre[:, H:2*H]            # (4)
+        c_pre = W_x[t, :, H:2*H] + R_h[:, H:2*H]            # (4)
         c[t] = _sigmoid(c_pre)                              # (5)
         h_1 = W_x[t, :, 2*H:3*H] + a[t] * h_prev[t]         # (6)
         h_2[t] = np.tanh(h_1)                               # (7)
@@ -181,14 +181,14 @@ def step(params, x_t, state=None):
     W = params["W"]
     R = params["R"]
     b = params["b"]
-    pre_ = x_t @ W.T                                        # a_1, c_pre, h_1, side by side
-    pre = h_prev @ R.T + b                                  # a_1, c_pre, side by side
-    a_1 = pre_[:, 0:H] + pre[:, 0:H]                        # (1)
+    W_x = x_t @ W.T                                         # a_1, c_pre, h_1, side by side
+    R_h = h_prev @ R.T + b                                  # a_1, c_pre, side by side
+    a_1 = W_x[:, 0:H] + R_h[:, 0:H]                         # (1)
     a_2 = np.tanh(a_1)                                      # (2)
     a = 1 + a_2                                             # (3)
-    c_pre = pre_[:, H:2*H] + pre[:, H:2*H]                  # (4)
+    c_pre = W_x[:, H:2*H] + R_h[:, H:2*H]                   # (4)
     c = _sigmoid(c_pre)                                     # (5)
-    h_1 = pre_[:, 2*H:3*H] + a * h_prev                     # (6)
+    h_1 = W_x[:, 2*H:3*H] + a * h_prev                      # (6)
     h_2 = np.tanh(h_1)                                      # (7)
     h = c * h_prev + (1 - c) * h_2                          # (8)
     return h, State(h)

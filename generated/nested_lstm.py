@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of nested_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:50df3ec99782b4e1
+# lstmgen: sha256:223b0236ea348e98
 """Nested LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -137,8 +137,8 @@ def forward(params, x, state=None):
     V = params["V"]
     U = params["U"]
     a = params["a"]
-    pre = _at_once(x, W.T)                                  # for all steps at once: i_pre, f_pre, z, o_pre
-    pre += b
+    pre_ifzo = _at_once(x, W.T)                             # for all steps at once: i_pre, f_pre, z, o_pre
+    pre_ifzo += b
     h_all = np.empty((T + 1, B, H), dtype)
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
@@ -154,12 +154,12 @@ def forward(params, x, state=None):
     U_T = _transposed(U) if B > 1 else U.T                  # laid out as the loop reads it
 
     for t in range(T):
-        pre[t] += h_prev[t] @ R_T                           # i_pre, f_pre, z, o_pre, side by side
-        gates = _sigmoid(pre[t, :, 0:2*H])                  # (1), (3): i, f, side by side
+        pre_ifzo[t] += h_prev[t] @ R_T                      # i_pre, f_pre, z, o_pre, side by side
+        gates = _sigmoid(pre_ifzo[t, :, 0:2*H])             # (1), (3): i, f, side by side
         i[t] = gates[:, 0:H]                                # (2)
         f[t] = gates[:, H:2*H]                              # (4)
-        z[t] = pre[t, :, 2*H:3*H]                           # (5)
-        o_pre = pre[t, :, 3*H:4*H]                          # (6)
+        z[t] = pre_ifzo[t, :, 2*H:3*H]                      # (5)
+        o_pre = pre_ifzo[t, :, 3*H:4*H]                     # (6)
         o[t] = _sigmoid(o_pre)                              # (7)
         u[t] = i[t] * z[t]                                  # (8)
         V_u = u[t] @ V_T + a                                # i_n_pre, f_n_pre, z_n_pre, o_n_pre, side by side
@@ -202,16 +202,16 @@ def backward(params, tape, dy=None, dstate=None):
     x, i, f, z, o, u, k, i_n, f_n, z_n, o_n, n_prev, tanh_n, c_prev, tanh_c, h_prev = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
     dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, H)", "(B, H)"), _start(params, None, B, H, dtype), dtype)
-    d_pre = np.empty((T, B, 4 * H), dtype)                  # side by side, as their weights are stacked
-    d_i_pre = d_pre[..., 0:H]
-    d_f_pre = d_pre[..., H:2*H]
-    d_z = d_pre[..., 2*H:3*H]
-    d_o_pre = d_pre[..., 3*H:4*H]
-    d_pre_ = np.empty((T, B, 4 * H), dtype)                 # side by side, as their weights are stacked
-    d_i_n_pre = d_pre_[..., 0:H]
-    d_f_n_pre = d_pre_[..., H:2*H]
-    d_z_n_pre = d_pre_[..., 2*H:3*H]
-    d_o_n_pre = d_pre_[..., 3*H:4*H]
+    d_pre_ifzo = np.empty((T, B, 4 * H), dtype)             # side by side, as their weights are stacked
+    d_i_pre = d_pre_ifzo[..., 0:H]
+    d_f_pre = d_pre_ifzo[..., H:2*H]
+    d_z = d_pre_ifzo[..., 2*H:3*H]
+    d_o_pre = d_pre_ifzo[..., 3*H:4*H]
+    d_pre_ifzo_n = np.empty((T, B, 4 * H), dtype)           # side by side, as their weights are stacked
+    d_i_n_pre = d_pre_ifzo_n[..., 0:H]
+    d_f_n_pre = d_pre_ifzo_n[..., H:2*H]
+    d_z_n_pre = d_pre_ifzo_n[..., 2*H:3*H]
+    d_o_n_pre = d_pre_ifzo_n[..., 3*H:4*H]
     d_h_next = dstate.h                                     # from outside, through the final state
     d_c_next = dstate.c                                     # from outside, through the final state
     d_n_next = dstate.n                                     # from outside, through the final state
@@ -247,8 +247,8 @@ def backward(params, tape, dy=None, dstate=None):
         d_f_n_pre[t] = d_f_n * f_n[t] * (1 - f_n[t])        # (33) from f_n
         d_i_n = d_n * z_n[t]                                # (34) from n
         d_i_n_pre[t] = d_i_n * i_n[t] * (1 - i_n[t])        # (35) from i_n
-        d_k = d_pre_[t] @ U                                 # (36) from i_n_pre, f_n_pre, z_n_pre, o_n_pre
-        d_u = d_pre_[t] @ V                                 # (37) from i_n_pre, f_n_pre, z_n_pre, o_n_pre
+        d_k = d_pre_ifzo_n[t] @ U                           # (36) from i_n_pre, f_n_pre, z_n_pre, o_n_pre
+        d_u = d_pre_ifzo_n[t] @ V                           # (37) from i_n_pre, f_n_pre, z_n_pre, o_n_pre
         d_o = d_h * tanh_c[t]                               # (38) from h
         d_o_pre[t] = d_o * o[t] * (1 - o[t])                # (39) from o
         d_z[t] = d_u * i[t]                                 # (40) from u
@@ -256,17 +256,17 @@ def backward(params, tape, dy=None, dstate=None):
         d_f_pre[t] = d_f * f[t] * (1 - f[t])                # (42) from f
         d_i = d_u * z[t]                                    # (43) from u
         d_i_pre[t] = d_i * i[t] * (1 - i[t])                # (44) from i
-        d_h_next = d_pre[t] @ R                             # (23) to h[t-1], from i_pre, f_pre, z, o_pre
+        d_h_next = d_pre_ifzo[t] @ R                        # (23) to h[t-1], from i_pre, f_pre, z, o_pre
         d_c_next = d_k * f[t]                               # (25) to c[t-1], from k
         d_n_next = d_n * f_n[t]                             # (27) to n[t-1], from n
-    d_x = _at_once(d_pre, W)                                # (45) from i_pre, f_pre, z, o_pre
+    d_x = _at_once(d_pre_ifzo, W)                           # (45) from i_pre, f_pre, z, o_pre
     grads = {
-        "W": _sum_of_outer(d_pre, x),                       # (46) to (49) from i_pre, f_pre, z, o_pre
-        "R": _sum_of_outer(d_pre, h_prev),                  # (50) to (53) from i_pre, f_pre, z, o_pre
-        "b": d_pre.sum((0, 1)),                             # (54) to (57) from i_pre, f_pre, z, o_pre
-        "V": _sum_of_outer(d_pre_, u),                      # (58) to (61) from i_n_pre, f_n_pre, z_n_pre, o_n_pre
-        "U": _sum_of_outer(d_pre_, k),                      # (62) to (65) from i_n_pre, f_n_pre, z_n_pre, o_n_pre
-        "a": d_pre_.sum((0, 1)),                            # (66) to (69) from i_n_pre, f_n_pre, z_n_pre, o_n_pre
+        "W": _sum_of_outer(d_pre_ifzo, x),                  # (46) to (49) from i_pre, f_pre, z, o_pre
+        "R": _sum_of_outer(d_pre_ifzo, h_prev),             # (50) to (53) from i_pre, f_pre, z, o_pre
+        "b": d_pre_ifzo.sum((0, 1)),                        # (54) to (57) from i_pre, f_pre, z, o_pre
+        "V": _sum_of_outer(d_pre_ifzo_n, u),                # (58) to (61) from i_n_pre, f_n_pre, z_n_pre, o_n_pre
+        "U": _sum_of_outer(d_pre_ifzo_n, k),                # (62) to (65) from i_n_pre, f_n_pre, z_n_pre, o_n_pre
+        "a": d_pre_ifzo_n.sum((0, 1)),                      # (66) to (69) from i_n_pre, f_n_pre, z_n_pre, o_n_pre
     }
     return Gradients(grads, d_x, State(d_h_next, d_c_next, d_n_next))
 
@@ -284,12 +284,12 @@ def step(params, x_t, state=None):
     V = params["V"]
     U = params["U"]
     a = params["a"]
-    pre = x_t @ W.T + h_prev @ R.T + b                      # i_pre, f_pre, z, o_pre, side by side
-    gates = _sigmoid(pre[:, 0:2*H])                         # (1), (3): i, f, side by side
+    pre_ifzo = x_t @ W.T + h_prev @ R.T + b                 # i_pre, f_pre, z, o_pre, side by side
+    gates = _sigmoid(pre_ifzo[:, 0:2*H])                    # (1), (3): i, f, side by side
     i = gates[:, 0:H]                                       # (2)
     f = gates[:, H:2*H]                                     # (4)
-    z = pre[:, 2*H:3*H]                                     # (5)
-    o_pre = pre[:, 3*H:4*H]                                 # (6)
+    z = pre_ifzo[:, 2*H:3*H]                                # (5)
+    o_pre = pre_ifzo[:, 3*H:4*H]                            # (6)
     o = _sigmoid(o_pre)                                     # (7)
     u = i * z                                               # (8)
     V_u = u @ V.T + a                                       # i_n_pre, f_n_pre, z_n_pre, o_n_pre, side by side

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of on_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:b842b1453221ef2e
+# lstmgen: sha256:76a06ddf5924108a
 """Ordered-neurons LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -68,8 +68,8 @@ class Tape(NamedTuple):
 def init_params(input_size, chunks, rng=0, dtype=np.float32):
     """Parameters to start from, as a dictionary of arrays. `rng` is a seed or a Generator.
 
-    W: (18*K, D)  rows of W_i, W_f, W_z, W_o, V_f, V_i
-    W_h: (18*K, 4*K)  rows of R_i, R_f, R_z, R_o, U_f, U_i
+    W_V: (18*K, D)  rows of W_i, W_f, W_z, W_o, V_f, V_i
+    R_U: (18*K, 4*K)  rows of R_i, R_f, R_z, R_o, U_f, U_i
     b: (16*K,)  rows of b_i, b_f, b_z, b_o
     a: (2*K,)  rows of a_f, a_i
     """
@@ -90,22 +90,22 @@ def named(params):
     _checked_keys(params)
     D, K = _sizes(params)
     return {
-        "W_i": params["W"][0:4*K],
-        "W_f": params["W"][4*K:8*K],
-        "W_z": params["W"][8*K:12*K],
-        "W_o": params["W"][12*K:16*K],
-        "R_i": params["W_h"][0:4*K],
-        "R_f": params["W_h"][4*K:8*K],
-        "R_z": params["W_h"][8*K:12*K],
-        "R_o": params["W_h"][12*K:16*K],
+        "W_i": params["W_V"][0:4*K],
+        "W_f": params["W_V"][4*K:8*K],
+        "W_z": params["W_V"][8*K:12*K],
+        "W_o": params["W_V"][12*K:16*K],
+        "R_i": params["R_U"][0:4*K],
+        "R_f": params["R_U"][4*K:8*K],
+        "R_z": params["R_U"][8*K:12*K],
+        "R_o": params["R_U"][12*K:16*K],
         "b_i": params["b"][0:4*K],
         "b_f": params["b"][4*K:8*K],
         "b_z": params["b"][8*K:12*K],
         "b_o": params["b"][12*K:16*K],
-        "V_i": params["W"][17*K:18*K],
-        "V_f": params["W"][16*K:17*K],
-        "U_i": params["W_h"][17*K:18*K],
-        "U_f": params["W_h"][16*K:17*K],
+        "V_i": params["W_V"][17*K:18*K],
+        "V_f": params["W_V"][16*K:17*K],
+        "U_i": params["R_U"][17*K:18*K],
+        "U_f": params["R_U"][16*K:17*K],
         "a_i": params["a"][K:2*K],
         "a_f": params["a"][0:K],
     }
@@ -123,12 +123,12 @@ def forward(params, x, state=None):
     x = _checked("x", x, "(T, B, D)", (None, None, D), dtype)
     T, B = x.shape[:2]
     state = _start(params, state, B, K, dtype)
-    W = params["W"]
-    W_h = params["W_h"]
+    W_V = params["W_V"]
+    R_U = params["R_U"]
     b = params["b"]
     a = params["a"]
     # for all steps at once: i_pre, f_pre, z_pre, o_pre, f_tilde_1, i_tilde_1
-    pre = _at_once(x, W.T)
+    pre = _at_once(x, W_V.T)
     h_all = np.empty((T + 1, B, 4 * K), dtype)
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
@@ -137,11 +137,11 @@ def forward(params, x, state=None):
     c_prev, c = c_all[:-1], c_all[1:]                       # c_prev[t] is c one step earlier
     i, f, z, o, f_hat_1, f_hat, i_hat, tanh_c = np.empty((8, T, B, 4 * K), dtype)
     f_tilde_pre, f_tilde, i_tilde_2, i_tilde = np.empty((4, T, B, K), dtype)
-    W_h_T = _transposed(W_h) if B > 1 else W_h.T            # laid out as the loop reads it
+    R_U_T = _transposed(R_U) if B > 1 else R_U.T            # laid out as the loop reads it
 
     for t in range(T):
         # i_pre, f_pre, z_pre, o_pre, f_tilde_1, i_tilde_1, side by side
-        pre[t] += h_prev[t] @ W_h_T
+        pre[t] += h_prev[t] @ R_U_T
         gates = _sigmoid(pre[t, :, 0:8*K] + b[0:8*K])       # (1), (3): i, f, side by side
         i[t] = gates[:, 0:4*K]                              # (2)
         f[t] = gates[:, 4*K:8*K]                            # (4)
@@ -187,8 +187,8 @@ def backward(params, tape, dy=None, dstate=None):
     _checked_keys(params)
     params, D, K = _checked_params(params, dtype)
     _checked_tape_sizes(tape.sizes, (D, K))
-    W = params["W"]
-    W_h = params["W_h"]
+    W_V = params["W_V"]
+    R_U = params["R_U"]
     (
         x, i, f, z, o, f_tilde_pre, f_tilde, i_tilde_2, i_tilde, f_hat_1, f_hat, i_hat,
         c_prev, tanh_c, h_prev,
@@ -269,14 +269,14 @@ def backward(params, tape, dy=None, dstate=None):
         d_i = d_i_hat * f_hat_1[t]                          # (51) from i_hat
         d_i_pre[t] = d_i * i[t] * (1 - i[t])                # (52) from i
         # (27) to h[t-1], from i_pre, f_pre, z_pre, o_pre, f_tilde_1, i_tilde_1
-        d_h_next = d_pre[t] @ W_h
+        d_h_next = d_pre[t] @ R_U
         d_c_next = d_c * f_hat[t]                           # (29) to c[t-1], from c
-    d_x = _at_once(d_pre, W)                                # (53) from i_pre, f_pre, z_pre, o_pre, f_tilde_1, i_tilde_1
+    d_x = _at_once(d_pre, W_V)                              # (53) from i_pre, f_pre, z_pre, o_pre, f_tilde_1, i_tilde_1
     grads = {
         # (54), (55), (56), (57), (66), (67) from i_pre, f_pre, z_pre, o_pre, f_tilde_1, i_tilde_1
-        "W": _sum_of_outer(d_pre, x),
+        "W_V": _sum_of_outer(d_pre, x),
         # (58), (59), (60), (61), (68), (69) from i_pre, f_pre, z_pre, o_pre, f_tilde_1, i_tilde_1
-        "W_h": _sum_of_outer(d_pre, h_prev),
+        "R_U": _sum_of_outer(d_pre, h_prev),
         "b": d_pre[..., 0:16*K].sum((0, 1)),                # (62) to (65) from i_pre, f_pre, z_pre, o_pre
         "a": d_pre[..., 16*K:18*K].sum((0, 1)),             # (70), (71) from f_tilde_1, i_tilde_1
     }
@@ -290,12 +290,12 @@ def step(params, x_t, state=None):
     x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
     B = x_t.shape[0]
     h_prev, c_prev = _start(params, state, B, K, dtype)
-    W = params["W"]
-    W_h = params["W_h"]
+    W_V = params["W_V"]
+    R_U = params["R_U"]
     b = params["b"]
     a = params["a"]
     # i_pre, f_pre, z_pre, o_pre, f_tilde_1, i_tilde_1, side by side
-    pre = x_t @ W.T + h_prev @ W_h.T
+    pre = x_t @ W_V.T + h_prev @ R_U.T
     gates = _sigmoid(pre[:, 0:8*K] + b[0:8*K])              # (1), (3): i, f, side by side
     i = gates[:, 0:4*K]                                     # (2)
     f = gates[:, 4*K:8*K]                                   # (4)
@@ -389,8 +389,8 @@ def _transposed(matrix):
 
 
 _AXES = {
-    "W": ("18*K", "D"),
-    "W_h": ("18*K", "4*K"),
+    "W_V": ("18*K", "D"),
+    "R_U": ("18*K", "4*K"),
     "b": ("16*K",),
     "a": ("2*K",),
 }
@@ -399,8 +399,8 @@ _AXES = {
 def _shapes(D, K):
     """The shapes of the stored parameters."""
     return {
-        "W": (18 * K, D),
-        "W_h": (18 * K, 4 * K),
+        "W_V": (18 * K, D),
+        "R_U": (18 * K, 4 * K),
         "b": (16 * K,),
         "a": (2 * K,),
     }
@@ -408,7 +408,7 @@ def _shapes(D, K):
 
 def _sizes(params):
     """The sizes that the parameters' shapes tell: D, K."""
-    D = params["W"].shape[1]
+    D = params["W_V"].shape[1]
     K = params["a"].shape[0] // 2
     return (D, K)
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of projected_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:e82a1eef495d6159
+# lstmgen: sha256:bc38392cb5f467c0
 """LSTM with recurrent projection: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -54,7 +54,7 @@ class Tape(NamedTuple):
 def init_params(input_size, hidden_size, projection_size, rng=0, dtype=np.float32):
     """Parameters to start from, as a dictionary of arrays. `rng` is a seed or a Generator.
 
-    W: (4*H, D)  rows of W_z, W_i, W_f, W_o
+    W_zifo: (4*H, D)  rows of W_z, W_i, W_f, W_o
     R: (4*H, P)  rows of R_z, R_i, R_f, R_o
     b: (4*H,)  rows of b_z, b_i, b_f, b_o
     W_proj: (P, H)
@@ -76,10 +76,10 @@ def named(params):
     _checked_keys(params)
     D, P, H = _sizes(params)
     return {
-        "W_z": params["W"][0:H],
-        "W_i": params["W"][H:2*H],
-        "W_f": params["W"][2*H:3*H],
-        "W_o": params["W"][3*H:4*H],
+        "W_z": params["W_zifo"][0:H],
+        "W_i": params["W_zifo"][H:2*H],
+        "W_f": params["W_zifo"][2*H:3*H],
+        "W_o": params["W_zifo"][3*H:4*H],
         "R_z": params["R"][0:H],
         "R_i": params["R"][H:2*H],
         "R_f": params["R"][2*H:3*H],
@@ -104,11 +104,11 @@ def forward(params, x, state=None):
     x = _checked("x", x, "(T, B, D)", (None, None, D), dtype)
     T, B = x.shape[:2]
     state = _start(params, state, B, H, P, dtype)
-    W = params["W"]
+    W_zifo = params["W_zifo"]
     R = params["R"]
     b = params["b"]
     W_proj = params["W_proj"]
-    pre = _at_once(x, W.T)                                  # for all steps at once: z_pre, i_pre, f_pre, o_pre
+    pre = _at_once(x, W_zifo.T)                             # for all steps at once: z_pre, i_pre, f_pre, o_pre
     pre += b
     h_all = np.empty((T + 1, B, P), dtype)
     h_all[0] = state.h
@@ -149,7 +149,7 @@ def backward(params, tape, dy=None, dstate=None):
     _checked_keys(params)
     params, D, P, H = _checked_params(params, dtype)
     _checked_tape_sizes(tape.sizes, (D, P, H))
-    W = params["W"]
+    W_zifo = params["W_zifo"]
     R = params["R"]
     W_proj = params["W_proj"]
     x, z, i, f, c_prev, o, tanh_c, m, h_prev = tape.kept
@@ -190,9 +190,9 @@ def backward(params, tape, dy=None, dstate=None):
         d_z_pre[t] = d_z * (1 - z[t] ** 2)                  # (24) from z
         d_h_next = d_pre[t] @ R                             # (13) to h[t-1], from z_pre, i_pre, f_pre, o_pre
         d_c_next = d_c * f[t]                               # (18) to c[t-1], from c
-    d_x = _at_once(d_pre, W)                                # (25) from z_pre, i_pre, f_pre, o_pre
+    d_x = _at_once(d_pre, W_zifo)                           # (25) from z_pre, i_pre, f_pre, o_pre
     grads = {
-        "W": _sum_of_outer(d_pre, x),                       # (26) to (29) from z_pre, i_pre, f_pre, o_pre
+        "W_zifo": _sum_of_outer(d_pre, x),                  # (26) to (29) from z_pre, i_pre, f_pre, o_pre
         "R": _sum_of_outer(d_pre, h_prev),                  # (30) to (33) from z_pre, i_pre, f_pre, o_pre
         "b": d_pre.sum((0, 1)),                             # (34) to (37) from z_pre, i_pre, f_pre, o_pre
         "W_proj": _sum_of_outer(d_h, m),                    # (38) from h
@@ -207,11 +207,11 @@ def step(params, x_t, state=None):
     x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
     B = x_t.shape[0]
     h_prev, c_prev = _start(params, state, B, H, P, dtype)
-    W = params["W"]
+    W_zifo = params["W_zifo"]
     R = params["R"]
     b = params["b"]
     W_proj = params["W_proj"]
-    pre = x_t @ W.T + h_prev @ R.T + b                      # z_pre, i_pre, f_pre, o_pre, side by side
+    pre = x_t @ W_zifo.T + h_prev @ R.T + b                 # z_pre, i_pre, f_pre, o_pre, side by side
     z_pre = pre[:, 0:H]                                     # (1)
     z = np.tanh(z_pre)                                      # (2)
     gates = _sigmoid(pre[:, H:4*H])                         # (3), (5), (8): i, f, o, side by side
@@ -274,7 +274,7 @@ def _transposed(matrix):
 
 
 _AXES = {
-    "W": ("4*H", "D"),
+    "W_zifo": ("4*H", "D"),
     "R": ("4*H", "P"),
     "b": ("4*H",),
     "W_proj": ("P", "H"),
@@ -284,7 +284,7 @@ _AXES = {
 def _shapes(D, H, P):
     """The shapes of the stored parameters."""
     return {
-        "W": (4 * H, D),
+        "W_zifo": (4 * H, D),
         "R": (4 * H, P),
         "b": (4 * H,),
         "W_proj": (P, H),
@@ -293,7 +293,7 @@ def _shapes(D, H, P):
 
 def _sizes(params):
     """The sizes that the parameters' shapes tell: D, P, H."""
-    D = params["W"].shape[1]
+    D = params["W_zifo"].shape[1]
     P = params["R"].shape[1]
     H = params["W_proj"].shape[1]
     return (D, P, H)

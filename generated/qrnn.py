@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of qrnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:6421576394c8a45e
+# lstmgen: sha256:707774e87f3cd1e7
 """QRNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -92,12 +92,12 @@ def forward(params, x, state=None):
     state = _start(params, state, B, H, dtype)
     W = params["W"]
     b = params["b"]
-    pre = _at_once(x, W.T) + b                              # z_pre, f_pre, o_pre, side by side
-    z_pre = pre[..., 0:H]                                   # (1)
+    W_x = _at_once(x, W.T) + b                              # z_pre, f_pre, o_pre, side by side
+    z_pre = W_x[..., 0:H]                                   # (1)
     z = np.tanh(z_pre)                                      # (2)
-    f_pre = pre[..., H:2*H]                                 # (3)
+    f_pre = W_x[..., H:2*H]                                 # (3)
     f = _sigmoid(f_pre)                                     # (4)
-    o_pre = pre[..., 2*H:3*H]                               # (5)
+    o_pre = W_x[..., 2*H:3*H]                               # (5)
     o = _sigmoid(o_pre)                                     # (6)
     c_all = np.empty((T + 1, B, H), dtype)
     c_all[0] = state.c
@@ -166,12 +166,12 @@ def step(params, x_t, state=None):
     (c_prev,) = _start(params, state, B, H, dtype)
     W = params["W"]
     b = params["b"]
-    pre = x_t @ W.T + b                                     # z_pre, f_pre, o_pre, side by side
-    z_pre = pre[:, 0:H]                                     # (1)
+    W_x = x_t @ W.T + b                                     # z_pre, f_pre, o_pre, side by side
+    z_pre = W_x[:, 0:H]                                     # (1)
     z = np.tanh(z_pre)                                      # (2)
-    f_pre = pre[:, H:2*H]                                   # (3)
+    f_pre = W_x[:, H:2*H]                                   # (3)
     f = _sigmoid(f_pre)                                     # (4)
-    o_pre = pre[:, 2*H:3*H]                                 # (5)
+    o_pre = W_x[:, 2*H:3*H]                                 # (5)
     o = _sigmoid(o_pre)                                     # (6)
     c = f * c_prev + (1 - f) * z                            # (7)
     h = o * c                                               # (8)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of qrnn_window2. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:70ceedaea18a907d
+# lstmgen: sha256:6ea6d69aea7b8afd
 """QRNN with a window of two: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -53,11 +53,11 @@ class Tape(NamedTuple):
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     """Parameters to start from, as a dictionary of arrays. `rng` is a seed or a Generator.
 
-    W: (3*H, D)  rows of W_z, W_i, W_f
+    W_zif: (3*H, D)  rows of W_z, W_i, W_f
     W_o: (H, D)
-    V: (3*H, D)  rows of V_z, V_i, V_f
+    V_zif: (3*H, D)  rows of V_z, V_i, V_f
     V_o: (H, D)
-    b: (3*H,)  rows of b_z, b_i, b_f
+    b_zif: (3*H,)  rows of b_z, b_i, b_f
     b_o: (H,)
     """
     rng = np.random.default_rng(rng)
@@ -77,17 +77,17 @@ def named(params):
     _checked_keys(params)
     D, H = _sizes(params)
     return {
-        "W_z": params["W"][0:H],
-        "W_i": params["W"][H:2*H],
-        "W_f": params["W"][2*H:3*H],
+        "W_z": params["W_zif"][0:H],
+        "W_i": params["W_zif"][H:2*H],
+        "W_f": params["W_zif"][2*H:3*H],
         "W_o": params["W_o"],
-        "V_z": params["V"][0:H],
-        "V_i": params["V"][H:2*H],
-        "V_f": params["V"][2*H:3*H],
+        "V_z": params["V_zif"][0:H],
+        "V_i": params["V_zif"][H:2*H],
+        "V_f": params["V_zif"][2*H:3*H],
         "V_o": params["V_o"],
-        "b_z": params["b"][0:H],
-        "b_i": params["b"][H:2*H],
-        "b_f": params["b"][2*H:3*H],
+        "b_z": params["b_zif"][0:H],
+        "b_i": params["b_zif"][H:2*H],
+        "b_f": params["b_zif"][2*H:3*H],
         "b_o": params["b_o"],
     }
 
@@ -104,14 +104,14 @@ def forward(params, x, state=None):
     x = _checked("x", x, "(T, B, D)", (None, None, D), dtype)
     T, B = x.shape[:2]
     state = _start(params, state, B, D, H, dtype)
-    W = params["W"]
+    W_zif = params["W_zif"]
     W_o = params["W_o"]
-    V = params["V"]
+    V_zif = params["V_zif"]
     V_o = params["V_o"]
-    b = params["b"]
+    b_zif = params["b_zif"]
     b_o = params["b_o"]
-    pre = _at_once(x, W.T)                                  # for all steps at once: z_pre, i_pre, f_pre
-    pre += b
+    pre = _at_once(x, W_zif.T)                              # for all steps at once: z_pre, i_pre, f_pre
+    pre += b_zif
     c_all = np.empty((T + 1, B, H), dtype)
     c_all[0] = state.c
     c_prev, c = c_all[:-1], c_all[1:]                       # c_prev[t] is c one step earlier
@@ -119,10 +119,10 @@ def forward(params, x, state=None):
     u_all[0] = state.u
     u_prev, u = u_all[:-1], u_all[1:]                       # u_prev[t] is u one step earlier
     z, i, f = np.empty((3, T, B, H), dtype)
-    V_T = _transposed(V) if B > 1 else V.T                  # laid out as the loop reads it
+    V_zif_T = _transposed(V_zif) if B > 1 else V_zif.T      # laid out as the loop reads it
 
     for t in range(T):
-        pre[t] += u_prev[t] @ V_T                           # z_pre, i_pre, f_pre, side by side
+        pre[t] += u_prev[t] @ V_zif_T                       # z_pre, i_pre, f_pre, side by side
         u[t] = x[t]                                         # (1)
         z_pre = pre[t, :, 0:H]                              # (2)
         z[t] = np.tanh(z_pre)                               # (3)
@@ -150,9 +150,9 @@ def backward(params, tape, dy=None, dstate=None):
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
     _checked_tape_sizes(tape.sizes, (D, H))
-    W = params["W"]
+    W_zif = params["W_zif"]
     W_o = params["W_o"]
-    V = params["V"]
+    V_zif = params["V_zif"]
     V_o = params["V_o"]
     x, u_prev, z, i, f, o, c_prev, c = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
@@ -187,22 +187,22 @@ def backward(params, tape, dy=None, dstate=None):
 
         # (22) to u[t-1]: what step t sends back, one line per reader
         d_u_next = (
-            d_pre[t] @ V                                    # z_pre, i_pre, f_pre
+            d_pre[t] @ V_zif                                # z_pre, i_pre, f_pre
             + d_u_V_o[t]                                    # o_pre
         )
 
     # (23) fork of x: one line per reader
     d_x = (
         d_u                                                 # u
-        + _at_once(d_pre, W)                                # z_pre, i_pre, f_pre
+        + _at_once(d_pre, W_zif)                            # z_pre, i_pre, f_pre
         + _at_once(d_o_pre, W_o)                            # o_pre
     )
     grads = {
-        "W": _sum_of_outer(d_pre, x),                       # (24) to (26) from z_pre, i_pre, f_pre
+        "W_zif": _sum_of_outer(d_pre, x),                   # (24) to (26) from z_pre, i_pre, f_pre
         "W_o": _sum_of_outer(d_o_pre, x),                   # (27) from o_pre
-        "V": _sum_of_outer(d_pre, u_prev),                  # (28) to (30) from z_pre, i_pre, f_pre
+        "V_zif": _sum_of_outer(d_pre, u_prev),              # (28) to (30) from z_pre, i_pre, f_pre
         "V_o": _sum_of_outer(d_o_pre, u_prev),              # (31) from o_pre
-        "b": d_pre.sum((0, 1)),                             # (32) to (34) from z_pre, i_pre, f_pre
+        "b_zif": d_pre.sum((0, 1)),                         # (32) to (34) from z_pre, i_pre, f_pre
         "b_o": d_o_pre.sum((0, 1)),                         # (35) from o_pre
     }
     return Gradients(grads, d_x, State(d_c_next, d_u_next))
@@ -215,13 +215,13 @@ def step(params, x_t, state=None):
     x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
     B = x_t.shape[0]
     c_prev, u_prev = _start(params, state, B, D, H, dtype)
-    W = params["W"]
+    W_zif = params["W_zif"]
     W_o = params["W_o"]
-    V = params["V"]
+    V_zif = params["V_zif"]
     V_o = params["V_o"]
-    b = params["b"]
+    b_zif = params["b_zif"]
     b_o = params["b_o"]
-    pre = x_t @ W.T + u_prev @ V.T + b                      # z_pre, i_pre, f_pre, side by side
+    pre = x_t @ W_zif.T + u_prev @ V_zif.T + b_zif          # z_pre, i_pre, f_pre, side by side
     u = x_t.copy()                                          # (1)
     z_pre = pre[:, 0:H]                                     # (2)
     z = np.tanh(z_pre)                                      # (3)
@@ -284,11 +284,11 @@ def _transposed(matrix):
 
 
 _AXES = {
-    "W": ("3*H", "D"),
+    "W_zif": ("3*H", "D"),
     "W_o": ("H", "D"),
-    "V": ("3*H", "D"),
+    "V_zif": ("3*H", "D"),
     "V_o": ("H", "D"),
-    "b": ("3*H",),
+    "b_zif": ("3*H",),
     "b_o": ("H",),
 }
 
@@ -296,18 +296,18 @@ _AXES = {
 def _shapes(D, H):
     """The shapes of the stored parameters."""
     return {
-        "W": (3 * H, D),
+        "W_zif": (3 * H, D),
         "W_o": (H, D),
-        "V": (3 * H, D),
+        "V_zif": (3 * H, D),
         "V_o": (H, D),
-        "b": (3 * H,),
+        "b_zif": (3 * H,),
         "b_o": (H,),
     }
 
 
 def _sizes(params):
     """The sizes that the parameters' shapes tell: D, H."""
-    D = params["W"].shape[1]
+    D = params["W_zif"].shape[1]
     H = params["W_o"].shape[0]
     return (D, H)
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of ran. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:b91e981af73554a1
+# lstmgen: sha256:d6b95db3313ef814
 """Recurrent additive network: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -50,7 +50,7 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     """Parameters to start from, as a dictionary of arrays. `rng` is a seed or a Generator.
 
     W_z: (H, D)
-    W: (2*H, D)  rows of W_i, W_f
+    W_if: (2*H, D)  rows of W_i, W_f
     R: (2*H, H)  rows of R_i, R_f
     b: (2*H,)  rows of b_i, b_f
     """
@@ -72,8 +72,8 @@ def named(params):
     H, D = _sizes(params)
     return {
         "W_z": params["W_z"],
-        "W_i": params["W"][0:H],
-        "W_f": params["W"][H:2*H],
+        "W_i": params["W_if"][0:H],
+        "W_f": params["W_if"][H:2*H],
         "R_i": params["R"][0:H],
         "R_f": params["R"][H:2*H],
         "b_i": params["b"][0:H],
@@ -94,11 +94,11 @@ def forward(params, x, state=None):
     T, B = x.shape[:2]
     state = _start(params, state, B, H, dtype)
     W_z = params["W_z"]
-    W = params["W"]
+    W_if = params["W_if"]
     R = params["R"]
     b = params["b"]
     z = _at_once(x, W_z.T)                                  # (1)
-    pre = _at_once(x, W.T)                                  # for all steps at once: i_pre, f_pre
+    pre = _at_once(x, W_if.T)                               # for all steps at once: i_pre, f_pre
     pre += b
     h_all = np.empty((T + 1, B, H), dtype)
     h_all[0] = state.h
@@ -134,7 +134,7 @@ def backward(params, tape, dy=None, dstate=None):
     params, H, D = _checked_params(params, dtype)
     _checked_tape_sizes(tape.sizes, (H, D))
     W_z = params["W_z"]
-    W = params["W"]
+    W_if = params["W_if"]
     R = params["R"]
     x, z, i, f, c_prev, h_prev, h = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
@@ -170,11 +170,11 @@ def backward(params, tape, dy=None, dstate=None):
     # (15) fork of x: one line per reader
     d_x = (
         _at_once(d_z, W_z)                                  # z
-        + _at_once(d_pre, W)                                # i_pre, f_pre
+        + _at_once(d_pre, W_if)                             # i_pre, f_pre
     )
     grads = {
         "W_z": _sum_of_outer(d_z, x),                       # (16) from z
-        "W": _sum_of_outer(d_pre, x),                       # (17), (18) from i_pre, f_pre
+        "W_if": _sum_of_outer(d_pre, x),                    # (17), (18) from i_pre, f_pre
         "R": _sum_of_outer(d_pre, h_prev),                  # (19), (20) from i_pre, f_pre
         "b": d_pre.sum((0, 1)),                             # (21), (22) from i_pre, f_pre
     }
@@ -189,11 +189,11 @@ def step(params, x_t, state=None):
     B = x_t.shape[0]
     h_prev, c_prev = _start(params, state, B, H, dtype)
     W_z = params["W_z"]
-    W = params["W"]
+    W_if = params["W_if"]
     R = params["R"]
     b = params["b"]
     z = x_t @ W_z.T                                         # (1)
-    pre = x_t @ W.T + h_prev @ R.T + b                      # i_pre, f_pre, side by side
+    pre = x_t @ W_if.T + h_prev @ R.T + b                   # i_pre, f_pre, side by side
     gates = _sigmoid(pre[:, 0:2*H])                         # (2), (4): i, f, side by side
     i = gates[:, 0:H]                                       # (3)
     f = gates[:, H:2*H]                                     # (5)
@@ -252,7 +252,7 @@ def _transposed(matrix):
 
 _AXES = {
     "W_z": ("H", "D"),
-    "W": ("2*H", "D"),
+    "W_if": ("2*H", "D"),
     "R": ("2*H", "H"),
     "b": ("2*H",),
 }
@@ -262,7 +262,7 @@ def _shapes(D, H):
     """The shapes of the stored parameters."""
     return {
         "W_z": (H, D),
-        "W": (2 * H, D),
+        "W_if": (2 * H, D),
         "R": (2 * H, H),
         "b": (2 * H,),
     }

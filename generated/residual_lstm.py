@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of residual_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:934fdd0f0feb9a72
+# lstmgen: sha256:716f3648d7ef5f97
 """Residual LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -54,7 +54,7 @@ class Tape(NamedTuple):
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     """Parameters to start from, as a dictionary of arrays. `rng` is a seed or a Generator.
 
-    W: (5*H, D)  rows of W_i, W_f, W_z, W_o, W_res
+    W_ifzo_res: (5*H, D)  rows of W_i, W_f, W_z, W_o, W_res
     R: (4*H, H)  rows of R_i, R_f, R_z, R_o
     p_i: (H,)
     p_f: (H,)
@@ -79,10 +79,10 @@ def named(params):
     _checked_keys(params)
     D, H = _sizes(params)
     return {
-        "W_i": params["W"][0:H],
-        "W_f": params["W"][H:2*H],
-        "W_z": params["W"][2*H:3*H],
-        "W_o": params["W"][3*H:4*H],
+        "W_i": params["W_ifzo_res"][0:H],
+        "W_f": params["W_ifzo_res"][H:2*H],
+        "W_z": params["W_ifzo_res"][2*H:3*H],
+        "W_o": params["W_ifzo_res"][3*H:4*H],
         "R_i": params["R"][0:H],
         "R_f": params["R"][H:2*H],
         "R_z": params["R"][2*H:3*H],
@@ -95,7 +95,7 @@ def named(params):
         "b_z": params["b"][2*H:3*H],
         "b_o": params["b"][3*H:4*H],
         "W_proj": params["W_proj"],
-        "W_res": params["W"][4*H:5*H],
+        "W_res": params["W_ifzo_res"][4*H:5*H],
     }
 
 
@@ -111,14 +111,14 @@ def forward(params, x, state=None):
     x = _checked("x", x, "(T, B, D)", (None, None, D), dtype)
     T, B = x.shape[:2]
     state = _start(params, state, B, H, dtype)
-    W = params["W"]
+    W_ifzo_res = params["W_ifzo_res"]
     R = params["R"]
     p_i = params["p_i"]
     p_f = params["p_f"]
     p_o = params["p_o"]
     b = params["b"]
     W_proj = params["W_proj"]
-    W_x = _at_once(x, W.T)                                  # for all steps at once: i_pre, f_pre, z_pre, o_pre, h_1
+    W_ifzo_res_x = _at_once(x, W_ifzo_res.T)                # for all steps at once: i_pre, f_pre, z_pre, o_pre, h_1
     h_all = np.empty((T + 1, B, H), dtype)
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
@@ -130,18 +130,18 @@ def forward(params, x, state=None):
     W_proj_T = _transposed(W_proj) if B > 1 else W_proj.T   # laid out as the loop reads it
 
     for t in range(T):
-        pre = h_prev[t] @ R_T + b                           # i_pre, f_pre, z_pre, o_pre, side by side
-        i_pre = W_x[t, :, 0:H] + pre[:, 0:H] + p_i * c_prev[t]  # (1)
+        R_h = h_prev[t] @ R_T + b                           # i_pre, f_pre, z_pre, o_pre, side by side
+        i_pre = W_ifzo_res_x[t, :, 0:H] + R_h[:, 0:H] + p_i * c_prev[t]  # (1)
         i[t] = _sigmoid(i_pre)                              # (2)
-        f_pre = W_x[t, :, H:2*H] + pre[:, H:2*H] + p_f * c_prev[t]  # (3)
+        f_pre = W_ifzo_res_x[t, :, H:2*H] + R_h[:, H:2*H] + p_f * c_prev[t]  # (3)
         f[t] = _sigmoid(f_pre)                              # (4)
-        z_pre = W_x[t, :, 2*H:3*H] + pre[:, 2*H:3*H]        # (5)
+        z_pre = W_ifzo_res_x[t, :, 2*H:3*H] + R_h[:, 2*H:3*H]  # (5)
         z[t] = np.tanh(z_pre)                               # (6)
         c[t] = z[t] * i[t] + c_prev[t] * f[t]               # (7)
-        o_pre = W_x[t, :, 3*H:4*H] + pre[:, 3*H:4*H] + p_o * c[t]  # (8)
+        o_pre = W_ifzo_res_x[t, :, 3*H:4*H] + R_h[:, 3*H:4*H] + p_o * c[t]  # (8)
         o[t] = _sigmoid(o_pre)                              # (9)
         tanh_c[t] = np.tanh(c[t])                           # (10)
-        h_1[t] = tanh_c[t] @ W_proj_T + W_x[t, :, 4*H:5*H]  # (11)
+        h_1[t] = tanh_c[t] @ W_proj_T + W_ifzo_res_x[t, :, 4*H:5*H]  # (11)
         h[t] = o[t] * h_1[t]                                # (12)
     end = State(h_all[-1].copy(), c_all[-1].copy())
     kept = (x, i, f, z, c_prev, c, o, tanh_c, h_1, h_prev)
@@ -160,7 +160,7 @@ def backward(params, tape, dy=None, dstate=None):
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
     _checked_tape_sizes(tape.sizes, (D, H))
-    W = params["W"]
+    W_ifzo_res = params["W_ifzo_res"]
     R = params["R"]
     p_i = params["p_i"]
     p_f = params["p_f"]
@@ -212,10 +212,10 @@ def backward(params, tape, dy=None, dstate=None):
             + d_c * f[t]                                    # c
         )
 
-    d_x = _at_once(d_pre, W)                                # (25) from i_pre, f_pre, z_pre, o_pre, h_1
+    d_x = _at_once(d_pre, W_ifzo_res)                       # (25) from i_pre, f_pre, z_pre, o_pre, h_1
     grads = {
         # (26), (27), (28), (29), (42) from i_pre, f_pre, z_pre, o_pre, h_1
-        "W": _sum_of_outer(d_pre, x),
+        "W_ifzo_res": _sum_of_outer(d_pre, x),
         "R": _sum_of_outer(d_pre[..., 0:4*H], h_prev),      # (30) to (33) from i_pre, f_pre, z_pre, o_pre
         "p_i": np.einsum("tbk,tbk->k", d_i_pre, c_prev),    # (34) from i_pre
         "p_f": np.einsum("tbk,tbk->k", d_f_pre, c_prev),    # (35) from f_pre
@@ -233,26 +233,26 @@ def step(params, x_t, state=None):
     x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
     B = x_t.shape[0]
     h_prev, c_prev = _start(params, state, B, H, dtype)
-    W = params["W"]
+    W_ifzo_res = params["W_ifzo_res"]
     R = params["R"]
     p_i = params["p_i"]
     p_f = params["p_f"]
     p_o = params["p_o"]
     b = params["b"]
     W_proj = params["W_proj"]
-    pre_ = x_t @ W.T                                        # i_pre, f_pre, z_pre, o_pre, h_1, side by side
-    pre = h_prev @ R.T + b                                  # i_pre, f_pre, z_pre, o_pre, side by side
-    i_pre = pre_[:, 0:H] + pre[:, 0:H] + p_i * c_prev       # (1)
+    W_ifzo_res_x = x_t @ W_ifzo_res.T                       # i_pre, f_pre, z_pre, o_pre, h_1, side by side
+    R_h = h_prev @ R.T + b                                  # i_pre, f_pre, z_pre, o_pre, side by side
+    i_pre = W_ifzo_res_x[:, 0:H] + R_h[:, 0:H] + p_i * c_prev  # (1)
     i = _sigmoid(i_pre)                                     # (2)
-    f_pre = pre_[:, H:2*H] + pre[:, H:2*H] + p_f * c_prev   # (3)
+    f_pre = W_ifzo_res_x[:, H:2*H] + R_h[:, H:2*H] + p_f * c_prev  # (3)
     f = _sigmoid(f_pre)                                     # (4)
-    z_pre = pre_[:, 2*H:3*H] + pre[:, 2*H:3*H]              # (5)
+    z_pre = W_ifzo_res_x[:, 2*H:3*H] + R_h[:, 2*H:3*H]      # (5)
     z = np.tanh(z_pre)                                      # (6)
     c = z * i + c_prev * f                                  # (7)
-    o_pre = pre_[:, 3*H:4*H] + pre[:, 3*H:4*H] + p_o * c    # (8)
+    o_pre = W_ifzo_res_x[:, 3*H:4*H] + R_h[:, 3*H:4*H] + p_o * c  # (8)
     o = _sigmoid(o_pre)                                     # (9)
     tanh_c = np.tanh(c)                                     # (10)
-    h_1 = tanh_c @ W_proj.T + pre_[:, 4*H:5*H]              # (11)
+    h_1 = tanh_c @ W_proj.T + W_ifzo_res_x[:, 4*H:5*H]      # (11)
     h = o * h_1                                             # (12)
     return h, State(h, c)
 
@@ -306,7 +306,7 @@ def _transposed(matrix):
 
 
 _AXES = {
-    "W": ("5*H", "D"),
+    "W_ifzo_res": ("5*H", "D"),
     "R": ("4*H", "H"),
     "p_i": ("H",),
     "p_f": ("H",),
@@ -319,7 +319,7 @@ _AXES = {
 def _shapes(D, H):
     """The shapes of the stored parameters."""
     return {
-        "W": (5 * H, D),
+        "W_ifzo_res": (5 * H, D),
         "R": (4 * H, H),
         "p_i": (H,),
         "p_f": (H,),
@@ -331,7 +331,7 @@ def _shapes(D, H):
 
 def _sizes(params):
     """The sizes that the parameters' shapes tell: D, H."""
-    D = params["W"].shape[1]
+    D = params["W_ifzo_res"].shape[1]
     H = params["R"].shape[1]
     return (D, H)
 
@@ -499,7 +499,7 @@ def _self_check():
         expected = derivative(np.asarray(array), evaluate)
         scale = np.abs(expected).max(initial=0.0)
         error = np.abs(gradient - expected).max(initial=0.0) / (scale or 1.0)
-        print(f"  {name:<7} {error:8.1e}")
+        print(f"  {name:<10} {error:8.1e}")
         worst = max(worst, error)
     return worst
 

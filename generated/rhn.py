@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of rhn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:44ce860f3f5f13ec
+# lstmgen: sha256:df51890267da42a5
 """Recurrent highway network: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -57,12 +57,12 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     """Parameters to start from, as a dictionary of arrays. `rng` is a seed or a Generator.
 
     W: (2*H, D)  rows of W_n, W_k
-    R: (2*H, H)  rows of R_n1, R_k1
-    R_s1: (2*H, H)  rows of R_n2, R_k2
-    R_s2: (2*H, H)  rows of R_n3, R_k3
-    b: (2*H,)  rows of b_n1, b_k1
-    b_n2_pre: (2*H,)  rows of b_n2, b_k2
-    b_n3_pre: (2*H,)  rows of b_n3, b_k3
+    R_n1_k1: (2*H, H)  rows of R_n1, R_k1
+    R_n2_k2: (2*H, H)  rows of R_n2, R_k2
+    R_n3_k3: (2*H, H)  rows of R_n3, R_k3
+    b_n1_k1: (2*H,)  rows of b_n1, b_k1
+    b_n2_k2: (2*H,)  rows of b_n2, b_k2
+    b_n3_k3: (2*H,)  rows of b_n3, b_k3
     """
     rng = np.random.default_rng(rng)
     _checked_sizes(input_size=input_size, hidden_size=hidden_size)
@@ -85,18 +85,18 @@ def named(params):
     return {
         "W_n": params["W"][0:H],
         "W_k": params["W"][H:2*H],
-        "R_n1": params["R"][0:H],
-        "R_k1": params["R"][H:2*H],
-        "R_n2": params["R_s1"][0:H],
-        "R_k2": params["R_s1"][H:2*H],
-        "R_n3": params["R_s2"][0:H],
-        "R_k3": params["R_s2"][H:2*H],
-        "b_n1": params["b"][0:H],
-        "b_n2": params["b_n2_pre"][0:H],
-        "b_n3": params["b_n3_pre"][0:H],
-        "b_k1": params["b"][H:2*H],
-        "b_k2": params["b_n2_pre"][H:2*H],
-        "b_k3": params["b_n3_pre"][H:2*H],
+        "R_n1": params["R_n1_k1"][0:H],
+        "R_k1": params["R_n1_k1"][H:2*H],
+        "R_n2": params["R_n2_k2"][0:H],
+        "R_k2": params["R_n2_k2"][H:2*H],
+        "R_n3": params["R_n3_k3"][0:H],
+        "R_k3": params["R_n3_k3"][H:2*H],
+        "b_n1": params["b_n1_k1"][0:H],
+        "b_n2": params["b_n2_k2"][0:H],
+        "b_n3": params["b_n3_k3"][0:H],
+        "b_k1": params["b_n1_k1"][H:2*H],
+        "b_k2": params["b_n2_k2"][H:2*H],
+        "b_k3": params["b_n3_k3"][H:2*H],
     }
 
 
@@ -113,39 +113,39 @@ def forward(params, x, state=None):
     T, B = x.shape[:2]
     state = _start(params, state, B, H, dtype)
     W = params["W"]
-    R = params["R"]
-    R_s1 = params["R_s1"]
-    R_s2 = params["R_s2"]
-    b = params["b"]
-    b_n2_pre = params["b_n2_pre"]
-    b_n3_pre = params["b_n3_pre"]
-    pre = _at_once(x, W.T)                                  # for all steps at once: n1_pre, k1_pre
-    pre += b
+    R_n1_k1 = params["R_n1_k1"]
+    R_n2_k2 = params["R_n2_k2"]
+    R_n3_k3 = params["R_n3_k3"]
+    b_n1_k1 = params["b_n1_k1"]
+    b_n2_k2 = params["b_n2_k2"]
+    b_n3_k3 = params["b_n3_k3"]
+    pre_n1_k1 = _at_once(x, W.T)                            # for all steps at once: n1_pre, k1_pre
+    pre_n1_k1 += b_n1_k1
     h_all = np.empty((T + 1, B, H), dtype)
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
     n1, k1, s1, n2, k2, s2, n3, k3 = np.empty((8, T, B, H), dtype)
-    R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
-    R_s1_T = _transposed(R_s1) if B > 1 else R_s1.T         # laid out as the loop reads it
-    R_s2_T = _transposed(R_s2) if B > 1 else R_s2.T         # laid out as the loop reads it
+    R_n1_k1_T = _transposed(R_n1_k1) if B > 1 else R_n1_k1.T  # laid out as the loop reads it
+    R_n2_k2_T = _transposed(R_n2_k2) if B > 1 else R_n2_k2.T  # laid out as the loop reads it
+    R_n3_k3_T = _transposed(R_n3_k3) if B > 1 else R_n3_k3.T  # laid out as the loop reads it
 
     for t in range(T):
-        pre[t] += h_prev[t] @ R_T                           # n1_pre, k1_pre, side by side
-        n1_pre = pre[t, :, 0:H]                             # (1)
+        pre_n1_k1[t] += h_prev[t] @ R_n1_k1_T               # n1_pre, k1_pre, side by side
+        n1_pre = pre_n1_k1[t, :, 0:H]                       # (1)
         n1[t] = np.tanh(n1_pre)                             # (2)
-        k1_pre = pre[t, :, H:2*H]                           # (3)
+        k1_pre = pre_n1_k1[t, :, H:2*H]                     # (3)
         k1[t] = _sigmoid(k1_pre)                            # (4)
         s1[t] = k1[t] * n1[t] + (1 - k1[t]) * h_prev[t]     # (5)
-        R_s1_s1 = s1[t] @ R_s1_T + b_n2_pre                 # n2_pre, k2_pre, side by side
-        n2_pre = R_s1_s1[:, 0:H]                            # (6)
+        R_n2_k2_s1 = s1[t] @ R_n2_k2_T + b_n2_k2            # n2_pre, k2_pre, side by side
+        n2_pre = R_n2_k2_s1[:, 0:H]                         # (6)
         n2[t] = np.tanh(n2_pre)                             # (7)
-        k2_pre = R_s1_s1[:, H:2*H]                          # (8)
+        k2_pre = R_n2_k2_s1[:, H:2*H]                       # (8)
         k2[t] = _sigmoid(k2_pre)                            # (9)
         s2[t] = k2[t] * n2[t] + (1 - k2[t]) * s1[t]         # (10)
-        R_s2_s2 = s2[t] @ R_s2_T + b_n3_pre                 # n3_pre, k3_pre, side by side
-        n3_pre = R_s2_s2[:, 0:H]                            # (11)
+        R_n3_k3_s2 = s2[t] @ R_n3_k3_T + b_n3_k3            # n3_pre, k3_pre, side by side
+        n3_pre = R_n3_k3_s2[:, 0:H]                         # (11)
         n3[t] = np.tanh(n3_pre)                             # (12)
-        k3_pre = R_s2_s2[:, H:2*H]                          # (13)
+        k3_pre = R_n3_k3_s2[:, H:2*H]                       # (13)
         k3[t] = _sigmoid(k3_pre)                            # (14)
         h[t] = k3[t] * n3[t] + (1 - k3[t]) * s2[t]          # (15)
     end = State(h_all[-1].copy())
@@ -166,21 +166,21 @@ def backward(params, tape, dy=None, dstate=None):
     params, D, H = _checked_params(params, dtype)
     _checked_tape_sizes(tape.sizes, (D, H))
     W = params["W"]
-    R = params["R"]
-    R_s1 = params["R_s1"]
-    R_s2 = params["R_s2"]
+    R_n1_k1 = params["R_n1_k1"]
+    R_n2_k2 = params["R_n2_k2"]
+    R_n3_k3 = params["R_n3_k3"]
     x, n1, k1, s1, n2, k2, s2, n3, k3, h_prev = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
     dstate = _outside("dstate", dstate, State, ("(B, H)",), _start(params, None, B, H, dtype), dtype)
-    d_pre = np.empty((T, B, 2 * H), dtype)                  # side by side, as their weights are stacked
-    d_n1_pre = d_pre[..., 0:H]
-    d_k1_pre = d_pre[..., H:2*H]
-    d_pre_ = np.empty((T, B, 2 * H), dtype)                 # side by side, as their weights are stacked
-    d_n2_pre = d_pre_[..., 0:H]
-    d_k2_pre = d_pre_[..., H:2*H]
-    d_pre__ = np.empty((T, B, 2 * H), dtype)                # side by side, as their weights are stacked
-    d_n3_pre = d_pre__[..., 0:H]
-    d_k3_pre = d_pre__[..., H:2*H]
+    d_pre_n1_k1 = np.empty((T, B, 2 * H), dtype)            # side by side, as their weights are stacked
+    d_n1_pre = d_pre_n1_k1[..., 0:H]
+    d_k1_pre = d_pre_n1_k1[..., H:2*H]
+    d_pre_n2_k2 = np.empty((T, B, 2 * H), dtype)            # side by side, as their weights are stacked
+    d_n2_pre = d_pre_n2_k2[..., 0:H]
+    d_k2_pre = d_pre_n2_k2[..., H:2*H]
+    d_pre_n3_k3 = np.empty((T, B, 2 * H), dtype)            # side by side, as their weights are stacked
+    d_n3_pre = d_pre_n3_k3[..., 0:H]
+    d_k3_pre = d_pre_n3_k3[..., H:2*H]
     d_h_next = dstate.h                                     # from outside, through the final state
 
     for t in reversed(range(T)):
@@ -197,7 +197,7 @@ def backward(params, tape, dy=None, dstate=None):
 
         # (21) fork of s2: one line per reader
         d_s2 = (
-            d_pre__[t] @ R_s2                               # n3_pre, k3_pre
+            d_pre_n3_k3[t] @ R_n3_k3                        # n3_pre, k3_pre
             + d_h * (1 - k3[t])                             # h
         )
 
@@ -208,7 +208,7 @@ def backward(params, tape, dy=None, dstate=None):
 
         # (26) fork of s1: one line per reader
         d_s1 = (
-            d_pre_[t] @ R_s1                                # n2_pre, k2_pre
+            d_pre_n2_k2[t] @ R_n2_k2                        # n2_pre, k2_pre
             + d_s2 * (1 - k2[t])                            # s2
         )
 
@@ -219,19 +219,19 @@ def backward(params, tape, dy=None, dstate=None):
 
         # (16) to h[t-1]: what step t sends back, one line per reader
         d_h_next = (
-            d_pre[t] @ R                                    # n1_pre, k1_pre
+            d_pre_n1_k1[t] @ R_n1_k1                        # n1_pre, k1_pre
             + d_s1 * (1 - k1[t])                            # s1
         )
 
-    d_x = _at_once(d_pre, W)                                # (31) from n1_pre, k1_pre
+    d_x = _at_once(d_pre_n1_k1, W)                          # (31) from n1_pre, k1_pre
     grads = {
-        "W": _sum_of_outer(d_pre, x),                       # (32), (33) from n1_pre, k1_pre
-        "R": _sum_of_outer(d_pre, h_prev),                  # (34), (35) from n1_pre, k1_pre
-        "R_s1": _sum_of_outer(d_pre_, s1),                  # (36), (37) from n2_pre, k2_pre
-        "R_s2": _sum_of_outer(d_pre__, s2),                 # (38), (39) from n3_pre, k3_pre
-        "b": d_pre.sum((0, 1)),                             # (40), (43) from n1_pre, k1_pre
-        "b_n2_pre": d_pre_.sum((0, 1)),                     # (41), (44) from n2_pre, k2_pre
-        "b_n3_pre": d_pre__.sum((0, 1)),                    # (42), (45) from n3_pre, k3_pre
+        "W": _sum_of_outer(d_pre_n1_k1, x),                 # (32), (33) from n1_pre, k1_pre
+        "R_n1_k1": _sum_of_outer(d_pre_n1_k1, h_prev),      # (34), (35) from n1_pre, k1_pre
+        "R_n2_k2": _sum_of_outer(d_pre_n2_k2, s1),          # (36), (37) from n2_pre, k2_pre
+        "R_n3_k3": _sum_of_outer(d_pre_n3_k3, s2),          # (38), (39) from n3_pre, k3_pre
+        "b_n1_k1": d_pre_n1_k1.sum((0, 1)),                 # (40), (43) from n1_pre, k1_pre
+        "b_n2_k2": d_pre_n2_k2.sum((0, 1)),                 # (41), (44) from n2_pre, k2_pre
+        "b_n3_k3": d_pre_n3_k3.sum((0, 1)),                 # (42), (45) from n3_pre, k3_pre
     }
     return Gradients(grads, d_x, State(d_h_next))
 
@@ -244,28 +244,28 @@ def step(params, x_t, state=None):
     B = x_t.shape[0]
     (h_prev,) = _start(params, state, B, H, dtype)
     W = params["W"]
-    R = params["R"]
-    R_s1 = params["R_s1"]
-    R_s2 = params["R_s2"]
-    b = params["b"]
-    b_n2_pre = params["b_n2_pre"]
-    b_n3_pre = params["b_n3_pre"]
-    pre = x_t @ W.T + h_prev @ R.T + b                      # n1_pre, k1_pre, side by side
-    n1_pre = pre[:, 0:H]                                    # (1)
+    R_n1_k1 = params["R_n1_k1"]
+    R_n2_k2 = params["R_n2_k2"]
+    R_n3_k3 = params["R_n3_k3"]
+    b_n1_k1 = params["b_n1_k1"]
+    b_n2_k2 = params["b_n2_k2"]
+    b_n3_k3 = params["b_n3_k3"]
+    pre_n1_k1 = x_t @ W.T + h_prev @ R_n1_k1.T + b_n1_k1    # n1_pre, k1_pre, side by side
+    n1_pre = pre_n1_k1[:, 0:H]                              # (1)
     n1 = np.tanh(n1_pre)                                    # (2)
-    k1_pre = pre[:, H:2*H]                                  # (3)
+    k1_pre = pre_n1_k1[:, H:2*H]                            # (3)
     k1 = _sigmoid(k1_pre)                                   # (4)
     s1 = k1 * n1 + (1 - k1) * h_prev                        # (5)
-    R_s1_s1 = s1 @ R_s1.T + b_n2_pre                        # n2_pre, k2_pre, side by side
-    n2_pre = R_s1_s1[:, 0:H]                                # (6)
+    R_n2_k2_s1 = s1 @ R_n2_k2.T + b_n2_k2                   # n2_pre, k2_pre, side by side
+    n2_pre = R_n2_k2_s1[:, 0:H]                             # (6)
     n2 = np.tanh(n2_pre)                                    # (7)
-    k2_pre = R_s1_s1[:, H:2*H]                              # (8)
+    k2_pre = R_n2_k2_s1[:, H:2*H]                           # (8)
     k2 = _sigmoid(k2_pre)                                   # (9)
     s2 = k2 * n2 + (1 - k2) * s1                            # (10)
-    R_s2_s2 = s2 @ R_s2.T + b_n3_pre                        # n3_pre, k3_pre, side by side
-    n3_pre = R_s2_s2[:, 0:H]                                # (11)
+    R_n3_k3_s2 = s2 @ R_n3_k3.T + b_n3_k3                   # n3_pre, k3_pre, side by side
+    n3_pre = R_n3_k3_s2[:, 0:H]                             # (11)
     n3 = np.tanh(n3_pre)                                    # (12)
-    k3_pre = R_s2_s2[:, H:2*H]                              # (13)
+    k3_pre = R_n3_k3_s2[:, H:2*H]                           # (13)
     k3 = _sigmoid(k3_pre)                                   # (14)
     h = k3 * n3 + (1 - k3) * s2                             # (15)
     return h, State(h)
@@ -321,12 +321,12 @@ def _transposed(matrix):
 
 _AXES = {
     "W": ("2*H", "D"),
-    "R": ("2*H", "H"),
-    "R_s1": ("2*H", "H"),
-    "R_s2": ("2*H", "H"),
-    "b": ("2*H",),
-    "b_n2_pre": ("2*H",),
-    "b_n3_pre": ("2*H",),
+    "R_n1_k1": ("2*H", "H"),
+    "R_n2_k2": ("2*H", "H"),
+    "R_n3_k3": ("2*H", "H"),
+    "b_n1_k1": ("2*H",),
+    "b_n2_k2": ("2*H",),
+    "b_n3_k3": ("2*H",),
 }
 
 
@@ -334,19 +334,19 @@ def _shapes(D, H):
     """The shapes of the stored parameters."""
     return {
         "W": (2 * H, D),
-        "R": (2 * H, H),
-        "R_s1": (2 * H, H),
-        "R_s2": (2 * H, H),
-        "b": (2 * H,),
-        "b_n2_pre": (2 * H,),
-        "b_n3_pre": (2 * H,),
+        "R_n1_k1": (2 * H, H),
+        "R_n2_k2": (2 * H, H),
+        "R_n3_k3": (2 * H, H),
+        "b_n1_k1": (2 * H,),
+        "b_n2_k2": (2 * H,),
+        "b_n3_k3": (2 * H,),
     }
 
 
 def _sizes(params):
     """The sizes that the parameters' shapes tell: D, H."""
     D = params["W"].shape[1]
-    H = params["R"].shape[1]
+    H = params["R_n1_k1"].shape[1]
     return (D, H)
 
 
@@ -510,7 +510,7 @@ def _self_check():
         expected = derivative(np.asarray(array), evaluate)
         scale = np.abs(expected).max(initial=0.0)
         error = np.abs(gradient - expected).max(initial=0.0) / (scale or 1.0)
-        print(f"  {name:<8} {error:8.1e}")
+        print(f"  {name:<7} {error:8.1e}")
         worst = max(worst, error)
     return worst
 

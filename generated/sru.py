@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of sru. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:6592f51a6ef85e46
+# lstmgen: sha256:1043c61fb4afb0bb
 """Simple recurrent unit: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -49,7 +49,7 @@ class Tape(NamedTuple):
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     """Parameters to start from, as a dictionary of arrays. `rng` is a seed or a Generator.
 
-    W: (2*H, D)  rows of W_z, W_h
+    W_zh: (2*H, D)  rows of W_z, W_h
     W_f: (H, D)
     W_r: (H, D)
     v_f: (H,)
@@ -74,10 +74,10 @@ def named(params):
     _checked_keys(params)
     D, H = _sizes(params)
     return {
-        "W_z": params["W"][0:H],
+        "W_z": params["W_zh"][0:H],
         "W_f": params["W_f"],
         "W_r": params["W_r"],
-        "W_h": params["W"][H:2*H],
+        "W_h": params["W_zh"][H:2*H],
         "v_f": params["v_f"],
         "v_r": params["v_r"],
         "b_f": params["b_f"],
@@ -97,16 +97,16 @@ def forward(params, x, state=None):
     x = _checked("x", x, "(T, B, D)", (None, None, D), dtype)
     T, B = x.shape[:2]
     state = _start(params, state, B, H, dtype)
-    W = params["W"]
+    W_zh = params["W_zh"]
     W_f = params["W_f"]
     W_r = params["W_r"]
     v_f = params["v_f"]
     v_r = params["v_r"]
     b_f = params["b_f"]
     b_r = params["b_r"]
-    pre = _at_once(x, W.T)                                  # c_1, h_1, side by side
-    c_1 = pre[..., 0:H]                                     # (5)
-    h_1 = pre[..., H:2*H]                                   # (7)
+    W_zh_x = _at_once(x, W_zh.T)                            # c_1, h_1, side by side
+    c_1 = W_zh_x[..., 0:H]                                  # (5)
+    h_1 = W_zh_x[..., H:2*H]                                # (7)
     W_f_x = _at_once(x, W_f.T)                              # for all steps at once: f_pre
     W_f_x += b_f
     c_all = np.empty((T + 1, B, H), dtype)
@@ -138,7 +138,7 @@ def backward(params, tape, dy=None, dstate=None):
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
     _checked_tape_sizes(tape.sizes, (D, H))
-    W = params["W"]
+    W_zh = params["W_zh"]
     W_f = params["W_f"]
     W_r = params["W_r"]
     v_f = params["v_f"]
@@ -180,10 +180,10 @@ def backward(params, tape, dy=None, dstate=None):
     d_x = (
         _at_once(d_f_pre, W_f)                              # f_pre
         + _at_once(d_r_pre, W_r)                            # r_pre
-        + _at_once(d_pre, W)                                # c_1, h_1
+        + _at_once(d_pre, W_zh)                             # c_1, h_1
     )
     grads = {
-        "W": _sum_of_outer(d_pre, x),                       # (18), (21) from c_1, h_1
+        "W_zh": _sum_of_outer(d_pre, x),                    # (18), (21) from c_1, h_1
         "W_f": _sum_of_outer(d_f_pre, x),                   # (19) from f_pre
         "W_r": _sum_of_outer(d_r_pre, x),                   # (20) from r_pre
         "v_f": np.einsum("tbk,tbk->k", d_f_pre, c_prev),    # (22) from f_pre
@@ -201,16 +201,16 @@ def step(params, x_t, state=None):
     x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
     B = x_t.shape[0]
     (c_prev,) = _start(params, state, B, H, dtype)
-    W = params["W"]
+    W_zh = params["W_zh"]
     W_f = params["W_f"]
     W_r = params["W_r"]
     v_f = params["v_f"]
     v_r = params["v_r"]
     b_f = params["b_f"]
     b_r = params["b_r"]
-    pre = x_t @ W.T                                         # c_1, h_1, side by side
-    c_1 = pre[:, 0:H]                                       # (5)
-    h_1 = pre[:, H:2*H]                                     # (7)
+    W_zh_x = x_t @ W_zh.T                                   # c_1, h_1, side by side
+    c_1 = W_zh_x[:, 0:H]                                    # (5)
+    h_1 = W_zh_x[:, H:2*H]                                  # (7)
     f_pre = x_t @ W_f.T + b_f + v_f * c_prev                # (1)
     f = _sigmoid(f_pre)                                     # (2)
     c = f * c_prev + (1 - f) * c_1                          # (6)
@@ -261,7 +261,7 @@ def _sum_of_outer(d, v):
 
 
 _AXES = {
-    "W": ("2*H", "D"),
+    "W_zh": ("2*H", "D"),
     "W_f": ("H", "D"),
     "W_r": ("H", "D"),
     "v_f": ("H",),
@@ -274,7 +274,7 @@ _AXES = {
 def _shapes(D, H):
     """The shapes of the stored parameters."""
     return {
-        "W": (2 * H, D),
+        "W_zh": (2 * H, D),
         "W_f": (H, D),
         "W_r": (H, D),
         "v_f": (H,),
@@ -286,7 +286,7 @@ def _shapes(D, H):
 
 def _sizes(params):
     """The sizes that the parameters' shapes tell: D, H."""
-    D = params["W"].shape[1]
+    D = params["W_zh"].shape[1]
     H = params["W_f"].shape[0]
     return (D, H)
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of t_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:687b26c20170c71e
+# lstmgen: sha256:a56d18293137305a
 """Strongly-typed LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -50,11 +50,11 @@ class Tape(NamedTuple):
 def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     """Parameters to start from, as a dictionary of arrays. `rng` is a seed or a Generator.
 
-    W: (2*H, D)  rows of W_z, W_f
+    W_zf: (2*H, D)  rows of W_z, W_f
     W_o: (H, D)
-    V: (2*H, D)  rows of V_z, V_f
+    V_zf: (2*H, D)  rows of V_z, V_f
     V_o: (H, D)
-    b: (2*H,)  rows of b_z, b_f
+    b_zf: (2*H,)  rows of b_z, b_f
     b_o: (H,)
     """
     rng = np.random.default_rng(rng)
@@ -74,14 +74,14 @@ def named(params):
     _checked_keys(params)
     D, H = _sizes(params)
     return {
-        "W_z": params["W"][0:H],
-        "W_f": params["W"][H:2*H],
+        "W_z": params["W_zf"][0:H],
+        "W_f": params["W_zf"][H:2*H],
         "W_o": params["W_o"],
-        "V_z": params["V"][0:H],
-        "V_f": params["V"][H:2*H],
+        "V_z": params["V_zf"][0:H],
+        "V_f": params["V_zf"][H:2*H],
         "V_o": params["V_o"],
-        "b_z": params["b"][0:H],
-        "b_f": params["b"][H:2*H],
+        "b_z": params["b_zf"][0:H],
+        "b_f": params["b_zf"][H:2*H],
         "b_o": params["b_o"],
     }
 
@@ -98,14 +98,14 @@ def forward(params, x, state=None):
     x = _checked("x", x, "(T, B, D)", (None, None, D), dtype)
     T, B = x.shape[:2]
     state = _start(params, state, B, D, H, dtype)
-    W = params["W"]
+    W_zf = params["W_zf"]
     W_o = params["W_o"]
-    V = params["V"]
+    V_zf = params["V_zf"]
     V_o = params["V_o"]
-    b = params["b"]
+    b_zf = params["b_zf"]
     b_o = params["b_o"]
-    pre = _at_once(x, W.T)                                  # for all steps at once: z, f_pre
-    pre += b
+    pre = _at_once(x, W_zf.T)                               # for all steps at once: z, f_pre
+    pre += b_zf
     c_all = np.empty((T + 1, B, H), dtype)
     c_all[0] = state.c
     c_prev, c = c_all[:-1], c_all[1:]                       # c_prev[t] is c one step earlier
@@ -113,10 +113,10 @@ def forward(params, x, state=None):
     u_all[0] = state.u
     u_prev, u = u_all[:-1], u_all[1:]                       # u_prev[t] is u one step earlier
     z, f = np.empty((2, T, B, H), dtype)
-    V_T = _transposed(V) if B > 1 else V.T                  # laid out as the loop reads it
+    V_zf_T = _transposed(V_zf) if B > 1 else V_zf.T         # laid out as the loop reads it
 
     for t in range(T):
-        pre[t] += u_prev[t] @ V_T                           # z, f_pre, side by side
+        pre[t] += u_prev[t] @ V_zf_T                        # z, f_pre, side by side
         u[t] = x[t]                                         # (1)
         z[t] = pre[t, :, 0:H]                               # (2)
         f_pre = pre[t, :, H:2*H]                            # (3)
@@ -142,9 +142,9 @@ def backward(params, tape, dy=None, dstate=None):
     _checked_keys(params)
     params, D, H = _checked_params(params, dtype)
     _checked_tape_sizes(tape.sizes, (D, H))
-    W = params["W"]
+    W_zf = params["W_zf"]
     W_o = params["W_o"]
-    V = params["V"]
+    V_zf = params["V_zf"]
     V_o = params["V_o"]
     x, u_prev, z, f, o, c_prev, c = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
@@ -175,22 +175,22 @@ def backward(params, tape, dy=None, dstate=None):
 
         # (16) to u[t-1]: what step t sends back, one line per reader
         d_u_next = (
-            d_pre[t] @ V                                    # z, f_pre
+            d_pre[t] @ V_zf                                 # z, f_pre
             + d_u_V_o[t]                                    # o_pre
         )
 
     # (17) fork of x: one line per reader
     d_x = (
         d_u                                                 # u
-        + _at_once(d_pre, W)                                # z, f_pre
+        + _at_once(d_pre, W_zf)                             # z, f_pre
         + _at_once(d_o_pre, W_o)                            # o_pre
     )
     grads = {
-        "W": _sum_of_outer(d_pre, x),                       # (18), (19) from z, f_pre
+        "W_zf": _sum_of_outer(d_pre, x),                    # (18), (19) from z, f_pre
         "W_o": _sum_of_outer(d_o_pre, x),                   # (20) from o_pre
-        "V": _sum_of_outer(d_pre, u_prev),                  # (21), (22) from z, f_pre
+        "V_zf": _sum_of_outer(d_pre, u_prev),               # (21), (22) from z, f_pre
         "V_o": _sum_of_outer(d_o_pre, u_prev),              # (23) from o_pre
-        "b": d_pre.sum((0, 1)),                             # (24), (25) from z, f_pre
+        "b_zf": d_pre.sum((0, 1)),                          # (24), (25) from z, f_pre
         "b_o": d_o_pre.sum((0, 1)),                         # (26) from o_pre
     }
     return Gradients(grads, d_x, State(d_c_next, d_u_next))
@@ -203,13 +203,13 @@ def step(params, x_t, state=None):
     x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
     B = x_t.shape[0]
     c_prev, u_prev = _start(params, state, B, D, H, dtype)
-    W = params["W"]
+    W_zf = params["W_zf"]
     W_o = params["W_o"]
-    V = params["V"]
+    V_zf = params["V_zf"]
     V_o = params["V_o"]
-    b = params["b"]
+    b_zf = params["b_zf"]
     b_o = params["b_o"]
-    pre = x_t @ W.T + u_prev @ V.T + b                      # z, f_pre, side by side
+    pre = x_t @ W_zf.T + u_prev @ V_zf.T + b_zf             # z, f_pre, side by side
     u = x_t.copy()                                          # (1)
     z = pre[:, 0:H]                                         # (2)
     f_pre = pre[:, H:2*H]                                   # (3)
@@ -270,11 +270,11 @@ def _transposed(matrix):
 
 
 _AXES = {
-    "W": ("2*H", "D"),
+    "W_zf": ("2*H", "D"),
     "W_o": ("H", "D"),
-    "V": ("2*H", "D"),
+    "V_zf": ("2*H", "D"),
     "V_o": ("H", "D"),
-    "b": ("2*H",),
+    "b_zf": ("2*H",),
     "b_o": ("H",),
 }
 
@@ -282,18 +282,18 @@ _AXES = {
 def _shapes(D, H):
     """The shapes of the stored parameters."""
     return {
-        "W": (2 * H, D),
+        "W_zf": (2 * H, D),
         "W_o": (H, D),
-        "V": (2 * H, D),
+        "V_zf": (2 * H, D),
         "V_o": (H, D),
-        "b": (2 * H,),
+        "b_zf": (2 * H,),
         "b_o": (H,),
     }
 
 
 def _sizes(params):
     """The sizes that the parameters' shapes tell: D, H."""
-    D = params["W"].shape[1]
+    D = params["W_zf"].shape[1]
     H = params["W_o"].shape[0]
     return (D, H)
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of t_rnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:f3cf013d885944bb
+# lstmgen: sha256:6e9e3d64f4342d47
 """Strongly-typed RNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -86,9 +86,9 @@ def forward(params, x, state=None):
     state = _start(params, state, B, H, dtype)
     W = params["W"]
     b = params["b"]
-    pre = _at_once(x, W.T) + b                              # z, f_pre, side by side
-    z = pre[..., 0:H]                                       # (1)
-    f_pre = pre[..., H:2*H]                                 # (2)
+    W_x = _at_once(x, W.T) + b                              # z, f_pre, side by side
+    z = W_x[..., 0:H]                                       # (1)
+    f_pre = W_x[..., H:2*H]                                 # (2)
     f = _sigmoid(f_pre)                                     # (3)
     h_all = np.empty((T + 1, B, H), dtype)
     h_all[0] = state.h
@@ -151,9 +151,9 @@ def step(params, x_t, state=None):
     (h_prev,) = _start(params, state, B, H, dtype)
     W = params["W"]
     b = params["b"]
-    pre = x_t @ W.T + b                                     # z, f_pre, side by side
-    z = pre[:, 0:H]                                         # (1)
-    f_pre = pre[:, H:2*H]                                   # (2)
+    W_x = x_t @ W.T + b                                     # z, f_pre, side by side
+    z = W_x[:, 0:H]                                         # (1)
+    f_pre = W_x[:, H:2*H]                                   # (2)
     f = _sigmoid(f_pre)                                     # (3)
     h = f * h_prev + (1 - f) * z                            # (4)
     return h, State(h)

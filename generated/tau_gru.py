@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of tau_gru. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:6ce951dc50d19ae9
+# lstmgen: sha256:886bed454c2869a5
 """GRU with delayed feedback: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -55,7 +55,7 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     """Parameters to start from, as a dictionary of arrays. `rng` is a seed or a Generator.
 
     W: (4*H, D)  rows of W_u, W_g, W_a, W_z
-    R: (3*H, H)  rows of R_u, R_g, R_a
+    R_uga: (3*H, H)  rows of R_u, R_g, R_a
     R_z: (H, H)
     b: (4*H,)  rows of b_u, b_g, b_a, b_z
     """
@@ -80,10 +80,10 @@ def named(params):
         "W_z": params["W"][3*H:4*H],
         "W_g": params["W"][H:2*H],
         "W_a": params["W"][2*H:3*H],
-        "R_u": params["R"][0:H],
+        "R_u": params["R_uga"][0:H],
         "R_z": params["R_z"],
-        "R_g": params["R"][H:2*H],
-        "R_a": params["R"][2*H:3*H],
+        "R_g": params["R_uga"][H:2*H],
+        "R_a": params["R_uga"][2*H:3*H],
         "b_u": params["b"][0:H],
         "b_z": params["b"][3*H:4*H],
         "b_g": params["b"][H:2*H],
@@ -104,7 +104,7 @@ def forward(params, x, state=None):
     T, B = x.shape[:2]
     state = _start(params, state, B, H, dtype)
     W = params["W"]
-    R = params["R"]
+    R_uga = params["R_uga"]
     R_z = params["R_z"]
     b = params["b"]
     W_x = _at_once(x, W.T)                                  # for all steps at once: u_pre, g_pre, a_pre, z_pre
@@ -119,18 +119,18 @@ def forward(params, x, state=None):
     h_2_all[0] = state.h_2
     h_2_prev, h_2 = h_2_all[:-1], h_2_all[1:]               # h_2_prev[t] is h_2 one step earlier
     u, z, g, a = np.empty((4, T, B, H), dtype)
-    R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
+    R_uga_T = _transposed(R_uga) if B > 1 else R_uga.T      # laid out as the loop reads it
     R_z_T = _transposed(R_z) if B > 1 else R_z.T            # laid out as the loop reads it
 
     for t in range(T):
-        pre = h_prev[t] @ R_T                               # u_pre, g_pre, a_pre, side by side
+        R_uga_h = h_prev[t] @ R_uga_T                       # u_pre, g_pre, a_pre, side by side
         h_1[t] = h_prev[t]                                  # (1)
         h_2[t] = h_1_prev[t]                                # (2)
-        u_pre = W_x[t, :, 0:H] + pre[:, 0:H]                # (3)
+        u_pre = W_x[t, :, 0:H] + R_uga_h[:, 0:H]            # (3)
         u[t] = np.tanh(u_pre)                               # (4)
         z_pre = W_x[t, :, 3*H:4*H] + h_2_prev[t] @ R_z_T    # (5)
         z[t] = np.tanh(z_pre)                               # (6)
-        gates = _sigmoid(W_x[t, :, H:3*H] + pre[:, H:3*H])  # (7), (9): g, a, side by side
+        gates = _sigmoid(W_x[t, :, H:3*H] + R_uga_h[:, H:3*H])  # (7), (9): g, a, side by side
         g[t] = gates[:, 0:H]                                # (8)
         a[t] = gates[:, H:2*H]                              # (10)
         h[t] = (1 - g[t]) * h_prev[t] + g[t] * (u[t] + a[t] * z[t])  # (11)
@@ -152,7 +152,7 @@ def backward(params, tape, dy=None, dstate=None):
     params, D, H = _checked_params(params, dtype)
     _checked_tape_sizes(tape.sizes, (D, H))
     W = params["W"]
-    R = params["R"]
+    R_uga = params["R_uga"]
     R_z = params["R_z"]
     x, h_2_prev, u, z, g, a, h_prev = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
@@ -187,7 +187,7 @@ def backward(params, tape, dy=None, dstate=None):
         # (12) to h[t-1]: what step t sends back, one line per reader
         d_h_next = (
             d_h_1                                           # h_1
-            + d_pre[t, :, 0:3*H] @ R                        # u_pre, g_pre, a_pre
+            + d_pre[t, :, 0:3*H] @ R_uga                    # u_pre, g_pre, a_pre
             + d_h * (1 - g[t])                              # h
         )
 
@@ -196,7 +196,7 @@ def backward(params, tape, dy=None, dstate=None):
     d_x = _at_once(d_pre, W)                                # (23) from u_pre, g_pre, a_pre, z_pre
     grads = {
         "W": _sum_of_outer(d_pre, x),                       # (24) to (27) from u_pre, g_pre, a_pre, z_pre
-        "R": _sum_of_outer(d_pre[..., 0:3*H], h_prev),      # (28), (30), (31) from u_pre, g_pre, a_pre
+        "R_uga": _sum_of_outer(d_pre[..., 0:3*H], h_prev),  # (28), (30), (31) from u_pre, g_pre, a_pre
         "R_z": _sum_of_outer(d_z_pre, h_2_prev),            # (29) from z_pre
         "b": d_pre.sum((0, 1)),                             # (32) to (35) from u_pre, g_pre, a_pre, z_pre
     }
@@ -211,18 +211,18 @@ def step(params, x_t, state=None):
     B = x_t.shape[0]
     h_prev, h_1_prev, h_2_prev = _start(params, state, B, H, dtype)
     W = params["W"]
-    R = params["R"]
+    R_uga = params["R_uga"]
     R_z = params["R_z"]
     b = params["b"]
-    pre_ = x_t @ W.T + b                                    # u_pre, g_pre, a_pre, z_pre, side by side
-    pre = h_prev @ R.T                                      # u_pre, g_pre, a_pre, side by side
+    W_x = x_t @ W.T + b                                     # u_pre, g_pre, a_pre, z_pre, side by side
+    R_uga_h = h_prev @ R_uga.T                              # u_pre, g_pre, a_pre, side by side
     h_1 = h_prev.copy()                                     # (1)
     h_2 = h_1_prev.copy()                                   # (2)
-    u_pre = pre_[:, 0:H] + pre[:, 0:H]                      # (3)
+    u_pre = W_x[:, 0:H] + R_uga_h[:, 0:H]                   # (3)
     u = np.tanh(u_pre)                                      # (4)
-    z_pre = pre_[:, 3*H:4*H] + h_2_prev @ R_z.T             # (5)
+    z_pre = W_x[:, 3*H:4*H] + h_2_prev @ R_z.T              # (5)
     z = np.tanh(z_pre)                                      # (6)
-    gates = _sigmoid(pre_[:, H:3*H] + pre[:, H:3*H])        # (7), (9): g, a, side by side
+    gates = _sigmoid(W_x[:, H:3*H] + R_uga_h[:, H:3*H])     # (7), (9): g, a, side by side
     g = gates[:, 0:H]                                       # (8)
     a = gates[:, H:2*H]                                     # (10)
     h = (1 - g) * h_prev + g * (u + a * z)                  # (11)
@@ -279,7 +279,7 @@ def _transposed(matrix):
 
 _AXES = {
     "W": ("4*H", "D"),
-    "R": ("3*H", "H"),
+    "R_uga": ("3*H", "H"),
     "R_z": ("H", "H"),
     "b": ("4*H",),
 }
@@ -289,7 +289,7 @@ def _shapes(D, H):
     """The shapes of the stored parameters."""
     return {
         "W": (4 * H, D),
-        "R": (3 * H, H),
+        "R_uga": (3 * H, H),
         "R_z": (H, H),
         "b": (4 * H,),
     }
@@ -298,7 +298,7 @@ def _shapes(D, H):
 def _sizes(params):
     """The sizes that the parameters' shapes tell: D, H."""
     D = params["W"].shape[1]
-    H = params["R"].shape[1]
+    H = params["R_uga"].shape[1]
     return (D, H)
 
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of truncated_peephole_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:0e72015c4516e0d9
+# lstmgen: sha256:f2f47c315db65d2f
 """Peephole LSTM, truncated: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -61,7 +61,7 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     p_i: (H,)
     p_f: (H,)
     p_o: (H,)
-    b: (2*H,)  rows of b_i, b_f
+    b_if: (2*H,)  rows of b_i, b_f
     b_o: (H,)
     """
     rng = np.random.default_rng(rng)
@@ -92,8 +92,8 @@ def named(params):
         "p_i": params["p_i"],
         "p_f": params["p_f"],
         "p_o": params["p_o"],
-        "b_i": params["b"][0:H],
-        "b_f": params["b"][H:2*H],
+        "b_i": params["b_if"][0:H],
+        "b_f": params["b_if"][H:2*H],
         "b_o": params["b_o"],
     }
 
@@ -115,7 +115,7 @@ def forward(params, x, state=None):
     p_i = params["p_i"]
     p_f = params["p_f"]
     p_o = params["p_o"]
-    b = params["b"]
+    b_if = params["b_if"]
     b_o = params["b_o"]
     W_x = _at_once(x, W.T)                                  # for all steps at once: i_pre, f_pre, z_pre, o_pre
     h_all = np.empty((T + 1, B, H), dtype)
@@ -133,9 +133,9 @@ def forward(params, x, state=None):
         k[t] = _stop_gradient(h_prev[t])                    # (1)
         R_k = k[t] @ R_T                                    # i_pre, f_pre, z_pre, o_pre, side by side
         stop_gradient_c_prev[t] = _stop_gradient(c_prev[t])  # (2)
-        i_pre = W_x[t, :, 0:H] + R_k[:, 0:H] + b[0:H] + p_i * stop_gradient_c_prev[t]  # (3)
+        i_pre = W_x[t, :, 0:H] + R_k[:, 0:H] + b_if[0:H] + p_i * stop_gradient_c_prev[t]  # (3)
         i[t] = _sigmoid(i_pre)                              # (4)
-        f_pre = W_x[t, :, H:2*H] + R_k[:, H:2*H] + b[H:2*H] + p_f * stop_gradient_c_prev[t]  # (5)
+        f_pre = W_x[t, :, H:2*H] + R_k[:, H:2*H] + b_if[H:2*H] + p_f * stop_gradient_c_prev[t]  # (5)
         f[t] = _sigmoid(f_pre)                              # (6)
         z_pre = W_x[t, :, 2*H:3*H] + R_k[:, 2*H:3*H]        # (7)
         sigmoid_z_pre[t] = _sigmoid(z_pre)                  # (8)
@@ -206,7 +206,7 @@ def backward(params, tape, dy=None, dstate=None):
         "p_i": np.einsum("tbk,tbk->k", d_i_pre, stop_gradient_c_prev),  # (35) from i_pre
         "p_f": np.einsum("tbk,tbk->k", d_f_pre, stop_gradient_c_prev),  # (36) from f_pre
         "p_o": np.einsum("tbk,tbk->k", d_o_pre, stop_gradient_c),  # (37) from o_pre
-        "b": d_pre[..., 0:2*H].sum((0, 1)),                 # (38), (39) from i_pre, f_pre
+        "b_if": d_pre[..., 0:2*H].sum((0, 1)),              # (38), (39) from i_pre, f_pre
         "b_o": d_o_pre.sum((0, 1)),                         # (40) from o_pre
     }
     return Gradients(grads, d_x, State(d_h_next, d_c_next))
@@ -224,22 +224,22 @@ def step(params, x_t, state=None):
     p_i = params["p_i"]
     p_f = params["p_f"]
     p_o = params["p_o"]
-    b = params["b"]
+    b_if = params["b_if"]
     b_o = params["b_o"]
-    pre = x_t @ W.T                                         # i_pre, f_pre, z_pre, o_pre, side by side
+    W_x = x_t @ W.T                                         # i_pre, f_pre, z_pre, o_pre, side by side
     k = _stop_gradient(h_prev)                              # (1)
     R_k = k @ R.T                                           # i_pre, f_pre, z_pre, o_pre, side by side
     stop_gradient_c_prev = _stop_gradient(c_prev)           # (2)
-    i_pre = pre[:, 0:H] + R_k[:, 0:H] + b[0:H] + p_i * stop_gradient_c_prev  # (3)
+    i_pre = W_x[:, 0:H] + R_k[:, 0:H] + b_if[0:H] + p_i * stop_gradient_c_prev  # (3)
     i = _sigmoid(i_pre)                                     # (4)
-    f_pre = pre[:, H:2*H] + R_k[:, H:2*H] + b[H:2*H] + p_f * stop_gradient_c_prev  # (5)
+    f_pre = W_x[:, H:2*H] + R_k[:, H:2*H] + b_if[H:2*H] + p_f * stop_gradient_c_prev  # (5)
     f = _sigmoid(f_pre)                                     # (6)
-    z_pre = pre[:, 2*H:3*H] + R_k[:, 2*H:3*H]               # (7)
+    z_pre = W_x[:, 2*H:3*H] + R_k[:, 2*H:3*H]               # (7)
     sigmoid_z_pre = _sigmoid(z_pre)                         # (8)
     z = 4 * sigmoid_z_pre - 2                               # (9)
     c = z * i + c_prev * f                                  # (10)
     stop_gradient_c = _stop_gradient(c)                     # (11)
-    o_pre = pre[:, 3*H:4*H] + R_k[:, 3*H:4*H] + b_o + p_o * stop_gradient_c  # (12)
+    o_pre = W_x[:, 3*H:4*H] + R_k[:, 3*H:4*H] + b_o + p_o * stop_gradient_c  # (12)
     o = _sigmoid(o_pre)                                     # (13)
     h = o * c                                               # (14)
     return h, State(h, c)
@@ -304,7 +304,7 @@ _AXES = {
     "p_i": ("H",),
     "p_f": ("H",),
     "p_o": ("H",),
-    "b": ("2*H",),
+    "b_if": ("2*H",),
     "b_o": ("H",),
 }
 
@@ -317,7 +317,7 @@ def _shapes(D, H):
         "p_i": (H,),
         "p_f": (H,),
         "p_o": (H,),
-        "b": (2 * H,),
+        "b_if": (2 * H,),
         "b_o": (H,),
     }
 

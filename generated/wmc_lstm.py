@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of wmc_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:e898d1c7a673744b
+# lstmgen: sha256:8f25605c6ad92000
 """LSTM with working memory connections: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -62,7 +62,7 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     W: (4*H, D)  rows of W_i, W_f, W_z, W_o
     R: (4*H, H)  rows of R_i, R_f, R_z, R_o
     b: (4*H,)  rows of b_i, b_f, b_z, b_o
-    P: (2*H, H)  rows of P_i, P_f
+    P_if: (2*H, H)  rows of P_i, P_f
     P_o: (H, H)
     """
     rng = np.random.default_rng(rng)
@@ -94,8 +94,8 @@ def named(params):
         "b_f": params["b"][H:2*H],
         "b_z": params["b"][2*H:3*H],
         "b_o": params["b"][3*H:4*H],
-        "P_i": params["P"][0:H],
-        "P_f": params["P"][H:2*H],
+        "P_i": params["P_if"][0:H],
+        "P_f": params["P_if"][H:2*H],
         "P_o": params["P_o"],
     }
 
@@ -115,10 +115,10 @@ def forward(params, x, state=None):
     W = params["W"]
     R = params["R"]
     b = params["b"]
-    P = params["P"]
+    P_if = params["P_if"]
     P_o = params["P_o"]
-    pre = _at_once(x, W.T)                                  # for all steps at once: i_pre, f_pre, z_pre, o_pre
-    pre += b
+    pre_ifzo = _at_once(x, W.T)                             # for all steps at once: i_pre, f_pre, z_pre, o_pre
+    pre_ifzo += b
     h_all = np.empty((T + 1, B, H), dtype)
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
@@ -126,26 +126,26 @@ def forward(params, x, state=None):
     c_all[0] = state.c
     c_prev, c = c_all[:-1], c_all[1:]                       # c_prev[t] is c one step earlier
     i_2, i, f_2, f, z, o_2, o, tanh_c = np.empty((8, T, B, H), dtype)
-    P_T = _transposed(P) if B > 1 else P.T                  # laid out as the loop reads it
+    P_if_T = _transposed(P_if) if B > 1 else P_if.T         # laid out as the loop reads it
     R_T = _transposed(R) if B > 1 else R.T                  # laid out as the loop reads it
     P_o_T = _transposed(P_o) if B > 1 else P_o.T            # laid out as the loop reads it
 
     for t in range(T):
-        pre_ = c_prev[t] @ P_T                              # i_1, f_1, side by side
-        pre[t] += h_prev[t] @ R_T                           # i_pre, f_pre, z_pre, o_pre, side by side
-        gates = np.tanh(pre_[:, 0:2*H])                     # (1), (5): i_2, f_2, side by side
+        P_if_c = c_prev[t] @ P_if_T                         # i_1, f_1, side by side
+        pre_ifzo[t] += h_prev[t] @ R_T                      # i_pre, f_pre, z_pre, o_pre, side by side
+        gates = np.tanh(P_if_c[:, 0:2*H])                   # (1), (5): i_2, f_2, side by side
         i_2[t] = gates[:, 0:H]                              # (2)
-        i_pre = pre[t, :, 0:H] + i_2[t]                     # (3)
+        i_pre = pre_ifzo[t, :, 0:H] + i_2[t]                # (3)
         i[t] = _sigmoid(i_pre)                              # (4)
         f_2[t] = gates[:, H:2*H]                            # (6)
-        f_pre = pre[t, :, H:2*H] + f_2[t]                   # (7)
+        f_pre = pre_ifzo[t, :, H:2*H] + f_2[t]              # (7)
         f[t] = _sigmoid(f_pre)                              # (8)
-        z_pre = pre[t, :, 2*H:3*H]                          # (9)
+        z_pre = pre_ifzo[t, :, 2*H:3*H]                     # (9)
         z[t] = np.tanh(z_pre)                               # (10)
         c[t] = z[t] * i[t] + c_prev[t] * f[t]               # (11)
         o_1 = c[t] @ P_o_T                                  # (12)
         o_2[t] = np.tanh(o_1)                               # (13)
-        o_pre = pre[t, :, 3*H:4*H] + o_2[t]                 # (14)
+        o_pre = pre_ifzo[t, :, 3*H:4*H] + o_2[t]            # (14)
         o[t] = _sigmoid(o_pre)                              # (15)
         tanh_c[t] = np.tanh(c[t])                           # (16)
         h[t] = o[t] * tanh_c[t]                             # (17)
@@ -168,19 +168,19 @@ def backward(params, tape, dy=None, dstate=None):
     _checked_tape_sizes(tape.sizes, (D, H))
     W = params["W"]
     R = params["R"]
-    P = params["P"]
+    P_if = params["P_if"]
     P_o = params["P_o"]
     x, i_2, i, f_2, f, z, c_prev, c, o_2, o, tanh_c, h_prev = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
     dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, H)"), _start(params, None, B, H, dtype), dtype)
-    d_pre = np.empty((T, B, 2 * H), dtype)                  # side by side, as their weights are stacked
-    d_i_1 = d_pre[..., 0:H]
-    d_f_1 = d_pre[..., H:2*H]
-    d_pre_ = np.empty((T, B, 4 * H), dtype)                 # side by side, as their weights are stacked
-    d_i_pre = d_pre_[..., 0:H]
-    d_f_pre = d_pre_[..., H:2*H]
-    d_z_pre = d_pre_[..., 2*H:3*H]
-    d_o_pre = d_pre_[..., 3*H:4*H]
+    d_pre_if = np.empty((T, B, 2 * H), dtype)               # side by side, as their weights are stacked
+    d_i_1 = d_pre_if[..., 0:H]
+    d_f_1 = d_pre_if[..., H:2*H]
+    d_pre_ifzo = np.empty((T, B, 4 * H), dtype)             # side by side, as their weights are stacked
+    d_i_pre = d_pre_ifzo[..., 0:H]
+    d_f_pre = d_pre_ifzo[..., H:2*H]
+    d_z_pre = d_pre_ifzo[..., 2*H:3*H]
+    d_o_pre = d_pre_ifzo[..., 3*H:4*H]
     d_o_1 = np.empty((T, B, H), dtype)
     d_h_next = dstate.h                                     # from outside, through the final state
     d_c_next = dstate.c                                     # from outside, through the final state
@@ -215,20 +215,20 @@ def backward(params, tape, dy=None, dstate=None):
         d_i_pre[t] = d_i * i[t] * (1 - i[t])                # (32) from i
         d_i_2 = d_i_pre[t]                                  # (33) from i_pre
         d_i_1[t] = d_i_2 * (1 - i_2[t] ** 2)                # (34) from i_2
-        d_h_next = d_pre_[t] @ R                            # (18) to h[t-1], from i_pre, f_pre, z_pre, o_pre
+        d_h_next = d_pre_ifzo[t] @ R                        # (18) to h[t-1], from i_pre, f_pre, z_pre, o_pre
 
         # (24) to c[t-1]: what step t sends back, one line per reader
         d_c_next = (
-            d_pre[t] @ P                                    # i_1, f_1
+            d_pre_if[t] @ P_if                              # i_1, f_1
             + d_c * f[t]                                    # c
         )
 
-    d_x = _at_once(d_pre_, W)                               # (35) from i_pre, f_pre, z_pre, o_pre
+    d_x = _at_once(d_pre_ifzo, W)                           # (35) from i_pre, f_pre, z_pre, o_pre
     grads = {
-        "W": _sum_of_outer(d_pre_, x),                      # (36) to (39) from i_pre, f_pre, z_pre, o_pre
-        "R": _sum_of_outer(d_pre_, h_prev),                 # (40) to (43) from i_pre, f_pre, z_pre, o_pre
-        "b": d_pre_.sum((0, 1)),                            # (44) to (47) from i_pre, f_pre, z_pre, o_pre
-        "P": _sum_of_outer(d_pre, c_prev),                  # (48), (49) from i_1, f_1
+        "W": _sum_of_outer(d_pre_ifzo, x),                  # (36) to (39) from i_pre, f_pre, z_pre, o_pre
+        "R": _sum_of_outer(d_pre_ifzo, h_prev),             # (40) to (43) from i_pre, f_pre, z_pre, o_pre
+        "b": d_pre_ifzo.sum((0, 1)),                        # (44) to (47) from i_pre, f_pre, z_pre, o_pre
+        "P_if": _sum_of_outer(d_pre_if, c_prev),            # (48), (49) from i_1, f_1
         "P_o": _sum_of_outer(d_o_1, c),                     # (50) from o_1
     }
     return Gradients(grads, d_x, State(d_h_next, d_c_next))
@@ -244,23 +244,23 @@ def step(params, x_t, state=None):
     W = params["W"]
     R = params["R"]
     b = params["b"]
-    P = params["P"]
+    P_if = params["P_if"]
     P_o = params["P_o"]
-    pre_ = c_prev @ P.T                                     # i_1, f_1, side by side
-    pre = x_t @ W.T + h_prev @ R.T + b                      # i_pre, f_pre, z_pre, o_pre, side by side
-    gates = np.tanh(pre_[:, 0:2*H])                         # (1), (5): i_2, f_2, side by side
+    P_if_c = c_prev @ P_if.T                                # i_1, f_1, side by side
+    pre_ifzo = x_t @ W.T + h_prev @ R.T + b                 # i_pre, f_pre, z_pre, o_pre, side by side
+    gates = np.tanh(P_if_c[:, 0:2*H])                       # (1), (5): i_2, f_2, side by side
     i_2 = gates[:, 0:H]                                     # (2)
-    i_pre = pre[:, 0:H] + i_2                               # (3)
+    i_pre = pre_ifzo[:, 0:H] + i_2                          # (3)
     i = _sigmoid(i_pre)                                     # (4)
     f_2 = gates[:, H:2*H]                                   # (6)
-    f_pre = pre[:, H:2*H] + f_2                             # (7)
+    f_pre = pre_ifzo[:, H:2*H] + f_2                        # (7)
     f = _sigmoid(f_pre)                                     # (8)
-    z_pre = pre[:, 2*H:3*H]                                 # (9)
+    z_pre = pre_ifzo[:, 2*H:3*H]                            # (9)
     z = np.tanh(z_pre)                                      # (10)
     c = z * i + c_prev * f                                  # (11)
     o_1 = c @ P_o.T                                         # (12)
     o_2 = np.tanh(o_1)                                      # (13)
-    o_pre = pre[:, 3*H:4*H] + o_2                           # (14)
+    o_pre = pre_ifzo[:, 3*H:4*H] + o_2                      # (14)
     o = _sigmoid(o_pre)                                     # (15)
     tanh_c = np.tanh(c)                                     # (16)
     h = o * tanh_c                                          # (17)
@@ -319,7 +319,7 @@ _AXES = {
     "W": ("4*H", "D"),
     "R": ("4*H", "H"),
     "b": ("4*H",),
-    "P": ("2*H", "H"),
+    "P_if": ("2*H", "H"),
     "P_o": ("H", "H"),
 }
 
@@ -330,7 +330,7 @@ def _shapes(D, H):
         "W": (4 * H, D),
         "R": (4 * H, H),
         "b": (4 * H,),
-        "P": (2 * H, H),
+        "P_if": (2 * H, H),
         "P_o": (H, H),
     }
 

@@ -34,7 +34,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 MODULES = ("language/functions", "derivation/chain", "derivation/calculus", "numerics/vanishing", "derivation/graph",
-           "schedule/plan", "schedule/forward", "schedule/backward", "schedule/storage", "schedule/tape",
+           "schedule/names", "schedule/plan", "schedule/forward", "schedule/backward", "schedule/storage", "schedule/tape",
            "outputs/numpy/functions", "outputs/numpy/spelling", "outputs/numpy/forward", "outputs/numpy/backward",
            "outputs/numpy/places", "outputs/numpy/module", "outputs/numpy/lines")
 TEMPLATES = ("numpy/module.py.jinja", *(f"numpy/helpers/{path.name}" for path in sorted(

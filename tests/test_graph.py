@@ -20,7 +20,7 @@ from lstmgen.derivation.graph import _shortened
 from lstmgen.language.constants import constant_value
 from lstmgen.language.parse import parse, parse_rule
 from lstmgen.pipeline import derive, load, verify
-from lstmgen.schedule.plan import _StackNames
+from lstmgen.schedule.names import StackNames, run_together
 from lstmgen.language.shapes import Dim, ShapeMismatch, shape_of
 from lstmgen.outputs.numpy.spelling import Speller
 from lstmgen.language.text import source
@@ -56,14 +56,37 @@ def test_a_state_that_only_the_next_step_reads():
     assert verify(text).passed
 
 
-@pytest.mark.parametrize("parameters, vector, name", [
-    (["W_z", "W_i"], "x", "W"), (["W0a", "W0b"], "x", "W"), (["W_12", "W_13"], "x", "W"), (["A", "B"], "x", "W"),
-    (["R_z", "R_i"], "h", "R_h"), (["V_z"], "x", "V_z"),
+@pytest.mark.parametrize("declared, parameters, name", [
+    ("W_z W_i W_o", "W_z W_i W_o", "W"), ("W_z W_i W_o", "W_z W_o", "W_zo"), ("Wf Wi bf", "Wf Wi", "W"),
+    ("Wf Wi Wo", "Wf Wi", "Wfi"), ("W0a W0b", "W0a W0b", "W"), ("W_12 W_13 W_14", "W_12 W_13", "W_12_13"),
+    ("A B", "A B", "A_B"), ("W W_z W_i", "W_z W_i", "W_zi"), ("R_ii R_if R_oi", "R_ii R_if", "R_ii_if"),
+    ("W_i W_f W_res W_o W_proj", "W_i W_f W_res W_o", "W_if_res_o"), ("W_i V_i V_f U", "W_i V_i V_f", "W_i_V"),
+    ("W_i W_f V_i V_f", "W_i W_f V_i V_f", "W_V"), ("W_i W_f V_i V_f V_o", "W_i W_f V_i V_f", "W_V_if"),
+    ("tau tan", "tau tan", "tau_tan"), ("V_z", "V_z", "V_z"), ("W_z W_i W_o W_zi", "W_z W_i", "W_v"),
+    ("W_z W_i W_o W_zi W_v", "W_z W_i", "W_v_stack"),
+    ("W_encoder W_decoder W_attention W_o", "W_encoder W_decoder W_attention", "W_v"),
 ])
-def test_the_name_of_a_stack_is_what_its_parameters_share(parameters, vector, name):
-    text = "name: made\nstate: {h: H}\nparameters: {R: [H, D]}\nequations:\n  h: R @ x + h[t-1]\noutput: h\n"
+def test_the_name_of_a_stack_says_what_it_holds(declared, parameters, name):
+    shapes = ", ".join(f"{each}: [H, H]" for each in declared.split())
+    read = " + ".join(f"{each} @ v" for each in declared.split())
+    text = (f"name: made\nstate: {{h: H}}\ninputs: {{v: H}}\nparameters: {{{shapes}}}\nequations:\n"
+            f"  h: h[t-1] + {read}\noutput: h\n")
     graph = derive(load(text)).graph
-    assert _StackNames(graph).of(parameters, vector) == name
+    assert StackNames(graph).of(parameters.split(), "v") == name
+
+
+@pytest.mark.parametrize("words, together", [
+    ("i f o", "ifo"), ("i f res o", "if_res_o"),
+    ("i_n f_n o_n", "ifo_n"), ("i_n", "i_n"), ("in for", "in_for"), ("a_1 b_2", "a_1_b_2"),
+])
+def test_words_are_run_together(words, together):
+    assert run_together(words.split()) == together
+
+
+def test_no_two_stacks_have_one_name():
+    names = StackNames(derive(load("lstm")).graph)
+    assert [names.of(["W_z", "W_i"], "x"), names.of(["W_z", "W_i"], "x"), names.of(["W_z", "W_i"], "x")] == [
+        "W_zi", "W_x", "W_x_stack"]
 
 
 LOSS = """

@@ -42,6 +42,7 @@ class _Maker:
         self.wanted = {stage.name for stage in wanted}
         self.made: dict[Stack, Bundle] = {}  # the bundle of this phase, or one before the loop, that holds a product
         self.at_once: dict[Stack, Bundle] = {}  # bundles made before the loop, by their stack
+        self.added_to: list[Bundle] = []  # those of at_once to which the loop adds a product of the state
         self.biases_added: set[BiasStack] = set()
         self.block_of = {stage: block for block in plan.blocks for stage in block.stages}
         self.gates_of = {name: gates for gates in plan.gates for name in (*gates.pre_activations, *gates.stages)}
@@ -94,10 +95,10 @@ class _Maker:
                 if hoisted and len(stacks) == 1:
                     continue  # its parts are read in the array made before the loop
                 bias = None if hoisted else self._bias_of(block, stacks[0])
-                onto = next((bundle for bundle in hoisted if bundle.name == _SIDE_BY_SIDE), None)
+                onto = next((bundle for bundle in hoisted if bundle in self.added_to), None)
                 products = tuple(self.at_once.get(stack, stack) for stack in stacks)
-                bundle = Bundle(
-                    _SIDE_BY_SIDE, stages, tuple(each for each in products if each != onto), bias, onto)
+                name = stacks[0].product_name if len(stacks) == 1 else self.plan.sum_name(stages)
+                bundle = Bundle(name, stages, tuple(each for each in products if each != onto), bias, onto)
                 self.made |= dict.fromkeys(stacks, bundle)
                 bundles.append(bundle)
         return tuple(bundles)
@@ -105,18 +106,19 @@ class _Maker:
     def hoisted_products(self) -> tuple[Bundle, ...]:
         """The loop's products of vectors that are there before it, for all steps at once."""
         bundles = []
-        added_to: set[tuple[str, ...]] = set()
+        summed: set[tuple[str, ...]] = set()
         for block in self.plan.blocks:
             for stack in block.stacks:
                 if not is_hoisted(stack, self.plan):
                     continue
                 stages = stack.stages
-                name = f"{stack.name}_{stack.vector.name}"
-                if stages not in added_to and self._is_added_to(block, stack):
-                    added_to.add(stages)
-                    name = _SIDE_BY_SIDE
+                is_added_to = stages not in summed and self._is_added_to(block, stack)
+                name = self.plan.sum_name(stages) if is_added_to else stack.product_name
                 bundle = Bundle(name, stages, (stack,), self._bias_of(block, stack), None)
                 self.at_once[stack] = bundle
+                if is_added_to:
+                    summed.add(stages)
+                    self.added_to.append(bundle)
                 bundles.append(bundle)
         return tuple(bundles)
 
@@ -135,8 +137,7 @@ class _Maker:
             for stack in block.stacks:
                 late = stack.vector == Value(stage.name) and not is_there_first(stack, self.plan.phases)
                 if late and len(stack.factors) > 1:
-                    name = f"{stack.name}_{stage.name}"
-                    bundle = Bundle(name, stack.stages, (stack,), self._bias_of(block, stack), None)
+                    bundle = Bundle(stack.product_name, stack.stages, (stack,), self._bias_of(block, stack), None)
                     self.made[stack] = bundle
                     bundles.append(bundle)
         return bundles
@@ -190,6 +191,3 @@ class _Maker:
         if stack in self.at_once:
             return Part(self.at_once[stack], stage.name, last, is_hoisted=True)
         return Multiplied(stack, self._bias_of(self.block_of[stage.name], stack))
-
-
-_SIDE_BY_SIDE = "pre"  # what several pre-activations in one array are called

@@ -19,6 +19,7 @@ from ..language.expressions import (
     walk,
 )
 from ..language.shapes import Dim
+from .names import LONGEST, StackNames, run_together
 from ..printed import Brief
 
 STILL = "still"  # made of parameters alone: computed once
@@ -51,6 +52,11 @@ class Stack(Brief):
     @property
     def stages(self) -> tuple[str, ...]:
         return tuple(factor.stage for factor in self.factors)
+
+    @property
+    def product_name(self) -> str:
+        """What its product is called: `R_h`."""
+        return f"{self.name}_{self.vector.name}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -116,6 +122,13 @@ class Plan(Brief):
         begin, end = stages.index(first), stages.index(last) + 1
         low = self._length(stages[:begin])
         return low, low + self._length(stages[begin:end])
+
+    def sum_name(self, stages: Sequence[str]) -> str:
+        """What stages side by side are called: `pre` if they are all of which that can be said, else `pre_qk`."""
+        if [block.stages for block in self.blocks if len(block.stages) > 1] == [tuple(stages)]:
+            return "pre"
+        name = f"pre_{run_together(dict.fromkeys(self.graph.stage(stage).owner for stage in stages))}"
+        return name if len(name) <= LONGEST else f"pre_{self.graph.stage(stages[0]).owner}"
 
     def block_size(self, block: Block) -> Dim:
         """The length of a block's array."""
@@ -256,7 +269,7 @@ def _blocks(derivation: Derivation, phases: Mapping[str, str]) -> tuple[Block, .
                 symbols = tuple(symbol for symbol, _ in stage.shape[0].terms)
                 groups.setdefault((vector, phase, symbols), []).append(Factor(stage.name, term.matrix.name))
     biases = _biases(graph, once)
-    names = _StackNames(graph)
+    names = StackNames(graph)
     blocks = []
     for component in _connected([tuple(f.stage for f in factors) for factors in groups.values()]):
         inside = {key: factors for key, factors in groups.items() if factors[0].stage in component}
@@ -369,7 +382,7 @@ _MOST_PERMUTED = 7  # stages of a block: with more, not every order is tried (7 
 
 
 def _block(stages: list[str], groups: Mapping[tuple[Value, str, tuple[str, ...]], list[Factor]],
-           biases: Mapping[str, str], names: _StackNames) -> Block:
+           biases: Mapping[str, str], names: StackNames) -> Block:
     order = _order([[factor.stage for factor in factors] for factors in groups.values()], stages)
     position = {stage: index for index, stage in enumerate(order)}
     stacks = []
@@ -421,23 +434,3 @@ def _runs(factors: list[Factor], position: Mapping[str, int]) -> list[list[Facto
         else:
             runs.append([factor])
     return runs
-
-
-class _StackNames:
-    """Names of stacks: W for W_z, W_i, W_f, W_o; followed by the vector's name if W is taken."""
-
-    def __init__(self, graph: Graph):
-        self.taken = set(graph.shapes) | {symbol for symbol, _ in graph.dims}
-
-    def of(self, parameters: list[str], vector: str) -> str:
-        if len(parameters) == 1:
-            return parameters[0]
-        shared = parameters[0]
-        while not all(name.startswith(shared) for name in parameters):
-            shared = shared[:-1]
-        shared = shared.rstrip("_0123456789") or "W"
-        name = shared if shared not in self.taken else f"{shared}_{vector}"
-        while name in self.taken:
-            name += "_stack"
-        self.taken.add(name)
-        return name

@@ -82,7 +82,7 @@ class _Cell:
             "symbols": [{"name": self.places.symbol(symbol), "field": public(symbol), "keyword": keyword}
                         for symbol, keyword in graph.dims],
             "functions": self.functions,
-            "loss": graph.loss is not None, "loss_last": spec.loss_at == "last",
+            "loss": graph.loss is not None, "loss_last": graph.has_loss_at_last,
             **code, **self.interface(), **self.storage(),
         }
 

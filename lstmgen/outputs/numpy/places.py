@@ -35,9 +35,10 @@ class Places:
         self.now = {name: self.fresh(f"{name}_t") for name in self.graph.inputs}
         carried = [carry.gradient.value for carry in schedule.backward.carries]
         self.next = {name: self.fresh(f"d_{name}_next") for name in carried}
+        plan = schedule.plan
         self.block_gradient = {
-            block: f"d_{block.stages[0]}" if len(block.stages) == 1 else self.fresh("d_pre")
-            for block in schedule.plan.blocks
+            block: f"d_{block.stages[0]}" if len(block.stages) == 1 else self.fresh(f"d_{plan.sum_name(block.stages)}")
+            for block in plan.blocks
         }
 
     def fresh(self, wanted: str, key: object = None) -> str:
