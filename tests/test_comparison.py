@@ -89,12 +89,12 @@ def test_a_sign_matters():
 def test_where_the_loss_counts_is_told():
     found = compared("ng_lstm", "ng_lstm_last")
     assert not found.same and not found.gradients
-    assert "at the last step alone" in found.notes[0]
+    assert "only at the last step" in found.notes[0]
 
 
 def test_where_states_start_is_told():
     found = compared(RNN, RNN + "initial: {h: 1}\n")
-    assert found.notes == ("Where no state is given, h of made starts at 0, that of made at 1.",)
+    assert found.notes == ("If no state is given, h of made starts at 0, that of made at 1.",)
 
 
 @pytest.mark.parametrize("pair", [("lstm", "gru"), ("slstm", "lstm"), ("rnn", "elman_tanh")])

@@ -292,7 +292,7 @@ def test_the_command(tmp_path):
     done = CliRunner().invoke(main, ["flow", "lstm", "-o", str(path)])
     assert done.exit_code == 0, done.output
     assert "∂c / ∂c[t-1] = diag(f)" in done.output
-    assert "the carousel" in done.output and "No carousel" in done.output
+    assert "the direct path" in done.output and "No direct path" in done.output
     assert "rnn" in done.output
     assert charts.is_ours(path.read_bytes())
     again = CliRunner().invoke(main, ["flow", "lstm", "-o", str(path)])

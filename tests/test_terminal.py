@@ -141,11 +141,10 @@ def test_the_question_of_the_forum(peephole):
     assert textwrap.indent(textwrap.dedent(branch), "  ").strip() in told
     words = words_of(told)
     assert "c is read by five stages in its own step and the next." in words
-    assert "h depends on c as well: that share comes back in terms 1 and 2." in words
-    assert ("z[t+1], i[t+1] and f[t+1] depend on c as well, and these shares come back elsewhere: that of "
-            "z[t+1] in terms 1 and 2, that of i[t+1] in terms 1, 2 and 3 and that of f[t+1] in terms "
-            "1, 2 and 4.") in words
-    assert "terms 3, 4 and 5 are absent, and in their place stands the gradient of the final state" in words
+    assert "h depends on c too: that comes back in terms 1 and 2." in words
+    assert ("z[t+1], i[t+1] and f[t+1] depend on c too. That comes back for z[t+1] in terms 1 and 2, "
+            "for i[t+1] in terms 1, 2 and 3 and for f[t+1] in terms 1, 2 and 4.") in words
+    assert "terms 3, 4 and 5 are missing. In their place is the gradient of the final state" in words
     assert "terms 3, 4 and 5 alone are the gradient of the initial state c[0]: grads.state.c" in words
 
 
@@ -161,21 +160,21 @@ def test_an_output_hears_from_outside(peephole):
     told = text_of(explain_gradient(peephole, "h", True))
     assert "From outside\n  1  Δh: h is an output" in told
     assert "R_zᵀ δz_pre[t+1]" in told
-    assert words_of(told).count("which is what the transposed matrix makes") == 1  # a reason is given once
+    assert words_of(told).count("which is a product with the transposed matrix") == 1  # a reason is given once
 
 
 def test_a_parameter_is_a_sum_over_the_steps(peephole):
     told = words_of(explain_gradient(peephole, "W_f", True))
     assert "W_f is a parameter of shape (H, D), the same at every step." in told
     assert "δW_f = Σₜ δf_pre xᵀ" in told
-    assert "h[t-1] and c[t-1] depend on W_f as well, by way of the steps before" in told
+    assert "h[t-1] and c[t-1] depend on W_f too, through the steps before" in told
     assert "one sum over all steps, t = 1 to T, and over the examples of a batch" in told
     assert "d_W_f = sum_t outer(d_f_pre, x)" in words_of(explain_gradient(peephole, "W_f", False))
 
 
 def test_a_learned_state_hears_from_the_first_step(with_loss):
     told = words_of(explain_gradient(with_loss, "c_0", True))
-    assert "c_0 is the state c before the first step, where no state is given" in told
+    assert "If no state is given, c_0 is the state c before the first step" in told
     assert "δc_0 = δc[0]" in told
     assert "Gamma_f[t+1]" in told
     assert "c[0] is the parameter c_0" in words_of(explain_gradient(with_loss, "c", True))

@@ -1,4 +1,4 @@
-"""Text for a terminal: styles, aligned rows, broken formulas, paragraphs. Knows nothing of cells."""
+"""Text for a terminal: styles, aligned rows, broken formulas, paragraphs. Knows nothing of recurrent cells."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Row:
 
 
 def display(rows: Sequence[Row], width: int, indent: str = INDENT) -> list[str]:
-    """Rows with their signs, and their remarks, below each other; long bodies are broken."""
+    """Rows with their signs in one column and their remarks in another; long bodies are broken."""
     lefts = max((len(row.left) for row in rows), default=0)
     remarks = max((len(row.remark) for row in rows), default=0)
     room = width - len(indent) - lefts - 3
@@ -56,9 +56,9 @@ def table(rows: Sequence[str | Sequence[str]], width: int, styles: Sequence[Call
           indent: str = INDENT) -> list[str]:
     """Rows of cells in columns of at most `width` characters in all; a row that is one text is a heading.
 
-    A cell is wrapped between its words, and begins a new line at each newline. Where the columns do not
-    fit side by side, the widest is made narrower first, down to its longest word: a name is never broken,
-    and a terminal with less room than that breaks the lines itself. `styles` has one style for each column.
+    A cell is wrapped between its words, and begins a new line at each newline. If the columns do not fit, the widest is
+    made narrower first, but not narrower than its longest word: a name is never broken. `styles` has one style for each
+    column.
     """
     columns = list(zip(*(row for row in rows if not isinstance(row, str)), strict=True))
     widths = [max(len(line) for cell in column for line in cell.split("\n")) for column in columns]
@@ -89,7 +89,7 @@ def _wrapped(cell: str, width: int) -> list[str]:
 
 
 def broken(text: str, width: int) -> list[str]:
-    """A formula in lines of at most `width`, ended before an operator that is nested least deeply."""
+    """A formula in lines of at most `width`; a line ends before an operator that is not nested deeply."""
     lines, rest, limit = [], text, width
     while len(rest) > limit:
         cut = _cut(rest, limit)
@@ -119,7 +119,7 @@ def _cut(text: str, limit: int) -> int | None:
 
 
 def prose(text: str, width: int, indent: str = INDENT, first: str | None = None) -> list[str]:
-    """A paragraph. No formula with spaces is torn where `~` stands in place of a space."""
+    """A paragraph. A line does not end at a `~`, which stands for a space inside a formula."""
     lines, line = [], indent if first is None else first
     empty = line
     for word in text.split():
@@ -132,12 +132,12 @@ def prose(text: str, width: int, indent: str = INDENT, first: str | None = None)
 
 
 def solid(text: str) -> str:
-    """Not to be torn at its spaces."""
+    """The text with `~` for its spaces, so that no line ends there."""
     return text.replace(" ", "~") if len(text) <= 60 else text
 
 
 def shown(text: str, unicode: bool) -> str:
-    """Somebody's text as it is, or with question marks for what ASCII lacks."""
+    """The text as it is; without `unicode`, with question marks for characters that ASCII does not have."""
     return text if unicode else text.encode("ascii", "replace").decode("ascii")
 
 

@@ -1,9 +1,8 @@
-"""What the derivative of one cell has that another's has not: stages, forks, terms.
+"""What is different in the derivatives of two cells: stages, contributions, parameters.
 
-Values of the two cells are matched first. Equal names go together where most names are equal; else the
-structure decides, so that two cells that say the same in other symbols are found to be the same. A stage
-or a term is the same where its expression is, under the matched names and whatever the order of sums and
-products.
+Values of the two cells are matched first. If most names are equal, they are matched by name. If not, they are matched by
+structure, so that one cell written in two sets of names is recognised. A stage or a term is the same if its expression is
+the same under the matched names; the order of sums and products does not matter.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ from ...printed import WIDTH, Brief, Printed, shortened
 from .columns import Row, bold, counted, display, grey, listed, prose, shown
 from .pen import TerminalPen
 
-_RADII = (6, 4, 3, 2, 1)  # how far around a value the cells are alike
+_RADII = (6, 4, 3, 2, 1)  # how far around a value the two cells are compared
 
-Form = tuple["str | int | Form", ...]  # what an expression says
+Form = tuple["str | int | Form", ...]  # an expression without names and order
 
 
 @dataclass(frozen=True)
 class StagePair:
-    """A stage of each cell; one of them is None where the other cell has nothing like it."""
+    """A stage of each cell; one of them is None if its cell has no such stage."""
 
     first: Stage | None
     second: Stage | None
@@ -37,7 +36,7 @@ class StagePair:
 
 @dataclass(frozen=True)
 class TermPair:
-    """A branch of a fork in both cells, or in one."""
+    """A contribution in both cells, or in one."""
 
     first: Contribution | None
     second: Contribution | None
@@ -46,11 +45,11 @@ class TermPair:
 
 @dataclass(frozen=True, repr=False)
 class GradientPair(Brief):
-    """A gradient of each cell, or of one, and the branches of its fork."""
+    """A gradient of each cell, or of one, and its contributions."""
 
     first: Gradient | None
     second: Gradient | None
-    terms: tuple[TermPair, ...]  # the first cell's in order, then those that only the second has
+    terms: tuple[TermPair, ...]  # those of the first cell in order, then those that only the second has
 
     @property
     def same(self) -> bool:
@@ -59,7 +58,7 @@ class GradientPair(Brief):
 
 @dataclass(frozen=True, repr=False)
 class Comparison(Printed):
-    """Two derivations, pair by pair. Pairs are in the first cell's order, the second's own at the end."""
+    """Two derivations, pair by pair, in the order of the first cell; what only the second has is at the end."""
 
     first: Derivation
     second: Derivation
@@ -68,7 +67,7 @@ class Comparison(Printed):
     same_stages: int
     gradients: tuple[GradientPair, ...]  # those that differ
     same_gradients: int
-    notes: tuple[str, ...]  # sentences on what no equation says: where the loss counts, where states start
+    notes: tuple[str, ...]  # differences that no equation shows, in sentences: the steps of the loss, initial states
 
     @property
     def same(self) -> bool:
@@ -94,7 +93,7 @@ class Comparison(Printed):
 
 
 def compare(first: Derivation, second: Derivation) -> Comparison:
-    """Hold two derivations against each other."""
+    """Compare two derivations."""
     names = match_names(first.graph, second.graph)
     marks = _Marks(names)
     stages = list(_stage_pairs(first.graph, second.graph, names, marks))
@@ -114,19 +113,19 @@ def compare(first: Derivation, second: Derivation) -> Comparison:
 def _notes(first: Graph, second: Graph, names: Mapping[str, str]) -> Iterator[str]:
     one, two = first.spec, second.spec
     if first.loss and second.loss and one.loss_at != two.loss_at:
-        where = {"every": "at every step", "last": "at the last step alone"}
+        where = {"every": "at every step", "last": "only at the last step"}
         yield (f"The loss of {one.name} counts {where[one.loss_at]}, that of {two.name} "
                f"{where[two.loss_at]}.")
     others = dict(second.initial)
     for state, start in first.initial:
         other = others.get(names.get(state, ""))
         if isinstance(start, Number) and isinstance(other, Number) and start != other:
-            yield (f"Where no state is given, {state} of {one.name} starts at {source(start)}, that of "
+            yield (f"If no state is given, {state} of {one.name} starts at {source(start)}, that of "
                    f"{two.name} at {source(other)}.")
 
 
 class _Marks:
-    """One mark for the two names of a pair, so that expressions of both cells can be held side by side."""
+    """One mark for the two names of a pair, so that expressions of both cells can be compared."""
 
     def __init__(self, names: Mapping[str, str]):
         self.first = {name: f"={index}" for index, name in enumerate(names)}
@@ -140,7 +139,7 @@ class _Marks:
 
 
 def _form(expression: Expression, mark: Callable[[str], str]) -> Form:
-    """What an expression says, whatever its names and the order of its sums and products."""
+    """The expression without its names and the order of its sums and products."""
     match expression:
         case Value(name=name, lag=lag) | Adjoint(name=name, lag=lag) | Outside(name=name, lag=lag):
             return (type(expression).__name__, mark(name), lag)
@@ -202,7 +201,7 @@ def _term_pairs(first: Gradient | None, second: Gradient | None, marks: _Marks) 
 
 
 def _fork_mark(fork: Contribution, marks: Mapping[str, str]) -> tuple[str, int, str]:
-    """Which branch it is: two branches with one mark are the same place in both cells."""
+    """A mark that is the same for contributions at the same place in both cells."""
     mark = marks.get(fork.reader)
     return ("", 0, fork.reader) if mark is None else (mark, fork.lag, fork.kind)
 
@@ -211,12 +210,12 @@ def _fork_mark(fork: Contribution, marks: Mapping[str, str]) -> tuple[str, int, 
 
 
 def match_names(first: Graph, second: Graph) -> dict[str, str]:
-    """The second cell's name for each value of the first, where it has one."""
+    """The second cell's name for each value of the first, if it has that value."""
     return _Matching(first, second).names()
 
 
 def _roles(graph: Graph) -> dict[str, str]:
-    """What kind of value each is; only two of a kind can be the same."""
+    """The kind of each value; only two of one kind can be the same."""
     kinds: dict[str, str] = {}
     for kind, names in (("inputs", graph.inputs), ("targets", graph.targets), ("parameters", graph.parameters),
                         ("states", graph.states)):
@@ -227,7 +226,7 @@ def _roles(graph: Graph) -> dict[str, str]:
 
 
 def _may_be_trusted(name: str, first: Graph, second: Graph) -> bool:
-    """Whether a name may mean the same in both: their equations call one function, or none."""
+    """Whether a name may mean the same in both cells: its equations call the same function, or none."""
     one, other = first.find(name), second.find(name)
     if one is None or other is None:
         return True
@@ -235,7 +234,7 @@ def _may_be_trusted(name: str, first: Graph, second: Graph) -> bool:
 
 
 class _Matching:
-    """Pairs of names, found one after the other: each pair tells others apart."""
+    """Pairs of names, found one after the other: each pair helps to find others."""
 
     def __init__(self, first: Graph, second: Graph):
         self.first, self.second = first, second
@@ -261,7 +260,7 @@ class _Matching:
             self._match_structure()
 
     def _match_structure(self) -> None:
-        """Match what is alike as far as one looks, and begin again."""
+        """Match values with the same surroundings, as long as there are any."""
         while True:
             for radius in _RADII:
                 found = self._alike(radius)
@@ -272,7 +271,7 @@ class _Matching:
                 return
 
     def _alike(self, radius: int) -> dict[str, str]:
-        """Unmatched values that are the only ones of their surroundings in both cells."""
+        """Unmatched values that are the only ones with their surroundings in both cells."""
         back = {other: name for name, other in self.pairs.items()}
         mine = _surroundings(self.first, self.left, {name: f"={name}" for name in self.pairs}, radius)
         theirs = _surroundings(self.second, self.right, {other: f"={name}" for other, name in back.items()}, radius)
@@ -285,7 +284,7 @@ class _Matching:
         return self._follow_expressions() or self._follow_operands()
 
     def _follow_expressions(self) -> bool:
-        """Two stages that say the same."""
+        """Match two stages with the same expression."""
         marks = _Marks(self.pairs)
         said = {marks.right(stage.expression): stage.name for stage in self.second.stages}
         for stage in self.first.stages:
@@ -296,7 +295,7 @@ class _Matching:
         return False
 
     def _follow_operands(self) -> bool:
-        """What alone is unmatched of what a matched pair reads."""
+        """Match the only unmatched values that a matched pair reads."""
         for stage in self.first.stages:
             other = self.second.find(self.pairs.get(stage.name, ""))
             if other is None:
@@ -315,7 +314,7 @@ class _Matching:
 
 
 def _is_like(first: Stage | None, second: Stage | None) -> bool:
-    """Whether two values may be the same by how they are computed; what is not computed is like anything."""
+    """Whether two values may be the same by how they are computed. (True for values that are not computed.)"""
     if first is None or second is None:
         return True
     return type(first.expression) is type(second.expression) and first.function == second.function
@@ -331,7 +330,7 @@ def _unique(labels: Mapping[str, str]) -> dict[str, str]:
 def _surroundings(
     graph: Graph, roles: Mapping[str, str], fixed: Mapping[str, str], radius: int
 ) -> dict[str, str]:
-    """A label for each value: what it is made of and who reads it, as far as `radius` steps away."""
+    """A label for each value: what it is computed from and what reads it, up to `radius` values away."""
     outputs = set(graph.outputs)
     labels = {name: fixed.get(name, f"{role} {name in outputs}") for name, role in roles.items()}
     for _ in range(radius):
@@ -357,7 +356,7 @@ def _digest(content: object) -> str:
 
 
 def comparison_text(comparison: Comparison, unicode: bool, width: int) -> str:
-    """For a terminal: what differs, the first cell's lines behind `<`, the second's behind `>`."""
+    """The differences as text for a terminal: lines of the first cell after `<`, of the second after `>`."""
     return "\n".join(_Text(comparison, unicode, width).lines())
 
 
@@ -393,7 +392,7 @@ class _Text:
 
     def _summary(self) -> str:
         if self.found.same:
-            but = ", but for names" if self.found.renamed else ""
+            but = ", except for names" if self.found.renamed else ""
             return f"The two cells are the same{but}: {self.found.same_gradients} gradients, term by term."
         only = [self._only(0), self._only(1)]
         if self.found.notes and not self.found.gradients and not self.found.stages:
@@ -403,7 +402,7 @@ class _Text:
         return " ".join([*only, same])
 
     def _only(self, side: int) -> str:
-        """What one cell has alone, in a sentence."""
+        """What only one of the cells has, in a sentence."""
         own = self.found.first if not side else self.found.second
         differing = [term for pair in self.found.gradients for term in pair.terms if not term.same]
         terms = [term.second if side else term.first for term in differing]
@@ -421,13 +420,13 @@ class _Text:
             where = where if len(targets) < 5 else f"{counted(len(targets), 'fork')}"
             parts.append(f"{counted(len(forks), 'term')} in {where}")
         name = self.names[side]
-        return f"Only {name} has {listed(parts)}." if parts else f"{name} has nothing that is its own."
+        return f"Only {name} has {listed(parts)}." if parts else f"{name} has nothing that the other has not."
 
     def _is_matched(self, name: str, side: int) -> bool:
         return any(pair[side] == name for pair in self.found.names)
 
     def _renamed(self) -> str:
-        """Pairs of different names, those that follow from others left out."""
+        """Pairs of different names, without those that follow from others."""
         graph = self.found.first.graph
         named = {*graph.inputs, *graph.parameters, *graph.states, *(s.owner for s in graph.stages)}
         return listed(f"{one} is {other}" for one, other in self.found.renamed if one in named)
@@ -465,5 +464,5 @@ class _Text:
 
     def _reading(self) -> list[str]:
         first, second = self.names
-        told = f"< in {first} alone, > in {second} alone; lines without a mark are in both."
+        told = f"< only in {first}, > only in {second}; lines without a mark are in both."
         return prose(told, self.width, "")

@@ -1,4 +1,4 @@
-"""One value's gradient in words: who reads the value, when, what comes back, and why."""
+"""The gradient at one value in words: its readers, when they read it, what each sends back, and why."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from .pen import TerminalPen, gradient_rows
 
 
 class UnknownName(LookupError):
-    """A name whose gradient was asked for and that the cell does not have."""
+    """A gradient was asked for at a name that the cell does not have."""
 
 
 def explain_gradient(derivation: Derivation, name: str, unicode: bool, width: int = WIDTH) -> str:
-    """One value's gradient, fork by fork: who reads it, when, and what comes back, and why."""
+    """The gradient at one value, reader by reader, as text for a terminal."""
     pen = TerminalPen(derivation, unicode, width)
     return "\n".join(_Explanation(pen, gradient_of(derivation, name)).lines())
 
 
 def gradient_of(derivation: Derivation, name: str) -> Gradient:
-    """The gradient at a value, by any of the names that `explain` takes; an `UnknownName` where there is none."""
+    """The gradient at a value, by any of the names that `explain` accepts. Raises `UnknownName` if there is none."""
     found = _find(derivation, name)
     gradient = derivation.adjoints.get(found)
     return gradient or Gradient(found, derivation.graph.shapes[found], ())  # computed, and on no path to the loss
 
 
 def _find(derivation: Derivation, name: str) -> str:
-    """The value that was meant: `c`, also as `d_c`, `c[t-1]` or with a delta."""
+    """The value that is meant: `c`, also as `d_c`, `c[t-1]` or with a delta."""
     graph = derivation.graph
     known = [*(stage.name for stage in graph.stages), *graph.states, *graph.inputs, *graph.parameters]
     wanted = re.sub(r"\[t?\s*([+-]\s*1)?\]\Z", "", name.strip())
@@ -68,7 +68,7 @@ def _find(derivation: Derivation, name: str) -> str:
 
 
 class _Explanation:
-    """Puts one gradient into words. Branches are numbered from 1, in the order of the sum."""
+    """Puts one gradient into words. Terms are numbered from 1, in the order of the sum."""
 
     def __init__(self, pen: TerminalPen, gradient: Gradient):
         self.pen, self.gradient, self.graph = pen, gradient, pen.graph
@@ -87,8 +87,7 @@ class _Explanation:
                 lines += [*self._branch(number, fork), ""]
             lines.pop()
         lines += ["", bold("The sum"), *self._sum(), *self._written_out()]
-        for heading, body in (("The gradients it is made of", self._upstreams()), ("First and last "
-                                                                                   "step", self._ends())):
+        for heading, body in (("The upstream gradients", self._upstreams()), ("First and last step", self._ends())):
             if body:
                 lines += ["", bold(heading), *body]
         words = self._words("\n".join(lines))
@@ -97,7 +96,7 @@ class _Explanation:
     # ------------------------------------------------------------------ head
 
     def _title(self) -> str:
-        return f"The gradient at {self.name}, fork by fork"
+        return f"The gradient at {self.name}, reader by reader"
 
     def _what_it_is(self) -> list[str]:
         pen, name = self.pen, self.name
@@ -113,7 +112,7 @@ class _Explanation:
         delta = self.pen.delta(self.name)
         if self.name == self.graph.loss:
             return f"{self.name} is the loss of one step: {delta} = 1."
-        return f"No reader of {self.name} hands a gradient back: {delta} = 0."
+        return f"No reader of {self.name} sends a gradient back: {delta} = 0."
 
     def _rule(self) -> str:
         pen, name = self.pen, self.name
@@ -133,18 +132,16 @@ class _Explanation:
         added = " The terms are added." if len(forks) > 1 else ""
         if self.still:
             added = " The terms of all steps are added."
-        return (f"{text}: its own gradient (upstream), which already counts everything that happens later, "
-                "times the "
-                f"derivative of its own equation with respect to {name} (local), in which everything else "
-                "that the "
-                f"equation reads is held still.{added}{self._idle()}")
+        return (f"{text}: its own gradient (upstream), which already counts everything that happens later, times the "
+                f"derivative of its own equation with respect to {name} (local). The local derivative holds everything "
+                f"else that the equation reads constant.{added}{self._idle()}")
 
     def _idle(self) -> str:
         """The readers that have no term."""
         idle = list(dict.fromkeys(fork.reader for fork in self.pen.derivation.left_out if fork.target == self.name))
         if not idle:
             return ""
-        return f" {listed(idle)} read{'s' * (len(idle) == 1)} {self.name} too, but no gradient changes by that."
+        return f" {listed(idle)} read{'s' * (len(idle) == 1)} {self.name} too, but sends back nothing: that is always zero."
 
     def _groups(self) -> list[tuple[str, list[tuple[int, Contribution]]]]:
         numbered = list(enumerate(self.gradient.forks, 1))
@@ -164,18 +161,15 @@ class _Explanation:
         pen = self.pen
         mark = f"{number:>3}  "
         if fork.kind == OUTPUT:
-            text = (f"{pen.spell(fork.term)}: {self.name} is an output, and this is the gradient that "
-                    "reaches it from "
+            text = (f"{pen.spell(fork.term)}: {self.name} is an output, and this is the gradient that reaches it from "
                     "outside at step t, from the loss or from the layer above: dy of the module.")
             return prose(text, pen.width, " " * len(mark), mark)
         if fork.kind == START:
             state = fork.reader
             terms = ", ".join(pen.term(way) for way in pen.derivation.adjoints[state].through_time())
-            text = (f"{self.name} is the state {state} before the first step, where no state is given. So "
-                    "its gradient "
-                    f"is {pen.delta(state)}[0], the terms of {pen.delta(state)} that come from the step "
-                    "after, taken at "
-                    f"t = 0 (t+1 is then the first step): {terms}.")
+            text = (f"If no state is given, {self.name} is the state {state} before the first step. So its gradient is "
+                    f"{pen.delta(state)}[0]: the terms of {pen.delta(state)} that come from the next step, at "
+                    f"t = 0, where t+1 is the first step: {terms}.")
             return prose(text, pen.width, " " * len(mark), mark)
         stage = self.graph.stage(fork.reader)
         head = broken(pen.equation(stage, fork.lag), pen.width - len(mark))
@@ -197,7 +191,7 @@ class _Explanation:
         return facts + self._still(fork)
 
     def _local(self, fork: Contribution) -> str:
-        """The reader's immediate derivative."""
+        """The local derivative of the reader."""
         pen, graph = self.pen, self.graph
         reader, value = pen.value(fork.reader, fork.lag), pen.value(self.name)
         derivative = solid(pen.derivative(fork.reader, fork.lag, self.name))
@@ -205,23 +199,22 @@ class _Explanation:
             local = solid(pen.spell(_later(fork.local, fork.lag, graph.static)))
             text = f"{derivative}~= {local}"
             if not self.gradient.shape and graph.shapes[fork.reader]:
-                return f"{text}, entry by entry; {value} meets every entry of {reader}, so they all add up"
+                return f"{text}, entry by entry; {value} is used in every entry of {reader}, so the entries are added"
             return text
         if fork.matrix is not None:
             matrix = pen.spell(_later(fork.matrix, fork.lag, graph.static))
-            why = (f": each entry of {value} goes into every entry of {reader}, so it gets back a sum "
-                   "over them, which is what the transposed matrix makes")
+            why = (f": each entry of {value} goes into every entry of {reader}, so it gets a sum over them back, "
+                   "which is a product with the transposed matrix")
             return f"{derivative}~= {matrix}{self._once(fork, why)}"
         match fork.term:
             case Call(arguments=(_, vector)) if fork.kind == OUTER:
                 spelled = solid(pen.spell(vector))
-                why = f": that entry's derivative is {spelled} with respect to its row, 0 to the others"
-                text = f"each row of {value} meets {spelled} and makes one entry of {reader}"
+                why = f": the derivative of that entry is {spelled} with respect to its row, and 0 to the others"
+                text = f"each row of {value} times {spelled} is one entry of {reader}"
                 return text + self._once(fork, why)
         function = graph.stage(fork.reader).function
-        return _LOCAL_OF_OPERATION.get(function, "{reader} mixes the entries of {value}; the term is "
-                                                 "{function}'s own "
-                                       "transposed derivative, applied to the upstream gradient").format(
+        return _LOCAL_OF_OPERATION.get(function, "{reader} mixes the entries of {value}; the term is the "
+                                       "transposed derivative of {function}, applied to the upstream gradient").format(
             reader=reader, value=value, function=function)
 
     def _other_places(self, fork: Contribution) -> str:
@@ -232,10 +225,10 @@ class _Explanation:
         if not others:
             return ""
         terms = self._terms(tuple(number - 1 for number in others))
-        return f" (the equation reads {self.pen.value(self.name)} elsewhere too: {terms})"
+        return f" (the equation also reads {self.pen.value(self.name)} in another place: {terms})"
 
     def _once(self, fork: Contribution, why: str) -> str:
-        """A reason, at the first branch that needs it."""
+        """A reason, at the first term that needs it."""
         first = next(other for other in self.gradient.forks if other.kind == fork.kind)
         return why if fork.key == first.key else ""
 
@@ -245,10 +238,10 @@ class _Explanation:
         text = solid(pen.spell(upstream))
         if isinstance(fork.upstream, Adjoint):
             return f"{text}, the gradient at {pen.value(fork.reader, fork.lag)}"
-        return f"{text}, for the loss is the sum of these values"
+        return f"{text}, because the loss is the sum of these values"
 
     def _still(self, fork: Contribution) -> list[tuple[str, str]]:
-        """What the local derivative holds still, and where its share arrives."""
+        """What the local derivative holds constant, and through which terms its effect comes back."""
         held = held_still(self.gradient, fork, self.graph)
         if not held:
             return []
@@ -257,16 +250,15 @@ class _Explanation:
         if not moving:
             return []
         if len(moving) < len(held):
-            names.append("the parameters" if self.name not in self.graph.parameters else "the other "
-                                                                                         "parameters")
-        return [("held still", f"{listed(names)}.{self._shares([item for item in held if item.ways])}"
-                               f"{self._earlier([item for item in held if item.earlier])}")]
+            names.append("the parameters" if self.name not in self.graph.parameters else "the other parameters")
+        return [("constant", f"{listed(names)}.{self._elsewhere([item for item in held if item.ways])}"
+                             f"{self._earlier([item for item in held if item.earlier])}")]
 
     def _at(self, item: Held) -> str:
         return solid(self.pen.value(item.value.name, item.value.lag))
 
-    def _shares(self, items: list[Held]) -> str:
-        """Where the shares arrive of what depends on the value, too."""
+    def _elsewhere(self, items: list[Held]) -> str:
+        """The terms that account for arguments which depend on the value, too."""
         if not items:
             return ""
         name = self.pen.value(self.name)
@@ -274,12 +266,9 @@ class _Explanation:
         told = [(listed(map(self._at, group)), self._terms(group[0].ways)) for group in groups]
         if len(groups) == 1:
             names, terms = told[0]
-            if len(items) == 1:
-                return f" {names} depends on {name} as well: that share comes back in {terms}."
-            return f" {names} depend on {name} as well: those shares come back in {terms}."
-        return (f" {listed(map(self._at, items))} depend on {name} as well, and these shares come back "
-                "elsewhere: "
-                f"{listed(f'that of {names} in {terms}' for names, terms in told)}.")
+            return f" {names} {'depends' if len(items) == 1 else 'depend'} on {name} too: that comes back in {terms}."
+        return (f" {listed(map(self._at, items))} depend on {name} too. That comes back "
+                f"{listed(f'for {names} in {terms}' for names, terms in told)}.")
 
     def _terms(self, ways: tuple[int, ...]) -> str:
         return f"term{'s' * (len(ways) != 1)}~{listed(str(way + 1) for way in ways)}".replace(" ", "~")
@@ -289,9 +278,8 @@ class _Explanation:
             return ""
         name = self.pen.value(self.name)
         verb = "depends" if len(items) == 1 else "depend"
-        return (f" {listed(map(self._at, items))} {verb} on {name} as well, by way of the steps before: "
-                "that is "
-                f"counted at those steps, where they read {name}.")
+        return (f" {listed(map(self._at, items))} {verb} on {name} too, through the steps before: that is counted at "
+                f"those steps, which read {name} themselves.")
 
     # ------------------------------------------------------------------ after the branches
 
@@ -304,7 +292,7 @@ class _Explanation:
         return display(gradient_rows(self.pen, self.gradient, remark), self.pen.width)
 
     def _written_out(self) -> list[str]:
-        """The sum with the stages that have no name in the spec written out, where there are any."""
+        """The sum with the stages that have no name in the spec written out, if there are any."""
         pen = self.pen
         forks = [fork for fork in self.gradient.forks if fork.kind != START]
         full = [self._in_full(fork.term) for fork in forks]
@@ -316,7 +304,7 @@ class _Explanation:
         return ["", *lines, "", *display(gradient_rows(pen, written, lambda fork: ""), pen.width)]
 
     def _in_full(self, expression: Expression, depth: int = 0) -> Expression:
-        """Unnamed stages and their gradients replaced by what they are, where that is one line."""
+        """The expression with unnamed stages, and their gradients, replaced by what they are if that is one line."""
         graph = self.graph
 
         def unnamed(name: str) -> Stage | None:
@@ -340,7 +328,7 @@ class _Explanation:
         return transform(expression, rule)
 
     def _upstreams(self) -> list[str]:
-        """One line for each gradient that a term is made of."""
+        """One line for each upstream gradient."""
         pen, rows = self.pen, []
         seen: set[str] = {self.name}
         for fork in self.gradient.forks:
@@ -357,9 +345,8 @@ class _Explanation:
             return []
         lines = display(rows, pen.width)
         if any(fork.lag for fork in self.gradient.forks):
-            lines += self._say("At t+1 they are the same, a step later. The last step is done first, so "
-                               "that all of "
-                               f"them are known when {pen.delta(self.name)} is due.")
+            lines += self._say("At t+1 they are the same, one step later. The last step is computed first, so all of "
+                               f"them are known when {pen.delta(self.name)} is computed.")
         return [*lines, *self._say(f"For any other gradient: lstmgen explain {self._spec()} NAME.")]
 
     def _spec(self) -> str:
@@ -377,7 +364,7 @@ class _Explanation:
             if any(fork.over_time for fork in self.gradient.forks):
                 lines += self._say(
                     f"{pen.delta(name)} is one sum over all steps, t = 1 to T, and over the examples of a "
-                    "batch. Each term is made with its own step's values; they are added, not averaged.")
+                    "batch. Each term has the values of its own step; the terms are added, not averaged.")
                 lines += self._first_values()
             return lines
         if not numbers:
@@ -385,18 +372,14 @@ class _Explanation:
         which = f"term{'s' * (len(numbers) != 1)} {listed(map(str, numbers))}"
         verb, pronoun = ("is", "its") if len(numbers) == 1 else ("are", "their")
         lines += self._say(
-            f"At the last step, t = T, no step follows: {which} {verb} absent, and in {pronoun} place "
-            "stands the gradient of "
-            f"the final state, dstate.{name} of the module (zero, where the loss does not read the final "
-            "state).")
+            f"At the last step, t = T, no step follows: {which} {verb} missing. In {pronoun} place is the gradient of "
+            f"the final state, dstate.{name} of the module (zero if the loss does not read the final state).")
         lines += self._say(
-            f"Before the first step, at t = 0, {which} alone {'is' if len(numbers) == 1 else 'are'} the "
-            "gradient of the "
-            f"initial state {name}[0]: grads.state.{name} of the module.")
+            f"Before the first step, at t = 0, {which} alone {'is' if len(numbers) == 1 else 'are'} the gradient of "
+            f"the initial state {name}[0]: grads.state.{name} of the module.")
         start = dict(self.graph.initial)[name]
         if isinstance(start, Value):
-            lines += self._say(f"{name}[0] is the parameter {start.name} where no state is given, and then "
-                               "this is the "
+            lines += self._say(f"If no state is given, {name}[0] is the parameter {start.name}, and this is the "
                                f"gradient of {start.name}.")
         return lines
 
@@ -410,11 +393,10 @@ class _Explanation:
         return self._say(f"At t = 1, {names} is the initial state.")
 
     def _words(self, printed: str) -> list[str]:
-        """What the signs mean, as far as they were printed."""
+        """What the printed signs mean."""
         pen, name = self.pen, self.name
         at = "" if self.still else " at step t"
-        words = [f"{pen.delta(name)} is the derivative of the loss with respect to {name}{at}, by all "
-                 "paths. A name "
+        words = [f"{pen.delta(name)} is the derivative of the loss with respect to {name}{at}, along all paths. A name "
                  "without brackets is of step t; [t-1] is the step before, [t+1] the step after."]
         signs = [f"{sign} {meaning}" for sign, meaning in _SIGNS.items() if sign in printed]
         return [*words, *([", ".join(signs) + "."] if signs else []), *pen.legend()]
@@ -427,20 +409,19 @@ _SIGNS = {"⊙": "multiplies entry by entry", "ᵀ": "transposes", "σ": "is the
 
 _LOCAL_OF_OPERATION = {
     "sum": "{reader} adds up the entries of {value}, so each entry gets all of the upstream gradient",
-    "mean": "{reader} is the mean of the entries of {value}, so each entry gets an equal share",
+    "mean": "{reader} is the mean of the entries of {value}, so each entry gets the same part of the upstream gradient",
     "concat": "{value} is a piece of {reader}, unchanged, so it gets that piece of the upstream gradient",
     "part": "{reader} is a piece of {value}, unchanged, so only that piece of {value} gets a gradient",
     "transpose": "{reader} is {value} transposed, so its gradient is transposed back",
-    "repeat": "every entry of {value} stands in {reader} several times, so their gradients add up",
-    "outer": "entry (j, k) of {reader} is a product of two entries, so each gets the other times the "
-             "upstream "
-             "gradient, summed",
-    "dot": "{reader} is a sum of products, so each entry gets its partner, times the upstream gradient",
+    "repeat": "every entry of {value} is in {reader} several times, so the gradients of its copies are added",
+    "outer": "entry (j, k) of {reader} is a product of two entries, so each of them gets the sum of the other times the "
+             "upstream gradient",
+    "dot": "{reader} is a sum of products, so each entry gets the other factor times the upstream gradient",
 }
 
 
 def _by_way(items: list[Held]) -> list[list[Held]]:
-    """Those that depend on the value by the same branches, together."""
+    """Groups of those that depend on the value through the same terms."""
     groups: dict[tuple[tuple[int, ...], bool], list[Held]] = {}
     for item in items:
         groups.setdefault((item.ways, item.earlier), []).append(item)

@@ -1,4 +1,4 @@
-"""How gradients fade, for the command `flow`: text for a terminal, and a figure."""
+"""How gradients vanish or explode, for the command `flow`: text for a terminal, and a figure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ...numerics.worked import three_digits
 from ..charts import COLOURS, GREY, Chart, Series, draw, is_ours
 from .columns import INDENT, Row, bold, counted, display, grey, listed, prose
 
-REFERENCE = "rnn"  # the packaged cell that all others are held against
+REFERENCE = "rnn"  # the packaged cell that all others are compared with
 
 
 # ---------------------------------------------------------------- text
@@ -54,9 +54,9 @@ def _summary(step: OneStep, unicode: bool) -> str:
         return f"{step.state}: no path leads from {step.state}[t-1] to {step.state}."
     many = f"{step.state}: {counted(step.count, 'path')} of one step"
     if step.carousel is None:
-        return f"{many}; no carousel."
+        return f"{many}; no direct path."
     factor = plain(step.carousel, unicode).replace(" ", "~")
-    return f"{many}; the carousel multiplies by {factor}."
+    return f"{many}; the direct path multiplies by {factor}."
 
 
 def _written(derivation: Derivation, step: OneStep, unicode: bool, width: int) -> list[str]:
@@ -65,7 +65,7 @@ def _written(derivation: Derivation, step: OneStep, unicode: bool, width: int) -
         return prose(_summary(step, unicode), width)
     rows = []
     for index, path in enumerate(step.paths):
-        remark = "the carousel" if path in step.direct else _way(derivation, path, step.state)
+        remark = "the direct path" if path in step.direct else _way(derivation, path, step.state)
         negative, factors = _signed(path.factors(2))
         body = "  ".join(_spelled(factor, derivation, unicode) for factor in factors)
         minus = "−" if unicode else "-"
@@ -77,7 +77,7 @@ def _written(derivation: Derivation, step: OneStep, unicode: bool, width: int) -
         rows.append(Row("" if rows else _derivative(step, unicode), "+" if rows else "=", rest, "", True))
     lines = display(rows, width)
     if not step.direct:
-        told = f"No carousel: every path of {step.state} meets a matrix, an activation or a sum."
+        told = f"No direct path: on every path of {step.state} is a matrix, an activation or a sum."
         lines += prose(told, width)
     return lines
 
@@ -161,9 +161,8 @@ def _reading(fadings: Sequence[Fading], width: int) -> list[str]:
     sizes = listed(dict.fromkeys(_sizes(fading) for fading in fadings), "or")
     first = fadings[0]
     texts = [
-        "The derivative is the total one: by all paths that lead from a state to itself, those by way of "
-        "other states among them. The direct path, the carousel, is the one along which the state is only "
-        "multiplied, entry by entry.",
+        "The derivative is the total derivative: along all paths from a state to itself, also through other states. "
+        "On the direct path, the constant error carousel, the state is only multiplied, entry by entry.",
         f"Norm: the largest singular value, the median of {first.examples} sequences. Fresh parameters of "
         f"init_params, unit normal inputs, seed {first.seed}; {sizes}.",
     ]
@@ -189,7 +188,7 @@ def flow_chart(fadings: Sequence[Fading]) -> Chart:
         for curve in fading.curves:
             series += _pair(f"{fading.name}, {curve.state}", curve, GREY if reference else next(colours))
     return Chart(
-        title="How the gradient fades: the norm of d s[t] / d s[t-k]",
+        title="Vanishing and exploding gradients: the norm of d s[t] / d s[t-k]",
         note=f"fresh parameters, unit normal input, median of {fadings[0].examples} sequences, states of at "
              f"most {MOST_ENTRIES} numbers, seed {fadings[0].seed}",
         axis="k, steps back",
@@ -209,5 +208,5 @@ def write_figure(path: Path, fadings: Sequence[Fading], force: bool) -> None:
     if not force and path.is_file() and not path.is_symlink():
         old = path.read_bytes()
         if old != content and not is_ours(old):
-            raise OutputError(path, "is no figure of lstmgen's, or was edited since; --force overwrites it")
+            raise OutputError(path, "is not a figure of lstmgen, or was edited since; --force overwrites it")
     write_outputs(path.parent, {path.name: content}, force=True)

@@ -14,7 +14,7 @@ from .pen import INTERNAL
 
 
 def list_functions(width: int = WIDTH) -> str:
-    """Every function: how it is called, its derivative, and what is taken where there is none."""
+    """Every function: how it is called, its derivative, and what is used as derivative at a kink."""
     operations = [entry for entry in OPERATIONS if entry.name in PUBLIC]
     pointwise = [
         *((signature(entry), _each(entry.arguments, entry.derivatives), str(entry.kink or "")) for entry in POINTWISE),
@@ -25,19 +25,19 @@ def list_functions(width: int = WIDTH) -> str:
     lines = [
         bold("Entry by entry"),
         *_table(("function", "derivative", "at a kink"), sorted(pointwise), width),
-        "", bold("Short for an expression, and differentiated through it"),
+        "", bold("Short for an expression, which is differentiated in its place"),
         *_table(("function", "stands for"), sorted(macros), width),
-        "", bold("Along the last axis, and of shape"),
+        "", bold("Along the last axis, or changing the shape"),
         *_table(("function", "sends back", "literal numbers"), sorted(along), width),
         "",
     ]
     legend = [
-        "y is the function's own value, d the gradient at y, n the length of the last axis of a. Of several arguments, "
-        "each has a line of its own.",
-        "A kink is a point without a derivative; what is taken there is a convention.",
+        "y is the function's own value, d the gradient at y, n the length of the last axis of a. If there are several "
+        "arguments, each has a line.",
+        "A kink is a point without a derivative; the derivative that is used there is a convention.",
         *(f"{name}{INTERNAL[name]}." for name in _internal(operations)),
-        "Names with a capital occur in what is sent back alone: no spec can call them.",
-        f"What each function is, is told in {DOCS / 'language.md'}",
+        "Names with a capital are used only in what is sent back: no spec can call them.",
+        f"For the meaning of each function, see {DOCS / 'language.md'}",
     ]
     return "\n".join([*lines, *(grey(line) for text in legend for line in prose(text, width, ""))])
 
@@ -47,7 +47,7 @@ def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]], width: int) 
 
 
 def _each(arguments: Sequence[str], rules: Sequence[str]) -> str:
-    """The rule for each argument, on lines of their own where there are several."""
+    """The rule for each argument, each on a line of its own if there are several."""
     if len(rules) == 1:
         return rules[0]
     return "\n".join(f"{argument}: {rule}" for argument, rule in zip(arguments, rules, strict=True))
@@ -60,14 +60,14 @@ def _sent_back(entry: Operation) -> str:
 
 
 def _literals(entry: Operation) -> str:
-    """Which arguments are numbers, as they are written, and what stands for them where they are left out."""
+    """The arguments that are literal numbers, with their defaults."""
     names = entry.arguments[len(entry.arguments) - entry.literals:]
     defaults = dict(zip(reversed(names), reversed(entry.optional)))
-    return ", ".join(f"{name} ({defaults[name]} if left out)" if name in defaults else name for name in names)
+    return ", ".join(f"{name} (default {defaults[name]})" if name in defaults else name for name in names)
 
 
 def _internal(operations: Iterable[Operation]) -> list[str]:
-    """The functions that occur in what these operations send back, and nowhere else."""
+    """The functions that are used only in what these operations send back."""
     called = {node.function for entry in operations for rule in entry.adjoints for node in walk(parse_rule(rule))
               if isinstance(node, Call)}
     return [name for name in INTERNAL if name in called]

@@ -1,4 +1,4 @@
-"""Spells the expressions of one cell for a terminal, and sets a gradient as rows."""
+"""Spells the expressions of one cell for a terminal, and arranges a gradient in rows."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class TerminalPen:
         return re.sub(r"(\d)\*(?=[A-Za-z])", r"\1", text) if self.unicode else text
 
     def term(self, fork: Contribution) -> str:
-        """What one branch adds to a sum."""
+        """One contribution, as a term of a sum."""
         if fork.kind == START:
             return f"{self.delta(fork.reader)}[0]"
         text = self.spell(fork.term)
@@ -73,7 +73,7 @@ class TerminalPen:
         return text
 
     def origin(self, fork: Contribution) -> str:
-        """Where a branch comes from, in a word or two."""
+        """Where a contribution comes from, in a word or two."""
         if fork.kind == OUTPUT:
             return "from outside"
         if fork.kind == START:
@@ -82,17 +82,17 @@ class TerminalPen:
         return f"{text}, at t = T only" if self.at_last_step(fork) else text
 
     def at_last_step(self, fork: Contribution) -> bool:
-        """Whether the reader exists at the last step alone."""
+        """Whether the reader exists at the last step only."""
         return fork.reader in self.derivation.last_step_only
 
     def legend(self) -> list[str]:
-        """What the internal functions that were printed mean."""
+        """What the printed internal functions mean."""
         spelled = {name: (name if not self.unicode else _SHOWN.get(name, name.lower())) for name in self.met}
         return [f"{spelled[name]}{INTERNAL[name]}" for name in self.met]
 
 
 INTERNAL = {
-    "Fill": "(a, n): a, n times over",
+    "Fill": "(a, n): a, n times",
     "Reverse_cumsum": "(a): the running sum from the last entry to the first",
     "Inverse_std": "(a): 1 / sqrt(var(a) + 1e-5), or with the constant that is its second argument",
     "Fold": "(a, n): each n neighbouring entries of a added up",
@@ -103,7 +103,7 @@ _SHOWN = {"Inverse_std": "rstd"}
 
 
 def _broadcast(expression: Expression, graph: Graph) -> Expression:
-    """Without the copies of a scalar that stand beside an array: a scalar meets anything."""
+    """The expression without copies of a scalar beside an array: they need not be written."""
     parts = tuple(_broadcast(part, graph) for part in children(expression))
     if isinstance(expression, (Sum, Product)):
         bare = [_without_copies(part, graph) for part in parts]
@@ -114,7 +114,7 @@ def _broadcast(expression: Expression, graph: Graph) -> Expression:
 
 
 def _without_copies(part: Expression, graph: Graph) -> Expression:
-    """A scalar, where it was copied to the entries of a vector; anything else as it is."""
+    """The scalar, if the part is a scalar copied to the entries of a vector; anything else as it is."""
     match part:
         case Call(function="Fill", arguments=(copied, _)) if shape_of(copied, graph.shapes) == SCALAR:
             return copied
@@ -122,7 +122,7 @@ def _without_copies(part: Expression, graph: Graph) -> Expression:
 
 
 def gradient_rows(pen: TerminalPen, gradient: Gradient, remark: Callable[[Contribution], str]) -> list[Row]:
-    """A gradient's sum, a row per branch, with a remark beside each."""
+    """The sum of a gradient, with a row for each contribution and a remark beside it."""
     left = pen.delta(gradient.value)
     if not gradient.forks:
         return [Row(left, "=", "1" if gradient.value == pen.graph.loss else "0", "", True)]

@@ -1,7 +1,7 @@
-"""A derivation in a terminal: equations side by side, one line per fork, quiet colours.
+"""A derivation in a terminal: aligned equations, one line for each contribution, few colours.
 
-`show_derivation` is the whole cell, `list_cells` the specs that come with lstmgen. Both return text; click takes
-the colours out where there is no terminal. Without `unicode` the text is plain ASCII, in the language of a spec.
+`show_derivation` gives the whole cell, `list_cells` the specs that come with lstmgen. Both return text; click removes the
+colours if there is no terminal. Without `unicode` the text is plain ASCII, in the language of a spec.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .pen import TerminalPen, gradient_rows
 
 
 def show_derivation(derivation: Derivation, unicode: bool, width: int = WIDTH) -> str:
-    """The whole cell: forward equations, then every gradient, a line per fork."""
+    """The whole cell: forward equations, then every gradient, with a line for each contribution."""
     pen = TerminalPen(derivation, unicode, width)
     spec = derivation.graph.spec
     lines = [f"{bold(shown(spec.title, unicode))}  {grey(spec.name)}", ""]
@@ -46,7 +46,7 @@ def _declarations(pen: TerminalPen) -> list[str]:
         ("sizes", ", ".join(f"{symbol} {keyword}" for symbol, keyword in graph.dims)),
         ("inputs", with_shapes(graph.inputs)),
         ("state", with_shapes(graph.states)),
-        ("start", f"{starts}, where no state is given"),
+        ("start", f"{starts}, if no state is given"),
         ("targets", with_shapes(graph.targets)),
         ("parameters", _parameters(pen)),
         ("output", ", ".join(graph.outputs)),
@@ -60,7 +60,7 @@ def _declarations(pen: TerminalPen) -> list[str]:
 
 
 def _parameters(pen: TerminalPen) -> str:
-    """Names by shape, and how many numbers that is."""
+    """Names by shape, and how many numbers they have together."""
     graph = pen.graph
     shapes: dict[Shape, list[str]] = {}
     for name in graph.parameters:
@@ -103,22 +103,21 @@ def _gradients(pen: TerminalPen, gradients: Iterable[Gradient]) -> list[str]:
 
 
 def _reading(pen: TerminalPen) -> list[str]:
-    """How to read it, in grey."""
+    """How to read the text, in grey."""
     graph = pen.graph
     name = graph.states[0]
-    lines = [f"{pen.delta(name)} is the derivative of the loss with respect to {name} at step t, by all "
-             "its paths; "
-             f"{pen.delta(name, 1)} that of the next step."]
+    lines = [f"{pen.delta(name)} is the derivative of the loss with respect to {name} at step t, along all paths; "
+             f"{pen.delta(name, 1)} is that of the next step."]
     if graph.loss is None:
         outside = listed(pen.spell(Outside(output)) for output in graph.outputs)
         verb = "is" if len(graph.outputs) == 1 else "are"
-        lines.append(f"{outside} {verb} what reaches {listed(graph.outputs)} from outside: dy of the module.")
+        lines.append(f"{outside} {verb} the gradient that reaches {listed(graph.outputs)} from outside: dy of the "
+                     "module.")
     carried = [state for state in graph.states if pen.derivation.adjoints[state].through_time()]
     if carried:
-        lines.append(f"At the last step, the terms of {listed(pen.delta(s) for s in carried)} that come "
-                     "from t+1 are "
-                     "the gradient of the final state instead; at t = 0, they alone are the gradient of "
-                     "the initial state.")
+        lines.append(f"At the last step, the gradient of the final state takes the place of the terms of "
+                     f"{listed(pen.delta(s) for s in carried)} that come from t+1; at t = 0, these terms alone are the "
+                     "gradient of the initial state.")
     if pen.unicode:
         lines.append("⊙ multiplies entry by entry, ᵀ transposes.")
     lines += pen.legend()
@@ -136,6 +135,6 @@ def list_cells(cells: Iterable[Entry], unicode: bool, width: int = WIDTH) -> str
         rows.append((entry.name, shown(entry.title, unicode), ", ".join(entry.confirmed)))
     lines = table(rows, width, (coloured, str, grey))
     legend = ("confirmed by: the libraries whose results the generated module reproduces in the tests; 'equations' "
-              "are a paper's equations, written a second time and differentiated by PyTorch. A cell is built by "
-              "its name: lstmgen~build~NAME")
+              "means the equations of a paper, written a second time and differentiated by PyTorch. To build a cell: "
+              "lstmgen~build~NAME")
     return "\n".join([*lines, "", *map(grey, prose(legend, width, ""))])
