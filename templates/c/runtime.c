@@ -4,7 +4,7 @@
  *
  *     multiply          c = a W^T    rows of values to rows of pre-activations
  *     multiply_turned   c = d W      rows of adjoints back to rows of what W was multiplied with
- *     add_outer         G += d^T a   the gradient of W; G is kept on its side, W's columns being its rows
+ *     add_outer         G += d^T a   the gradient of W
  *
  * For these W is packed once in each pass: into panels of PANEL columns, which a tile of TILE_ROWS rows reads from
  * the first entry to the last. A tile's sums stay in registers. With NAME_SMALL there are plain loops instead, which
@@ -44,8 +44,14 @@ static inline void multiply_turned(isize rows, const Matrix *matrix, real *c, is
     }
 }
 
-static inline void add_outer(isize rows, isize n, isize k, real *sum, const real *d, isize ldd, const real *a, isize lda, real *space) {
-    (void)space;
+static inline int is_on_its_side(isize k, isize rows) {
+    (void)k, (void)rows;
+    return 0;
+}
+
+static inline void add_outer(isize rows, isize n, isize k, int on_its_side, real *sum, const real *d, isize ldd,
+                             const real *a, isize lda, real *space) {
+    (void)on_its_side, (void)space;
     for (isize r = 0; r < rows; r++, d += ldd, a += lda)
         for (isize i = 0; i < n; i++)
             for (isize j = 0; j < k; j++) sum[i * k + j] += d[i] * a[j];
@@ -53,15 +59,6 @@ static inline void add_outer(isize rows, isize n, isize k, real *sum, const real
 
 static inline void pack(const Matrix *matrix, int part, int parts) { (void)matrix, (void)part, (void)parts; }
 static inline void pack_turned(const Matrix *matrix, int part, int parts) { (void)matrix, (void)part, (void)parts; }
-
-/* The gradient of a matrix of n rows and k columns from the sums of `count` slices, whose pointers to them lie
- * `apart` bytes from each other */
-static inline void collect_outer(real *gradient, real *const *sums, size_t apart, int count, isize n, isize k, int part, int parts) {
-    for (isize e = part; e < n * k; e += parts) {
-        gradient[e] = 0;
-        for (int s = 0; s < count; s++) gradient[e] += nth_sum(sums, apart, s)[e];
-    }
-}
 
 #else
 
@@ -173,26 +170,45 @@ static inline void multiply_turned(isize rows, const Matrix *matrix, real *c, is
     multiply_packed(rows, matrix->k, matrix->n, c, ldc, d, ldd, matrix->turned, add);
 }
 
-/* sum (k rows, n columns) += a^T d. `space` holds (TILE_ROWS + PANEL) * rows + k * rows reals. */
-static inline void add_outer(isize rows, isize n, isize k, real *sum, const real *d, isize ldd, const real *a, isize lda, real *space) {
-    real *const side = space + PANEL * rows; /* a, in columns of TILE_ROWS */
-    for (isize first = 0; first < k; first += TILE_ROWS) {
-        const isize height = k - first < TILE_ROWS ? k - first : TILE_ROWS;
+/* sum (heights rows, columns) += left^T right */
+static inline void add_products(isize rows, isize heights, isize columns, real *sum, const real *left, isize ldl,
+                                const real *right, isize ldr, real *space) {
+    real *const side = space + PANEL * rows; /* left, in columns of TILE_ROWS */
+    for (isize first = 0; first < heights; first += TILE_ROWS) {
+        const isize height = heights - first < TILE_ROWS ? heights - first : TILE_ROWS;
         real *to = side + first * rows;
-        for (isize r = 0; r < rows; r++)
-            for (isize e = 0; e < height; e++) *to++ = a[r * lda + first + e];
+        const real *from = left + first;
+        if (height == TILE_ROWS)
+            for (isize r = 0; r < rows; r++, to += TILE_ROWS, from += ldl) memcpy(to, from, TILE_ROWS * sizeof(real));
+        else
+            for (isize r = 0; r < rows; r++, from += ldl)
+                for (isize e = 0; e < height; e++) *to++ = from[e];
     }
-    for (isize first = 0; first < n; first += PANEL) {
-        const int here = n - first < PANEL ? (int)(n - first) : PANEL, width = (int)ROUND_UP(here);
+    for (isize first = 0; first < columns; first += PANEL) {
+        const int here = columns - first < PANEL ? (int)(columns - first) : PANEL, width = (int)ROUND_UP(here);
         for (isize r = 0; r < rows; r++) {
-            copy(space + r * width, d + r * ldd + first, here);
+            copy(space + r * width, right + r * ldr + first, here);
             for (int e = here; e < width; e++) space[r * width + e] = 0;
         }
-        for (isize q = 0; q < k; q += TILE_ROWS) {
-            const isize height = k - q < TILE_ROWS ? k - q : TILE_ROWS;
-            tiles[width / LANES - 1][height - 1](sum + q * n + first, n, here, side + q * rows, 1, height, space, rows, 1);
+        for (isize q = 0; q < heights; q += TILE_ROWS) {
+            const isize height = heights - q < TILE_ROWS ? heights - q : TILE_ROWS;
+            tiles[width / LANES - 1][height - 1](sum + q * columns + first, columns, here, side + q * rows, 1, height,
+                                                 space, rows, 1);
         }
     }
+}
+
+/* Whether a matrix's gradient is kept on its side, k rows of n entries: it has to be turned in the end, which pays
+ * where many rows are added up, or where rows of k entries would not fill a vector. */
+static inline int is_on_its_side(isize k, isize rows) { return k < LANES || rows > 1024; }
+
+/* sum += d^T a, or on its side, += a^T d. `space` holds rows * (PANEL + the larger of n and k) reals. */
+static inline void add_outer(isize rows, isize n, isize k, int on_its_side, real *sum, const real *d, isize ldd,
+                             const real *a, isize lda, real *space) {
+    if (on_its_side)
+        add_products(rows, k, n, sum, a, lda, d, ldd, space);
+    else
+        add_products(rows, n, k, sum, d, ldd, a, lda, space);
 }
 
 /* W^T in panels: W's rows are the columns. */
@@ -223,12 +239,23 @@ static inline void pack_turned(const Matrix *matrix, int part, int parts) {
     }
 }
 
-/* The gradient of a matrix of n rows and k columns from the sums of `count` slices, which lie on their side; the
- * pointers to them lie `apart` bytes from each other */
-static inline void collect_outer(real *gradient, real *const *sums, size_t apart, int count, isize n, isize k, int part, int parts) {
+#endif
+
+/* The gradient of a matrix of n rows and k columns: the sums of `count` slices, whose pointers to them lie `apart`
+ * bytes from each other. What is not on its side has its first sum in place. */
+static inline void collect_outer(real *gradient, real *const *sums, size_t apart, int count, isize n, isize k,
+                                 int on_its_side, int part, int parts) {
     enum { BLOCK = 16 };
     for (isize first = part * BLOCK; first < n; first += parts * BLOCK) {
         const isize here = n - first < BLOCK ? n - first : BLOCK;
+        if (!on_its_side) {
+            for (int s = 1; s < count; s++) {
+                const real *more = nth_sum(sums, apart, s) + first * k;
+                real *to = gradient + first * k;
+                SIMD for (isize e = 0; e < here * k; e++) to[e] += more[e];
+            }
+            continue;
+        }
         for (isize j = 0; j < k; j++) {
             real sum[BLOCK];
             copy(sum, sums[0] + j * n + first, here);
@@ -240,8 +267,6 @@ static inline void collect_outer(real *gradient, real *const *sums, size_t apart
         }
     }
 }
-
-#endif
 
 static inline void collect(real *gradient, const real *sum, isize entries) {
     for (isize e = 0; e < entries; e++) gradient[e] += sum[e];

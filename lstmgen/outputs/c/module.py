@@ -21,7 +21,7 @@ from ..render import render, template_text
 from .lines import RowsPrinter, item_call
 from .names import defined, public
 from .places import Places
-from .spelling import real_text
+from .spelling import real_text, size
 
 RUNTIME = "c/runtime.c"
 
@@ -116,7 +116,6 @@ class _Cell:
         arrays = self.program.arrays.values()
         slices = [self.reserved(array) for array in arrays
                   if array.lifetime not in (LOCAL, PARAMETER_ARRAY, STILL_ARRAY)]
-        slices += [Reserved(f"outer_{self.places.identifier(name)}", self.entries(name)) for name in self.program.outer]
         matrices = [self.matrix(name) for name in self.program.matrices]
         return {
             "parameter_fields": [
@@ -127,11 +126,8 @@ class _Cell:
                              for array in arrays if array.lifetime == STILL_ARRAY],
             "slice_fields": slices,
             "matrices": matrices,
-            "largest_outer": [self.columns(name) for name in self.program.outer],
+            "outers": [{**self.matrix(name), "count": self.entries(name)} for name in self.program.outer],
         }
-
-    def columns(self, matrix: str) -> str:
-        return self.places.size(self.program.arrays[matrix].shape[1])
 
     def matrix(self, name: str) -> dict[str, str]:
         shape = self.program.arrays[name].shape
@@ -235,6 +231,7 @@ class _Cell:
             collected.append({
                 "to": to, "width": places.width(shape),
                 "outer": f"outer_{places.identifier(name)}" if name in program.outer else "",
+                "k_of_work": size(shape[1], lambda symbol: f"work->{places.symbol(symbol)}") if len(shape) > 1 else "",
                 "n": places.size(shape[0]) if shape else "", "k": places.size(shape[1]) if len(shape) > 1 else "",
                 "sum": places.identifier(sum_array(name)) if name in program.summed else "",
             })
