@@ -11,6 +11,8 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import numpy as np
@@ -29,8 +31,26 @@ def module_of(cell: str):
     return execute(module_source(make_schedule(derive(load(cell))), verified=False), cell)
 
 
+def c_module_of(cell: str):
+    """The same in C; it is compiled unless the cache has it."""
+    from lstmgen.outputs.c.target import TARGET
+
+    schedule = make_schedule(derive(load(cell)))
+    with TemporaryDirectory() as folder:
+        for file, text in TARGET.texts(schedule, module_of(cell), True).items():
+            (Path(folder) / file).write_text(text, encoding="utf-8")
+        return TARGET.load(Path(folder), cell)
+
+
 def lstmgen(cell: Cell, p: Arrays, x, dy) -> tuple[Run, Callable]:
-    m = module_of(cell.spec)
+    return _module(module_of(cell.spec), cell, p, x, dy)
+
+
+def in_c(cell: Cell, p: Arrays, x, dy) -> tuple[Run, Callable]:
+    return _module(c_module_of(cell.spec), cell, p, x, dy)
+
+
+def _module(m, cell: Cell, p: Arrays, x, dy) -> tuple[Run, Callable]:
     params = m.init_params(x.shape[-1], dy.shape[-1], dtype=x.dtype)
     views = m.named(params)
     for kind in "WRb":
@@ -207,7 +227,7 @@ def _zeros(cell: Cell, dy: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 CONTENDERS: dict[str, Callable] = {
-    "lstmgen": lstmgen, "floor": floor, "torch products": torch_products, "torch eager": torch_eager,
+    "lstmgen": lstmgen, "C": in_c, "floor": floor, "torch products": torch_products, "torch eager": torch_eager,
     "torch.compile": torch_compile, "torch.nn": torch_nn, "jax": jax, "autograd": autograd,
 }
 

@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -219,15 +220,28 @@ def table(results: list[Result], names: list[str]) -> list[str]:
     return lines
 
 
+def c_table(results: list[Result], names: list[str]) -> list[str]:
+    """How many times as long as the C each contender takes."""
+    others = [name for name in names if name not in ("C", *FLOORS)]
+    lines = [f"| {' | '.join(['T, B, D, H', 'milliseconds', *others])} |", "|---|---:|" + "---:|" * len(others)]
+    for result in results:
+        ours = result.seconds["C"]
+        row = [", ".join(map(str, result.case.sizes)), f"{1e3 * ours:.3g}"]
+        row += [f"{result.seconds[name] / ours:.2f}" if name in result.seconds else "" for name in others]
+        lines.append("| " + " | ".join(row) + " |")
+    return lines
+
+
 def page(results: list[Result], names: list[str]) -> str:
     told = (HERE / "performance.md").read_text(encoding="utf-8")
-    tables = []
+    tables, in_c = [], []
     for cell in CELLS:
         for dtype in ("float32", "float64"):
             chosen = [each for each in results if (each.case.cell, each.case.dtype) == (cell, dtype)]
             if chosen:
                 shown = [name for name in names if any(name in each.seconds for each in chosen)]
-                tables += [f"### {cell}, {dtype}", "", *table(chosen, shown), ""]
+                tables += [f"### {cell}, {dtype}", "", *table(chosen, [name for name in shown if name != "C"]), ""]
+                in_c += [f"### {cell}, {dtype}", "", *c_table(chosen, shown), ""] if "C" in shown else []
     compiled = [each.prepared["torch.compile"] for each in results if "torch.compile" in each.prepared]
     compiling = f"To compile a step took {min(compiled):.0f} to {max(compiled):.0f} s for each size. " if compiled else ""
     streams = [f"| {hidden} | " + " | ".join(f"{streaming(cell, hidden):.2f}" for cell in CELLS) + " |"
@@ -241,6 +255,7 @@ def page(results: list[Result], names: list[str]) -> str:
     whole, kept = (peak_of("peephole_lstm", long, every) / 2**20 for every in (None, 300))
     values = {
         "machine": f"{os.cpu_count()} cores, {blas()}; {versions(names)}", "tables": "\n".join(tables).rstrip(),
+        "in_c": "\n".join(in_c).rstrip() or "No C compiler was found.",
         "compiling": compiling, "cells": " | ".join(CELLS), "streams": "\n".join(streams),
         "rule": "---:|" * len(CELLS), "memory": "\n".join(memory), "whole": f"{whole:.0f}", "kept": f"{kept:.0f}",
     }
@@ -263,7 +278,7 @@ def plot(results: list[Result], names: list[str], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    colours = {"floor": "#9aa0a8", "torch eager": "#d1495b", "torch.compile": "#8d5a97", "torch.nn": "#edae49",
+    colours = {"C": "#2e8540", "floor": "#9aa0a8", "torch eager": "#d1495b", "torch.compile": "#8d5a97", "torch.nn": "#edae49",
                "jax": "#00798c", "autograd": "#30638e"}
     chosen = [each for each in results if each.case.dtype == "float32"]
     cells = [cell for cell in CELLS if any(each.case.cell == cell for each in chosen)]
@@ -305,6 +320,8 @@ def main() -> None:
         clean = {name: value for name, value in os.environ.items() if name not in PINS}
         os.execve(sys.executable, [sys.executable, *sys.argv], clean)
     names = [name for name in CONTENDERS if name not in NEEDS or importlib.util.find_spec(NEEDS[name])]
+    if not any(map(shutil.which, ("cc", "gcc", "clang"))):
+        names.remove("C")
     if chosen.quick and "torch.compile" in names:
         names.remove("torch.compile")
     kinds = ("float32",) if chosen.quick else chosen.types

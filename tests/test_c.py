@@ -191,8 +191,8 @@ def test_a_tape_is_valid_as_long_as_it_is_held(tmp_path):
 def test_memory_that_nobody_holds_is_used_again(tmp_path):
     module = built("lstm", tmp_path)
     call = Call("lstm", {"D": 3, "H": 4}, 5, 2)
-    first = id(module.forward(call.params, call.point.inputs["x"])[2].kept.workspace)
-    assert id(module.forward(call.params, call.point.inputs["x"])[2].kept.workspace) == first
+    first = id(module.forward(call.params, call.point.inputs["x"])[2].kept.room)
+    assert id(module.forward(call.params, call.point.inputs["x"])[2].kept.room) == first
 
 
 def test_arrays_of_any_layout(tmp_path):

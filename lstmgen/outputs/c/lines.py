@@ -272,5 +272,6 @@ def item_call(places: Places, item: Multiply | AddOuter) -> str:
                 f"{by}, {places.stride(item.by)}, {int(item.adds)});" + (f" // {item.note}" if item.note else ""))
     left, right = places.address(item.left), places.address(item.right)
     n, k = places.width(item.left.shape), places.width(item.right.shape)
-    return (f"add_outer(rows, {n}, {k}, is_on_its_side({k}, T * B), slice->outer_{places.identifier(item.matrix)}, {left}, {places.stride(item.left)}, "
+    sums = f"slice->outer_{places.identifier(item.matrix)}"
+    return (f"add_outer(rows, {n}, {k}, is_on_its_side({k}, T * B), {sums}, {left}, {places.stride(item.left)}, "
             f"{right}, {places.stride(item.right)}, slice->space);")
