@@ -37,7 +37,7 @@ def c_module_of(cell: str):
 
     schedule = make_schedule(derive(load(cell)))
     with TemporaryDirectory() as folder:
-        for file, text in TARGET.texts(schedule, module_of(cell), True).items():
+        for file, text in TARGET.texts(schedule, module_of(cell), True, None).items():
             (Path(folder) / file).write_text(text, encoding="utf-8")
         return TARGET.load(Path(folder), cell)
 

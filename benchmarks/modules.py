@@ -278,8 +278,8 @@ def plot(results: list[Result], names: list[str], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    colours = {"C": "#2e8540", "floor": "#9aa0a8", "torch eager": "#d1495b", "torch.compile": "#8d5a97", "torch.nn": "#edae49",
-               "jax": "#00798c", "autograd": "#30638e"}
+    colours = {"C": "#2e8540", "floor": "#9aa0a8", "torch eager": "#d1495b", "torch.compile": "#8d5a97",
+               "torch.nn": "#edae49", "jax": "#00798c", "autograd": "#30638e"}
     chosen = [each for each in results if each.case.dtype == "float32"]
     cells = [cell for cell in CELLS if any(each.case.cell == cell for each in chosen)]
     figure, axes = plt.subplots(1, len(cells), figsize=(3.1 * len(cells), 3.6), sharey=True, squeeze=False)

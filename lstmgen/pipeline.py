@@ -183,7 +183,7 @@ def build(
             texts[f"{name}.tex"] = render_document(schedule.plan, symbols, verdict, name, extras)
     for each in dict.fromkeys(targets):
         if each != NUMPY:
-            its_texts, result = _built_target(each, schedule, reference, verdict)
+            its_texts, result = _built_target(each, schedule, reference, verdict, checkpoint)
             texts |= its_texts
             found.append(result)
     texts = {file: stamp(text, COMMENTS[Path(file).suffix]) for file, text in texts.items()}
@@ -197,7 +197,7 @@ def build(
 
 
 def _built_target(
-    name: str, schedule: Schedule, reference: ModuleType, verdict: Verdict | None
+    name: str, schedule: Schedule, reference: ModuleType, verdict: Verdict | None, checkpoint: int | None
 ) -> tuple[dict[str, str], BuiltTarget]:
     """The texts of a target beside NumPy, proved if the module was; those that say so if they cannot be run here."""
     from .outputs.targets import CannotRun, target
@@ -205,19 +205,20 @@ def _built_target(
 
     made, cell = target(name), schedule.graph.spec.name
     if verdict is None:
-        return made.texts(schedule, reference, False), BuiltTarget(name, ())
-    texts = made.texts(schedule, reference, True)
+        return made.texts(schedule, reference, False, checkpoint), BuiltTarget(name, ())
+    # the proofs take few steps, and must pass some checkpoints
+    proved = made.texts(schedule, reference, True, 2 if checkpoint else None)
     with TemporaryDirectory(prefix="lstmgen-") as folder:
-        for file, text in texts.items():
+        for file, text in proved.items():
             (Path(folder) / file).write_text(text, encoding="utf-8")
         try:
             module = made.load(Path(folder), cell)
         except CannotRun as error:
-            return made.texts(schedule, reference, False), BuiltTarget(name, (), str(error))
+            return made.texts(schedule, reference, False, checkpoint), BuiltTarget(name, (), str(error))
         figures = verify_target(schedule.graph, module, reference)
     if not all(figure.passed for figure in figures):
         raise VerificationFailed(f"{cell} in {name}", replace(verdict, figures=figures))
-    return texts, BuiltTarget(name, figures)
+    return made.texts(schedule, reference, True, checkpoint), BuiltTarget(name, figures)
 
 
 def _extras(schedule: Schedule, module: ModuleType, unroll: int | None) -> Extras:

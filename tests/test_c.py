@@ -52,10 +52,10 @@ def _cell(name: str) -> tuple[Schedule, ModuleType]:
     return schedule, execute(module_source(schedule, verified=True), name)
 
 
-def built(name: str, folder: Path, verified: bool = True) -> ModuleType:
+def built(name: str, folder: Path, checkpoint: int | None = None) -> ModuleType:
     """A cell's loader, from files in a folder."""
     schedule, module = _cell(name)
-    for file, text in TARGET.texts(schedule, module, verified).items():
+    for file, text in TARGET.texts(schedule, module, True, checkpoint).items():
         (folder / file).write_text(text, encoding="utf-8")
     return TARGET.load(folder, name)
 
@@ -135,6 +135,16 @@ def test_every_cell_is_right_over_chunks_and_slices(spec_path, tmp_path):
         single = errors(call.of(call.module, np.float32, start), expected)
         ours = errors(call.of(module, np.float32, start), expected)
         assert max(ours.values()) <= 4 * max(single.values()) + 1e-6  # as near to float64 as NumPy in float32
+
+
+@np.errstate(all="ignore")
+def test_every_cell_is_right_with_checkpoints(spec_path, tmp_path):
+    """Seven steps, of which three are on the tape at a time."""
+    name = spec_path.stem
+    module = built(name, tmp_path, checkpoint=3)
+    call = Call(name, sizes_of(_cell(name)[0], 4), steps=7, batch=3)
+    for start in (True, False) if _tells_sizes(name) else (True,):
+        assert max(errors(call.of(module, start=start), call.of(call.module, start=start)).values()) <= BOUND
 
 
 def _tells_sizes(name: str) -> bool:
@@ -329,7 +339,7 @@ def test_the_table_of_functions_is_complete():
 def test_a_wrong_sign_is_found(tmp_path):
     """The check can fail: with the sign of one contribution changed, figures do not pass."""
     schedule, module = _cell("lstm")
-    texts = TARGET.texts(schedule, module, True)
+    texts = TARGET.texts(schedule, module, True, None)
     right = "+ dy_m[j]"
     assert texts["lstm.c"].count(right) == 1
     for file, text in texts.items():

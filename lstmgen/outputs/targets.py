@@ -23,12 +23,15 @@ class CannotRun(Exception):
 
 @dataclass(frozen=True)
 class Target:
-    """`texts(schedule, reference, verified)`: every file's text by its name; `reference` is the cell's NumPy module.
+    """`texts(schedule, reference, verified, checkpoint)`: every file's text by its name.
+
+    `reference` is the cell's NumPy module; `checkpoint` is every how many steps the tape keeps a state, None for all. A
+    target without a tape of its own has no use for it.
 
     `load(folder, name)`: the files of cell `name` in a folder as a module to drive; raises `CannotRun`.
     """
 
-    texts: Callable[[Schedule, ModuleType, bool], dict[str, str]]
+    texts: Callable[[Schedule, ModuleType, bool, int | None], dict[str, str]]
     load: Callable[[Path, str], ModuleType]
 
 

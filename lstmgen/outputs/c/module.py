@@ -27,15 +27,15 @@ RUNTIME = "c/runtime.c"
 
 # What `templates/c/cell.c.jinja` defines once for float and once for double.
 _OF_EVERY_CELL = (
-    "Matrix", "Slice", "Work", "ForwardJob", "BackwardJob", "reserve", "lay_out", "set_sizes", "run", "take_parameters",
-    "pack_task", "pack_turned_task", "forward_slice", "forward_task", "backward_slice", "backward_task", "collect_task",
+    "Matrix", "Slice", "Work", "ForwardJob", "BackwardJob", "reserve", "spans", "lay_out", "set_sizes", "run", "take_parameters",
+    "pack_task", "pack_turned_task", "forward_span", "forward_slice", "forward_task", "backward_span", "backward_slice", "backward_task", "collect_task",
     "finish",
 )
 
 
-def c_source(program: Program, verified: bool) -> str:
-    """The text of NAME.c."""
-    return render("c/cell.c.jinja", _context(program, verified))
+def c_source(program: Program, verified: bool, checkpoint: int | None = None) -> str:
+    """The text of NAME.c. With `checkpoint`, its tape keeps everything of so many steps only."""
+    return render("c/cell.c.jinja", {**_context(program, verified), "checkpoint": checkpoint or 0})
 
 
 def c_header(program: Program, verified: bool) -> str:
@@ -189,6 +189,7 @@ class _Cell:
         return {
             "tape_inputs": [entry(name, name, graph.shapes[name]) for name in arguments if arrays[name].lifetime == TAPE],
             "chunk_inputs": [entry(name, name, graph.shapes[name]) for name in arguments if arrays[name].lifetime == CHUNK],
+            "arguments_kept": [entry(name, name, graph.shapes[name]) for name in arguments],
             "start_states": [{**entry(name, name, graph.shapes[name]), **self.start(name)} for name in graph.states],
             "learned": any(isinstance(start.value, Value) for start in self.schedule.starts),
             "kept_outputs": [{**entry(name, name, graph.shapes[name]), "from": self.output_row(name)}

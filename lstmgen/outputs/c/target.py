@@ -13,12 +13,14 @@ from .loader import loader_source
 from .module import c_header, c_source
 
 
-def texts(schedule: Schedule, reference: ModuleType, verified: bool) -> dict[str, str]:
+def texts(
+    schedule: Schedule, reference: ModuleType, verified: bool, checkpoint: int | None = None
+) -> dict[str, str]:
     """Every file's text, by its name."""
     program = make_program(make_schedule(schedule.derivation, joint=False))
     name = schedule.graph.spec.name
     return {
-        f"{name}.c": c_source(program, verified),
+        f"{name}.c": c_source(program, verified, checkpoint),
         f"{name}.h": c_header(program, verified),
         f"{name}_c.py": loader_source(schedule, verified),
     }
