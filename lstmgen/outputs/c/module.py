@@ -26,10 +26,11 @@ from .spelling import real_text, size
 RUNTIME = "c/runtime.c"
 
 # What `templates/c/cell.c.jinja` defines once for float and once for double.
-_OF_EVERY_CELL = (
-    "Matrix", "Slice", "Work", "ForwardJob", "BackwardJob", "reserve", "spans", "lay_out", "set_sizes", "run", "take_parameters",
-    "pack_task", "pack_turned_task", "forward_span", "forward_slice", "forward_task", "backward_span", "backward_slice", "backward_task", "collect_task",
-    "finish",
+_OF_EVERY_CELL = tuple(
+    """
+    Matrix Slice Work ForwardJob BackwardJob reserve spans lay_out set_sizes run take_parameters pack_task
+    pack_turned_task forward_span forward_slice forward_task backward_span backward_slice backward_task collect_task finish
+    """.split()
 )
 
 
