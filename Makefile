@@ -21,6 +21,8 @@ TEX_FILES    := scrartcl.cls tikz.sty booktabs.sty listings.sty mathtools.sty mi
 HAS_TEX      := command -v pdflatex >/dev/null 2>&1 && kpsewhich $(TEX_FILES) >/dev/null 2>&1 \
                 $(if $(EVERYTHING),&& command -v pdftoppm >/dev/null 2>&1)
 
+HAS_CC := $(shell command -v cc || command -v gcc || command -v clang)
+
 SAY   := printf '%-12s %s\n'
 PIP   := $(BIN)/python -m pip --disable-pip-version-check -qq
 BUILD := $(BIN)/lstmgen build
@@ -75,7 +77,8 @@ tex:  ## TeX, where it is missing and can be installed
 demo: venv tex  ## a peephole LSTM: module, derivation, PDF; then a character model trained with it
 	@$(BUILD) $(SPEC) -o generated $$($(HAS_TEX) && echo --pdf || echo --no-pdf)
 	@for file in generated/$(basename $(notdir $(SPEC))).*; do $(SAY) demo "$$file"; done
-	@$(BIN)/python examples/char_model.py --short
+	@$(if $(HAS_CC),$(BUILD) $(SPEC) --target c -o build/c >/dev/null)
+	@$(BIN)/python examples/char_model.py --short $(if $(HAS_CC),--in-c build/c)
 
 # The tests run even where ruff finds something, so that one run tells all. FRAMEWORKS is for tests/conftest.py.
 test: venv tex $(if $(EVERYTHING),$(PEERS))  ## all tests; FRAMEWORKS=1: also against PyTorch, JAX, Keras and others

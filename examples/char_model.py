@@ -3,6 +3,7 @@
     python examples/char_model.py --short        about a minute
     python examples/char_model.py                about ten minutes, and better
     python examples/char_model.py --module generated/gru.py
+    python examples/char_model.py --in-c build/c      with the C of the same cell, where a compiler is found
 
 The text is a fixed list of files of Python's own standard library; four of them are held out. The cell
 comes from the module; the read-out, Adam and the loop are below, in NumPy. What is printed is measured on
@@ -55,23 +56,27 @@ class Settings(NamedTuple):
 
 
 SHORT = Settings(hidden=128, steps=3000)
+SHORT_IN_C = SHORT._replace(steps=7000)  # in about the same time
 LONG = Settings(hidden=256, steps=8000, length=100)
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Trains a generated module on Python's standard library.")
     parser.add_argument("--module", type=Path, default=DEFAULT_MODULE, help="generated from a spec")
+    parser.add_argument("--in-c", type=Path, metavar="FOLDER",
+                        help="where `lstmgen build SPEC --target c` wrote the cell: used if it can be compiled")
     parser.add_argument("--short", action="store_true", help="about a minute instead of ten")
     parser.add_argument("--hidden-size", type=int, help="units of the cell")
     parser.add_argument("--steps", type=int, help="steps of training")
     parser.add_argument("--seed", type=int, default=0, help="of parameters and samples (%(default)s)")
     given = parser.parse_args(arguments)
-    settings = SHORT if given.short else LONG
-    settings = settings._replace(
-        hidden=given.hidden_size or settings.hidden, steps=given.steps or settings.steps
-    )
     try:
-        run(load_module(given.module), settings, given.seed)
+        module = in_c(given.in_c / f"{given.module.stem}_c.py") if given.in_c else None
+        settings = LONG if not given.short else SHORT_IN_C if module else SHORT
+        settings = settings._replace(
+            hidden=given.hidden_size or settings.hidden, steps=given.steps or settings.steps
+        )
+        run(module or load_module(given.module), settings, given.seed)
     except Unusable as problem:
         parser.exit(2, f"{parser.prog}: {problem}\n")
 
@@ -157,6 +162,18 @@ def load_module(path: Path) -> ModuleType:
     inputs = set(inspect.signature(module.forward).parameters) - {"params", "state"}
     if not {"input_size", "hidden_size"} <= sizes or len(inputs) != 1 or hasattr(module, "Outputs"):
         raise Unusable(f"{path.name} is no cell of one input of input_size, and one output, without a loss")
+    return module
+
+
+def in_c(path: Path) -> ModuleType | None:
+    """The same cell in C; None, and a line that says why, where it cannot be compiled."""
+    try:
+        module = load_module(path)
+    except (ImportError, Unusable) as problem:
+        print(f"cell      in NumPy: {problem}")
+        return None
+    module.set_threads(1)
+    print("cell      in C, in one thread")
     return module
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from lstmgen.pipeline import build
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "examples" / "char_model.py"
@@ -113,6 +116,21 @@ def test_the_command(tmp_path):
     assert done.returncode == 0, done.stderr
     assert all(word in done.stdout for word in ("unigram", "bigram", "peephole_lstm", "sampled after"))
     assert "\r" not in done.stdout and "\x1b" not in done.stdout
+
+
+@pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="no C compiler here")
+def test_the_command_in_c(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("CFLAGS", "-O0")
+    build("peephole_lstm", tmp_path, targets=("c",), verify=False)
+    command = [sys.executable, str(EXAMPLE), "--short", "--steps", "2", "--hidden-size", "5", "--in-c"]
+    done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("cell      in C, in one thread\n")
+    assert "  peephole_lstm_c" in done.stdout
+    monkeypatch.setenv("CC", "no-such-compiler")
+    done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("cell      in NumPy: peephole_lstm_c cannot call the C compiler no-such-compiler")
+    assert "  peephole_lstm " in done.stdout
 
 
 def test_no_module_is_one_line_that_says_what_to_run(tmp_path):

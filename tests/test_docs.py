@@ -20,6 +20,7 @@ import io
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -188,8 +189,17 @@ class Runner:
             elif kind in ("python", "pycon"):
                 if self.runs_python:
                     self.session(body) if kind == "pycon" else self.python(body)
+            elif kind == "c":
+                self.c(body)
             else:
                 assert kind in ("text", "bash", "latex", "json"), f"a block of {kind}, which nothing checks"
+
+    def c(self, body: str) -> None:
+        """It compiles without a warning, beside what the document has built."""
+        compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+        if compiler:
+            command = [compiler, "-std=c99", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I.", "-xc", "-"]
+            subprocess.run(command, input=body, text=True, check=True)
 
     def yaml(self, body: str, wrong: bool) -> None:
         file = re.match(r"# (\w+\.yaml)\n", body)
