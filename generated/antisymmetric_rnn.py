@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of antisymmetric_rnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:32d4d9bf822c1add
+# lstmgen: sha256:83ef261305f98d20
 """Antisymmetric RNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -125,7 +125,6 @@ def backward(params, tape, dy=None, dstate=None):
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
     dstate = _outside("dstate", dstate, State, ("(B, H)",), _start(params, None, B, H, dtype), dtype)
     d_h_1 = np.empty((T, B, H), dtype)
-    d_a = np.empty((T, B, H), dtype)
     d_h_next = dstate.h                                     # from outside, through the final state
 
     for t in reversed(range(T)):
@@ -137,17 +136,16 @@ def backward(params, tape, dy=None, dstate=None):
 
         d_h_2 = 0.1 * d_h                                   # (8) from h
         d_h_1[t] = d_h_2 * (1 - h_2[t] ** 2)                # (9) from h_2
-        d_a[t] = d_h_1[t]                                   # (10) from h_1
 
         # (7) to h[t-1]: what step t sends back, one line per reader
         d_h_next = (
-            d_a[t] @ a_1                                    # a
-            - 0.01 * d_a[t]                                 # a
+            d_h_1[t] @ a_1                                  # (10) a
+            - 0.01 * d_h_1[t]                               # a
             + d_h                                           # h
         )
 
     d_x = _at_once(d_h_1, W_h)                              # (13) from h_1
-    d_a_1 = _sum_of_outer(d_a, h_prev)                      # (11) from a
+    d_a_1 = _sum_of_outer(d_h_1, h_prev)                    # (11) from a
     d_transpose_R = -d_a_1                                  # (12) from a_1
     grads = {
         "W_h": _sum_of_outer(d_h_1, x),                     # (14) from h_1

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of brc. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:eff2340ef0044bd5
+# lstmgen: sha256:2fc8b3b3fb6ce5c7
 """Bistable recurrent cell: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -153,8 +153,7 @@ def backward(params, tape, dy=None, dstate=None):
         d_c = d_h * (h_prev[t] - h_2[t])                    # (12) from h
         d_c_pre[t] = d_c * c[t] * (1 - c[t])                # (13) from c
         d_a = d_h_1[t] * h_prev[t]                          # (14) from h_1
-        d_a_2 = d_a                                         # (15) from a
-        d_a_1[t] = d_a_2 * (1 - a_2[t] ** 2)                # (16) from a_2
+        d_a_1[t] = d_a * (1 - a_2[t] ** 2)                  # (15), (16) from a_2
 
         # (9) to h[t-1]: what step t sends back, one line per reader
         d_h_next = (

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of elman_relu. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:4420bcb433c652ef
+# lstmgen: sha256:60c3b1683d8e9fd3
 """Elman network with relu: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -127,8 +127,7 @@ def backward(params, tape, dy=None, dstate=None):
     x, h_pre, h_prev, h = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, O)", tape.y.shape, dtype)
     dstate = _outside("dstate", dstate, State, ("(B, H)",), _start(params, None, B, H, dtype), dtype)
-    d_y = dy                                                # (4) from outside, through the output
-    d_h_V = _at_once(d_y, V)                                # y
+    d_h_V = _at_once(dy, V)                                 # (4) y
     d_h_pre = np.empty((T, B, H), dtype)
     d_h_next = dstate.h                                     # from outside, through the final state
 
@@ -146,8 +145,8 @@ def backward(params, tape, dy=None, dstate=None):
         "W_h": _sum_of_outer(d_h_pre, x),                   # (8) from h_pre
         "R_h": _sum_of_outer(d_h_pre, h_prev),              # (9) from h_pre
         "b_h": d_h_pre.sum((0, 1)),                         # (10) from h_pre
-        "V": _sum_of_outer(d_y, h),                         # (11) from y
-        "b_y": d_y.sum((0, 1)),                             # (12) from y
+        "V": _sum_of_outer(dy, h),                          # (11) from y
+        "b_y": dy.sum((0, 1)),                              # (12) from y
     }
     return Gradients(grads, d_x, State(d_h_next))
 

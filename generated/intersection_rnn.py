@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of intersection_rnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:f6ea663000c10e7a
+# lstmgen: sha256:c91ba6d5c07519e6
 """Intersection RNN (+RNN): forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -158,10 +158,9 @@ def backward(params, tape, dy=None, dstate=None):
     d_pre_uk = np.empty((T, B, 2 * H), dtype)               # side by side, as their weights are stacked
     d_u_pre = d_pre_uk[..., 0:H]
     d_k_pre = d_pre_uk[..., H:2*H]
-    d_y = dy                                                # (11) from outside, through the output
-    d_k = d_y * (x - u)                                     # (13) from y
+    d_k = dy * (x - u)                                      # (11), (13) from y
     d_k_pre[...] = d_k * k * (1 - k)                        # (14) from k
-    d_u = d_y * (1 - k)                                     # (17) from y
+    d_u = dy * (1 - k)                                      # (17) from y
     d_u_pre[...] = d_u * (u_pre > 0)                        # (18) from u
     d_h_R_uk = _at_once(d_pre_uk, R_uk)                     # u_pre, k_pre
     d_pre_ng = np.empty((T, B, 2 * H), dtype)               # side by side, as their weights are stacked
@@ -187,7 +186,7 @@ def backward(params, tape, dy=None, dstate=None):
     d_x = (
         _at_once(d_pre_ng, W_ng)                            # n_pre, g_pre
         + _at_once(d_pre_uk, W_uk)                          # u_pre, k_pre
-        + d_y * k                                           # y
+        + dy * k                                            # y
     )
     grads = {
         "W_ng": _sum_of_outer(d_pre_ng, x),                 # (22), (24) from n_pre, g_pre

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of lem. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:241950940d7df605
+# lstmgen: sha256:584f71f0382e7bc2
 """Long expressive memory: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -182,11 +182,9 @@ def backward(params, tape, dy=None, dstate=None):
         d_z_2 = d_z * k[t]                                  # (17) from z
         d_z_1[t] = d_z_2 * (1 - z_2[t] ** 2)                # (18) from z_2
         d_l = d_y * (y_2[t] - y_prev[t])                    # (19) from y
-        d_l_2 = d_l                                         # (20) from l
-        d_l_1[t] = d_l_2 * l_2[t] * (1 - l_2[t])            # (21) from l_2
+        d_l_1[t] = d_l * l_2[t] * (1 - l_2[t])              # (20), (21) from l_2
         d_k = d_z * (z_2[t] - z_prev[t])                    # (22) from z
-        d_k_2 = d_k                                         # (23) from k
-        d_k_1[t] = d_k_2 * k_2[t] * (1 - k_2[t])            # (24) from k_2
+        d_k_1[t] = d_k * k_2[t] * (1 - k_2[t])              # (23), (24) from k_2
 
         # (13) to y[t-1]: what step t sends back, one line per reader
         d_y_next = (

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of lmu. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:0fe7e58974ace7c7
+# lstmgen: sha256:37b8a797699303ea
 """Legendre memory unit: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -173,8 +173,6 @@ def backward(params, tape, dy=None, dstate=None):
     dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, M)"), _start(params, None, B, H, M, dtype), dtype)
     d_h_pre = np.empty((T, B, H), dtype)
     d_u = np.empty((T, B), dtype)
-    d_u_3 = np.empty((T, B), dtype)
-    d_u_2 = np.empty((T, B), dtype)
     d_h_next = dstate.h                                     # from outside, through the final state
     d_m_next = dstate.m                                     # from outside, through the final state
 
@@ -197,37 +195,32 @@ def backward(params, tape, dy=None, dstate=None):
         d_a_1 = -d_a * s                                    # (23) from a
         d_s_m_prev = _reverse_cumsum(d_a_1)                 # (24) from a_1
         d_sum_m_prev = (-d_a).sum(-1)                       # (25) from a
-        d_cumsum_m_prev = d_a                               # (26) from a
         d_u[t] = (d_m * s * (0.01 + 0.02 * k)).sum(-1)      # (27) from m
-        d_u_3[t] = d_u[t]                                   # (28) from u
-        d_u_2[t] = d_u[t]                                   # (29) from u
 
         # (19) to h[t-1]: what step t sends back, one line per reader
         d_h_next = (
-            d_u_2[t][..., None] * e_h                       # u_2
+            d_u[t][..., None] * e_h                         # (29) u_2
             + d_h_pre[t] @ W_h                              # h_pre
         )
 
         # (21) to m[t-1]: what step t sends back, one line per reader
         d_m_next = (
-            d_u_3[t][..., None] * e_m                       # u_3
-            + _reverse_cumsum(d_cumsum_m_prev)              # cumsum_m_prev
+            d_u[t][..., None] * e_m                         # (28) u_3
+            + _reverse_cumsum(d_a)                          # (26) cumsum_m_prev
             + d_sum_m_prev[..., None]                       # sum_m_prev
             + d_s_m_prev * s                                # s_m_prev
             + d_m                                           # m
         )
 
-    d_u_1 = d_u                                             # (30) from u
-
     # (31) fork of x: one line per reader
     d_x = (
-        d_u_1[..., None] * e_x                              # u_1
+        d_u[..., None] * e_x                                # (30) u_1
         + _at_once(d_h_pre, W_x)                            # h_pre
     )
     grads = {
-        "e_x": np.einsum("tb,tbk->k", d_u_1, x),            # (32) from u_1
-        "e_h": np.einsum("tb,tbk->k", d_u_2, h_prev),       # (33) from u_2
-        "e_m": np.einsum("tb,tbk->k", d_u_3, m_prev),       # (34) from u_3
+        "e_x": np.einsum("tb,tbk->k", d_u, x),              # (32) from u_1
+        "e_h": np.einsum("tb,tbk->k", d_u, h_prev),         # (33) from u_2
+        "e_m": np.einsum("tb,tbk->k", d_u, m_prev),         # (34) from u_3
         "ones": np.zeros((M,), dtype),                      # (35)
         "W_x": _sum_of_outer(d_h_pre, x),                   # (36) from h_pre
         "W_h": _sum_of_outer(d_h_pre, h_prev),              # (37) from h_pre

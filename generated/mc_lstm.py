@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mc_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:3a376501bc5bd915
+# lstmgen: sha256:6d67103ef94814e6
 """Memory-controller LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -166,8 +166,7 @@ def backward(params, tape, dy=None, dstate=None):
     x, i, f, z, o, m, c_prev, tanh_c, v_prev = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
     dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, H)"), _start(params, None, B, H, dtype), dtype)
-    d_h = dy                                                # (16) from outside, through the output
-    d_o = d_h * tanh_c                                      # (21) from h
+    d_o = dy * tanh_c                                       # (16), (21) from h
     d_o_pre = d_o * o * (1 - o)                             # (22) from o
     d_v_R_o = _at_once(d_o_pre, R_o)                        # o_pre
     d_pre = np.empty((T, B, 4 * H), dtype)                  # side by side, as their weights are stacked
@@ -183,7 +182,7 @@ def backward(params, tape, dy=None, dstate=None):
 
         # (17) fork of tanh_c: one line per reader
         d_tanh_c = (
-            d_h[t] * o[t]                                   # h
+            dy[t] * o[t]                                    # h
             + d_v * m[t]                                    # v
         )
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mlstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:bfdde5d5b8304625
+# lstmgen: sha256:0f5c9ce370cea6df
 """mLSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -198,13 +198,12 @@ def backward(params, tape, dy=None, dstate=None):
     x, q, k, v, a, l_2, l, i, f, C_1, C_prev, C, n_prev, n, o, h_1, h_2, h_3, h_5, h_6 = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
     dstate = _outside("dstate", dstate, State, ("(B, H, K)", "(B, K)", "(B,)"), _start(params, None, B, H, K, dtype), dtype)
-    d_h = dy                                                # (28) from outside, through the output
-    d_h_6 = (-d_h * o * h_1 / (h_6 ** 2)[..., None]).sum(-1)  # (29) from h
+    d_h_6 = (-dy * o * h_1 / (h_6 ** 2)[..., None]).sum(-1)  # (28), (29) from h
     d_h_5 = _if_larger(h_5, h_3, d_h_6)                     # (30) from h_6
     d_h_4 = d_h_5 * h_5                                     # (31) from h_5
     d_h_3 = _if_larger(h_3, h_5, d_h_6)                     # (32) from h_6
     d_h_2 = d_h_3 * _sign(h_2)                              # (33) from h_3
-    d_h_1 = d_h * o / h_6[..., None]                        # (34) from h
+    d_h_1 = dy * o / h_6[..., None]                         # (34) from h
     d_n = np.empty((T, B, K), dtype)
     d_C = np.empty((T, B, H, K), dtype)
     d_i_pre = np.empty((T, B), dtype)
@@ -266,12 +265,10 @@ def backward(params, tape, dy=None, dstate=None):
     d_pre_vo = np.empty((T, B, 2 * H), dtype)               # side by side, as their weights are stacked
     d_v = d_pre_vo[..., 0:H]
     d_o_pre = d_pre_vo[..., H:2*H]
-    d_o = d_h * h_1 / h_6[..., None]                        # (35) from h
+    d_o = dy * h_1 / h_6[..., None]                         # (35) from h
     d_o_pre[...] = d_o * o * (1 - o)                        # (36) from o
     d_C_1 = d_C * i[..., None, None]                        # (39) from C
-    d_l_3 = d_l                                             # (46) from l
-    d_l_2 = d_l_3 * _sigmoid(-l_2)                          # (47) from l_3
-    d_l_1 = d_l_2                                           # (48) from l_2
+    d_l_2 = d_l * _sigmoid(-l_2)                            # (46), (47) from l_3
 
     # (49) fork of a: one line per reader
     d_a = (
@@ -279,7 +276,6 @@ def backward(params, tape, dy=None, dstate=None):
         + d_i_pre                                           # i_pre
     )
 
-    d_a_1 = d_a                                             # (50) from a
     d_v[...] = (d_C_1 @ k[..., None])[..., 0]               # (51) from C_1
 
     # (52) fork of k: one line per reader
@@ -300,16 +296,16 @@ def backward(params, tape, dy=None, dstate=None):
     d_x = (
         _at_once(d_pre_qk, W_qk)                            # q, k_1
         + _at_once(d_pre_vo, W_vo)                          # v, o_pre
-        + d_a_1[..., None] * w_i                            # a_1
-        + d_l_1[..., None] * w_f                            # l_1
+        + d_a[..., None] * w_i                              # (50) a_1
+        + d_l_2[..., None] * w_f                            # (48) l_1
     )
     grads = {
         "W_qk": _sum_of_outer(d_pre_qk, x),                 # (56), (57) from q, k_1
         "W_vo": _sum_of_outer(d_pre_vo, x),                 # (58), (59) from v, o_pre
         "b_qk": d_pre_qk.sum((0, 1)),                       # (60), (61) from q, k_1
         "b_vo": d_pre_vo.sum((0, 1)),                       # (62), (63) from v, o_pre
-        "w_i": np.einsum("tb,tbk->k", d_a_1, x),            # (64) from a_1
-        "w_f": np.einsum("tb,tbk->k", d_l_1, x),            # (65) from l_1
+        "w_i": np.einsum("tb,tbk->k", d_a, x),              # (64) from a_1
+        "w_f": np.einsum("tb,tbk->k", d_l_2, x),            # (65) from l_1
         "b_i": np.asarray(d_a.sum(), dtype),                # (66) from a
         "b_f": np.asarray(d_l_2.sum(), dtype),              # (67) from l_2
     }

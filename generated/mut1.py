@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mut1. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:73e44cbdc002ebb2
+# lstmgen: sha256:5ee2ced4dc9100f8
 """MUT1: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -179,8 +179,7 @@ def backward(params, tape, dy=None, dstate=None):
     d_pre = np.empty((T, B, 2 * H), dtype)                  # side by side, as their weights are stacked
     d_z_pre = d_pre[..., 0:H]
     d_n_1 = d_pre[..., H:2*H]
-    d_n_2 = d_n_pre                                         # (14) from n_pre
-    d_n_1[...] = d_n_2 * (1 - n_2 ** 2)                     # (15) from n_2
+    d_n_1[...] = d_n_pre * (1 - n_2 ** 2)                   # (14), (15) from n_2
     d_z = d_h * (n - h_prev)                                # (19) from h
     d_z_pre[...] = d_z * z * (1 - z)                        # (20) from z
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of nas_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:8c5a3def01461c5f
+# lstmgen: sha256:b3747863ca5f076b
 """NAS cell: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -217,27 +217,20 @@ def backward(params, tape, dy=None, dstate=None):
 
         d_c_2 = d_c * v[t]                                  # (42) from c
         d_c_1 = d_c_2 * (1 - c_2[t] ** 2)                   # (43) from c_2
-        d_g = d_h_1                                         # (44) from h_1
-        d_g_pre = d_g * g[t] * (1 - g[t])                   # (45) from g
-        d_g_4 = d_g_pre                                     # (46) from g_pre
-        d_g_3 = d_g_4 * g_4[t] * (1 - g_4[t])               # (47) from g_4
-        d_g_2 = d_g_pre                                     # (48) from g_pre
-        d_g_1 = d_g_2 * (1 - g_2[t] ** 2)                   # (49) from g_2
-        d_w = d_h_1                                         # (50) from h_1
-        d_w_pre = d_w * (1 - w[t] ** 2)                     # (51) from w
+        d_g_pre = d_h_1 * g[t] * (1 - g[t])                 # (44), (45) from g
+        d_g_3 = d_g_pre * g_4[t] * (1 - g_4[t])             # (46), (47) from g_4
+        d_g_1 = d_g_pre * (1 - g_2[t] ** 2)                 # (48), (49) from g_2
+        d_w_pre = d_h_1 * (1 - w[t] ** 2)                   # (50), (51) from w
         d_w_4 = d_w_pre * w_2[t]                            # (52) from w_pre
         d_w_3 = d_w_4 * w_4[t] * (1 - w_4[t])               # (53) from w_4
         d_w_2 = d_w_pre * w_4[t]                            # (54) from w_pre
         d_w_1 = d_w_2 * (1 - w_2[t] ** 2)                   # (55) from w_2
         d_v = d_c * c_2[t]                                  # (56) from c
         d_v_pre = d_v * (1 - v[t] ** 2)                     # (57) from v
-        d_v_6 = d_v_pre                                     # (58) from v_pre
-        d_v_5[t] = d_v_6 * (v_5[t] > 0)                     # (59) from v_6
+        d_v_5[t] = d_v_pre * (v_5[t] > 0)                   # (58), (59) from v_6
         d_v_4 = d_v_5[t] * v_3[t]                           # (60) from v_5
-        d_v_2 = d_v_pre                                     # (62) from v_pre
-        d_v_1 = d_v_2 * v_2[t] * (1 - v_2[t])               # (63) from v_2
-        d_u = d_c_1                                         # (64) from c_1
-        d_u_pre = d_u * (1 - u[t] ** 2)                     # (65) from u
+        d_v_1 = d_v_pre * v_2[t] * (1 - v_2[t])             # (62), (63) from v_2
+        d_u_pre = d_c_1 * (1 - u[t] ** 2)                   # (64), (65) from u
         d_u_4 = d_u_pre * u_2[t]                            # (66) from u_pre
         d_u_3 = d_u_4 * (u_3[t] > 0)                        # (67) from u_4
         d_u_2 = d_u_pre * u_4[t]                            # (68) from u_pre

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of nig_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:607d66c6a796d7fc
+# lstmgen: sha256:0773996c2bd359e4
 """LSTM without input gate (NIG): forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -178,8 +178,7 @@ def backward(params, tape, dy=None, dstate=None):
 
         d_f = d_c * c_prev[t]                               # (15) from c
         d_f_pre[t] = d_f * f[t] * (1 - f[t])                # (16) from f
-        d_z = d_c                                           # (17) from c
-        d_z_pre[t] = d_z * (1 - z[t] ** 2)                  # (18) from z
+        d_z_pre[t] = d_c * (1 - z[t] ** 2)                  # (17), (18) from z
         d_h_next = d_pre[t] @ R                             # (10) to h[t-1], from z_pre, f_pre, o_pre
 
         # (14) to c[t-1]: what step t sends back, one line per reader

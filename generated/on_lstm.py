@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of on_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:76a06ddf5924108a
+# lstmgen: sha256:c763c2fba5f3ba5e
 """Ordered-neurons LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -221,11 +221,9 @@ def backward(params, tape, dy=None, dstate=None):
         )
 
         d_i_hat = d_c * z[t]                                # (30) from c
-        d_i_hat_2 = d_i_hat                                 # (31) from i_hat
-        d_i_hat_1 = _fold(d_i_hat_2, 4)                     # (32) from i_hat_2
+        d_i_hat_1 = _fold(d_i_hat, 4)                       # (31), (32) from i_hat_2
         d_f_hat = d_c * c_prev[t]                           # (33) from c
-        d_f_hat_3 = d_f_hat                                 # (34) from f_hat
-        d_f_hat_2 = _fold(d_f_hat_3, 4)                     # (35) from f_hat_3
+        d_f_hat_2 = _fold(d_f_hat, 4)                       # (34), (35) from f_hat_3
 
         # (36) fork of f_hat_1: one line per reader
         d_f_hat_1 = (

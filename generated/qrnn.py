@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of qrnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:707774e87f3cd1e7
+# lstmgen: sha256:71494576837eeb27
 """QRNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -127,7 +127,6 @@ def backward(params, tape, dy=None, dstate=None):
     x, z, f, o, c_prev, c = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
     dstate = _outside("dstate", dstate, State, ("(B, H)",), _start(params, None, B, H, dtype), dtype)
-    d_h = dy                                                # (9) from outside, through the output
     d_c = np.empty((T, B, H), dtype)
     d_c_next = dstate.c                                     # from outside, through the final state
 
@@ -135,7 +134,7 @@ def backward(params, tape, dy=None, dstate=None):
         # (10) fork of c: one line per reader
         d_c[t] = (
             d_c_next                                        # step t+1: c
-            + d_h[t] * o[t]                                 # h
+            + dy[t] * o[t]                                  # (9) h
         )
 
         d_c_next = d_c[t] * f[t]                            # (10) to c[t-1], from c
@@ -143,7 +142,7 @@ def backward(params, tape, dy=None, dstate=None):
     d_z_pre = d_pre[..., 0:H]
     d_f_pre = d_pre[..., H:2*H]
     d_o_pre = d_pre[..., 2*H:3*H]
-    d_o = d_h * c                                           # (11) from h
+    d_o = dy * c                                            # (11) from h
     d_o_pre[...] = d_o * o * (1 - o)                        # (12) from o
     d_f = d_c * (c_prev - z)                                # (13) from c
     d_f_pre[...] = d_f * f * (1 - f)                        # (14) from f

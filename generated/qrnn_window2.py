@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of qrnn_window2. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:6ea6d69aea7b8afd
+# lstmgen: sha256:4dad79698e3f5d53
 """QRNN with a window of two: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -157,8 +157,7 @@ def backward(params, tape, dy=None, dstate=None):
     x, u_prev, z, i, f, o, c_prev, c = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
     dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, D)"), _start(params, None, B, D, H, dtype), dtype)
-    d_h = dy                                                # (12) from outside, through the output
-    d_o = d_h * c                                           # (14) from h
+    d_o = dy * c                                            # (12), (14) from h
     d_o_pre = d_o * o * (1 - o)                             # (15) from o
     d_u_V_o = _at_once(d_o_pre, V_o)                        # o_pre
     d_pre = np.empty((T, B, 3 * H), dtype)                  # side by side, as their weights are stacked
@@ -173,7 +172,7 @@ def backward(params, tape, dy=None, dstate=None):
         # (13) fork of c: one line per reader
         d_c = (
             d_c_next                                        # step t+1: c
-            + d_h[t] * o[t]                                 # h
+            + dy[t] * o[t]                                  # h
         )
 
         d_f = d_c * c_prev[t]                               # (16) from c

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of scrn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:646783e8f133b750
+# lstmgen: sha256:d5cc7ebd8b5f35de
 """Structurally constrained RNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B_ examples.
@@ -141,8 +141,7 @@ def backward(params, tape, dy=None, dstate=None):
     x, s, h_prev, h, y = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B_, O)", tape.y.shape, dtype)
     dstate = _outside("dstate", dstate, State, ("(B_, H)", "(B_, S)"), _start(params, None, B_, H, S, dtype), dtype)
-    d_y = dy                                                # (7) from outside, through the output
-    d_y_pre = y * (d_y - np.einsum("tbk,tbk->tb", y, d_y)[..., None])  # (8) from y
+    d_y_pre = y * (dy - np.einsum("tbk,tbk->tb", y, dy)[..., None])  # (7), (8) from y
     d_h_U = _at_once(d_y_pre, U)                            # y_pre
     d_s_V = _at_once(d_y_pre, V)                            # y_pre
     d_h_pre = np.empty((T, B_, H), dtype)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of slstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:164a136ad86245da
+# lstmgen: sha256:f03a1de9e172f37c
 """sLSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -231,8 +231,7 @@ def backward(params, tape, dy=None, dstate=None):
             + d_f_pre                                       # f_pre
         )
 
-        d_l_2 = d_l                                         # (30) from l
-        d_l_1[t] = d_l_2 * _sigmoid(-l_1[t])                # (31) from l_2
+        d_l_1[t] = d_l * _sigmoid(-l_1[t])                  # (30), (31) from l_2
 
         # (32) fork of a: one line per reader
         d_a[t] = (

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of sru. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:1043c61fb4afb0bb
+# lstmgen: sha256:746e8347ad20b3bd
 """Simple recurrent unit: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -146,8 +146,7 @@ def backward(params, tape, dy=None, dstate=None):
     x, f, r, c_1, c_prev, c, h_1 = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
     dstate = _outside("dstate", dstate, State, ("(B, H)",), _start(params, None, B, H, dtype), dtype)
-    d_h = dy                                                # (9) from outside, through the output
-    d_r = d_h * (c - h_1)                                   # (13) from h
+    d_r = dy * (c - h_1)                                    # (9), (13) from h
     d_r_pre = d_r * r * (1 - r)                             # (14) from r
     d_f_pre = np.empty((T, B, H), dtype)
     d_c = np.empty((T, B, H), dtype)
@@ -157,7 +156,7 @@ def backward(params, tape, dy=None, dstate=None):
         # (11) fork of c: one line per reader
         d_c[t] = (
             d_c_next                                        # step t+1: f_pre, r_pre, c
-            + d_h[t] * r[t]                                 # h
+            + dy[t] * r[t]                                  # h
         )
 
         d_f = d_c[t] * (c_prev[t] - c_1[t])                 # (15) from c
@@ -173,7 +172,7 @@ def backward(params, tape, dy=None, dstate=None):
     d_pre = np.empty((T, B, 2 * H), dtype)                  # side by side, as their weights are stacked
     d_c_1 = d_pre[..., 0:H]
     d_h_1 = d_pre[..., H:2*H]
-    d_h_1[...] = d_h * (1 - r)                              # (10) from h
+    d_h_1[...] = dy * (1 - r)                               # (10) from h
     d_c_1[...] = d_c * (1 - f)                              # (12) from c
 
     # (17) fork of x: one line per reader

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of t_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:a56d18293137305a
+# lstmgen: sha256:edeb3db6963501b4
 """Strongly-typed LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -149,8 +149,7 @@ def backward(params, tape, dy=None, dstate=None):
     x, u_prev, z, f, o, c_prev, c = tape.kept
     dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
     dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, D)"), _start(params, None, B, D, H, dtype), dtype)
-    d_h = dy                                                # (9) from outside, through the output
-    d_o = d_h * c                                           # (11) from h
+    d_o = dy * c                                            # (9), (11) from h
     d_o_pre = d_o * (1 - o ** 2)                            # (12) from o
     d_u_V_o = _at_once(d_o_pre, V_o)                        # o_pre
     d_pre = np.empty((T, B, 2 * H), dtype)                  # side by side, as their weights are stacked
@@ -164,7 +163,7 @@ def backward(params, tape, dy=None, dstate=None):
         # (10) fork of c: one line per reader
         d_c = (
             d_c_next                                        # step t+1: c
-            + d_h[t] * o[t]                                 # h
+            + dy[t] * o[t]                                  # h
         )
 
         d_f = d_c * (c_prev[t] - z[t])                      # (13) from c

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of wmc_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:8f25605c6ad92000
+# lstmgen: sha256:45bcca568b41d83b
 """LSTM with working memory connections: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -195,8 +195,7 @@ def backward(params, tape, dy=None, dstate=None):
         d_tanh_c = d_h * o[t]                               # (19) from h
         d_o = d_h * tanh_c[t]                               # (20) from h
         d_o_pre[t] = d_o * o[t] * (1 - o[t])                # (21) from o
-        d_o_2 = d_o_pre[t]                                  # (22) from o_pre
-        d_o_1[t] = d_o_2 * (1 - o_2[t] ** 2)                # (23) from o_2
+        d_o_1[t] = d_o_pre[t] * (1 - o_2[t] ** 2)           # (22), (23) from o_2
 
         # (24) fork of c: one line per reader
         d_c = (
@@ -209,12 +208,10 @@ def backward(params, tape, dy=None, dstate=None):
         d_z_pre[t] = d_z * (1 - z[t] ** 2)                  # (26) from z
         d_f = d_c * c_prev[t]                               # (27) from c
         d_f_pre[t] = d_f * f[t] * (1 - f[t])                # (28) from f
-        d_f_2 = d_f_pre[t]                                  # (29) from f_pre
-        d_f_1[t] = d_f_2 * (1 - f_2[t] ** 2)                # (30) from f_2
+        d_f_1[t] = d_f_pre[t] * (1 - f_2[t] ** 2)           # (29), (30) from f_2
         d_i = d_c * z[t]                                    # (31) from c
         d_i_pre[t] = d_i * i[t] * (1 - i[t])                # (32) from i
-        d_i_2 = d_i_pre[t]                                  # (33) from i_pre
-        d_i_1[t] = d_i_2 * (1 - i_2[t] ** 2)                # (34) from i_2
+        d_i_1[t] = d_i_pre[t] * (1 - i_2[t] ** 2)           # (33), (34) from i_2
         d_h_next = d_pre_ifzo[t] @ R                        # (18) to h[t-1], from i_pre, f_pre, z_pre, o_pre
 
         # (24) to c[t-1]: what step t sends back, one line per reader

@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from lstmgen.language.expressions import Value
+from lstmgen.language.expressions import Adjoint, Value
 from lstmgen.language.evaluate import Digits
 from lstmgen.outputs.numpy.lines import WIDTH, wrapped_unpacking
 from lstmgen.outputs.numpy.module import module_source
@@ -635,6 +635,56 @@ def test_blank_lines_are_those_of_pep_8(spec_path):
 def test_tuples_of_one_are_seen_to_be_tuples(spec_path):
     _, _, text = made(spec_path)
     assert not re.search(r"^ *\w+, = |, \)", text, re.MULTILINE)
+
+
+def numbers_of(text):
+    """The numbers of equations in the comments of a function, those of a range among them."""
+    found = set()
+    for first, last in re.findall(r"\((\d+)\)(?: to \((\d+)\))?", "\n".join(re.findall(r"# (.*)$", text, re.MULTILINE))):
+        found |= set(range(int(first), int(last or first) + 1))
+    return found
+
+
+def test_every_equation_has_its_number_in_a_comment(spec_path):
+    graph, _, text = made(spec_path)
+    plan = make_schedule(derive(load(spec_path))).plan
+    forward, _, rest = text.partition("\ndef forward(")[2].partition("\ndef backward(")
+    backward, _, step = rest.partition("\ndef step(")
+    used = {fork.upstream.name for fork in plan.derivation.contributions() if isinstance(fork.upstream, Adjoint)}
+    written = {number for name, number in plan.gradient_numbers.items() if name in used or name not in plan.numbers}
+    assert numbers_of(forward) == set(plan.numbers.values())
+    assert written <= numbers_of(backward)
+    of_loss = {plan.numbers[name] for name in plan.derivation.loss_stages}
+    assert numbers_of(step.partition("\ndef ")[0]) == set(plan.numbers.values()) - of_loss
+
+
+def test_no_adjoint_is_a_second_name_of_another(spec_path):
+    _, _, text = made(spec_path)
+    again = re.findall(r"^ *d_\w+(?:\[t\])? = (?:dy|d_\w+)(?:\[t\])?(?:\.\w+)? +#.*", text, re.MULTILINE)
+    assert [line for line in again if not re.match(r" *d_\w+_next |.*_next  ", line)] == []
+
+
+EQUAL = """
+name: equal
+state: {h: H, c: H}
+parameters: {W: [H, D], R: [H, H], w: H, b: H}
+equations:
+  a: tanh(W @ x + R @ h[t-1])
+  k: exp(w) + b
+  c: sigmoid(a) + tanh(a * k) + 0.5 * c[t-1]
+  h: c + a * k
+  y: cos(h)
+output: [y, c]
+"""
+
+
+def test_an_adjoint_that_equals_another_is_written_as_that():
+    module, text = compiled(EQUAL)
+    backward = text.partition("\ndef backward(")[2].partition("\ndef step(")[0]
+    numbers = make_schedule(derive(load(EQUAL))).plan.gradient_numbers
+    assert "d_y" not in backward and "dy.y" in backward and "d_exp_w" not in backward
+    assert f"({numbers['exp_w']}), ({numbers['w']}) from exp_w" in backward
+    assert module._self_check() <= 1e-12
 
 
 # ---------------------------------------------------------------- initial values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from ...derivation.chain import OUTPUT, Contribution, Gradient
 from ...language.expressions import Adjoint, Call, Expression, Number, Outside, Product, Value, walk
@@ -12,7 +13,7 @@ from ...schedule.plan import AFTER, BEFORE, LAST, LOOP, BiasStack, Block, Stack
 from ...schedule.records import (
     EVERY_STEP, FINAL, Back, BackwardTerm, Carry, FromFinalState, FromNextStep, Gather, Reduce, Share, Summed, ToStart,
 )
-from .lines import Line, Piece, axes, indented, statement
+from .lines import Line, Piece, axes, indented, numbered, statement
 from .places import EACH, LAST_STEP, WHOLE, Places
 from .spelling import ENTRIES, Speller, Spelled, is_fill
 
@@ -27,6 +28,28 @@ class BackwardPrinter:
         self.backward, self.ends = places.schedule.backward, ends
         self.block_of = {stage: block for block in self.plan.blocks for stage in block.stages}
         self.hoisted: dict[Stack, str] = {}  # what stages after the loop send into it: the names of the arrays
+        self.untold: dict[str, int] = {}  # numbers of adjoints that equal others, until the first line that reads them
+        for gather in self.backward.gathers():
+            equal = self._equal(gather)
+            if equal is not None:
+                self.places.equal[gather.gradient.value] = equal
+                self.untold[gather.gradient.value] = gather.number
+
+    def _equal(self, gather: Gather) -> Adjoint | Outside | None:
+        """The adjoint, or what comes from outside, that an adjoint is without anything done to it."""
+        graph, name = self.graph, gather.gradient.value
+        match gather.terms:
+            case (Share(contribution=Contribution(at_reader=Adjoint() | Outside() as other)),) if (
+                    not other.lag and not gather.at_last and graph.shapes[other.name] == gather.gradient.shape):
+                pass
+            case _:
+                return None
+        block = self.block_of.get(name)
+        in_array = block is not None and (len(block.stages) > 1 or block.phase == LOOP)
+        if in_array or name in graph.inputs or name in self.places.next or (name in graph.static) != (other.name in graph.static):
+            return None
+        kept_as_long = isinstance(other, Outside) or self.places.lives_as_long(other.name, name)
+        return other if kept_as_long else None
 
     def lines(self) -> list[Line]:
         backward = self.backward
@@ -38,6 +61,8 @@ class BackwardPrinter:
         lines += [*self._block_arrays(BEFORE), *self._gathers(backward.before, WHOLE)]
         lines += self._gathers(backward.inputs, WHOLE)
         for gather in backward.still:
+            if gather.gradient.value in self.places.equal:
+                continue
             lines += self._fork(f"d_{gather.gradient.value}", gather, self._summed_pieces(gather.terms), "")
         return lines
 
@@ -55,12 +80,14 @@ class BackwardPrinter:
         lines = []
         for gather in gathers:
             name = gather.gradient.value
+            if name in self.places.equal:
+                continue
             block = self.block_of.get(name)
             left = f"d_{name}[...]" if block is not None and len(block.stages) > 1 else f"d_{name}"
             pieces = self._pieces(gather.terms, place)
             if gather.at_last and len(pieces) == 1 and " " not in pieces[0].text:
                 # what is added at the last step must not reach somebody else's array
-                pieces = [Piece(f"{pieces[0].text}.copy()", pieces[0].comment)]
+                pieces = [replace(pieces[0], text=f"{pieces[0].text}.copy()")]
             lines += self._fork(left, gather, pieces, place)
             lines += self._at_the_end([
                 Line(f"d_{name}[-1] += {piece.text}", f"({gather.number}) {piece.comment}")
@@ -102,7 +129,8 @@ class BackwardPrinter:
         lines = []
         for stack in self.backward.hoisted:
             name = self.hoisted[stack] = self.places.fresh(f"d_{stack.vector.name}_{stack.name}")
-            lines.append(Line(f"{name} = {self._back(stack, WHOLE)}", ", ".join(stack.stages)))
+            piece = Piece(self._back(stack, WHOLE), ", ".join(stack.stages), self._told_here(*map(Adjoint, stack.stages)))
+            lines.append(Line(f"{name} = {piece.text}", piece.comment))
         return lines
 
     def _back(self, stack: Stack, place: str) -> str:
@@ -117,7 +145,7 @@ class BackwardPrinter:
     def _loop(self) -> list[Line]:
         lines = self._block_arrays(LOOP)
         T, B = self.places.T, self.places.B
-        in_loop = {gather.gradient.value for gather in self.backward.loop}
+        in_loop = {gather.gradient.value for gather in self.backward.loop} - self.places.equal.keys()
         for buffer in self.places.schedule.buffers:
             if buffer.is_adjoint and buffer.extent == EVERY_STEP and buffer.name in in_loop - self.block_of.keys():
                 lines.append(Line(f"d_{buffer.name} = np.empty({axes(buffer.shape, T, B)}, dtype)"))
@@ -143,6 +171,8 @@ class BackwardPrinter:
 
     def _at_step(self, gather: Gather) -> list[Line]:
         name = gather.gradient.value
+        if name in self.places.equal:
+            return []
         pieces = []
         for term in gather.terms:
             if isinstance(term, FromNextStep):
@@ -162,7 +192,8 @@ class BackwardPrinter:
         elif not any(map(self._moves, carry.sent)):
             pieces = [self._same_everywhere(carry.gradient, carry.sent, EACH, (self.places.B,))]
         if len(pieces) == 1:
-            lines = [Line(f"{name} = {pieces[0].text}", f"({number}) to {value}[t-1], from {pieces[0].comment}")]
+            shown = numbered(sorted((*pieces[0].numbers, number)))
+            lines = [Line(f"{name} = {pieces[0].text}", f"{shown} to {value}[t-1], from {pieces[0].readers}")]
         else:
             lines = [Line(f"# ({number}) to {value}[t-1]: what step t sends back, one line per reader"),
                      *statement(name, pieces, "")]
@@ -175,9 +206,9 @@ class BackwardPrinter:
 
     def _numbered(self, left: str, pieces: list[Piece], gradient: Gradient, number: int, place: str) -> list[Line]:
         if len(pieces) == 1:
-            reader = pieces[0].comment
+            reader = pieces[0].readers
             told = reader if reader.startswith(_OUTSIDE) else f"from {reader}"
-            return [Line(f"{left} = {pieces[0].text}", f"({number}) {told}")]
+            return [Line(f"{left} = {pieces[0].text}", f"{numbered(sorted((*pieces[0].numbers, number)))} {told}")]
         head = Line(f"# ({number}) fork of {gradient.value}: one line per reader")
         parts = _as_parts(gradient.forks)
         if parts is not None and len(parts) == len(pieces):
@@ -195,13 +226,23 @@ class BackwardPrinter:
                 case Share(contribution=fork):
                     speller = self.places.speller(place)
                     spelled = speller.thin(fork.at_reader) if full else speller.spell(fork.at_reader)
-                    pieces.append(Piece(spelled.inside(SUM), _reader(fork)))
+                    pieces.append(Piece(spelled.inside(SUM), _reader(fork), self._told_here(fork.at_reader)))
                 case Back(stack=stack, is_hoisted=is_hoisted):
                     text = f"{self.hoisted[stack]}[t]" if is_hoisted else self._back(stack, place)
-                    pieces.append(Piece(text, ", ".join(stack.stages)))
+                    pieces.append(Piece(text, ", ".join(stack.stages), self._told_here(*map(Adjoint, stack.stages))))
                 case _:
                     raise TypeError(f"no term of a moving adjoint: {term!r}")
         return pieces
+
+    def _told_here(self, *expressions: Expression) -> tuple[int, ...]:
+        """The numbers of adjoints without a line of their own that are read here first."""
+        names = [node.name for expression in expressions for node in walk(expression) if isinstance(node, Adjoint)]
+        found = []
+        for name in names:
+            while name in self.untold:
+                found.append(self.untold.pop(name))
+                name = self.places.equal[name].name
+        return tuple(sorted(found))
 
     def _moves(self, term: BackwardTerm) -> bool:
         """Whether what a term sends back is not the same at all steps and examples."""
@@ -216,7 +257,9 @@ class BackwardPrinter:
         speller = self.places.speller(place)
         forks = [term.contribution for term in terms if isinstance(term, Share)]
         same = " + ".join(speller.thin(fork.at_reader).inside(SUM) for fork in forks)
-        return Piece(f"np.full({axes(gradient.shape, *leading)}, {same}, dtype)", ", ".join(map(_reader, forks)))
+        numbers = self._told_here(*(fork.at_reader for fork in forks))
+        text = f"np.full({axes(gradient.shape, *leading)}, {same}, dtype)"
+        return Piece(text, ", ".join(map(_reader, forks)), numbers)
 
     # --- what no step changes
 
@@ -230,12 +273,13 @@ class BackwardPrinter:
                     text = f"({start} if tape.learned_start else np.zeros_like({fork.target}))"
                     pieces.append(Piece(text, f"the start of {fork.reader}"))
                 case Share(contribution=fork):
-                    pieces.append(Piece(self.places.speller(WHOLE).spell(fork.at_reader).inside(SUM), fork.reader))
+                    text = self.places.speller(WHOLE).spell(fork.at_reader).inside(SUM)
+                    pieces.append(Piece(text, fork.reader, self._told_here(fork.at_reader)))
                 case Summed(contribution=fork, over=over):
                     text = self._summed(fork.at_reader, LAST_STEP if over == FINAL else WHOLE)
                     if over == FINAL:
                         text = self._or_zero(text, self.graph.shapes[fork.target])
-                    pieces.append(Piece(text, fork.reader))
+                    pieces.append(Piece(text, fork.reader, self._told_here(fork.at_reader)))
                 case _:
                     raise TypeError(f"no term of a static adjoint: {term!r}")
         return pieces
@@ -294,10 +338,11 @@ class BackwardPrinter:
         text = self._stacked_gradient(reduction)
         if text is None:
             pieces = self._summed_pieces(reduction.terms)
+            numbers = tuple(sorted({*numbers, *(number for piece in pieces for number in piece.numbers)}))
             text = " + ".join(piece.text for piece in pieces) or f"np.zeros({axes(stored.shape)}, dtype)"
             if not stored.shape and pieces:
                 text = f"np.asarray({text}, dtype)"  # a sum over all entries is a number, where `named` hands out arrays
-        shown = ", ".join(f"({number})" for number in numbers)
+        shown = numbered(numbers)
         if len(numbers) > 2 and numbers == tuple(range(numbers[0], numbers[0] + len(numbers))):
             shown = f"({numbers[0]}) to ({numbers[-1]})"
         readers = f" from {', '.join(reduction.readers)}" if reduction.readers else ""

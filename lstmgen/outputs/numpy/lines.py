@@ -25,7 +25,17 @@ class Piece:
     """One term of a sum, as code, and the readers that it comes from."""
 
     text: str
-    comment: str = ""
+    readers: str = ""
+    numbers: tuple[int, ...] = ()  # of adjoints that are read in it under the name of another that they equal
+
+    @property
+    def comment(self) -> str:
+        return f"{numbered(self.numbers)} {self.readers}".strip()
+
+
+def numbered(numbers: Iterable[int]) -> str:
+    """`(1), (2)`"""
+    return ", ".join(f"({number})" for number in numbers)
 
 
 def indented(lines: Iterable[Line]) -> list[Line]:

@@ -29,6 +29,7 @@ class Places:
         self._by_key: dict[object, str] = {}
         self._extent = schedule.extents(is_adjoint=False)
         self._adjoint_extent = schedule.extents(is_adjoint=True)
+        self.equal: dict[str, Adjoint | Outside] = {}  # by adjoint, another one that it equals and is written as
         self._turned: dict[str, str] = {}  # matrices that a loop reads transposed: the names of the copies
         self.T, self.B = self.fresh("T"), self.fresh("B")
         self.previous = {state: self.fresh(f"{state}_prev") for state in self.graph.states}
@@ -71,6 +72,8 @@ class Places:
             match leaf:
                 case Value(name=name, lag=lag):
                     return self._value(name, lag, place, index)
+                case Adjoint(name=name) if name in self.equal:
+                    return self.name_of(place)(self.equal[name])
                 case Adjoint(name=name):
                     return f"d_{name}" + index * (self._adjoint_extent[name] != ONE)
                 case Outside(name=name):
@@ -87,6 +90,10 @@ class Places:
         if lag:
             return self.previous[name] + index
         return name if self._extent[name] == ONE else name + index
+
+    def lives_as_long(self, adjoint: str, other: str) -> bool:
+        """Whether an adjoint is there wherever another one is read."""
+        return self._adjoint_extent[adjoint] != ONE or self._adjoint_extent[other] == ONE
 
     def is_array(self, stage: str) -> bool:
         """Whether a stage's values at all steps are kept in one array."""
@@ -114,6 +121,8 @@ class Places:
     def columns(self, block: Block, stages: tuple[str, ...], in_step: bool = False) -> str:
         """The adjoints of neighbouring stages of a block, side by side; of step t, or of all steps."""
         name = self.block_gradient[block]
+        if block.stages[0] in self.equal:  # the only one of the block
+            return self.name_of(EACH if in_step else WHOLE)(Adjoint(block.stages[0]))
         if len(stages) == len(block.stages):
             return f"{name}[t]" if in_step else name
         return name + self.part(block.stages, stages[0], stages[-1], "t, :, " if in_step else "..., ")
