@@ -31,5 +31,7 @@ OPERATIONS = {
     "matvec_turned": "op_matvec_turned({y}, {a}, {b}, {n}, {m})",
 }
 
+TABLE = {**POINTWISE, **OPERATIONS}
+
 # What becomes columns, or entries, or nothing at all: `lines.py` and `schedule/lowering.py` know how.
 NO_CALLS = frozenset({"concat", "part", "Slice", "Place", "stop_gradient"})
