@@ -7,6 +7,8 @@ and `make test-c` the sanitizers, other compilers and other machines.
 from __future__ import annotations
 
 import os
+import platform
+import random
 import shutil
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from random_cells import make_spec
 
 from lstmgen.language import functions
 from lstmgen.numerics.points import Point, draw_point
@@ -27,6 +30,7 @@ from lstmgen.outputs.targets import CannotRun
 from lstmgen.pipeline import _schedule, execute
 from lstmgen.proofs.verify import verify_target
 from lstmgen.schedule.records import Schedule
+from lstmgen.spec import reader as spec
 
 pytestmark = pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="no C compiler here")
 
@@ -167,6 +171,32 @@ def test_sizes_at_the_edges(name, tmp_path):
     for size in (1, 2, 7, 8, 9, 15, 16, 17, 33):
         call = Call(name, dict.fromkeys(sizes_of(schedule, 1), size), 3, 2)
         assert max(errors(call.of(module), call.of(call.module)).values()) <= 10 * BOUND, size
+
+
+X86 = platform.machine() in ("x86_64", "AMD64")
+UNITS = ["-DPLAIN", *(["-mno-avx512f", "-mno-avx512f -mno-avx2 -mno-avx -mno-fma"] if X86 else [])]
+
+
+@pytest.mark.parametrize("flags", UNITS)
+@pytest.mark.parametrize("name", EDGES)
+def test_every_vector_unit(name, flags, tmp_path, monkeypatch):
+    """The vectors of a processor without the widest ones, and plain loops."""
+    monkeypatch.setenv("CFLAGS", f"{QUICK} {flags}")
+    module = built(name, tmp_path)
+    for size, batch in product((3, 17, 70), (1, 5)):
+        call = Call(name, sizes_of(_cell(name)[0], size), 3, batch)
+        assert max(errors(call.of(module), call.of(call.module)).values()) <= 10 * BOUND, (size, batch)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_cells(seed, tmp_path):
+    schedule = _schedule(spec.read(make_spec(random.Random(seed).randrange), "<random>"))
+    module = execute(module_source(schedule, verified=True), schedule.graph.spec.name)
+    for file, text in TARGET.texts(schedule, module, True, 2 if seed % 3 == 0 else None).items():
+        (tmp_path / file).write_text(text, encoding="utf-8")
+    with np.errstate(all="ignore"):
+        figures = verify_target(schedule.graph, TARGET.load(tmp_path, schedule.graph.spec.name), module)
+    assert not [figure for figure in figures if not figure.passed]
 
 
 def test_threads_give_the_same_numbers_every_time(tmp_path):
