@@ -22,8 +22,13 @@ from lstmgen.auditing.given import STEPS, Data, draw
 from lstmgen.derivation.chain import derive
 from lstmgen.cli import main
 from lstmgen.document.latex.pdf import compile_pdf
-from lstmgen.errors import SpecError
-from lstmgen.language.expressions import Adjoint, Value
+from lstmgen.auditing.case import Case
+from lstmgen.auditing.correct import correct
+from lstmgen.auditing.resolver import Resolver
+from lstmgen.auditing.scenes import Scenes
+from lstmgen.auditing.spelling import Spelling
+from lstmgen.errors import Mistakes, Place, SpecError, Text
+from lstmgen.language.expressions import Adjoint, Value, number
 from lstmgen.derivation.graph import build_graph
 from lstmgen.language.evaluate import Floats
 from lstmgen.proofs.interpret import Interpreter
@@ -706,3 +711,112 @@ def test_a_term_that_is_no_number_is_named():
 def test_what_float64_cannot_hold_on_the_way_to_a_number_may_hold():
     assert judged("lstm", ("d_c", f"{RIGHT_C} + exp(-exp(exp(exp(9))))"))[0].verdict == HOLDS
     assert judged("lstm", ("d_c", f"log(exp(1000 * ({RIGHT_C}))) / 1000"))[0].verdict == HOLDS
+
+
+# ---------------------------------------------------------------- what is right is not called wrong
+
+
+def test_every_correct_line_is_read_as_a_claim_and_holds(spec_path):
+    derivation = derive(build_graph(load(spec_path)))
+    graph, scenes = derivation.graph, Scenes(derivation.graph, derivation)
+    spelling, mistakes = Spelling(graph), Mistakes("claims.yaml", "")
+    known = claims.known_names(graph)
+    for name in (*known, *(f"{name}_pre" for name in known)):
+        if name in derivation.adjoints:
+            line = spelling(correct(Case(scenes, spelling, 4, Adjoint(name), number(2))))
+            said = Resolver(graph, {}, 4, mistakes).read(Text(line, Place(1, 1)))
+            mistakes.stop()
+            case = Case(scenes, spelling, 4, Adjoint(name), said)
+            assert case.mismatch() is None and (case.holds(case.scene) or case.holds_exactly()), f"d_{name} = {line}"
+
+
+def test_a_filled_scalar_is_spelled_as_a_scalar_beside_a_vector():
+    found = judged("mlstm", ("d_w_i", "d_a * x"), ("d_w_i", "fill(d_a, D) * x"), ("d_w_i", "Fill(d_a, D) * x"))
+    assert [each.verdict for each in found] == [HOLDS, HOLDS, HOLDS]
+    graph = build_graph(load("mlstm"))
+    spelling = Spelling(graph)
+    assert spelling(correct(Case(Scenes(graph), spelling, 4, Adjoint("w_i"), number(2)))) == "d_a * x"
+
+
+@pytest.mark.parametrize("right", [
+    "d_h_pre @ R_h", "(d_h @ diag(1 - h ** 2)) @ R_h", "d_h @ diag(1 - h ** 2) @ R_h", "transpose(R_h) @ d_h_pre",
+])
+def test_a_row_times_a_matrix_is_a_row(right):
+    assert one("rnn", "via(d_h[t-1], h)", right).verdict == HOLDS
+
+
+def test_shapes_that_do_not_meet_are_told_in_the_names_of_the_claim():
+    found = one("rnn", "d_h", "dy + diag(h) @ W_h @ d_h")
+    assert "diag(h) @ W_h is (H, D)" in found.findings[0].sentence and "#" not in found.findings[0].sentence
+    found = one("rnn", "d_h_pre", "W_h * d_h")
+    assert "; a matrix times a vector is written A @ v" in found.findings[0].sentence
+
+
+def test_a_power_of_a_matrix_is_told_to_be_that_of_its_entries():
+    found = judged("rnn", ("d_h[2]", "dy[2] + transpose(R_h) ** 2 @ d_h[4]"), ("d_h[2]", "dy[2] + R_h @ d_h[4]"))
+    said = "** is the power of each entry: transpose(R_h) times itself is written transpose(R_h) @ transpose(R_h)"
+    assert found[0].findings[0].sentence == said and all("**" not in each.sentence for each in found[1].findings[:1])
+
+
+@pytest.mark.parametrize("left, right, verdict", [
+    ("total(h[t+2], h)", "total(h[t+2], h[t+1]) @ total(h[t+1], h)", HOLDS),
+    ("total(h[t+3], h)", "total(h[t+3], h[t+2]) @ total(h[t+2], h[t+1]) @ total(h[t+1], h)", HOLDS),
+    ("total(h[t+2], h)", "diag(1 - h[t+2] ** 2) @ R_h @ diag(1 - h[t+1] ** 2) @ R_h", HOLDS),
+    ("total(h[t+2], h)", "diag(1 - h[t+2] ** 2) @ R_h", WRONG),
+    ("total(h[2], h[0])", "total(h[2], h[1]) @ total(h[1], h[0])", HOLDS),
+    ("total(h, b_h)", "diag(1 - h ** 2) + diag(1 - h ** 2) @ R_h @ total(h[t-1], b_h)", HOLDS),
+    ("total(h, b_h)", "diag(1 - h ** 2)", GIVEN),
+    ("partial(h, b_h)", "1 - h ** 2", HOLDS),
+])
+def test_total_derivatives_go_along_all_paths(left, right, verdict):
+    assert one("rnn", left, right).verdict == verdict
+
+
+def test_a_total_derivative_by_a_learned_initial_state_is_that_of_step_0(tmp_path):
+    (tmp_path / "cell.yaml").write_text(
+        "name: cell\nstate: {h: H}\nparameters: {W: [H, D], R: [H, H], h_0: H}\n"
+        "equations: {h: \"tanh(W @ x + R @ h[t-1])\"}\noutput: h\ninitial: {h: h_0}\n")
+    text = ("spec: cell.yaml\nclaims:\n  - total(h[2], h_0): total(h[2], h[0])\n  - total(h, h_0): "
+            "diag(1 - h ** 2) @ R @ total(h[t-1], h_0)\n  - partial(h, h_0): 0\n  - total(h[2], h_0): total(h[2], h[1])\n")
+    found = audit(claims.read(text, "claims.yaml", tmp_path)).judgements
+    assert [each.verdict for each in found] == [HOLDS, HOLDS, HOLDS, WRONG]
+
+
+def test_what_the_language_cannot_say_is_not_read_and_not_wrong(tmp_path):
+    path = tmp_path / "claims.yaml"
+    path.write_text('spec: rnn\nclaims:\n  - "partial(h, R_h)": h[t-1]\n  - d_h_pre: d_h * (1 - h ** 2)\n')
+    result = run(str(path))
+    assert "partial(h, R_h): not read" in result.output and result.exit_code == 2
+    assert "has 3 axes, and a claim is a vector or a matrix; claim d_R_h" in " ".join(result.output.split())
+    assert result.output.endswith("1 hold, 0 hold under a condition, 0 wrong, 1 not read\n")
+    path.write_text(path.read_text() + "  - d_h_pre: d_h\n")
+    assert run(str(path)).exit_code == 1
+
+
+@pytest.mark.parametrize("left, right, verdict", [
+    ("via(d_h[t-1], t)", "transpose(R_h) @ d_h_pre", HOLDS), ("via(d_h[t-1], t-1)", "dy[t-1]", HOLDS),
+    ("via(d_h, t+1)", "transpose(R_h) @ d_h_pre[t+1]", HOLDS), ("d_h[t-1]", "dy[t-1] + via(d_h[t-1], t)", HOLDS),
+    ("via(d_h[2], 3)", "transpose(R_h) @ d_h_pre[3]", HOLDS), ("via(d_h[2], t+1)", "transpose(R_h) @ d_h_pre[3]", HOLDS),
+    ("via(d_h[2], 2)", "dy[2]", HOLDS), ("via(d_h[t-1], t)", "dy[t-1]", WRONG),
+])
+def test_the_step_of_via_is_counted_from_t(left, right, verdict):
+    found = one("rnn", left, right)
+    assert found.verdict == verdict
+    if found.correct:
+        assert one("rnn", *found.correct.split(" = ")).verdict == HOLDS
+
+
+@pytest.mark.parametrize("claim, words", [
+    ("via(d_h, t+2)", "a value is read in its own step and in the next one"),
+    ("via(d_h[t+1], t)", "a value is read in its own step and in the next one"),
+    ("via(d_h, 3)", "the step is a number, and that of d_NAME is not"),
+])
+def test_a_step_that_via_cannot_mean_is_refused(claim, words):
+    with pytest.raises(SpecError, match=words):
+        one("rnn", "d_h", claim)
+
+
+def test_a_claim_one_step_back_is_excused_like_the_same_claim_at_t():
+    cut = "d_h * o * (1 - tanh(c) ** 2)"
+    found = judged("lstm", ("d_f", f"{cut} * c[t-1]"), ("via(d_c[t-1], c)", f"{cut} * f"))
+    assert [each.given for each in found] == ["t = T, the last step, where nothing comes back from step t + 1"] * 2

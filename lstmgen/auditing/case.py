@@ -15,11 +15,11 @@ from ..language.expressions import Adjoint, Call, Expression, Outside, Value, ch
 from ..language.shapes import Shape, ShapeMismatch, describe
 from .arrays import close, diagonal
 from .claims import USUAL_STEPS
-from .forms import PARTIAL, STEP, SUM_T, TOTAL, VIA, is_number, is_numbered
+from .forms import PARTIAL, SUM_T, TOTAL, is_number, is_numbered
 from .scene import Scene
 from .scenes import Scenes
 from .spelling import Spelling
-from .view import View
+from .view import Unsayable, View
 
 UNFIT = (ShapeMismatch, Mismatch, ValueError, TypeError, LookupError)  # what ill-fitting shapes raise
 CLOSE = 1e-9  # in float64: beyond it the claim is looked at in 90 digits
@@ -33,6 +33,8 @@ class Case:
         """`steps` is T of the file; a claim that names no step by its number is tried over more."""
         self.scenes, self.spelling, self.graph = scenes, spelling, scenes.graph
         self._file_steps = steps
+        self.written = said
+        self.moved = _moved_by(subject)  # how many steps later the claim speaks of step t: it is looked at there
         self.subject, self.said = self._normal(subject, said)
         self.by_number = is_numbered(self.said) or is_numbered(self.subject) or _has_bounds(self.said)
         self.steps = steps if self.by_number else max(steps, USUAL_STEPS)
@@ -47,9 +49,8 @@ class Case:
 
     def _normal(self, subject: Expression, said: Expression) -> tuple[Expression, Expression]:
         """The claim as one about step t, or about the whole where it speaks of no step."""
-        lag = _lag_of(subject)
-        if lag and not is_number(lag):
-            subject, said = self.later(subject, -lag), self.later(said, -lag)
+        if self.moved:
+            subject, said = self.later(subject, self.moved), self.later(said, self.moved)
         static = isinstance(subject, Adjoint) and subject.name in self.graph.static
         if static and _is_timeless(said, self.graph.static):
             subject = Call(SUM_T, (subject,))
@@ -64,8 +65,6 @@ class Case:
                     return node
                 case Value(lag=lag) | Adjoint(lag=lag) | Outside(lag=lag):
                     return node if is_number(lag) else shift(node, steps)
-                case Call(function="via", arguments=(target, Value(name=name) as reader)) if name == STEP:
-                    return Call(VIA, (shift(target, steps), reader), node.at)
                 case Call(function="sum_t"):
                     return node
             return None
@@ -74,12 +73,23 @@ class Case:
 
     # ------------------------------------------------------------------ whether it holds
 
+    def unsayable(self) -> str | None:
+        """What of the claim the language cannot say; None where it can say all of it."""
+        try:
+            self.view.shape(self.subject), self.view.shape(self.said)
+        except Unsayable as unsayable:
+            return f"{unsayable.message}; {unsayable.cure}"
+        except UNFIT:
+            pass
+        return None
+
     def mismatch(self) -> str | None:
         """Why the two sides do not meet; None where they do."""
         try:
             true, said = self.view.shape(self.subject), self.view.shape(self.said)
         except ShapeMismatch as mismatch:
-            return mismatch.message
+            cure = f"; {mismatch.cure}" if mismatch.cure else ""
+            return self.view.told(f"{mismatch.message}{cure}", self.spelling)
         except UNFIT as problem:
             return str(problem)
         if self._meets(true, said):
@@ -149,13 +159,11 @@ class Case:
         return all(abs(a - b) <= bound * scale for a, b in zip(true.flat, said.flat))
 
 
-def _lag_of(subject: Expression) -> int:
-    """How many steps from t the left side lies."""
+def _moved_by(subject: Expression) -> int:
+    """How many steps from the left side to step t."""
     match subject:
-        case Value(lag=lag) | Adjoint(lag=lag) | Outside(lag=lag):
-            return lag
-        case Call(function="via", arguments=(Adjoint(lag=lag), _)):
-            return lag
+        case Value(lag=lag) | Adjoint(lag=lag) | Outside(lag=lag) | Call(function="via", arguments=(Adjoint(lag=lag), _)):
+            return 0 if is_number(lag) else -lag
     return 0
 
 

@@ -35,7 +35,7 @@ from .forms import PARTIAL, STEP, TOTAL, VIA, known_names
 from .resolver import Resolver
 
 FEWEST_STEPS, MOST_STEPS, USUAL_STEPS = 2, 8, 4
-VERDICTS = ("holds", "holds given", "wrong")
+VERDICTS = ("holds", "holds given", "wrong", "not read")
 _KEYS = ("spec", "source", "names", "steps", "claims")
 
 

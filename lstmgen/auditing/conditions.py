@@ -15,16 +15,17 @@ from .truth import Truth, has_gradient, joined_in
 
 def conditions(case: Case) -> Iterator[str]:
     """Every one under which the claim holds, the most telling first."""
-    leaves = [node for node in walk(case.said) if isinstance(node, (Value, Adjoint, Outside))]
-    ahead = any(leaf.lag > 0 and not is_number(leaf.lag) for leaf in leaves) or bool(joined_in(case.said))
+    leaves, written = _leaves(case.said), _leaves(case.written)
+    ahead = any(leaf.lag > 0 and not is_number(leaf.lag) for leaf in written) or bool(joined_in(case.said))
     names = {leaf.name for leaf in leaves}
     branch = _branch_alone(case)
     last = case.steps
+    at_end = (last - max(case.moved, 0),)  # step t = T of the claim as it is written
     if _reads_what_never_was(case, leaves) and case.holds(case.scene, range(2, last + 1)):
         yield "every step but the first, which has no step before it"
     tells = has_gradient(case.said) or bool(names & set(case.graph.targets))
     if tells and not case.by_number and not _has_sum(case.said):
-        if not ahead and case.holds(case.scene, (last,)):
+        if not ahead and case.holds(case.scene, at_end):
             also = f": it is the branch {branch} alone" if branch else ""
             yield f"t = T, the last step, where nothing comes back from step t + 1{also}"
         if branch:
@@ -38,7 +39,7 @@ def conditions(case: Case) -> Iterator[str]:
         scene = case.scenes.without_peepholes(case.steps)
         if scene is not None and case.holds(scene):
             yield "no peepholes"
-        if scene is not None and not ahead and not case.by_number and case.holds(scene, (last,)) and tells:
+        if scene is not None and not ahead and not case.by_number and case.holds(scene, at_end) and tells:
             yield "no peepholes and t = T, the last step, where nothing comes back from step t + 1"
     scene = case.scenes.from_zero(case.steps)
     if scene is not None and case.holds(scene):
@@ -49,6 +50,10 @@ def conditions(case: Case) -> Iterator[str]:
             yield f"the direct path alone: it is the immediate derivative {derivative}"
     if isinstance(case.subject, Call) and case.subject.function in (PARTIAL, TOTAL) and _is_transposed(case):
         yield "the transposed layout of a derivative, a row for each entry below the line"
+
+
+def _leaves(expression: Expression) -> list[Value | Adjoint | Outside]:
+    return [node for node in walk(expression) if isinstance(node, (Value, Adjoint, Outside))]
 
 
 def _has_sum(expression: Expression) -> bool:

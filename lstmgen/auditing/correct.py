@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..derivation.graph import Graph
-from ..language.expressions import ONE, Adjoint, Call, Expression, MatVec, Product, Sum, Value, transform, walk
+from ..language.expressions import ONE, Adjoint, Call, Expression, MatVec, Outside, Product, Sum, Value, transform, walk
 from .case import Case
 from .forms import SUM_T, is_number, step_of
 from .truth import Reading, Term, Truth, gradients_of, has_gradient, joined_in, mentioned_in, opened_as_claimed, whole
@@ -62,7 +62,18 @@ def correct(case: Case) -> Expression | None:
     match case.subject:
         case Call(function="sum_t", arguments=(Adjoint(name=name),)) if not case.by_number:
             return Call(SUM_T, (whole(found.truth.terms(name)),))
-    return whole(_fitting(found.levels(case), mentioned_in(case.said)))
+    return in_a_line(case, _fitting(found.levels(case), mentioned_in(case.said)))
+
+
+def in_a_line(case: Case, terms: tuple[Term, ...]) -> Expression:
+    """The sum of the terms. What the loss of the last step alone sends to an output is `dy`, zero at every other step."""
+    match case.subject:
+        case Adjoint(name=name, lag=0) if name in case.graph.outputs:
+            alone = case.scenes.derivation.last_step_only
+            kept = tuple(term for term in terms if not (term.forks and term.forks[0].reader in alone))
+            if len(kept) < len(terms):
+                return whole((Term(Outside(name), ()), *kept))
+    return whole(terms)
 
 
 def _fitting(levels: list[tuple[Term, ...]], mentioned: set[Reading]) -> tuple[Term, ...]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..language.expressions import Call, Expression, Value, substitute, walk
+from ..language.expressions import Call, Expression, Power, Value, substitute, walk
 from .altering import Explainer
 from .case import Case
-from .correct import correct, true_terms
+from .correct import correct, in_a_line, true_terms
 from .forms import PARTIAL, SUM_T, TOTAL, VIA, named_stages
 from .judgement import OFF, OTHER, SHAPE, Finding
 from .slips import shape_slips
-from .truth import whole
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,17 @@ def explain(case: Case, within_sum: bool = True) -> Explained:
         return Explained((_unexplained(),), correct(case))
     if isinstance(case.subject, Call) and case.subject.function == SUM_T and not case.by_number:
         return Explained(explanation.findings, correct(case))
-    return Explained(explanation.findings, whole(explanation.terms))
+    return Explained(explanation.findings, in_a_line(case, explanation.terms))
+
+
+def remarks(case: Case) -> Iterator[Finding]:
+    """What is to be known of a right side before its terms are looked at."""
+    if not case.is_finite():
+        yield Finding(OTHER, "the right side is not a finite number everywhere")
+    for node in dict.fromkeys(node for node in walk(case.said) if isinstance(node, Power)):
+        if len(case.view.shape(node)) == 2:
+            base = case.spelling(node.base)
+            yield Finding(OTHER, f"** is the power of each entry: {base} times itself is written {base} @ {base}")
 
 
 def explain_mismatch(case: Case, message: str) -> Explained:

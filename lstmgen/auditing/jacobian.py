@@ -37,27 +37,32 @@ class Jacobian:
         return found.reshape(scene.points, *self.shape, *own)
 
     def _sweep(self, below: str, early: int) -> None:
-        scene = self.scene
-        derivation = scene.derivation
+        """Send back from step to step. What does not change over time gets its share of each step, and their sum."""
+        derivation, graph = self.scene.derivation, self.scene.graph
         order = (*derivation.stages, *derivation.inputs, *derivation.parameters)
-        wanted = below, early
-        static = below in scene.graph.static
-        for step in range(self.late, (self.late if static else early) - 1, -1):
+        static, shares = below in graph.static, []
+        first = 0 if static and not self.immediate else self.late if static else early
+        for step in range(self.late, first - 1, -1):
             for gradient in order:
-                key = gradient.value, step
-                if key == (self.above, self.late) or not (key == wanted or self._passes(gradient.value)):
-                    if not (static and gradient.value == below):
-                        continue
-                forks = [
-                    fork
-                    for fork in gradient.forks
-                    if (fork.reader, step + fork.lag) in self.sent
-                    and fork.kind not in (OUTPUT, START)
-                    and (fork.reader == self.above or self._passes(fork.reader))
-                ]
-                arrays = [self._through(fork, step) for fork in forks]
+                name, key = gradient.value, (gradient.value, step)
+                asked = name == below and (static or step == early)
+                if key == (self.above, self.late) or not (asked or self._passes(name)):
+                    continue
+                if step == 0 and not asked and name not in graph.states:
+                    continue  # of step 0 nothing was computed: its states are given
+                arrays = [self._through(fork, step) for fork in gradient.forks if self._is_way(fork, step)]
                 if arrays:
-                    self.sent[key if gradient.value != below else wanted] = sum(arrays[1:], arrays[0])
+                    self.sent[key] = sum(arrays[1:], arrays[0])
+                    if asked and static:
+                        shares.append(self.sent[key])
+        if shares:
+            self.sent[below, early] = sum(shares[1:], shares[0])
+
+    def _is_way(self, fork: Contribution, step: int) -> bool:
+        """Whether something comes back to a value of this step through a branch."""
+        if fork.kind == OUTPUT or (fork.kind == START) != (step == 0 and not fork.lag):
+            return False
+        return (fork.reader, step + fork.lag) in self.sent and (fork.reader == self.above or self._passes(fork.reader))
 
     def _passes(self, name: str) -> bool:
         """Whether a gradient goes on from this stage: from one without a name of its own, or from any."""

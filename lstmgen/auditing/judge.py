@@ -21,8 +21,8 @@ from .case import Case
 from .claims import USUAL_STEPS, Claim, Claims
 from .conditions import conditions
 from .example import example
-from .explain import Explained, explain, explain_mismatch
-from .judgement import GIVEN, HOLDS, OTHER, WRONG, Audit, Finding, Judgement
+from .explain import Explained, explain, explain_mismatch, remarks
+from .judgement import GIVEN, HOLDS, NOT_READ, OTHER, WRONG, Audit, Finding, Judgement
 from .scenes import Scenes
 from .spelling import Spelling
 
@@ -54,6 +54,9 @@ class Judge:
 
 
 def _judgement(claim: Claim, case: Case) -> Judgement:
+    unsayable = case.unsayable()
+    if unsayable is not None:
+        return Judgement(claim, NOT_READ, findings=(Finding(OTHER, unsayable),))
     message = case.mismatch()
     if message is not None:
         return _mismatched(claim, case, explain_mismatch(case, message))
@@ -62,10 +65,7 @@ def _judgement(claim: Claim, case: Case) -> Judgement:
     given = next(conditions(case), None)
     if given is None:
         explained = explain(case)
-        if not case.is_finite():
-            findings = (Finding(OTHER, "the right side is not a finite number everywhere"), *explained.findings)
-            explained = Explained(findings, explained.correct)
-        return _judged(claim, case, WRONG, "", explained)
+        return _judged(claim, case, WRONG, "", Explained((*remarks(case), *explained.findings), explained.correct))
     explained = explain(case, within_sum=not given.startswith("zero"))
     known = tuple(each for each in explained.findings if each.kind != OTHER)
     return _judged(claim, case, GIVEN, given, Explained(known, explained.correct))

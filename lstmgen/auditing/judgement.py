@@ -9,7 +9,7 @@ from ..language.expressions import Expression
 from ..printed import WIDTH, Brief, Printed, counted, shortened
 from .claims import Claim, Claims
 
-HOLDS, GIVEN, WRONG = "holds", "holds given", "wrong"
+HOLDS, GIVEN, WRONG, NOT_READ = "holds", "holds given", "wrong", "not read"
 MISSING, EXTRA, OFF, SHAPE, OTHER = "missing", "extra", "off", "shape", "other"
 INDENT = "    "
 
@@ -96,21 +96,26 @@ class Audit(Printed):
 
     @property
     def holds(self) -> bool:
-        """Whether no claim is wrong."""
-        return all(judgement.verdict != WRONG for judgement in self.judgements)
+        """Whether no claim is wrong; some may not have been read."""
+        return not self.count(WRONG)
 
     def lines(self) -> list[str]:
         """For a terminal: every claim, and how many of them hold."""
         told = [line for judgement in self.judgements for line in judgement.lines()]
-        hold, given, wrong = (sum(each.verdict == verdict for each in self.judgements) for verdict in (HOLDS, GIVEN, WRONG))
-        return [*told, "", f"{hold} hold, {given} hold under a condition, {wrong} wrong"]
+        hold, given, wrong, unread = map(self.count, (HOLDS, GIVEN, WRONG, NOT_READ))
+        others = f", {unread} not read" if unread else ""
+        return [*told, "", f"{hold} hold, {given} hold under a condition, {wrong} wrong{others}"]
+
+    def count(self, verdict: str) -> int:
+        """How many claims have a verdict."""
+        return sum(each.verdict == verdict for each in self.judgements)
 
     def styled(self) -> str:
         return "\n".join(self.lines())
 
     def __repr__(self) -> str:
-        wrong = sum(judgement.verdict == WRONG for judgement in self.judgements)
-        return f"<Audit of {self.claims.graph.spec.name}: {counted(len(self.judgements), 'claim')}, {wrong} wrong>"
+        claims = counted(len(self.judgements), "claim")
+        return f"<Audit of {self.claims.graph.spec.name}: {claims}, {self.count(WRONG)} wrong>"
 
 
 def _wrapped(label: str, text: str) -> list[str]:

@@ -66,10 +66,12 @@ class _Arrays:
                 return summed
             case Call(function="diag", arguments=(vector,)):
                 return self._named(whole, shape_of(vector, self.shapes) * 2)
-            case Call(function="repeat" | "concat" | "outer"):
+            case Call(function="repeat" | "concat" | "outer" | "Fill" | "Place"):
                 return self._named(whole, shape_of(whole, self.shapes))
             case MatVec(matrix=left, vector=right):
                 rows, columns = shape_of(left, self.shapes), shape_of(right, self.shapes)
+                if (len(rows), len(columns)) == (1, 2):  # a row vector times a matrix
+                    return self._named(whole, columns[1:])
                 if len(rows) == len(columns) == 2:
                     self._named(whole, rows + columns[1:])  # all products, before they are summed
                     return self._named(whole, rows[:1] + columns[1:])

@@ -11,7 +11,7 @@ from ..document.symbols import read_name
 from ..language.expressions import Call, Expression, Value
 from ..language.shapes import SCALAR
 from .forms import PARTIAL, STEP, is_number, step_of
-from .judgement import HOLDS, WRONG, Audit, Judgement
+from .judgement import HOLDS, NOT_READ, WRONG, Audit, Judgement
 
 # ---------------------------------------------------------------- JSON
 
@@ -145,7 +145,7 @@ def _printer(audit: Audit) -> _ClaimPrinter:
 
 def _told(judgement: Judgement, printer: _ClaimPrinter) -> list[str]:
     claim = judgement.claim
-    colour = "bad" if judgement.verdict == WRONG else "good"
+    colour = {WRONG: "bad", NOT_READ: "aside"}.get(judgement.verdict, "good")
     verdict = judgement.verdict + (f" {judgement.given}" if judgement.given else "")
     parts = [rf"\claim{{{escape(claim.name)}}}{{\textcolor{{{colour}}}{{{escape(verdict)}}}}}"]
     left = _formula(claim.subject, claim.name, printer)

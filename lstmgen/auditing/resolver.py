@@ -14,7 +14,7 @@ from ..language.expressions import (
 )
 from ..language.names import did_you_mean
 from ..language.parse import parse
-from .forms import FARTHEST, FORMS, SLICE, STEP, SUM_T, VIA, known_names, lag_to
+from .forms import FARTHEST, FILL, FORMS, SLICE, STEP, SUM_T, VIA, is_number, known_names, lag_to
 from .limits import longest, too_large
 from .spelling import Spelling
 
@@ -38,7 +38,7 @@ class Resolver:
         """The expression; None with the mistakes noted where it is none."""
         before = self.mistakes.count
         plain = self._without_numbers(text)
-        parsed = parse(plain, self.mistakes, (*self.own, *FORMS), self.lags) if plain else None
+        parsed = parse(plain, self.mistakes, (*self.own, *FORMS), self.lags, internal=True) if plain else None
         if plain is None or parsed is None:
             return None
         self.text = plain
@@ -240,7 +240,7 @@ class Resolver:
             case "partial" | "total":
                 return self._derivative(call)
         arguments = tuple(map(self._resolved, call.arguments))
-        return Call("Slice" if call.function == SLICE else call.function, arguments, call.at)
+        return Call({SLICE: "Slice", FILL: "Fill"}.get(call.function, call.function), arguments, call.at)
 
     def _sum_over_time(self, call: Call) -> Expression:
         summed = self._resolved(call.arguments[0])
@@ -270,9 +270,12 @@ class Resolver:
             return self._wrong(call, "via(d_NAME, READER): the first argument is a gradient such as d_c")
         match reader:
             case Value(name="t"):
-                return Call(VIA, (target, Value(STEP, 0)), call.at)
-            case Sum(terms=(Value(name="t"), Number(value=value))) if value == 1:
-                return Call(VIA, (target, Value(STEP, 1)), call.at)
+                return self._via_step(call, target, 0)
+            case Sum(terms=(Value(name="t"), Number(value=value))) if value.denominator == 1:
+                return self._via_step(call, target, int(value))
+        step = self._step_number(reader)
+        if step is not None:
+            return self._via_step(call, target, lag_to(step))
         reader = self._resolved(reader)
         if not isinstance(reader, Value) or self.graph.find(reader.name) is None:
             return self._wrong(
@@ -281,6 +284,18 @@ class Resolver:
                 "such as f[t+1], or a step, t or t+1",
             )
         return Call(VIA, (target, reader), call.at)
+
+    def _via_step(self, call: Call, target: Adjoint, lag: int) -> Expression:
+        """Through all readers of a step. There is no t where the target's step is a number: it stands for that step."""
+        if is_number(target.lag) and not is_number(lag):
+            lag += target.lag
+        elif is_number(lag) and not is_number(target.lag):
+            return self._wrong(call, "via(d_NAME, STEP): the step is a number, and that of d_NAME is not",
+                               "write via(d_c[2], 3), or via(d_c, t+1)")
+        if not 0 <= lag - target.lag <= 1:
+            return self._wrong(call, "via(d_NAME, STEP): a value is read in its own step and in the next one",
+                               "via(d_c, t) is through the readers of the same step, via(d_c, t+1) of the next")
+        return Call(VIA, (target, Value(STEP, lag)), call.at)
 
     def _derivative(self, call: Call) -> Expression:
         match tuple(map(self._resolved, call.arguments)):

@@ -132,7 +132,7 @@ class Truth:
         if not term.forks:
             return False
         if reader.name == STEP:
-            return term.forks[0].lag == reader.lag
+            return term.forks[0].lag == reader.lag - lag
         ahead = lag
         for fork in term.forks:
             ahead += fork.lag

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,10 @@ from .arrays import diagonal
 from .forms import DIAG, PARTIAL, STEP, SUM_T, TOTAL, VIA, named_stages, step_of
 from .jacobian import Jacobian
 from .scene import Rows, Scene
+
+
+class Unsayable(ShapeMismatch):
+    """What the language of claims has no shape for: no verdict on whoever says it."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,14 @@ class View(Rows):
             left, right = (shape_of(part, self.shapes) for part in plain)
             if len(left) == len(right) == 2:
                 return self._named(expression, self._matmat(whole, left, right))
+            if (len(left), len(right)) == (1, 2):  # a row vector times a matrix
+                return MatVec(Call("transpose", (whole.vector,)), whole.matrix, whole.at)
         return whole
+
+    def told(self, message: str, spell: Callable[[Expression], str]) -> str:
+        """A message of a mismatch, with what was written in place of the names of arrays."""
+        written = {leaf.name: spell(form) for form, leaf in self._forms.items()}
+        return re.sub(r"#\d+", lambda match: written.get(match[0], match[0]), message)
 
     def _named(self, form: Expression, meaning: _Form) -> Value:
         leaf = Value(f"#{len(self._forms)}")
@@ -119,7 +131,8 @@ class View(Rows):
         shapes = self.scene.graph.shapes
         shape = shapes[above.name] + shapes[below.name]
         if len(shape) > 2:
-            raise ShapeMismatch(call, "this derivative has more than two axes: no expression has")
+            told = f"{call.function}({above.name}, {below.name}) has {len(shape)} axes, and a claim is a vector or a matrix"
+            raise Unsayable(call, told, f"claim d_{below.name}, what reaches {below.name} through all readers")
         immediate = call.function == PARTIAL
         array = np.concatenate([
             Jacobian(self.scene, above.name, step_of(above.lag, step), immediate).by(below.name, step_of(below.lag, step))
@@ -140,7 +153,7 @@ def forks_via(
     """
     gradient, graph = derivation.adjoints.get(target.name), derivation.graph
     named = named_stages(graph)
-    ahead = reader.lag if reader.name == STEP else reader.lag - target.lag
+    ahead = reader.lag - target.lag
     for fork in gradient.forks if gradient else ():
         stage = graph.find(fork.reader)
         if reader.name == STEP:

@@ -50,13 +50,15 @@ def audit(
     import json
 
     from ..auditing.judge import audit_file
-    from ..auditing.judgement import HOLDS
+    from ..auditing.judgement import HOLDS, NOT_READ
     from ..auditing.report import as_json as report_json
 
     audited = audit_file(existing_claims(claims))
     click.echo(json.dumps(report_json(audited), indent=2) if as_json else "\n".join(audited.lines()))
     holds = all(each.verdict == HOLDS for each in audited.judgements) if strict else audited.holds
     status = 0 if holds else 1
+    if audited.holds and audited.count(NOT_READ):
+        status = 2
     if pdf:
         status = max(status, _audit_report(audited, claims, Path(out), quiet=as_json))
     sys.exit(status)
