@@ -1,7 +1,7 @@
 # `make help` lists the targets. What they need is Python 3.10 or newer, git and make; the rest they fetch.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tex demo test audit-long fuzz mutation versions bench documents generated check-generated picture references \
+.PHONY: help venv tex demo test test-torch audit-long fuzz mutation versions bench documents generated check-generated picture references \
         wheel clean
 
 PYTHON ?= python3
@@ -84,6 +84,9 @@ demo: venv tex  ## a peephole LSTM: module, derivation, PDF; then a character mo
 test: venv tex $(if $(EVERYTHING),$(PEERS))  ## all tests; FRAMEWORKS=1: also against PyTorch, JAX, Keras and others
 	@$(BIN)/ruff check --quiet --output-format concise .; style=$$?; \
 	FRAMEWORKS=$(EVERYTHING) $(BIN)/python -m pytest -q -n auto && exit $$style
+
+test-torch: venv $(PEERS)  ## the PyTorch output of every cell, compiled by torch.compile too
+	@LSTMGEN_TORCH_LONG=1 $(BIN)/python -m pytest -q -n auto tests/test_torch_output.py
 
 # COUNT claims of each kind for each spec.
 COUNT ?= 60

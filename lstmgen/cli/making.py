@@ -15,7 +15,7 @@ from .workers import results
 if TYPE_CHECKING:
     from ..pipeline import Built
 
-TARGETS = ("numpy", "c")  # those of outputs/targets.py, which is not imported for --help
+TARGETS = ("numpy", "c", "torch")  # those of outputs/targets.py, which is not imported for --help
 NOTATIONS = ("greff", "ng", "hats", "colah", "graves")  # those of spec/reader.py, which is not imported for --help
 
 
@@ -45,6 +45,7 @@ def build(
     \b
     numpy   NAME.py, and NAME.tex that derives it
     c       NAME.c, NAME.h, and NAME_c.py that compiles and calls them
+    torch   NAME_torch.py, a layer and a cell for PyTorch
 
     SPEC is a file, or the name of a packaged spec (see `lstmgen list`).
     """

@@ -17,7 +17,7 @@ from .lines import Line, Piece, axes, indented, numbered, statement
 from .places import EACH, LAST_STEP, WHOLE, Places
 from .spelling import ENTRIES, Speller, Spelled, is_fill
 
-_OUTSIDE = "from outside"
+OUTSIDE = "from outside"
 
 
 class BackwardPrinter:
@@ -160,7 +160,7 @@ class BackwardPrinter:
 
     def _carry_starts(self, carry: Carry) -> list[Line]:
         name = self.places.next[carry.gradient.value]
-        outside = [Piece(f"dstate.{term.state}", f"{_OUTSIDE}, through the final state")
+        outside = [Piece(f"dstate.{term.state}", f"{OUTSIDE}, through the final state")
                    for term in carry.start if isinstance(term, FromFinalState)]
         last = self._pieces([term for term in carry.start if not isinstance(term, FromFinalState)], LAST_STEP)
         if not self.ends:
@@ -207,10 +207,10 @@ class BackwardPrinter:
     def _numbered(self, left: str, pieces: list[Piece], gradient: Gradient, number: int, place: str) -> list[Line]:
         if len(pieces) == 1:
             reader = pieces[0].readers
-            told = reader if reader.startswith(_OUTSIDE) else f"from {reader}"
+            told = reader if reader.startswith(OUTSIDE) else f"from {reader}"
             return [Line(f"{left} = {pieces[0].text}", f"{numbered(sorted((*pieces[0].numbers, number)))} {told}")]
         head = Line(f"# ({number}) fork of {gradient.value}: one line per reader")
-        parts = _as_parts(gradient.forks)
+        parts = as_parts(gradient.forks)
         if parts is not None and len(parts) == len(pieces):
             return [head, *_concatenation(left, parts, pieces, self.places.speller(place))]
         return [head, *statement(left, pieces, "")]
@@ -226,7 +226,7 @@ class BackwardPrinter:
                 case Share(contribution=fork):
                     speller = self.places.speller(place)
                     spelled = speller.thin(fork.at_reader) if full else speller.spell(fork.at_reader)
-                    pieces.append(Piece(spelled.inside(SUM), _reader(fork), self._told_here(fork.at_reader)))
+                    pieces.append(Piece(spelled.inside(SUM), reader_of(fork), self._told_here(fork.at_reader)))
                 case Back(stack=stack, is_hoisted=is_hoisted):
                     text = f"{self.hoisted[stack]}[t]" if is_hoisted else self._back(stack, place)
                     pieces.append(Piece(text, ", ".join(stack.stages), self._told_here(*map(Adjoint, stack.stages))))
@@ -259,7 +259,7 @@ class BackwardPrinter:
         same = " + ".join(speller.thin(fork.at_reader).inside(SUM) for fork in forks)
         numbers = self._told_here(*(fork.at_reader for fork in forks))
         text = f"np.full({axes(gradient.shape, *leading)}, {same}, dtype)"
-        return Piece(text, ", ".join(map(_reader, forks)), numbers)
+        return Piece(text, ", ".join(map(reader_of, forks)), numbers)
 
     # --- what no step changes
 
@@ -363,11 +363,11 @@ class BackwardPrinter:
         return self._or_zero(text, reduction.stored.shape) if place == LAST_STEP else text
 
 
-def _reader(fork: Contribution) -> str:
-    return f"{_OUTSIDE}, through the output" if fork.kind == OUTPUT else fork.reader
+def reader_of(fork: Contribution) -> str:
+    return f"{OUTSIDE}, through the output" if fork.kind == OUTPUT else fork.reader
 
 
-def _as_parts(forks: tuple[Contribution, ...]) -> list[Expression] | None:
+def as_parts(forks: tuple[Contribution, ...]) -> list[Expression] | None:
     """The gradients of a value's n equal parts, if each reader takes one part, in order, and all are taken."""
     parts = []
     for place, fork in enumerate(forks):

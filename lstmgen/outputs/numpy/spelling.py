@@ -78,13 +78,13 @@ class Speller:
             case Product(factors=factors):
                 parts = self._together(factors)
                 text = " * ".join(p.inside(POWER if k else PRODUCT) for k, p in enumerate(parts))
-                return _joined(text, PRODUCT, parts)
+                return joined(text, PRODUCT, parts)
             case Quotient(numerator=numerator, denominator=denominator):
                 parts = self._together((numerator, denominator))
-                return _joined(f"{parts[0].inside(PRODUCT)} / {parts[1].inside(POWER)}", PRODUCT, parts)
+                return joined(f"{parts[0].inside(PRODUCT)} / {parts[1].inside(POWER)}", PRODUCT, parts)
             case Power(base=base, exponent=exponent):
                 parts = self._together((base, exponent))
-                return _joined(f"{parts[0].inside(ATOM)} ** {parts[1].inside(POWER)}", POWER, parts)
+                return joined(f"{parts[0].inside(ATOM)} ** {parts[1].inside(POWER)}", POWER, parts)
             case MatVec():
                 return self._matvec(expression)
             case Call():
@@ -123,7 +123,7 @@ class Speller:
                 text += f" - {decimal(-term.value)}"
             else:
                 text += f" {'-' if minus else '+'} {part.inside(NEGATIVE if not minus else PRODUCT)}"
-        return _joined(text, SUM, parts)
+        return joined(text, SUM, parts)
 
     # ------------------------------------------------------------------ matrices
 
@@ -166,31 +166,31 @@ class Speller:
         assert isinstance(comparison, Compare)
         parts = self._together((comparison.left, comparison.right, chosen, other))
         left, right, first, second = parts
-        if _only_adjoints(chosen):  # `np.where` takes ten times as long as a product
+        if only_adjoints(chosen):  # `np.where` takes ten times as long as a product
             if other == ZERO:
                 compared = f"({left.inside(SUM)} {comparison.relation} {right.inside(SUM)})"
-                return _joined(f"{first.inside(PRODUCT)} * {compared}", PRODUCT, parts)
-            if other == _half_at_a_tie(comparison, chosen):
+                return joined(f"{first.inside(PRODUCT)} * {compared}", PRODUCT, parts)
+            if other == half_at_a_tie(comparison, chosen):
                 larger, smaller = (left, right) if comparison.relation == ">" else (right, left)
                 self.helpers.add("if_larger")
-                return _joined(f"_if_larger({larger.text}, {smaller.text}, {first.text})", ATOM, parts)
+                return joined(f"_if_larger({larger.text}, {smaller.text}, {first.text})", ATOM, parts)
         text = f"np.where({left.inside(SUM)} {comparison.relation} {right.inside(SUM)}, {first.text}, {second.text})"
         if not (first.moving or second.moving) and (left.moving or right.moving):
             # two plain numbers would give float64 whatever the computation's type is
             text += f".astype({(left if left.moving else right).inside(ATOM)}.dtype)"
-        return _joined(text, ATOM, parts)
+        return joined(text, ATOM, parts)
 
     def _pointwise(self, entry: functions.Pointwise, call: Call) -> Spelled:
         parts = self._together(call.arguments)
         applied = self.applied(entry, parts)
         if is_constant(call):  # a NumPy float64 would make float32 arrays wider
-            return _joined(f"float({applied.text})", ATOM, parts)
+            return joined(f"float({applied.text})", ATOM, parts)
         return applied
 
     def applied(self, entry: functions.Pointwise, operands: list[Spelled]) -> Spelled:
         """A function of what has been spelled."""
-        text, tightness = _filled(self._code(entry.name), dict(zip(entry.arguments, operands)))
-        return _joined(text, tightness, operands)
+        text, tightness = filled(self._code(entry.name), dict(zip(entry.arguments, operands)))
+        return joined(text, tightness, operands)
 
     def _operation(self, entry: functions.Operation, call: Call) -> Spelled:
         if entry.name in ("sum", "dot") and (contracted := self._contracted(call)):
@@ -209,7 +209,7 @@ class Speller:
         first = parts[0]
         if entry.name == "dot":
             given = dict(zip(entry.arguments, self._together(call.arguments)))
-        text, tightness = _filled(code, given)
+        text, tightness = filled(code, given)
         rank = {"reduce": -1, "dot": -1, "outer": 1, "fill": 1}.get(entry.shape, 0) + first.rank
         return Spelled(text, tightness, rank, any(part.moving for part in parts))
 
@@ -272,18 +272,18 @@ def is_fill(expression: Expression) -> bool:
     return isinstance(expression, Call) and expression.function == "Fill"
 
 
-def _only_adjoints(expression: Expression) -> bool:
+def only_adjoints(expression: Expression) -> bool:
     """Whether it is made of gradients and numbers alone: a factor of 0 then makes 0 of it, never 0 * inf."""
     return all(isinstance(node, Adjoint | Outside | Number | Sum | Negative | Product) for node in walk(expression))
 
 
-def _half_at_a_tie(comparison: Compare, chosen: Expression) -> Expression:
+def half_at_a_tie(comparison: Compare, chosen: Expression) -> Expression:
     """What `max` and `min` send back where the comparison does not hold: half at a tie, else nothing."""
     opposite = Compare({">": "<", "<": ">"}.get(comparison.relation, ""), comparison.left, comparison.right)
     return Call(functions.WHERE, (opposite, ZERO, product(HALF, chosen)))
 
 
-def _filled(pattern: str, given: Mapping[str, Spelled]) -> tuple[str, int]:
+def filled(pattern: str, given: Mapping[str, Spelled]) -> tuple[str, int]:
     """A table entry's code with its arguments in, and how tightly it binds."""
     texts = {}
     for name, part in given.items():
@@ -309,7 +309,7 @@ def _surroundings(pattern: str, whole: str) -> Iterator[tuple[str, str]]:
         start = pattern.find(whole, start + 1)
 
 
-def _joined(text: str, tightness: int, parts: list[Spelled]) -> Spelled:
+def joined(text: str, tightness: int, parts: list[Spelled]) -> Spelled:
     return Spelled(text, tightness, max(p.rank for p in parts), any(p.moving for p in parts))
 
 

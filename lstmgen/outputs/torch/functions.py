@@ -1,0 +1,54 @@
+"""The functions of the language in PyTorch: one entry for each that a stage or a derivative may call.
+
+Macros have none: the graph has put in what they stand for. `tests/test_torch_output.py` holds the table complete.
+"""
+
+from __future__ import annotations
+
+from ..numpy.functions import Code
+
+TABLE: dict[str, Code] = {
+    "sigmoid": Code("torch.sigmoid({a})"),
+    "tanh": Code("torch.tanh({a})"),
+    "relu": Code("torch.relu({a})"),
+    "leaky_relu": Code("torch.where({a} > 0, {a}, 0.01 * {a})"),
+    "elu": Code("_elu({a})", "elu"),
+    "softplus": Code("_softplus({a})", "softplus"),
+    "softsign": Code("_softsign({a})", "softsign"),
+    "exp": Code("torch.exp({a})"),
+    "log": Code("torch.log({a})"),
+    "logsigmoid": Code("-_softplus(-{a})", "softplus"),
+    "sqrt": Code("torch.sqrt({a})"),
+    "rsqrt": Code("torch.rsqrt({a})"),
+    "abs": Code("torch.abs({a})"),
+    "sin": Code("torch.sin({a})"),
+    "cos": Code("torch.cos({a})"),
+    "sign": Code("torch.sign({a})"),
+    "floor": Code("torch.floor({a})"),
+    "max": Code("torch.maximum({a}, {b})"),
+    "min": Code("torch.minimum({a}, {b})"),
+    "clip": Code("torch.minimum(torch.maximum({a}, {b}), {c})"),
+    "sum": Code("{a}.sum(-1)"),
+    "mean": Code("{a}.mean(-1)"),
+    "logsumexp": Code("torch.logsumexp({a}, -1)"),
+    "softmax": Code("torch.softmax({a}, -1)"),
+    "cumsum": Code("torch.cumsum({a}, -1)"),
+    "layer_norm": Code("_layer_norm({a}, {b})", "layer_norm"),
+    "dot": Code("({a} * {b}).sum(-1)"),
+    "outer": Code("{a}[..., :, None] * {b}[..., None, :]"),
+    "transpose": Code("{a}.transpose(-1, -2)"),
+    "repeat": Code("torch.repeat_interleave({a}, {b}, -1)"),
+    "concat": Code("torch.cat([{a}], -1)"),
+    "part": Code("{a}.chunk({c}, -1)[{b}]"),
+    "stop_gradient": Code("{a}.detach()"),
+    # what the adjoints of these need
+    "Fill": Code("_fill({a}, {b})", "fill"),
+    "Reverse_cumsum": Code("_reverse_cumsum({a})", "reverse_cumsum"),
+    "Inverse_std": Code("_inverse_std({a}, {b})", "inverse_std"),
+    "Fold": Code("_fold({a}, {b})", "fold"),
+    "Place": Code("_place({a}, {b}, {c})", "place"),
+    "Slice": Code("{a}[..., {b}:{c}]"),
+}
+
+# Beside a number, these are one call that takes numbers: a tensor of the number would have to be copied to the device.
+BESIDE_NUMBER = {"max": "torch.clamp({a}, min={b})", "min": "torch.clamp({a}, max={b})"}

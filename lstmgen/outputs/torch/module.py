@@ -1,0 +1,174 @@
+"""From a schedule to the text of NAME_torch.py.
+
+`_forward` and `_backward` are lists of lines; the template holds everything that is the same for every cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+
+from ... import __version__
+from ...language.expressions import Number, Value
+from ...language.text import source
+from ...schedule.plan import LAST, STILL
+from ...schedule.records import ARGUMENT, PARAMETER, Schedule, SizeSource, Start
+from ..numpy.lines import Line, as_tuple, axes, layout, size, unpacked
+from ..numpy.module import module_context
+from ..render import render, template_text
+from .backward import BackwardPrinter
+from .forward import forward_lines, step_lines
+from .places import TorchPlaces
+
+_ABBREVIATIONS = {"lstm", "gru", "rnn"}  # in capitals, as in torch.nn
+_TAKEN = {"State", "Outputs", "Layer", "Cell", "NamedTuple", "LayerCell"}
+
+
+def torch_source(schedule: Schedule, verified: bool) -> str:
+    """The text of the file. `verified` says whether its header has to warn."""
+    return render("torch/module.py.jinja", {
+        **module_context(schedule), **_Module(schedule).context(), "version": __version__, "verified": verified})
+
+
+class _Module:
+    """Everything that the template asks for, beside what the NumPy module's has."""
+
+    def __init__(self, schedule: Schedule):
+        self.schedule, self.graph = schedule, schedule.graph
+        self.places = TorchPlaces(schedule)
+
+    def context(self) -> dict[str, object]:
+        return {**self._names(), **self._code(), **self._shapes(), **self._starts(), "inits": self._inits(),
+                "helpers": self._helpers()}
+
+    def _names(self) -> dict[str, object]:
+        parts = self.graph.spec.name.split("_")
+        layer = "".join(part.upper() if part.lower() in _ABBREVIATIONS else part[:1].upper() + part[1:] for part in parts)
+        layer += "Layer" * (layer in _TAKEN)
+        return {
+            "layer": layer, "cell": f"{layer}Cell", "torch": self.places.package,
+            "like": self.places.like, "keys": _quoted(entry.name for entry in self.schedule.parameters),
+            "keywords": _quoted(keyword for _, keyword in self.graph.dims),
+            "input_keys": _quoted(self.graph.inputs), "target_keys": _quoted(self.graph.targets),
+            "starts_learned": any(isinstance(start.value, Value) for start in self.schedule.starts),
+        }
+
+    def _code(self) -> dict[str, object]:
+        schedule, places = self.schedule, self.places
+        printer = BackwardPrinter(places)
+        forward, backward = forward_lines(places), printer.lines()
+        gradients = printer.parameter_lines()
+        kept, loss = places.kept(), self.graph.loss
+        here = {each.stored.name for each in schedule.backward.parameters if printer.is_here(each)}
+        return {
+            "kept": as_tuple(kept), "kept_left": unpacked(kept), "kept_count": len(kept),
+            "forward": layout(forward, 4), "backward": layout([*self._views(), *backward], 4),
+            "forward_parameters": schedule.read_forward,
+            "backward_parameters": [name for name in schedule.read_backward if name in here],
+            "step": layout(step_lines(places), 4), "single_parameters": schedule.read_step,
+            "gradients": layout(gradients, 8),
+            "with_gradient": _quoted(entry.name for entry in schedule.parameters if entry.name in here),
+            "inputs_sent": as_tuple(f"d_{name}" for name in self.graph.inputs),
+            "carried": [places.next[state] for state in self.graph.states],
+            "end": places.end if schedule.forward.loop else "State()",
+            "loss_code": f"{loss}.sum()" if loss else "",
+        }
+
+    def _views(self) -> list[Line]:
+        """Names for the states of the tape, at each step and one step earlier."""
+        lines = []
+        for entry in self.schedule.tape:
+            if entry.name in self.graph.states:
+                every, before = self.places.every(entry.name), self.places.previous[entry.name]
+                told = f"{before}[t] is {entry.name} one step earlier" if entry.lag else ""
+                lines.append(Line(f"{before} = {every}[:-1]" if entry.lag else f"{entry.name} = {every}[1:]", told))
+        return lines
+
+    # ------------------------------------------------------------------ sizes and shapes
+
+    def _shapes(self) -> dict[str, object]:
+        graph, sizes, T, B = self.graph, self.schedule.sizes, self.places.T, self.places.B
+        found = (*sizes.from_parameters, *sizes.from_arguments, *sizes.from_states)
+        shapes = {self.places.every(state): axes(graph.shapes[state], f"{T} + 1", B) for state in graph.states}
+        for stage in graph.stages:
+            phase = self.schedule.plan.phases[stage.name]
+            shapes.setdefault(stage.name, axes(stage.shape, *{STILL: (), LAST: (B,)}.get(phase, (T, B))))
+        known = [each.symbol for each in found]
+        outputs = [axes(graph.shapes[name], T, B) for name in graph.outputs]
+        states = [axes(graph.shapes[name], B) for name in graph.states]
+        kept = [shapes[name] for name in self.places.kept()]
+        of_step = (*sizes.from_parameters, *sizes.from_inputs, *sizes.from_states_of_step)
+        arguments, targets = len(self.schedule.parameters), len(graph.inputs)
+        state = arguments + targets + len(graph.targets)
+        at = {"arguments": arguments, "targets": arguments + targets, "state": state, "tape": state + len(states),
+              "outside": state + len(states) + len(kept)}
+        here = sum(map(BackwardPrinter.is_here, self.schedule.backward.parameters))
+        return {
+            "at": at, "outside_count": len(states) + (1 if graph.loss else len(outputs)),
+            "tape_at": len(states) + len(outputs) + bool(graph.loss),
+            "forward_shapes": [*(["()", *states, *outputs] if graph.loss else [*outputs, *states]), *kept],
+            "backward_count": here + len(graph.inputs) + len(states),
+            "step_size_lines": [f"{B} = {self.places.now[graph.inputs[0]]}.shape[0]",
+                                *(f"{each.symbol} = {self._read(each, single=True)}" for each in of_step)],
+            "step_knows_all": len(of_step) == len(graph.dims),
+            "needs_state": " and ".join(each.symbol for each in sizes.from_states),
+            "needs_state_of_step": " and ".join(each.symbol for each in sizes.from_states_of_step),
+            "size_lines_of_parameters": [f"{each.symbol} = {self._read(each)}" for each in sizes.from_parameters],
+            "size_lines": [f"{each.symbol} = {self._read(each)}" for each in found],
+            "sizes_left": ", ".join([T, B, *known]),
+            "input_shapes": {name: axes(graph.shapes[name], T, B) for name in (*graph.inputs, *graph.targets)},
+            "now_shapes": {name: axes(graph.shapes[name], B) for name in (*graph.inputs, *graph.targets)},
+        }
+
+    def _read(self, found: SizeSource, single: bool = False) -> str:
+        """A size read off an axis: `(x.shape[2] - H) // 2`."""
+        if found.kind == PARAMETER:
+            code = f'params["{found.array}"].shape[{found.axis}]'
+        elif found.kind == ARGUMENT and single:
+            code = f"{self.places.now[found.array]}.shape[{found.axis + 1}]"
+        elif found.kind == ARGUMENT:
+            code = f"{found.array}.shape[{found.axis + 2}]"
+        else:
+            code = f"state.{found.array}.shape[{found.axis + 1}]"
+        rest = size(found.rest)
+        if found.rest.terms or found.rest.constant:
+            several = len(found.rest.terms) + bool(found.rest.constant) > 1
+            code = f"{code} - ({rest})" if several else f"{code} - {rest}"
+            code = f"({code})" if found.factor != 1 else code
+        return f"{code} // {found.factor}" if found.factor != 1 else code
+
+    # ------------------------------------------------------------------ where states and parameters start
+
+    def _starts(self) -> dict[str, object]:
+        return {"starts": [{"name": start.state, "code": self._start(start)} for start in self.schedule.starts]}
+
+    def _start(self, start: Start) -> str:
+        shape = axes(self.graph.shapes[start.state], "batch")
+        if isinstance(start.value, Value):
+            return f'params["{start.value.name}"].expand({shape})'
+        return f"like.new_zeros({shape})" if start.value.value == 0 else f"like.new_full({shape}, {source(start.value)})"
+
+    def _inits(self) -> list[str]:
+        lines = []
+        for parameter in self.graph.spec.parameters:
+            init: Fraction | str | None = parameter.init
+            if init is None and len(self.graph.shapes[parameter.name]) == 2:
+                init = "glorot"
+            if not init:
+                continue
+            view = f'views["{parameter.name}"]'
+            if isinstance(init, str):
+                self.places.helpers.add(f"init_{init}")
+                lines.append(f"_{init}({view}{'' if init == 'identity' else ', generator'})")
+            else:
+                lines.append(f"{view}.fill_({source(Number(init))})")
+        return lines
+
+    def _helpers(self) -> list[str]:
+        """The helper functions that the code calls; asked for last, when all of it is spelled."""
+        return [template_text(f"torch/helpers/{name}.py").rstrip() for name in sorted(self.places.helpers)]
+
+
+def _quoted(names: Iterable[str]) -> str:
+    """A tuple of names as code."""
+    return as_tuple(f'"{name}"' for name in names)

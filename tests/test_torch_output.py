@@ -1,0 +1,465 @@
+"""The PyTorch output: NAME_torch.py of every cell, beside the NumPy module and by PyTorch's own checks.
+
+The long ones (torch.compile of every cell) are for `make test-torch`.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import itertools
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from lstmgen.cli.making import TARGETS as TARGETS_OF_COMMAND
+from lstmgen.language import functions
+from lstmgen.numerics.points import Point, choose_sizes, draw_point
+from lstmgen.outputs import targets
+from lstmgen.outputs.numpy.module import module_source
+from lstmgen.outputs.torch import functions as torch_functions
+from lstmgen.outputs.torch.module import torch_source
+from lstmgen.outputs.torch.target import TARGET
+from lstmgen.pipeline import _schedule, execute
+from lstmgen.proofs.verify import verify_target
+from lstmgen.resources import TEMPLATES, packaged_specs
+from lstmgen.schedule.records import Schedule
+
+torch = pytest.importorskip("torch")
+
+CELLS = """
+antisymmetric_rnn atr brc cfn cifg_lstm cornn elman_relu elman_tanh fastgrnn fastrnn fgr_lstm forget_gate_lstm
+full_peephole_lstm gated_antisymmetric_rnn greff_lstm gru gru_reset_before hats_lstm indrnn intersection_rnn janet
+jordan layer_norm_lstm layer_norm_lstm_carried layer_norm_lstm_gates lem light_ru ligru lmu lstm lstm_1997
+lstm_no_bias mc_lstm mgu mingru mingru_log minimal_rnn minlstm miru mlstm multiplicative_lstm mut1 mut2 mut3
+nas_lstm nbrc nested_lstm nfg_lstm ng_lstm ng_lstm_last niaf_lstm nig_lstm noaf_lstm nog_lstm np_lstm on_lstm
+original_lstm peephole_lstm phased_lstm projected_lstm qrnn qrnn_window2 ran residual_lstm rhn rnn scrn sgrn sgu
+slstm sru stacked_lstm star t_gru t_lstm t_rnn tau_gru truncated_peephole_lstm ugrnn unicornn wmc_lstm
+""".split()
+
+# A scalar input beside a vector, a matrix state, static stages, a loss at every step or at the last, stages after the loop.
+ODD = ("lstm", "gru", "phased_lstm", "mlstm", "lmu", "ng_lstm", "ng_lstm_last", "qrnn")
+
+# Their gradient is not that of their forward pass: `stop_gradient` holds something constant.
+TRUNCATED = {"forget_gate_lstm", "lmu", "lstm_1997", "truncated_peephole_lstm"}
+
+every_cell = pytest.mark.parametrize("name", CELLS)
+LONG = bool(os.environ.get("LSTMGEN_TORCH_LONG"))  # set by `make test-torch`
+STEPS, BATCH = 3, 2
+BOUND = 1e-11
+
+_numbers = itertools.count()
+
+
+def test_no_cell_is_left_out():
+    assert sorted(CELLS) == [path.stem for path in packaged_specs()]
+
+
+# ---------------------------------------------------------------- cells
+
+
+@cache
+def schedule_of(name: str) -> Schedule:
+    return _schedule(name)
+
+
+@cache
+def reference(name: str) -> ModuleType:
+    """The NumPy module."""
+    return execute(module_source(schedule_of(name), verified=True), name)
+
+
+def write(schedule: Schedule, folder: Path) -> Path:
+    (path,) = (folder / file for file in TARGET.texts(schedule, reference, True, None))
+    path.write_text(torch_source(schedule, verified=True), encoding="utf-8")
+    return path
+
+
+def import_path(path: Path) -> ModuleType:
+    """A file as a module that `import` and pickle find, each time as one of its own."""
+    location = importlib.util.spec_from_file_location(f"generated_{next(_numbers)}_{path.stem}", path)
+    module = sys.modules[location.name] = importlib.util.module_from_spec(location)
+    location.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def module_of(tmp_path_factory) -> Callable[[str], ModuleType]:
+    folder = tmp_path_factory.mktemp("torch")
+    return cache(lambda name: import_path(write(schedule_of(name), folder)))
+
+
+@dataclass
+class Case:
+    """A cell with numbers for everything that goes in, as tensors of float64 that need a gradient."""
+
+    name: str
+    module: ModuleType
+    steps: int = STEPS
+    batch: int = BATCH
+    dtype: object = torch.float64
+
+    def __post_init__(self):
+        self.schedule = schedule_of(self.name)
+        self.graph = self.schedule.graph
+        self.sizes = choose_sizes(self.graph, least=2)
+        self.keywords = {keyword: self.sizes[symbol] for symbol, keyword in self.graph.dims}
+        self.point: Point = draw_point(self.graph, self.sizes, self.steps, self.batch, np.random.default_rng(3), 1.0)
+        self.arrays = reference(self.name).init_params(**self.keywords, dtype=np.float64)
+        named = reference(self.name).named(self.arrays)
+        for parameter, array in self.point.parameters.items():
+            named[parameter][...] = array
+        self.params = {key: self.tensor(array).requires_grad_() for key, array in self.arrays.items()}
+        self.inputs = [self.tensor(self.point.inputs[name]).requires_grad_() for name in self.graph.inputs]
+        self.targets = [self.tensor(self.point.inputs[name]) for name in self.graph.targets]
+        self.start = self.module.State(*(self.tensor(self.point.state[name]).requires_grad_() for name in self.graph.states))
+        self.dstate = [self.tensor(self.point.final[name]) for name in self.graph.states]
+        self.dy = [torch.ones((), dtype=self.dtype)] if self.graph.loss else [
+            self.tensor(self.point.weights[name]) for name in self.graph.outputs]
+
+    def tensor(self, array: np.ndarray):
+        return torch.tensor(array, dtype=self.dtype)
+
+    @property
+    def variables(self) -> list:
+        return [*self.params.values(), *self.inputs, *self.start]
+
+    def made(self, forward=None, params=None, inputs=None, start=None) -> list:
+        """The loss or the outputs, and the final state."""
+        inputs = self.inputs if inputs is None else inputs
+        first, end = (forward or self.module.forward)(
+            params or self.params, *inputs, *self.targets, self.start if start is None else start)
+        return [*(first if isinstance(first, tuple) else (first,)), *end]
+
+    def function(self, *variables):
+        """`made` of variables in a row."""
+        count = len(self.params)
+        params, rest = dict(zip(self.params, variables)), variables[count:]
+        inputs, start = rest[:len(self.inputs)], self.module.State(*rest[len(self.inputs):])
+        return tuple(self.made(params=params, inputs=inputs, start=start))
+
+    def row(self) -> tuple:
+        """The arguments of the forward operator."""
+        return (*self.params.values(), *self.inputs, *self.targets, *self.start)
+
+    def gradients(self, made: list, grads: list, of=None) -> list:
+        of = self.variables if of is None else of
+        found = torch.autograd.grad(made, of, grads, allow_unused=True, retain_graph=True)
+        return [torch.zeros_like(value) if grad is None else grad for value, grad in zip(of, found)]
+
+    def written_out(self, params, *arguments) -> tuple:
+        """`forward` as a loop over `step`, for PyTorch's autograd; of a cell without a loss."""
+        *inputs, state = arguments
+        outputs = []
+        for t in range(self.steps):
+            y, state = self.module.step(params, *(value[t] for value in inputs), state)
+            outputs.append(y if isinstance(y, tuple) else (y,))
+        stacked = [torch.stack(values) for values in zip(*outputs)]
+        return (self.module.Outputs(*stacked) if len(stacked) > 1 else stacked[0]), state
+
+
+@pytest.fixture
+def case(name, module_of) -> Case:
+    return Case(name, module_of(name))
+
+
+def close(found, expected, bound=BOUND) -> bool:
+    """max|a - b| / max|b| of each, or / 1 where that is larger."""
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.shape == theirs.shape
+        if ours.numel() and not (ours - theirs).abs().max() <= bound * max(1.0, theirs.abs().max()):
+            return False
+    return True
+
+
+# ---------------------------------------------------------------- every cell
+
+
+@every_cell
+def test_every_cell_passes_the_proofs_in_torch(name, tmp_path):
+    write(schedule_of(name), tmp_path)
+    figures = verify_target(schedule_of(name).graph, TARGET.load(tmp_path, name), reference(name))
+    assert len(figures) > 12
+    assert not [figure for figure in figures if not figure.passed]
+
+
+@pytest.mark.parametrize("name", [name for name in CELLS if name not in TRUNCATED])
+def test_gradcheck(case):
+    """Of inputs, parameters and initial state, from outputs and final state; with gradients that are None."""
+    assert torch.autograd.gradcheck(case.function, case.variables, fast_mode=True)
+
+
+@every_cell
+def test_opcheck(case):
+    """Schema, registration of autograd, fake tensors, and compiling with sizes that vary; of both operators."""
+    row = case.row()
+    torch.library.opcheck(case.module._FORWARD, row)
+    made = case.module._FORWARD(*row)
+    tape = made[case.module._TAPE_AT:]
+    held = [value.detach() for value in (*row, *tape, *case.dy, *case.dstate)]
+    torch.library.opcheck(case.module._BACKWARD, tuple(held))
+    held[-1] = None
+    torch.library.opcheck(case.module._BACKWARD, tuple(held))
+
+
+@every_cell
+@pytest.mark.parametrize("steps, batch", [(0, 2), (1, 2), (2, 0), (0, 0), (1, 1)])
+def test_sizes_at_the_edges(name, steps, batch, module_of):
+    """No step, one step, no example: the same as the NumPy module, in shapes too."""
+    if not steps and schedule_of(name).graph.has_loss_at_last:
+        pytest.skip("a loss at the last step needs a step")
+    case = Case(name, module_of(name), steps, batch)
+    module = reference(name)
+    arrays = [*(case.point.inputs[each] for each in (*case.graph.inputs, *case.graph.targets))]
+    first, end, tape = module.forward(case.arrays, *arrays, module.State(**case.point.state))
+    dy = [] if case.graph.loss else [[each.numpy() for each in case.dy]]
+    dy = dy if case.graph.loss or len(case.dy) > 1 else dy[0]
+    grads = module.backward(case.arrays, tape, *dy, dstate=[each.numpy() for each in case.dstate])
+    made = case.made()
+    expected = [*(first if isinstance(first, module.__dict__.get("Outputs", ())) else (first,)), *end]
+    assert close([each.detach() for each in made], [torch.as_tensor(np.asarray(each)) for each in expected])
+    params = [grads.params[key] for key in case.params]
+    inputs = [getattr(grads, each) for each in case.graph.inputs]
+    found = case.gradients(made, [*case.dy, *case.dstate])
+    assert close(found, [torch.as_tensor(np.asarray(each)) for each in (*params, *inputs, *grads.state)])
+
+
+@every_cell
+def test_gradients_of_any_layout_and_of_parts(case):
+    made, outside = case.made(), [*case.dy, *case.dstate]
+    expected = case.gradients(made, outside)
+    turned = [value.detach().mT.contiguous().mT.requires_grad_() if value.ndim > 1 else value for value in case.variables]
+    odd = [grad.repeat_interleave(2, -1)[..., ::2] if grad.ndim else grad for grad in outside]
+    assert close(case.gradients(list(case.function(*turned)), odd, turned), expected)
+    # each argument alone needs a gradient, and each result alone has one
+    for place, value in enumerate(case.variables):
+        alone = [each if each is value else each.detach() for each in case.variables]
+        made = [each for each in zip(case.function(*alone), outside) if each[0].requires_grad]
+        if made:
+            assert close(case.gradients(*map(list, zip(*made)), [value]), expected[place:place + 1])
+    parts = [case.gradients(case.made()[place:place + 1], [grad]) for place, grad in enumerate(outside)]
+    assert close([sum(each) for each in zip(*parts)], expected)
+
+
+@every_cell
+def test_a_step_written_out_has_the_same_gradient(case):
+    """PyTorch's autograd of `step`, against the derived backward pass."""
+    if case.graph.loss:
+        pytest.skip("a step has no loss")
+    outside = [*case.dy, *case.dstate]
+    derived, plain = case.made(), case.made(case.written_out)
+    assert close([each.detach() for each in derived], [each.detach() for each in plain])
+    assert close(case.gradients(derived, outside), case.gradients(plain, outside))
+
+
+@every_cell
+def test_layer_and_cell(case):
+    """They give what the functions give; state_dict, pickle and copies keep the parameters."""
+    module = case.module
+    layer, cell = module.Layer(**case.keywords, dtype=case.dtype), module.Cell(**case.keywords, dtype=case.dtype)
+    for each in (layer, cell):
+        each.load_numpy(case.arrays)
+        back = each.to_numpy()
+        assert back.keys() == case.arrays.keys()
+        assert all(np.array_equal(back[key], array) for key, array in case.arrays.items())
+    assert [*dict(layer.named_parameters())] == [f"{key}_l0" for key in case.arrays]
+    assert [*dict(cell.named_parameters())] == [*case.arrays]
+    start = module.State(*(value[None] for value in case.start))
+    first, end = layer(*case.inputs, *case.targets, start)
+    ours = [*(first if isinstance(first, tuple) else (first,)), *(value[0] for value in end)]
+    assert close(ours, case.made(), 0)
+    state, outputs = case.start, []
+    for t in range(case.steps):
+        y, state = cell(*(value[t] for value in case.inputs), state)
+        outputs.append(y if isinstance(y, tuple) else (y,))
+    if not case.graph.loss:
+        stacked = [torch.stack(values) for values in zip(*outputs)]
+        assert close([*stacked, *state], case.made())
+    for copied in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert close(copied.parameters(), layer.parameters(), 0)
+        (copied(*case.inputs, *case.targets)[0] if case.graph.loss else copied(*case.inputs)[1][0].sum()).backward()
+        assert all(value.grad is None for value in layer.parameters())
+    other = module.Layer(**case.keywords, dtype=case.dtype)
+    other.load_state_dict(layer.state_dict())
+    assert close(other.parameters(), layer.parameters(), 0)
+
+
+# ---------------------------------------------------------------- torch.compile
+
+
+def compiles(case: Case, backend: str) -> None:
+    torch._dynamo.reset()
+    compiled = torch.compile(case.function, fullgraph=True, backend=backend)
+    outside = [*case.dy, *case.dstate]
+    made, expected = list(compiled(*case.variables)), case.made()
+    assert close([each.detach() for each in made], [each.detach() for each in expected])
+    assert close(case.gradients(made, outside), case.gradients(expected, outside))
+
+
+@pytest.mark.parametrize("name", CELLS if LONG else ODD)
+def test_compile_without_a_break(case):
+    compiles(case, "aot_eager")
+
+
+@pytest.mark.parametrize("name", CELLS if LONG else ["lstm"])
+def test_compile_by_inductor(case):
+    compiles(case, "inductor")
+
+
+def test_compile_with_steps_that_vary(module_of):
+    module = module_of("lstm")
+    layer = module.Layer(3, 4)
+    compiled = torch.compile(layer, fullgraph=True, dynamic=True, backend="aot_eager")
+    for steps in (5, 3, 9):
+        x = torch.randn(steps, 2, 3)
+        assert torch.equal(compiled(x)[0], layer(x)[0])
+
+
+@pytest.mark.parametrize("name", ["lstm", "ng_lstm", "phased_lstm"])
+def test_export(case):
+    layer = case.module.Layer(**case.keywords, dtype=case.dtype)
+    arguments = tuple(value.detach() for value in (*case.inputs, *case.targets))
+    exported = torch.export.export(layer, arguments)
+    assert close([exported.module()(*arguments)[0]], [layer(*arguments)[0]], 0)
+
+
+# ---------------------------------------------------------------- the second derivative
+
+
+@pytest.mark.parametrize("name", ["lstm", "ng_lstm"])
+def test_a_second_derivative_is_refused(case):
+    made = case.made()
+    grads = torch.autograd.grad(made, case.variables, [*case.dy, *case.dstate], create_graph=True, allow_unused=True)
+    with pytest.raises(RuntimeError, match=f"the second derivative of {case.name} was asked for"):
+        sum(grad.sum() for grad in grads if grad is not None).backward()
+
+
+def test_a_loss_takes_any_factor(module_of):
+    """What reaches the loss from outside may be any number, also beside a gradient of the final state."""
+    for name in ("ng_lstm", "ng_lstm_last"):
+        case = Case(name, module_of(name))
+        made = case.made()
+        loss = case.gradients(made[:1], case.dy)
+        rest = case.gradients(made[1:], case.dstate)
+        factor = torch.tensor(-7.5, dtype=torch.float64)
+        both = case.gradients(made, [factor, *case.dstate])
+        assert close(both, [factor * one + other for one, other in zip(loss, rest)])
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize("change, message", [
+    (lambda m, p, x: m.forward(p, x[0]), "x has shape (2, 3), expected (T, B, D) = (any, any, any)"),
+    (lambda m, p, x: m.forward(p, x[..., :2]), "x has shape (4, 2, 2), expected (T, B, D) = (4, 2, 3)"),
+    (lambda m, p, x: m.forward({"W": p["W"]}, x), "params has the keys ['W'], expected ['R', 'W', 'b']"),
+    (lambda m, p, x: m.forward({**p, "b": p["b"][:3]}, x), "params['b'] has shape (3,), expected (4*H) = (20)"),
+    (lambda m, p, x: m.forward(p, x.double()), "x is torch.float64 on cpu, and params['W'] is torch.float32 on cpu"),
+    (lambda m, p, x: m.forward(p, x.long()), "x is torch.int64, expected a tensor of floating-point numbers"),
+    (lambda m, p, x: m.forward(p, x.numpy()), "x is ndarray, expected a tensor of floating-point numbers"),
+    (lambda m, p, x: m.forward(p, x, (x[0],)), "state is tuple of 1, expected State(h, c)"),
+    (lambda m, p, x: m.forward(p, x, (x[0], x[0])), "state.h has shape (2, 3), expected (B, H) = (2, 5)"),
+    (lambda m, p, x: m.step(p, x), "x_t has shape (4, 2, 3), expected (B, D) = (any, any)"),
+    (lambda m, p, x: m.Cell(3, 5)(x), "x_t has shape (4, 2, 3), expected (B, D)"),
+    (lambda m, p, x: m.Layer(3, 0), "hidden_size is 0, expected a whole number from 1 on"),
+    (lambda m, p, x: m.Layer(3, 5).load_numpy({**p, "b": p["b"][:3]}), "params['b'] has shape (3,), expected (4*H)"),
+])
+def test_mistakes_are_told(change, message, module_of):
+    module = module_of("lstm")
+    with pytest.raises(ValueError) as caught:
+        change(module, module.init_params(3, 5), torch.randn(4, 2, 3))
+    assert message in str(caught.value)
+
+
+def test_a_target_has_no_gradient(module_of):
+    case = Case("ng_lstm", module_of("ng_lstm"))
+    case.targets[0].requires_grad_()
+    with pytest.raises(ValueError, match="target needs a gradient, and the loss is differentiated for parameters"):
+        case.made()
+
+
+def test_a_loss_at_the_last_step_needs_a_step(module_of):
+    with pytest.raises(ValueError, match="the loss at the last step needs a step: T is 0"):
+        Case("ng_lstm_last", module_of("ng_lstm_last"), 0).made()
+
+
+# ---------------------------------------------------------------- the file
+
+
+def test_files_may_be_imported_twice(tmp_path):
+    """Each copy has operators of its own, also after it was edited."""
+    path = write(schedule_of("lstm"), tmp_path)
+    first = import_path(path)
+    path.write_text(path.read_text().replace("h = o * tanh_c", "h = 2 * o * tanh_c"))
+    second = import_path(path)
+    params, x = first.init_params(2, 3), torch.randn(4, 1, 2)
+    one, two = (module.forward(params, x)[0] for module in (first, second))
+    assert not torch.allclose(one, two)
+    assert torch.equal(first.forward(params, x)[0], one)
+
+
+def test_the_same_seed_gives_the_same_parameters(module_of):
+    module = module_of("lstm")
+    torch.manual_seed(5)
+    first = module.Layer(3, 4).to_numpy()
+    torch.manual_seed(5)
+    assert all(np.array_equal(first[key], array) for key, array in module.Layer(3, 4).to_numpy().items())
+
+
+def test_names_that_pytorch_uses(tmp_path):
+    """A spec may call its values as it likes."""
+    schedule = _schedule("""
+name: layer
+inputs: {torch: D, nn: D}
+state: {T: H}
+parameters: {forward_: [H, D], made: [H, D], eval: [H, H], bias: H}
+equations:
+  steps: tanh(forward_ @ torch + made @ nn + eval @ T[t-1] + bias)
+  T: max(steps, 0.5 * sqrt(2)) + steps
+output: T
+""")
+    module = import_path(write(schedule, tmp_path))
+    cell, x = module.Cell(2, 3), torch.randn(4, 2, 2)
+    cell(x[0], x[0])[0].sum().backward()
+    assert all(value.grad is not None for value in cell.parameters())
+    assert module.Layer(2, 3)(x, x)[0].shape == (4, 2, 3)
+
+
+def test_a_function_that_is_wrong_is_found(tmp_path):
+    """The check can fail: with the sign of one contribution changed, figures do not pass."""
+    path = write(schedule_of("lstm"), tmp_path)
+    text = path.read_text()
+    right = "+ dy[t] "
+    assert text.count(right) == 1
+    path.write_text(text.replace(right, "- dy[t] "))
+    figures = verify_target(schedule_of("lstm").graph, TARGET.load(tmp_path, "lstm"), reference("lstm"))
+    assert [figure for figure in figures if not figure.passed]
+
+
+def test_importing_lstmgen_imports_no_pytorch():
+    modules = "sys, lstmgen, lstmgen.cli, lstmgen.pipeline, lstmgen.outputs.torch.target"
+    code = f"import {modules}; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# ---------------------------------------------------------------- the generator
+
+
+def test_the_table_of_functions_is_complete():
+    wanted = {entry.name for entry in (*functions.POINTWISE, *functions.OPERATIONS)}
+    assert torch_functions.TABLE.keys() == wanted
+    for code in torch_functions.TABLE.values():
+        assert not code.helper or (TEMPLATES / "torch" / "helpers" / f"{code.helper}.py").exists()
+
+
+def test_the_command_knows_the_same_targets():
+    assert TARGETS_OF_COMMAND == targets.NAMES
