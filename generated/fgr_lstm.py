@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of fgr_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:8c9809bf9f07e3a6
+# lstmgen: sha256:804cb49e114f5651
 """LSTM with full gate recurrence (FGR): forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -161,8 +161,7 @@ def forward(params, x, state=None):
         pre[t] += h_prev[t] @ R_zifo_T                      # z_pre, i_pre, f_pre, o_pre, side by side
         # i_pre, f_pre, o_pre, side by side
         pre_ifo = i_prev[t] @ R_ii_if_io_T + f_prev[t] @ R_fi_ff_fo_T + o_prev[t] @ R_oi_of_oo_T
-        z_pre = pre[t, :, 0:H]                              # (1)
-        z[t] = np.tanh(z_pre)                               # (2)
+        z[t] = np.tanh(pre[t, :, 0:H])                      # (1), (2)
         i_pre = pre[t, :, H:2*H] + pre_ifo[:, 0:H] + p_i * c_prev[t]  # (3)
         i[t] = _sigmoid(i_pre)                              # (4)
         f_pre = pre[t, :, 2*H:3*H] + pre_ifo[:, H:2*H] + p_f * c_prev[t]  # (5)
@@ -297,8 +296,7 @@ def step(params, x_t, state=None):
     b = params["b"]
     pre = x_t @ W.T + h_prev @ R_zifo.T + b                 # z_pre, i_pre, f_pre, o_pre, side by side
     pre_ifo = i_prev @ R_ii_if_io.T + f_prev @ R_fi_ff_fo.T + o_prev @ R_oi_of_oo.T  # i_pre, f_pre, o_pre, side by side
-    z_pre = pre[:, 0:H]                                     # (1)
-    z = np.tanh(z_pre)                                      # (2)
+    z = np.tanh(pre[:, 0:H])                                # (1), (2)
     i_pre = pre[:, H:2*H] + pre_ifo[:, 0:H] + p_i * c_prev  # (3)
     i = _sigmoid(i_pre)                                     # (4)
     f_pre = pre[:, 2*H:3*H] + pre_ifo[:, H:2*H] + p_f * c_prev  # (5)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of full_peephole_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:cedb90d70f8d419e
+# lstmgen: sha256:fee464aeb60a3cb2
 """LSTM with full peepholes: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -127,8 +127,7 @@ def forward(params, x, state=None):
     for t in range(T):
         pre[t] += h_prev[t] @ R_T                           # z_pre, i_pre, f_pre, o_pre, side by side
         P_if_c = c_prev[t] @ P_if_T                         # i_pre, f_pre, side by side
-        z_pre = pre[t, :, 0:H]                              # (1)
-        z[t] = np.tanh(z_pre)                               # (2)
+        z[t] = np.tanh(pre[t, :, 0:H])                      # (1), (2)
         gates = _sigmoid(pre[t, :, H:3*H] + P_if_c[:, 0:2*H])  # (3), (5): i, f, side by side
         i[t] = gates[:, 0:H]                                # (4)
         f[t] = gates[:, H:2*H]                              # (6)
@@ -226,8 +225,7 @@ def step(params, x_t, state=None):
     b = params["b"]
     pre = x_t @ W.T + h_prev @ R.T + b                      # z_pre, i_pre, f_pre, o_pre, side by side
     P_if_c = c_prev @ P_if.T                                # i_pre, f_pre, side by side
-    z_pre = pre[:, 0:H]                                     # (1)
-    z = np.tanh(z_pre)                                      # (2)
+    z = np.tanh(pre[:, 0:H])                                # (1), (2)
     gates = _sigmoid(pre[:, H:3*H] + P_if_c[:, 0:2*H])      # (3), (5): i, f, side by side
     i = gates[:, 0:H]                                       # (4)
     f = gates[:, H:2*H]                                     # (6)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of hats_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:667ce109f8559785
+# lstmgen: sha256:b166a3f818fb3ac5
 """LSTM in the symbols a, i, f, o with hats: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -110,8 +110,7 @@ def forward(params, x, state=None):
 
     for t in range(T):
         pre[t] += h_prev[t] @ U_T                           # a_pre, i_pre, f_pre, o_pre, side by side
-        a_pre = pre[t, :, 0:H]                              # (1)
-        a[t] = np.tanh(a_pre)                               # (2)
+        a[t] = np.tanh(pre[t, :, 0:H])                      # (1), (2)
         gates = _sigmoid(pre[t, :, H:4*H])                  # (3), (5), (8): i, f, o, side by side
         i[t] = gates[:, 0:H]                                # (4)
         f[t] = gates[:, H:2*H]                              # (6)
@@ -192,8 +191,7 @@ def step(params, x_t, state=None):
     W = params["W"]
     U = params["U"]
     pre = x_t @ W.T + h_prev @ U.T                          # a_pre, i_pre, f_pre, o_pre, side by side
-    a_pre = pre[:, 0:H]                                     # (1)
-    a = np.tanh(a_pre)                                      # (2)
+    a = np.tanh(pre[:, 0:H])                                # (1), (2)
     gates = _sigmoid(pre[:, H:4*H])                         # (3), (5), (8): i, f, o, side by side
     i = gates[:, 0:H]                                       # (4)
     f = gates[:, H:2*H]                                     # (6)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of intersection_rnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:c91ba6d5c07519e6
+# lstmgen: sha256:8e01a1d652ea53bb
 """Intersection RNN (+RNN): forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -120,16 +120,13 @@ def forward(params, x, state=None):
 
     for t in range(T):
         pre_ng[t] += h_prev[t] @ R_ng_T                     # n_pre, g_pre, side by side
-        n_pre = pre_ng[t, :, 0:H]                           # (1)
-        n[t] = np.tanh(n_pre)                               # (2)
-        g_pre = pre_ng[t, :, H:2*H]                         # (5)
-        g[t] = _sigmoid(g_pre)                              # (6)
+        n[t] = np.tanh(pre_ng[t, :, 0:H])                   # (1), (2)
+        g[t] = _sigmoid(pre_ng[t, :, H:2*H])                # (5), (6)
         h[t] = g[t] * h_prev[t] + (1 - g[t]) * n[t]         # (9)
     pre_uk = _at_once(x, W_uk.T) + _at_once(h_prev, R_uk.T) + b_uk  # u_pre, k_pre, side by side
     u_pre = pre_uk[..., 0:H]                                # (3)
     u = np.maximum(u_pre, 0)                                # (4)
-    k_pre = pre_uk[..., H:2*H]                              # (7)
-    k = _sigmoid(k_pre)                                     # (8)
+    k = _sigmoid(pre_uk[..., H:2*H])                        # (7), (8)
     y = k * x + (1 - k) * u                                 # (10)
     end = State(h_all[-1].copy())
     kept = (x, n, u_pre, u, g, k, h_prev)
@@ -213,16 +210,13 @@ def step(params, x_t, state=None):
     b_ng = params["b_ng"]
     b_uk = params["b_uk"]
     pre_ng = x_t @ W_ng.T + h_prev @ R_ng.T + b_ng          # n_pre, g_pre, side by side
-    n_pre = pre_ng[:, 0:H]                                  # (1)
-    n = np.tanh(n_pre)                                      # (2)
-    g_pre = pre_ng[:, H:2*H]                                # (5)
-    g = _sigmoid(g_pre)                                     # (6)
+    n = np.tanh(pre_ng[:, 0:H])                             # (1), (2)
+    g = _sigmoid(pre_ng[:, H:2*H])                          # (5), (6)
     h = g * h_prev + (1 - g) * n                            # (9)
     pre_uk = x_t @ W_uk.T + h_prev @ R_uk.T + b_uk          # u_pre, k_pre, side by side
     u_pre = pre_uk[:, 0:H]                                  # (3)
     u = np.maximum(u_pre, 0)                                # (4)
-    k_pre = pre_uk[:, H:2*H]                                # (7)
-    k = _sigmoid(k_pre)                                     # (8)
+    k = _sigmoid(pre_uk[:, H:2*H])                          # (7), (8)
     y = k * x_t + (1 - k) * u                               # (10)
     return y, State(h)
 

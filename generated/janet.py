@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of janet. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:95310b4a8a80a160
+# lstmgen: sha256:eaa77148cf3c7f19
 """JANET: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -104,8 +104,7 @@ def forward(params, x, state=None):
     for t in range(T):
         pre[t] += h_prev[t] @ R_T                           # s, n_pre, side by side
         s = pre[t, :, 0:H]                                  # (1)
-        n_pre = pre[t, :, H:2*H]                            # (2)
-        n[t] = np.tanh(n_pre)                               # (3)
+        n[t] = np.tanh(pre[t, :, H:2*H])                    # (2), (3)
         sigmoid_s[t] = _sigmoid(s)                          # (4)
         h_1 = s - 1                                         # (5)
         h_2[t] = _sigmoid(h_1)                              # (6)
@@ -183,8 +182,7 @@ def step(params, x_t, state=None):
     b = params["b"]
     pre = x_t @ W.T + h_prev @ R.T + b                      # s, n_pre, side by side
     s = pre[:, 0:H]                                         # (1)
-    n_pre = pre[:, H:2*H]                                   # (2)
-    n = np.tanh(n_pre)                                      # (3)
+    n = np.tanh(pre[:, H:2*H])                              # (2), (3)
     sigmoid_s = _sigmoid(s)                                 # (4)
     h_1 = s - 1                                             # (5)
     h_2 = _sigmoid(h_1)                                     # (6)

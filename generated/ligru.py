@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of ligru. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:b74b4d6308566aab
+# lstmgen: sha256:11cf8fceae053769
 """Light GRU: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -101,8 +101,7 @@ def forward(params, x, state=None):
 
     for t in range(T):
         pre[t] += h_prev[t] @ R_T                           # z_pre, n_pre, side by side
-        z_pre = pre[t, :, 0:H]                              # (1)
-        z[t] = _sigmoid(z_pre)                              # (2)
+        z[t] = _sigmoid(pre[t, :, 0:H])                     # (1), (2)
         n_pre[t] = pre[t, :, H:2*H]                         # (3)
         n[t] = np.maximum(n_pre[t], 0)                      # (4)
         h[t] = z[t] * h_prev[t] + (1 - z[t]) * n[t]         # (5)
@@ -171,8 +170,7 @@ def step(params, x_t, state=None):
     R = params["R"]
     b = params["b"]
     pre = x_t @ W.T + h_prev @ R.T + b                      # z_pre, n_pre, side by side
-    z_pre = pre[:, 0:H]                                     # (1)
-    z = _sigmoid(z_pre)                                     # (2)
+    z = _sigmoid(pre[:, 0:H])                               # (1), (2)
     n_pre = pre[:, H:2*H]                                   # (3)
     n = np.maximum(n_pre, 0)                                # (4)
     h = z * h_prev + (1 - z) * n                            # (5)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mc_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:6d67103ef94814e6
+# lstmgen: sha256:91bd3623ab1cef3e
 """Memory-controller LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -132,10 +132,8 @@ def forward(params, x, state=None):
         gates = _sigmoid(pre[t, :, 0:2*H])                  # (1), (3): i, f, side by side
         i[t] = gates[:, 0:H]                                # (2)
         f[t] = gates[:, H:2*H]                              # (4)
-        z_pre = pre[t, :, 2*H:3*H]                          # (5)
-        z[t] = np.tanh(z_pre)                               # (6)
-        m_pre = pre[t, :, 3*H:4*H]                          # (9)
-        m[t] = _sigmoid(m_pre)                              # (10)
+        z[t] = np.tanh(pre[t, :, 2*H:3*H])                  # (5), (6)
+        m[t] = _sigmoid(pre[t, :, 3*H:4*H])                 # (9), (10)
         c[t] = z[t] * i[t] + c_prev[t] * f[t]               # (11)
         tanh_c[t] = np.tanh(c[t])                           # (12)
         v[t] = m[t] * tanh_c[t]                             # (14)
@@ -242,10 +240,8 @@ def step(params, x_t, state=None):
     gates = _sigmoid(pre[:, 0:2*H])                         # (1), (3): i, f, side by side
     i = gates[:, 0:H]                                       # (2)
     f = gates[:, H:2*H]                                     # (4)
-    z_pre = pre[:, 2*H:3*H]                                 # (5)
-    z = np.tanh(z_pre)                                      # (6)
-    m_pre = pre[:, 3*H:4*H]                                 # (9)
-    m = _sigmoid(m_pre)                                     # (10)
+    z = np.tanh(pre[:, 2*H:3*H])                            # (5), (6)
+    m = _sigmoid(pre[:, 3*H:4*H])                           # (9), (10)
     c = z * i + c_prev * f                                  # (11)
     tanh_c = np.tanh(c)                                     # (12)
     v = m * tanh_c                                          # (14)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mingru. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:5e5d51695edc50a6
+# lstmgen: sha256:77f6e32245b59503
 """minGRU: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -87,8 +87,7 @@ def forward(params, x, state=None):
     W = params["W"]
     b = params["b"]
     W_x = _at_once(x, W.T) + b                              # z_pre, n, side by side
-    z_pre = W_x[..., 0:H]                                   # (1)
-    z = _sigmoid(z_pre)                                     # (2)
+    z = _sigmoid(W_x[..., 0:H])                             # (1), (2)
     n = W_x[..., H:2*H]                                     # (3)
     h_all = np.empty((T + 1, B, H), dtype)
     h_all[0] = state.h
@@ -152,8 +151,7 @@ def step(params, x_t, state=None):
     W = params["W"]
     b = params["b"]
     W_x = x_t @ W.T + b                                     # z_pre, n, side by side
-    z_pre = W_x[:, 0:H]                                     # (1)
-    z = _sigmoid(z_pre)                                     # (2)
+    z = _sigmoid(W_x[:, 0:H])                               # (1), (2)
     n = W_x[:, H:2*H]                                       # (3)
     h = (1 - z) * h_prev + z * n                            # (4)
     return h, State(h)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mingru_log. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:561c7da4852ec616
+# lstmgen: sha256:b6c2d5f012a3c35d
 """minGRU for log space: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -90,8 +90,7 @@ def forward(params, x, state=None):
     W = params["W"]
     b = params["b"]
     W_x = _at_once(x, W.T) + b                              # z_pre, n_pre, side by side
-    z_pre = W_x[..., 0:H]                                   # (1)
-    z = _sigmoid(z_pre)                                     # (2)
+    z = _sigmoid(W_x[..., 0:H])                             # (1), (2)
     n_pre = W_x[..., H:2*H]                                 # (3)
     n_1 = n_pre + 0.5                                       # (4)
     sigmoid_n_pre = _sigmoid(n_pre)                         # (5)
@@ -167,8 +166,7 @@ def step(params, x_t, state=None):
     W = params["W"]
     b = params["b"]
     W_x = x_t @ W.T + b                                     # z_pre, n_pre, side by side
-    z_pre = W_x[:, 0:H]                                     # (1)
-    z = _sigmoid(z_pre)                                     # (2)
+    z = _sigmoid(W_x[:, 0:H])                               # (1), (2)
     n_pre = W_x[:, H:2*H]                                   # (3)
     n_1 = n_pre + 0.5                                       # (4)
     sigmoid_n_pre = _sigmoid(n_pre)                         # (5)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of minlstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:356980f1e4abfba5
+# lstmgen: sha256:86c04adc40a1a9dc
 """minLSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -91,10 +91,8 @@ def forward(params, x, state=None):
     W = params["W"]
     b = params["b"]
     W_x = _at_once(x, W.T) + b                              # f_pre, i_pre, n, side by side
-    f_pre = W_x[..., 0:H]                                   # (1)
-    f = _sigmoid(f_pre)                                     # (2)
-    i_pre = W_x[..., H:2*H]                                 # (3)
-    i = _sigmoid(i_pre)                                     # (4)
+    f = _sigmoid(W_x[..., 0:H])                             # (1), (2)
+    i = _sigmoid(W_x[..., H:2*H])                           # (3), (4)
     n = W_x[..., 2*H:3*H]                                   # (5)
     h_all = np.empty((T + 1, B, H), dtype)
     h_all[0] = state.h
@@ -161,10 +159,8 @@ def step(params, x_t, state=None):
     W = params["W"]
     b = params["b"]
     W_x = x_t @ W.T + b                                     # f_pre, i_pre, n, side by side
-    f_pre = W_x[:, 0:H]                                     # (1)
-    f = _sigmoid(f_pre)                                     # (2)
-    i_pre = W_x[:, H:2*H]                                   # (3)
-    i = _sigmoid(i_pre)                                     # (4)
+    f = _sigmoid(W_x[:, 0:H])                               # (1), (2)
+    i = _sigmoid(W_x[:, H:2*H])                             # (3), (4)
     n = W_x[:, 2*H:3*H]                                     # (5)
     h = f / (f + i) * h_prev + i / (f + i) * n              # (6)
     return h, State(h)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mlstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:0f5c9ce370cea6df
+# lstmgen: sha256:9f299ee174ee0347
 """mLSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -136,8 +136,7 @@ def forward(params, x, state=None):
     W_qk_x = _at_once(x, W_qk.T) + b_qk                     # q, k_1, side by side
     W_vo_x = _at_once(x, W_vo.T) + b_vo                     # v, o_pre, side by side
     q = W_qk_x[..., 0:K]                                    # (1)
-    k_1 = W_qk_x[..., K:2*K]                                # (2)
-    k = k_1 / float(np.sqrt(K))                             # (3)
+    k = W_qk_x[..., K:2*K] / float(np.sqrt(K))              # (2), (3)
     v = W_vo_x[..., 0:H]                                    # (4)
     a_1 = x @ w_i                                           # (5)
     a = a_1 + b_i                                           # (6)
@@ -145,8 +144,7 @@ def forward(params, x, state=None):
     l_2 = l_1 + b_f                                         # (8)
     l_3 = -_softplus(-l_2)                                  # (9)
     C_1 = v[..., :, None] * k[..., None, :]                 # (16)
-    o_pre = W_vo_x[..., H:2*H]                              # (19)
-    o = _sigmoid(o_pre)                                     # (20)
+    o = _sigmoid(W_vo_x[..., H:2*H])                        # (19), (20)
     C_all = np.empty((T + 1, B, H, K), dtype)
     C_all[0] = state.C
     C_prev, C = C_all[:-1], C_all[1:]                       # C_prev[t] is C one step earlier
@@ -330,8 +328,7 @@ def step(params, x_t, state=None):
     W_qk_x = x_t @ W_qk.T + b_qk                            # q, k_1, side by side
     W_vo_x = x_t @ W_vo.T + b_vo                            # v, o_pre, side by side
     q = W_qk_x[:, 0:K]                                      # (1)
-    k_1 = W_qk_x[:, K:2*K]                                  # (2)
-    k = k_1 / float(np.sqrt(K))                             # (3)
+    k = W_qk_x[:, K:2*K] / float(np.sqrt(K))                # (2), (3)
     v = W_vo_x[:, 0:H]                                      # (4)
     a_1 = x_t @ w_i                                         # (5)
     a = a_1 + b_i                                           # (6)
@@ -339,8 +336,7 @@ def step(params, x_t, state=None):
     l_2 = l_1 + b_f                                         # (8)
     l_3 = -_softplus(-l_2)                                  # (9)
     C_1 = v[..., :, None] * k[..., None, :]                 # (16)
-    o_pre = W_vo_x[:, H:2*H]                                # (19)
-    o = _sigmoid(o_pre)                                     # (20)
+    o = _sigmoid(W_vo_x[:, H:2*H])                          # (19), (20)
     l = l_3 + m_prev                                        # (10)
     m = np.maximum(l, a)                                    # (11)
     i_pre = a - m                                           # (12)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mut1. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:5ee2ced4dc9100f8
+# lstmgen: sha256:5600f6b4fad8b0f8
 """MUT1: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -109,8 +109,7 @@ def forward(params, x, state=None):
     W_zn_x = _at_once(x, W_zn.T)                            # z_pre, n_1, side by side
     z_pre = W_zn_x[..., 0:H] + b_z                          # (1)
     z = _sigmoid(z_pre)                                     # (2)
-    n_1 = W_zn_x[..., H:2*H]                                # (6)
-    n_2 = np.tanh(n_1)                                      # (7)
+    n_2 = np.tanh(W_zn_x[..., H:2*H])                       # (6), (7)
     W_r_x = _at_once(x, W_r.T)                              # for all steps at once: r_pre
     W_r_x += b_r
     h_all = np.empty((T + 1, B, H), dtype)
@@ -217,8 +216,7 @@ def step(params, x_t, state=None):
     W_zn_x = x_t @ W_zn.T                                   # z_pre, n_1, side by side
     z_pre = W_zn_x[:, 0:H] + b_z                            # (1)
     z = _sigmoid(z_pre)                                     # (2)
-    n_1 = W_zn_x[:, H:2*H]                                  # (6)
-    n_2 = np.tanh(n_1)                                      # (7)
+    n_2 = np.tanh(W_zn_x[:, H:2*H])                         # (6), (7)
     r_pre = x_t @ W_r.T + b_r + h_prev @ R_r.T              # (3)
     r = _sigmoid(r_pre)                                     # (4)
     r_h_prev = r * h_prev                                   # (5)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of nested_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:223b0236ea348e98
+# lstmgen: sha256:ebf0409b7917f01c
 """Nested LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -159,8 +159,7 @@ def forward(params, x, state=None):
         i[t] = gates[:, 0:H]                                # (2)
         f[t] = gates[:, H:2*H]                              # (4)
         z[t] = pre_ifzo[t, :, 2*H:3*H]                      # (5)
-        o_pre = pre_ifzo[t, :, 3*H:4*H]                     # (6)
-        o[t] = _sigmoid(o_pre)                              # (7)
+        o[t] = _sigmoid(pre_ifzo[t, :, 3*H:4*H])            # (6), (7)
         u[t] = i[t] * z[t]                                  # (8)
         V_u = u[t] @ V_T + a                                # i_n_pre, f_n_pre, z_n_pre, o_n_pre, side by side
         k[t] = f[t] * c_prev[t]                             # (9)
@@ -289,8 +288,7 @@ def step(params, x_t, state=None):
     i = gates[:, 0:H]                                       # (2)
     f = gates[:, H:2*H]                                     # (4)
     z = pre_ifzo[:, 2*H:3*H]                                # (5)
-    o_pre = pre_ifzo[:, 3*H:4*H]                            # (6)
-    o = _sigmoid(o_pre)                                     # (7)
+    o = _sigmoid(pre_ifzo[:, 3*H:4*H])                      # (6), (7)
     u = i * z                                               # (8)
     V_u = u @ V.T + a                                       # i_n_pre, f_n_pre, z_n_pre, o_n_pre, side by side
     k = f * c_prev                                          # (9)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of ng_lstm_last. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:c293c673eaf35e0f
+# lstmgen: sha256:3eecee4080be2b89
 """LSTM with output a, loss at the last step: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -128,14 +128,10 @@ def forward(params, x, target, state=None):
         Gamma_f_1[t] = np.concatenate([a_prev[t], x[t]], axis=-1)  # (1)
         # Gamma_f_pre, Gamma_u_pre, c_tilde_pre, Gamma_o_pre, side by side
         W_Gamma_f_1 = Gamma_f_1[t] @ W_T + b
-        Gamma_f_pre = W_Gamma_f_1[:, 0:H]                   # (2)
-        Gamma_f[t] = _sigmoid(Gamma_f_pre)                  # (3)
-        Gamma_u_pre = W_Gamma_f_1[:, H:2*H]                 # (4)
-        Gamma_u[t] = _sigmoid(Gamma_u_pre)                  # (5)
-        c_tilde_pre = W_Gamma_f_1[:, 2*H:3*H]               # (6)
-        c_tilde[t] = np.tanh(c_tilde_pre)                   # (7)
-        Gamma_o_pre = W_Gamma_f_1[:, 3*H:4*H]               # (8)
-        Gamma_o[t] = _sigmoid(Gamma_o_pre)                  # (9)
+        Gamma_f[t] = _sigmoid(W_Gamma_f_1[:, 0:H])          # (2), (3)
+        Gamma_u[t] = _sigmoid(W_Gamma_f_1[:, H:2*H])        # (4), (5)
+        c_tilde[t] = np.tanh(W_Gamma_f_1[:, 2*H:3*H])       # (6), (7)
+        Gamma_o[t] = _sigmoid(W_Gamma_f_1[:, 3*H:4*H])      # (8), (9)
         c[t] = c_prev[t] * Gamma_f[t] + Gamma_u[t] * c_tilde[t]  # (10)
         tanh_c[t] = np.tanh(c[t])                           # (11)
         a[t] = tanh_c[t] * Gamma_o[t]                       # (12)
@@ -221,14 +217,10 @@ def step(params, x_t, state=None):
     Gamma_f_1 = np.concatenate([a_prev, x_t], axis=-1)      # (1)
     # Gamma_f_pre, Gamma_u_pre, c_tilde_pre, Gamma_o_pre, side by side
     W_Gamma_f_1 = Gamma_f_1 @ W.T + b
-    Gamma_f_pre = W_Gamma_f_1[:, 0:H]                       # (2)
-    Gamma_f = _sigmoid(Gamma_f_pre)                         # (3)
-    Gamma_u_pre = W_Gamma_f_1[:, H:2*H]                     # (4)
-    Gamma_u = _sigmoid(Gamma_u_pre)                         # (5)
-    c_tilde_pre = W_Gamma_f_1[:, 2*H:3*H]                   # (6)
-    c_tilde = np.tanh(c_tilde_pre)                          # (7)
-    Gamma_o_pre = W_Gamma_f_1[:, 3*H:4*H]                   # (8)
-    Gamma_o = _sigmoid(Gamma_o_pre)                         # (9)
+    Gamma_f = _sigmoid(W_Gamma_f_1[:, 0:H])                 # (2), (3)
+    Gamma_u = _sigmoid(W_Gamma_f_1[:, H:2*H])               # (4), (5)
+    c_tilde = np.tanh(W_Gamma_f_1[:, 2*H:3*H])              # (6), (7)
+    Gamma_o = _sigmoid(W_Gamma_f_1[:, 3*H:4*H])             # (8), (9)
     c = c_prev * Gamma_f + Gamma_u * c_tilde                # (10)
     tanh_c = np.tanh(c)                                     # (11)
     a = tanh_c * Gamma_o                                    # (12)

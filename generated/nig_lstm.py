@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of nig_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:0773996c2bd359e4
+# lstmgen: sha256:bc0fea7c4b45cd8c
 """LSTM without input gate (NIG): forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -118,8 +118,7 @@ def forward(params, x, state=None):
 
     for t in range(T):
         pre[t] += h_prev[t] @ R_T                           # z_pre, f_pre, o_pre, side by side
-        z_pre = pre[t, :, 0:H]                              # (1)
-        z[t] = np.tanh(z_pre)                               # (2)
+        z[t] = np.tanh(pre[t, :, 0:H])                      # (1), (2)
         f_pre = pre[t, :, H:2*H] + p_f * c_prev[t]          # (3)
         f[t] = _sigmoid(f_pre)                              # (4)
         c[t] = z[t] + c_prev[t] * f[t]                      # (5)
@@ -211,8 +210,7 @@ def step(params, x_t, state=None):
     p_o = params["p_o"]
     b = params["b"]
     pre = x_t @ W.T + h_prev @ R.T + b                      # z_pre, f_pre, o_pre, side by side
-    z_pre = pre[:, 0:H]                                     # (1)
-    z = np.tanh(z_pre)                                      # (2)
+    z = np.tanh(pre[:, 0:H])                                # (1), (2)
     f_pre = pre[:, H:2*H] + p_f * c_prev                    # (3)
     f = _sigmoid(f_pre)                                     # (4)
     c = z + c_prev * f                                      # (5)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of np_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:dbc4c64fdfc0b39c
+# lstmgen: sha256:191185158b8b8c45
 """LSTM without peepholes (NP): forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -117,8 +117,7 @@ def forward(params, x, state=None):
 
     for t in range(T):
         pre[t] += h_prev[t] @ R_T                           # z_pre, i_pre, f_pre, o_pre, side by side
-        z_pre = pre[t, :, 0:H]                              # (1)
-        z[t] = np.tanh(z_pre)                               # (2)
+        z[t] = np.tanh(pre[t, :, 0:H])                      # (1), (2)
         gates = _sigmoid(pre[t, :, H:4*H])                  # (3), (5), (8): i, f, o, side by side
         i[t] = gates[:, 0:H]                                # (4)
         f[t] = gates[:, H:2*H]                              # (6)
@@ -201,8 +200,7 @@ def step(params, x_t, state=None):
     R = params["R"]
     b = params["b"]
     pre = x_t @ W.T + h_prev @ R.T + b                      # z_pre, i_pre, f_pre, o_pre, side by side
-    z_pre = pre[:, 0:H]                                     # (1)
-    z = np.tanh(z_pre)                                      # (2)
+    z = np.tanh(pre[:, 0:H])                                # (1), (2)
     gates = _sigmoid(pre[:, H:4*H])                         # (3), (5), (8): i, f, o, side by side
     i = gates[:, 0:H]                                       # (4)
     f = gates[:, H:2*H]                                     # (6)

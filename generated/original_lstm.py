@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of original_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:135c51ab2b498966
+# lstmgen: sha256:613a6af8934196b3
 """LSTM without forget gate, full gradient: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -112,8 +112,7 @@ def forward(params, x, state=None):
 
     for t in range(T):
         pre[t] += h_prev[t] @ R_T                           # z_pre, i_pre, o_pre, side by side
-        z_pre = pre[t, :, 0:H]                              # (1)
-        z[t] = np.tanh(z_pre)                               # (2)
+        z[t] = np.tanh(pre[t, :, 0:H])                      # (1), (2)
         gates = _sigmoid(pre[t, :, H:3*H])                  # (3), (6): i, o, side by side
         i[t] = gates[:, 0:H]                                # (4)
         c[t] = z[t] * i[t] + c_prev[t]                      # (5)
@@ -192,8 +191,7 @@ def step(params, x_t, state=None):
     R = params["R"]
     b = params["b"]
     pre = x_t @ W.T + h_prev @ R.T + b                      # z_pre, i_pre, o_pre, side by side
-    z_pre = pre[:, 0:H]                                     # (1)
-    z = np.tanh(z_pre)                                      # (2)
+    z = np.tanh(pre[:, 0:H])                                # (1), (2)
     gates = _sigmoid(pre[:, H:3*H])                         # (3), (6): i, o, side by side
     i = gates[:, 0:H]                                       # (4)
     c = z * i + c_prev                                      # (5)

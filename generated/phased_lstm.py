@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of phased_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:5abb5e97f14f9618
+# lstmgen: sha256:2da911e436526438
 """Phased LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -167,8 +167,7 @@ def forward(params, x, time, state=None):
         i[t] = _sigmoid(i_pre)                              # (2)
         f_pre = pre[t, :, H:2*H] + p_f * c_prev[t]          # (3)
         f[t] = _sigmoid(f_pre)                              # (4)
-        z_pre = pre[t, :, 2*H:3*H]                          # (5)
-        z[t] = np.tanh(z_pre)                               # (6)
+        z[t] = np.tanh(pre[t, :, 2*H:3*H])                  # (5), (6)
         c_new[t] = z[t] * i[t] + c_prev[t] * f[t]           # (7)
         o_pre = pre[t, :, 3*H:4*H] + p_o * c_new[t]         # (8)
         o[t] = _sigmoid(o_pre)                              # (9)
@@ -321,8 +320,7 @@ def step(params, x_t, time_t, state=None):
     i = _sigmoid(i_pre)                                     # (2)
     f_pre = pre[:, H:2*H] + p_f * c_prev                    # (3)
     f = _sigmoid(f_pre)                                     # (4)
-    z_pre = pre[:, 2*H:3*H]                                 # (5)
-    z = np.tanh(z_pre)                                      # (6)
+    z = np.tanh(pre[:, 2*H:3*H])                            # (5), (6)
     c_new = z * i + c_prev * f                              # (7)
     o_pre = pre[:, 3*H:4*H] + p_o * c_new                   # (8)
     o = _sigmoid(o_pre)                                     # (9)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of qrnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:71494576837eeb27
+# lstmgen: sha256:a8f2ce6cf49356aa
 """QRNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -93,12 +93,9 @@ def forward(params, x, state=None):
     W = params["W"]
     b = params["b"]
     W_x = _at_once(x, W.T) + b                              # z_pre, f_pre, o_pre, side by side
-    z_pre = W_x[..., 0:H]                                   # (1)
-    z = np.tanh(z_pre)                                      # (2)
-    f_pre = W_x[..., H:2*H]                                 # (3)
-    f = _sigmoid(f_pre)                                     # (4)
-    o_pre = W_x[..., 2*H:3*H]                               # (5)
-    o = _sigmoid(o_pre)                                     # (6)
+    z = np.tanh(W_x[..., 0:H])                              # (1), (2)
+    f = _sigmoid(W_x[..., H:2*H])                           # (3), (4)
+    o = _sigmoid(W_x[..., 2*H:3*H])                         # (5), (6)
     c_all = np.empty((T + 1, B, H), dtype)
     c_all[0] = state.c
     c_prev, c = c_all[:-1], c_all[1:]                       # c_prev[t] is c one step earlier
@@ -166,12 +163,9 @@ def step(params, x_t, state=None):
     W = params["W"]
     b = params["b"]
     W_x = x_t @ W.T + b                                     # z_pre, f_pre, o_pre, side by side
-    z_pre = W_x[:, 0:H]                                     # (1)
-    z = np.tanh(z_pre)                                      # (2)
-    f_pre = W_x[:, H:2*H]                                   # (3)
-    f = _sigmoid(f_pre)                                     # (4)
-    o_pre = W_x[:, 2*H:3*H]                                 # (5)
-    o = _sigmoid(o_pre)                                     # (6)
+    z = np.tanh(W_x[:, 0:H])                                # (1), (2)
+    f = _sigmoid(W_x[:, H:2*H])                             # (3), (4)
+    o = _sigmoid(W_x[:, 2*H:3*H])                           # (5), (6)
     c = f * c_prev + (1 - f) * z                            # (7)
     h = o * c                                               # (8)
     return h, State(c)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of qrnn_window2. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:4dad79698e3f5d53
+# lstmgen: sha256:997fd62aca9f6824
 """QRNN with a window of two: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -124,8 +124,7 @@ def forward(params, x, state=None):
     for t in range(T):
         pre[t] += u_prev[t] @ V_zif_T                       # z_pre, i_pre, f_pre, side by side
         u[t] = x[t]                                         # (1)
-        z_pre = pre[t, :, 0:H]                              # (2)
-        z[t] = np.tanh(z_pre)                               # (3)
+        z[t] = np.tanh(pre[t, :, 0:H])                      # (2), (3)
         gates = _sigmoid(pre[t, :, H:3*H])                  # (4), (6): i, f, side by side
         i[t] = gates[:, 0:H]                                # (5)
         f[t] = gates[:, H:2*H]                              # (7)
@@ -222,8 +221,7 @@ def step(params, x_t, state=None):
     b_o = params["b_o"]
     pre = x_t @ W_zif.T + u_prev @ V_zif.T + b_zif          # z_pre, i_pre, f_pre, side by side
     u = x_t.copy()                                          # (1)
-    z_pre = pre[:, 0:H]                                     # (2)
-    z = np.tanh(z_pre)                                      # (3)
+    z = np.tanh(pre[:, 0:H])                                # (2), (3)
     gates = _sigmoid(pre[:, H:3*H])                         # (4), (6): i, f, side by side
     i = gates[:, 0:H]                                       # (5)
     f = gates[:, H:2*H]                                     # (7)

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of rhn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:df51890267da42a5
+# lstmgen: sha256:a1613b6e2aa3a91b
 """Recurrent highway network: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -131,22 +131,16 @@ def forward(params, x, state=None):
 
     for t in range(T):
         pre_n1_k1[t] += h_prev[t] @ R_n1_k1_T               # n1_pre, k1_pre, side by side
-        n1_pre = pre_n1_k1[t, :, 0:H]                       # (1)
-        n1[t] = np.tanh(n1_pre)                             # (2)
-        k1_pre = pre_n1_k1[t, :, H:2*H]                     # (3)
-        k1[t] = _sigmoid(k1_pre)                            # (4)
+        n1[t] = np.tanh(pre_n1_k1[t, :, 0:H])               # (1), (2)
+        k1[t] = _sigmoid(pre_n1_k1[t, :, H:2*H])            # (3), (4)
         s1[t] = k1[t] * n1[t] + (1 - k1[t]) * h_prev[t]     # (5)
         R_n2_k2_s1 = s1[t] @ R_n2_k2_T + b_n2_k2            # n2_pre, k2_pre, side by side
-        n2_pre = R_n2_k2_s1[:, 0:H]                         # (6)
-        n2[t] = np.tanh(n2_pre)                             # (7)
-        k2_pre = R_n2_k2_s1[:, H:2*H]                       # (8)
-        k2[t] = _sigmoid(k2_pre)                            # (9)
+        n2[t] = np.tanh(R_n2_k2_s1[:, 0:H])                 # (6), (7)
+        k2[t] = _sigmoid(R_n2_k2_s1[:, H:2*H])              # (8), (9)
         s2[t] = k2[t] * n2[t] + (1 - k2[t]) * s1[t]         # (10)
         R_n3_k3_s2 = s2[t] @ R_n3_k3_T + b_n3_k3            # n3_pre, k3_pre, side by side
-        n3_pre = R_n3_k3_s2[:, 0:H]                         # (11)
-        n3[t] = np.tanh(n3_pre)                             # (12)
-        k3_pre = R_n3_k3_s2[:, H:2*H]                       # (13)
-        k3[t] = _sigmoid(k3_pre)                            # (14)
+        n3[t] = np.tanh(R_n3_k3_s2[:, 0:H])                 # (11), (12)
+        k3[t] = _sigmoid(R_n3_k3_s2[:, H:2*H])              # (13), (14)
         h[t] = k3[t] * n3[t] + (1 - k3[t]) * s2[t]          # (15)
     end = State(h_all[-1].copy())
     kept = (x, n1, k1, s1, n2, k2, s2, n3, k3, h_prev)
@@ -251,22 +245,16 @@ def step(params, x_t, state=None):
     b_n2_k2 = params["b_n2_k2"]
     b_n3_k3 = params["b_n3_k3"]
     pre_n1_k1 = x_t @ W.T + h_prev @ R_n1_k1.T + b_n1_k1    # n1_pre, k1_pre, side by side
-    n1_pre = pre_n1_k1[:, 0:H]                              # (1)
-    n1 = np.tanh(n1_pre)                                    # (2)
-    k1_pre = pre_n1_k1[:, H:2*H]                            # (3)
-    k1 = _sigmoid(k1_pre)                                   # (4)
+    n1 = np.tanh(pre_n1_k1[:, 0:H])                         # (1), (2)
+    k1 = _sigmoid(pre_n1_k1[:, H:2*H])                      # (3), (4)
     s1 = k1 * n1 + (1 - k1) * h_prev                        # (5)
     R_n2_k2_s1 = s1 @ R_n2_k2.T + b_n2_k2                   # n2_pre, k2_pre, side by side
-    n2_pre = R_n2_k2_s1[:, 0:H]                             # (6)
-    n2 = np.tanh(n2_pre)                                    # (7)
-    k2_pre = R_n2_k2_s1[:, H:2*H]                           # (8)
-    k2 = _sigmoid(k2_pre)                                   # (9)
+    n2 = np.tanh(R_n2_k2_s1[:, 0:H])                        # (6), (7)
+    k2 = _sigmoid(R_n2_k2_s1[:, H:2*H])                     # (8), (9)
     s2 = k2 * n2 + (1 - k2) * s1                            # (10)
     R_n3_k3_s2 = s2 @ R_n3_k3.T + b_n3_k3                   # n3_pre, k3_pre, side by side
-    n3_pre = R_n3_k3_s2[:, 0:H]                             # (11)
-    n3 = np.tanh(n3_pre)                                    # (12)
-    k3_pre = R_n3_k3_s2[:, H:2*H]                           # (13)
-    k3 = _sigmoid(k3_pre)                                   # (14)
+    n3 = np.tanh(R_n3_k3_s2[:, 0:H])                        # (11), (12)
+    k3 = _sigmoid(R_n3_k3_s2[:, H:2*H])                     # (13), (14)
     h = k3 * n3 + (1 - k3) * s2                             # (15)
     return h, State(h)
 

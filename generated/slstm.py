@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of slstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:f03a1de9e172f37c
+# lstmgen: sha256:5f2d594021f319b2
 """sLSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -134,10 +134,8 @@ def forward(params, x, state=None):
         l_1[t] = pre[t, :, H:2*H]                           # (2)
         l_2 = -_softplus(-l_1[t])                           # (3)
         l[t] = l_2 + m_prev[t]                              # (4)
-        z_pre = pre[t, :, 2*H:3*H]                          # (5)
-        z[t] = np.tanh(z_pre)                               # (6)
-        o_pre = pre[t, :, 3*H:4*H]                          # (7)
-        o[t] = _sigmoid(o_pre)                              # (8)
+        z[t] = np.tanh(pre[t, :, 2*H:3*H])                  # (5), (6)
+        o[t] = _sigmoid(pre[t, :, 3*H:4*H])                 # (7), (8)
         m[t] = np.maximum(l[t], a[t])                       # (9)
         i_pre = a[t] - m[t]                                 # (10)
         i[t] = np.exp(i_pre)                                # (11)
@@ -267,10 +265,8 @@ def step(params, x_t, state=None):
     l_1 = pre[:, H:2*H]                                     # (2)
     l_2 = -_softplus(-l_1)                                  # (3)
     l = l_2 + m_prev                                        # (4)
-    z_pre = pre[:, 2*H:3*H]                                 # (5)
-    z = np.tanh(z_pre)                                      # (6)
-    o_pre = pre[:, 3*H:4*H]                                 # (7)
-    o = _sigmoid(o_pre)                                     # (8)
+    z = np.tanh(pre[:, 2*H:3*H])                            # (5), (6)
+    o = _sigmoid(pre[:, 3*H:4*H])                           # (7), (8)
     m = np.maximum(l, a)                                    # (9)
     i_pre = a - m                                           # (10)
     i = np.exp(i_pre)                                       # (11)

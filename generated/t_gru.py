@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of t_gru. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:49d33ec23a8e4726
+# lstmgen: sha256:148c297ad523ffe6
 """Strongly-typed GRU: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -112,10 +112,8 @@ def forward(params, x, state=None):
         pre[t] += u_prev[t] @ V_T                           # z, f_pre, o_pre, side by side
         u[t] = x[t]                                         # (1)
         z[t] = pre[t, :, 0:H]                               # (2)
-        f_pre = pre[t, :, H:2*H]                            # (3)
-        f[t] = _sigmoid(f_pre)                              # (4)
-        o_pre = pre[t, :, 2*H:3*H]                          # (5)
-        o[t] = np.tanh(o_pre)                               # (6)
+        f[t] = _sigmoid(pre[t, :, H:2*H])                   # (3), (4)
+        o[t] = np.tanh(pre[t, :, 2*H:3*H])                  # (5), (6)
         h[t] = f[t] * h_prev[t] + z[t] * o[t]               # (7)
     end = State(h_all[-1].copy(), u_all[-1].copy())
     kept = (x, u_prev, z, f, o, h_prev)
@@ -189,10 +187,8 @@ def step(params, x_t, state=None):
     pre = x_t @ W.T + u_prev @ V.T + b                      # z, f_pre, o_pre, side by side
     u = x_t.copy()                                          # (1)
     z = pre[:, 0:H]                                         # (2)
-    f_pre = pre[:, H:2*H]                                   # (3)
-    f = _sigmoid(f_pre)                                     # (4)
-    o_pre = pre[:, 2*H:3*H]                                 # (5)
-    o = np.tanh(o_pre)                                      # (6)
+    f = _sigmoid(pre[:, H:2*H])                             # (3), (4)
+    o = np.tanh(pre[:, 2*H:3*H])                            # (5), (6)
     h = f * h_prev + z * o                                  # (7)
     return h, State(h, u)
 

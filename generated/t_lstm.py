@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of t_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:edeb3db6963501b4
+# lstmgen: sha256:7fc11f3e8e48b0b2
 """Strongly-typed LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -119,8 +119,7 @@ def forward(params, x, state=None):
         pre[t] += u_prev[t] @ V_zf_T                        # z, f_pre, side by side
         u[t] = x[t]                                         # (1)
         z[t] = pre[t, :, 0:H]                               # (2)
-        f_pre = pre[t, :, H:2*H]                            # (3)
-        f[t] = _sigmoid(f_pre)                              # (4)
+        f[t] = _sigmoid(pre[t, :, H:2*H])                   # (3), (4)
         c[t] = f[t] * c_prev[t] + (1 - f[t]) * z[t]         # (7)
     o_pre = _at_once(x, W_o.T) + b_o + _at_once(u_prev, V_o.T)  # (5)
     o = np.tanh(o_pre)                                      # (6)
@@ -211,8 +210,7 @@ def step(params, x_t, state=None):
     pre = x_t @ W_zf.T + u_prev @ V_zf.T + b_zf             # z, f_pre, side by side
     u = x_t.copy()                                          # (1)
     z = pre[:, 0:H]                                         # (2)
-    f_pre = pre[:, H:2*H]                                   # (3)
-    f = _sigmoid(f_pre)                                     # (4)
+    f = _sigmoid(pre[:, H:2*H])                             # (3), (4)
     c = f * c_prev + (1 - f) * z                            # (7)
     o_pre = x_t @ W_o.T + b_o + u_prev @ V_o.T              # (5)
     o = np.tanh(o_pre)                                      # (6)

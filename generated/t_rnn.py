@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of t_rnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:6e9e3d64f4342d47
+# lstmgen: sha256:6f1878f9c497e0b1
 """Strongly-typed RNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -88,8 +88,7 @@ def forward(params, x, state=None):
     b = params["b"]
     W_x = _at_once(x, W.T) + b                              # z, f_pre, side by side
     z = W_x[..., 0:H]                                       # (1)
-    f_pre = W_x[..., H:2*H]                                 # (2)
-    f = _sigmoid(f_pre)                                     # (3)
+    f = _sigmoid(W_x[..., H:2*H])                           # (2), (3)
     h_all = np.empty((T + 1, B, H), dtype)
     h_all[0] = state.h
     h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
@@ -153,8 +152,7 @@ def step(params, x_t, state=None):
     b = params["b"]
     W_x = x_t @ W.T + b                                     # z, f_pre, side by side
     z = W_x[:, 0:H]                                         # (1)
-    f_pre = W_x[:, H:2*H]                                   # (2)
-    f = _sigmoid(f_pre)                                     # (3)
+    f = _sigmoid(W_x[:, H:2*H])                             # (2), (3)
     h = f * h_prev + (1 - f) * z                            # (4)
     return h, State(h)
 

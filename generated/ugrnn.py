@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of ugrnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:5f665bd65046e8d9
+# lstmgen: sha256:799f3577273ee1f8
 """Update gate RNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -102,10 +102,8 @@ def forward(params, x, state=None):
 
     for t in range(T):
         pre[t] += h_prev[t] @ R_T                           # n_pre, g_pre, side by side
-        n_pre = pre[t, :, 0:H]                              # (1)
-        n[t] = np.tanh(n_pre)                               # (2)
-        g_pre = pre[t, :, H:2*H]                            # (3)
-        g[t] = _sigmoid(g_pre)                              # (4)
+        n[t] = np.tanh(pre[t, :, 0:H])                      # (1), (2)
+        g[t] = _sigmoid(pre[t, :, H:2*H])                   # (3), (4)
         h[t] = g[t] * h_prev[t] + (1 - g[t]) * n[t]         # (5)
     end = State(h_all[-1].copy())
     kept = (x, n, g, h_prev)
@@ -172,10 +170,8 @@ def step(params, x_t, state=None):
     R = params["R"]
     b = params["b"]
     pre = x_t @ W.T + h_prev @ R.T + b                      # n_pre, g_pre, side by side
-    n_pre = pre[:, 0:H]                                     # (1)
-    n = np.tanh(n_pre)                                      # (2)
-    g_pre = pre[:, H:2*H]                                   # (3)
-    g = _sigmoid(g_pre)                                     # (4)
+    n = np.tanh(pre[:, 0:H])                                # (1), (2)
+    g = _sigmoid(pre[:, H:2*H])                             # (3), (4)
     h = g * h_prev + (1 - g) * n                            # (5)
     return h, State(h)
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of wmc_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:45bcca568b41d83b
+# lstmgen: sha256:fd0e1b81ac8ff47a
 """LSTM with working memory connections: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -140,8 +140,7 @@ def forward(params, x, state=None):
         f_2[t] = gates[:, H:2*H]                            # (6)
         f_pre = pre_ifzo[t, :, H:2*H] + f_2[t]              # (7)
         f[t] = _sigmoid(f_pre)                              # (8)
-        z_pre = pre_ifzo[t, :, 2*H:3*H]                     # (9)
-        z[t] = np.tanh(z_pre)                               # (10)
+        z[t] = np.tanh(pre_ifzo[t, :, 2*H:3*H])             # (9), (10)
         c[t] = z[t] * i[t] + c_prev[t] * f[t]               # (11)
         o_1 = c[t] @ P_o_T                                  # (12)
         o_2[t] = np.tanh(o_1)                               # (13)
@@ -252,8 +251,7 @@ def step(params, x_t, state=None):
     f_2 = gates[:, H:2*H]                                   # (6)
     f_pre = pre_ifzo[:, H:2*H] + f_2                        # (7)
     f = _sigmoid(f_pre)                                     # (8)
-    z_pre = pre_ifzo[:, 2*H:3*H]                            # (9)
-    z = np.tanh(z_pre)                                      # (10)
+    z = np.tanh(pre_ifzo[:, 2*H:3*H])                       # (9), (10)
     c = z * i + c_prev * f                                  # (11)
     o_1 = c @ P_o.T                                         # (12)
     o_2 = np.tanh(o_1)                                      # (13)

@@ -664,6 +664,41 @@ def test_no_adjoint_is_a_second_name_of_another(spec_path):
     assert [line for line in again if not re.match(r" *d_\w+_next |.*_next  ", line)] == []
 
 
+NEIGHBOURS = """
+name: neighbours
+dims: {D: input_size, H: hidden_size}
+state: {h: H, c: H}
+parameters: {W_i: [H, D], W_f: [H, D], W_o: [H, D], R_i: [H, H], R_f: [H, H], R_o: [H, H], b_i: [H], b_f: [H], b_o: [H]}
+equations:
+  k_i: W_i @ x + R_i @ h[t-1] + b_i
+  i: sigmoid(k_i)
+  k_f: W_f @ x + R_f @ h[t-1] + b_f
+  f: sigmoid(k_f)
+  c: f * c[t-1] + i
+  k_o: W_o @ x + R_o @ h[t-1] + b_o
+  o: sigmoid(k_o)
+  h: o * tanh(c)
+output: h
+"""
+
+
+@pytest.mark.parametrize("change, has_line", [
+    ((), False),
+    (("k_i: W_i @ x", "k_i: c[t-1] + W_i @ x"), True),  # more than a part of a product
+    (("tanh(c)", "tanh(c + k_i)"), True),  # somebody else reads it
+    (("i: tanh(k_i)", "i: tanh(k_i) * k_i"), True),  # read twice
+    (("i: tanh(k_i)", "i: exp(k_i ** 2)"), True),  # the backward pass reads it
+    (("output: h", "output: [h, k_i]"), True),
+])
+def test_a_part_of_a_product_that_one_stage_reads_has_no_line_of_its_own(change, has_line):
+    text = NEIGHBOURS.replace("i: sigmoid(k_i)", "i: tanh(k_i)")
+    assert not change or text.replace(*change) != text
+    module, code = compiled(text.replace(*change) if change else text)
+    assert (re.search(r"^ *k_i(\[t\])? = ", code, re.MULTILINE) is not None) == has_line
+    assert (code.count("np.tanh(pre[t, :, ") == 1) == (not has_line)
+    assert module._self_check() <= 1e-12
+
+
 EQUAL = """
 name: equal
 state: {h: H, c: H}
@@ -814,24 +849,6 @@ def test_a_sigmoid_is_exact_where_its_relative_error_counts(body, exact):
 
 
 # ---------------------------------------------------------------- gates side by side
-
-NEIGHBOURS = """
-name: neighbours
-dims: {D: input_size, H: hidden_size}
-state: {h: H, c: H}
-parameters: {W_i: [H, D], W_f: [H, D], W_o: [H, D], R_i: [H, H], R_f: [H, H], R_o: [H, H], b_i: [H], b_f: [H], b_o: [H]}
-equations:
-  k_i: W_i @ x + R_i @ h[t-1] + b_i
-  i: sigmoid(k_i)
-  k_f: W_f @ x + R_f @ h[t-1] + b_f
-  f: sigmoid(k_f)
-  c: f * c[t-1] + i
-  k_o: W_o @ x + R_o @ h[t-1] + b_o
-  o: sigmoid(k_o)
-  h: o * tanh(c)
-output: h
-"""
-
 
 @pytest.mark.parametrize("change, expected", [
     ((), [("i", "f", "o")]),

@@ -46,7 +46,9 @@ class BackwardPrinter:
                 return None
         block = self.block_of.get(name)
         in_array = block is not None and (len(block.stages) > 1 or block.phase == LOOP)
-        if in_array or name in graph.inputs or name in self.places.next or (name in graph.static) != (other.name in graph.static):
+        if in_array or name in graph.inputs or name in self.places.next:
+            return None
+        if (name in graph.static) != (other.name in graph.static):
             return None
         kept_as_long = isinstance(other, Outside) or self.places.lives_as_long(other.name, name)
         return other if kept_as_long else None
@@ -129,7 +131,8 @@ class BackwardPrinter:
         lines = []
         for stack in self.backward.hoisted:
             name = self.hoisted[stack] = self.places.fresh(f"d_{stack.vector.name}_{stack.name}")
-            piece = Piece(self._back(stack, WHOLE), ", ".join(stack.stages), self._told_here(*map(Adjoint, stack.stages)))
+            numbers = self._told_here(*map(Adjoint, stack.stages))
+            piece = Piece(self._back(stack, WHOLE), ", ".join(stack.stages), numbers)
             lines.append(Line(f"{name} = {piece.text}", piece.comment))
         return lines
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from ...language import functions
-from ...language.expressions import Call, Expression, Sum, Value
+from ...language.expressions import Call, Expression, Sum, Value, values, walk
 from ...language.shapes import Shape
 from ...language.text import SUM
 from ...schedule.plan import LOOP, Stack
@@ -13,7 +14,7 @@ from ...schedule.records import (
     STEPS_AND_START, Assign, BiasPart, Bundle, Forward, ForwardStatement, ForwardTerm, GatePart, Joined, Multiplied,
     Part,
 )
-from .lines import Line, axes, indented, wrapped_unpacking
+from .lines import Line, axes, indented, numbered, wrapped_unpacking
 from .places import EACH, LAST_STEP, SINGLE, WHOLE, Places
 from .spelling import Spelled
 
@@ -32,6 +33,11 @@ def step_lines(places: Places) -> list[Line]:
 class _Printer:
     def __init__(self, places: Places):
         self.places, self.graph, self.plan = places, places.graph, places.schedule.plan
+        self.numbers_of_parts: dict[str, int] = {}  # of stages that have no line of their own
+        places.parts.clear()
+        self.times_read = Counter(
+            node.name for stage in self.graph.stages for node in walk(stage.expression) if isinstance(node, Value)
+        )
 
     def whole(self, forward: Forward) -> list[Line]:
         lines = self.statements((*forward.still, *forward.before), WHOLE)
@@ -45,7 +51,27 @@ class _Printer:
         return lines + self.statements(forward.last, LAST_STEP)
 
     def statements(self, statements: Iterable[ForwardStatement], place: str) -> list[Line]:
-        return [self._statement(statement, place) for statement in statements]
+        statements = tuple(statements)
+        parts = self._read_where_they_are(statements)
+        for part in parts:
+            self.places.parts[part.stage.name] = self._right_side(part, place)
+            self.numbers_of_parts[part.stage.name] = part.number
+        return [self._statement(statement, place) for statement in statements if statement not in parts]
+
+    def _read_where_they_are(self, statements: tuple[ForwardStatement, ...]) -> list[Assign]:
+        """Stages that are a part of a product, of which one stage beside them and nothing else has to know."""
+        kept = {entry.name for entry in self.places.schedule.tape} | set(self.graph.outputs) | set(self.graph.states)
+        read_here = {
+            value for statement in statements if isinstance(statement, Assign)
+            for expression in statement.rest for value in values(expression)
+        }
+        found = []
+        for statement in statements:
+            match statement:
+                case Assign(stage=stage, terms=(Part(),), rest=()) if stage.name not in kept:
+                    if self.times_read[stage.name] == 1 and Value(stage.name) in read_here:
+                        found.append(statement)
+        return found
 
     def _statement(self, statement: ForwardStatement, place: str) -> Line:
         match statement:
@@ -110,7 +136,9 @@ class _Printer:
         if place == SINGLE and stage.name in self.graph.states and _is_view(stage.expression):
             text += ".copy()"  # who writes to x_t afterwards does not write to the state
         left = f"{stage.name}[t]" if place == EACH and self.places.is_array(stage.name) else stage.name
-        return Line(f"{left} = {text}", f"({assign.number})")
+        read = [value.name for expression in assign.rest for value in values(expression)]
+        numbers = [self.numbers_of_parts.pop(name) for name in read if name in self.numbers_of_parts]
+        return Line(f"{left} = {text}", numbered((*numbers, assign.number)))
 
     def _joined(self, joined: Joined, place: str) -> Line:
         gates = joined.gates
@@ -118,7 +146,7 @@ class _Printer:
         function = functions.TABLE[gates.function]
         assert isinstance(function, functions.Pointwise), "gates are functions of single entries"
         code = self.places.speller(place).applied(function, [operand]).text
-        numbers = ", ".join(f"({number})" for number in joined.numbers)
+        numbers = numbered(joined.numbers)
         return Line(f"{self._gates(joined)} = {code}", f"{numbers}: {', '.join(gates.stages)}, side by side")
 
     def _gates(self, joined: Joined | GatePart) -> str:

@@ -30,6 +30,7 @@ class Places:
         self._extent = schedule.extents(is_adjoint=False)
         self._adjoint_extent = schedule.extents(is_adjoint=True)
         self.equal: dict[str, Adjoint | Outside] = {}  # by adjoint, another one that it equals and is written as
+        self.parts: dict[str, str] = {}  # by stage, the part of a product that it is and is written as
         self._turned: dict[str, str] = {}  # matrices that a loop reads transposed: the names of the copies
         self.T, self.B = self.fresh("T"), self.fresh("B")
         self.previous = {state: self.fresh(f"{state}_prev") for state in self.graph.states}
@@ -85,6 +86,8 @@ class Places:
         graph = self.graph
         if name in graph.static:
             return name
+        if name in self.parts:
+            return self.parts[name]
         if name in graph.inputs or name in graph.targets:
             return self.now[name] if place == SINGLE else name + index
         if lag:
