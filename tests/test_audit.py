@@ -122,14 +122,14 @@ def test_what_is_true_holds_however_it_is_written(left, right):
     "spec, left, right, given",
     [
         ("lstm", "d_c", "d_h * o * (1 - tanh(c) ** 2)", "the last step"),
-        ("lstm", "d_h", "dy", "within the step"),
+        ("lstm", "d_h", "dy", "from the same step"),
         ("fgr_lstm", "d_R_fo", "outer(d_o_pre, sigmoid(f_pre[t-1]))", "every step but the first"),
-        ("lstm", "d_c", "d_c[t+1] * f[t+1]", "the branch into the next step alone"),
+        ("lstm", "d_c", "d_c[t+1] * f[t+1]", "the contribution from the next step alone"),
         ("peephole_lstm", "d_c", "d_h * o * (1 - tanh(c) ** 2) + d_c[t+1] * f[t+1]", "no peepholes"),
-        ("peephole_lstm", "d_c", "d_h * o * (1 - tanh(c) ** 2)", "the branch through h alone"),
+        ("peephole_lstm", "d_c", "d_h * o * (1 - tanh(c) ** 2)", "the contribution through h alone"),
         ("lstm", "sum_t(d_R_f)", "sum_t(outer(d_f_pre[t+1], h))", "zero initial states"),
         ("lstm", "sum_t(d_R_f)", "sum_t(outer(d_f_pre, h[t-1]), 2, T)", "zero initial states"),
-        ("ng_lstm_last", "d_a", "via(d_a, t+1)", "into the next step alone"),
+        ("ng_lstm_last", "d_a", "via(d_a, t+1)", "from the next step alone"),
         ("ng_lstm_last", "d_a", "a - target", "the last step"),
         ("lstm", "total(c[t+1], c)", "f[t+1]", "the direct path alone"),
         ("lstm", "partial(f_pre, h[t-1])", "transpose(R_f)", "transposed layout"),
@@ -148,7 +148,7 @@ def test_what_is_true_under_a_condition_holds_given_it(spec, left, right, given)
         ("d_c", "d_h * o * (1 - tanh(c)) + d_c[t+1] * f[t+1]", "off", "the square is missing"),
         ("d_c", "d_h * o * (1 - tanh(c) ** 2) - d_c[t+1] * f[t+1]", "off", "the sign is wrong"),
         ("d_c", "d_h * o * (1 - tanh(c) ** 2) + d_c[t+1] * f", "off", "the step is wrong: f[t+1]"),
-        ("d_c", "d_h * o * (1 - tanh(c) ** 2) * d_c[t+1] * f[t+1]", "off", "the rule of the fork is a sum"),
+        ("d_c", "d_h * o * (1 - tanh(c) ** 2) * d_c[t+1] * f[t+1]", "off", "a product is written where a sum belongs"),
         ("d_f", "d_c * c", "off", "c[t-1] belongs there, not c"),
         ("d_f_pre", "d_f * f_pre * (1 - f_pre)", "off", "written in its argument f_pre"),
         ("d_f_pre", "d_f", "off", "the derivative of the sigmoid is missing"),
@@ -160,7 +160,7 @@ def test_what_is_true_under_a_condition_holds_given_it(spec, left, right, given)
         ("d_R_f", "outer(d_f_pre, h)", "off", "h[t-1] belongs there"),
         ("d_f", "d_c * c[t-1] + d_h", "extra", "does not belong there"),
         ("d_x", "W_i @ d_i_pre", "off", ""),
-        ("sum_t(d_b_f)", "d_f_pre[1]", "missing", "the share of step 2 is missing"),
+        ("sum_t(d_b_f)", "d_f_pre[1]", "missing", "the contribution of step 2 is missing"),
         ("d_h", "dy + transpose(R_i) @ d_i_pre[t+1] + transpose(R_f) @ d_f_pre[t+1] + R_z @ d_z_pre[t+1]"
                 " + transpose(R_o) @ d_o_pre[t+1]", "off", "the transposition is missing"),
         ("d_h", "dy + transpose(R_i) @ d_i_pre[t+1] + transpose(R_f) @ d_f_pre[t+1]"
@@ -239,7 +239,7 @@ output: h
     text = "spec: nested.yaml\nclaims:\n  - h: act(h_pre)\n  - h: act(inner(h_pre))\n"
     right, wrong = audit(claims.read(text, folder=tmp_path)).judgements
     assert right.verdict == HOLDS, right.findings
-    assert wrong.verdict == WRONG and "the shapes do not meet" not in str(wrong.findings)
+    assert wrong.verdict == WRONG and "the shapes do not fit" not in str(wrong.findings)
 
 
 # ---------------------------------------------------------------- true claims in every dress, and mutations
@@ -273,12 +273,12 @@ def test_no_true_claim_is_called_wrong_and_no_mutation_goes_by(name):
         ("spec: lstm\nclaims:\n  d_f: df_pre\n", "3:8", "there is no 'df_pre'; write d_f_pre\n"),
         ("spec: lstm\nnames: {a: h}\nclaims:\n  d_o: da * tanh(c)\n", "4:8", "there is no 'da'; write d_a\n"),
         ("spec: lstm\nclaims:\n  d_f: diag(np.diag(d_c))\n", "3:15", "write diag(d_c)"),
-        ("spec: lstm\nclaims:\n  d_c: d_c_pre\n", "3:8", "no single call"),
+        ("spec: lstm\nclaims:\n  d_c: d_c_pre\n", "3:8", "not a single call"),
         ("spec: lstm\nclaims:\n  d_c: d_h +\n", "3:", "error"),
         ("spec: lstm\nclaims:\n  d_c: W_f[t-1] @ d_h\n", "3:8", "does not change over time"),
         ("spec: lstm\nclaims:\n  d_c: d_h[9]\n", "3:11", "there is no step 9"),
         ("spec: lstm\nclaims:\n  d_c: d_h[t+7]\n", "3:8", "7 steps ahead"),
-        ("spec: lstm\nclaims:\n  d_c + d_h: d_h\n", "3:3", "nothing that can be claimed"),
+        ("spec: lstm\nclaims:\n  d_c + d_h: d_h\n", "3:3", "cannot be claimed"),
         ("spec: lstm\nnames: {d_a: h}\nclaims:\n  d_c: d_h\n", "2:9", "cannot be a name"),
         ("spec: lstm\nnames: {a: q}\nclaims:\n  d_c: d_h\n", "2:12", "the spec has no 'q'"),
         ("spec: lstm\nsteps: 99\nclaims:\n  d_c: d_h\n", "2:8", "from 2 to 8"),
@@ -409,7 +409,7 @@ def foreign(tmp_path: Path, **changed: str) -> Path:
         ({"add": "="}, "= for +="),
         ({"before": "hs[t + 1]"}, "h[t-1] belongs there, not h"),
         ({"before": "(hs[t] if t else 0 * hs[t])"}, "the boundary at the first step"),
-        ({"back": "0 * da"}, "recurrent branch"),
+        ({"back": "0 * da"}, "nothing comes back from the next step"),
         ({"back": "da @ R.T"}, "the transposition is missing"),
     ],
 )
@@ -470,11 +470,11 @@ def test_arrays_are_compared(tmp_path):
 @pytest.mark.parametrize(
     "name, change, words",
     [
-        ("d_x", lambda array: array * np.nan, "d_x: differs, it holds numbers that are not finite"),
+        ("d_x", lambda array: array * np.nan, "d_x: differs, it has numbers that are not finite"),
         ("d_x", lambda array: array.astype(np.longdouble) * np.longdouble("1e400"), "numbers that are not finite"),
-        ("d_x", lambda array: np.full(array.shape, 1e308), "d_x: differs, it is larger by far"),
+        ("d_x", lambda array: np.full(array.shape, 1e308), "d_x: differs, it is much larger"),
         ("d_x", lambda array: array[:1], "d_x: differs, its shape is (1, 2, 3) and should be (4, 2, 3)"),
-        ("d_x", lambda array: array + 1j, "'d_x' is no array of real numbers: its dtype is complex128"),
+        ("d_x", lambda array: array + 1j, "'d_x' is not an array of real numbers: its dtype is complex128"),
         ("x", lambda array: array * 1e300, "d_x: differs, it should be zero"),
         ("R_h", lambda array: array * np.inf, "'R_h' holds a number that is not finite"),
         ("dy", lambda array: array * 1e308 * 1e5, "'dy' holds a number that is not finite"),
@@ -496,7 +496,7 @@ def test_numbers_that_cannot_be_right_are_told_without_a_warning(tmp_path, name,
 def test_a_strangers_overflow_is_told_without_a_warning(tmp_path):
     file = foreign(tmp_path, back="np.exp(1e4) * da")
     result = run("rnn", "--module", f"{file}:backward")
-    assert "d_W_h: differs, it holds numbers that are not finite; from 2 steps on: it agrees for 1" in result.output
+    assert "d_W_h: differs, it has numbers that are not finite; from 2 steps on: it agrees for 1" in result.output
 
 
 @pytest.mark.parametrize("name", ["d_W_h", "W_h", "dW_h", "dWh", "grad_W_h", "dL_dW_h"])
@@ -561,7 +561,7 @@ def test_numbers_from_zero_states_are_explained_so(tmp_path):
     theirs = run_function(foreign(tmp_path, start="0 * state['h']"), "backward", build_graph(load("rnn")),
                           draw(build_graph(load("rnn")), choose_sizes(build_graph(load("rnn")), 2)))
     np.savez(tmp_path / "theirs.npz", **arrays | {f"d_{name}": array for name, array in theirs.items()})
-    assert "the initial states are taken to be zero" in run("rnn", "--arrays", str(tmp_path / "theirs.npz")).output
+    assert "the initial states are not read" in run("rnn", "--arrays", str(tmp_path / "theirs.npz")).output
 
 
 @pytest.mark.parametrize("returned, note", [
@@ -601,8 +601,8 @@ def test_code_that_takes_no_short_sequences_is_judged(tmp_path):
     ("def backward(*a): return a[0]['W_h'], a[0]['R_h']\n",
      'it returned a tuple of 2, and a dictionary is needed: return {"W_h": ..., "R_h": ..., "b_h": ...}'),
     ("def backward(*a): pass\n", "it returned a NoneType, and a dictionary is needed"),
-    ("def backward(*a): return {'W_h': [[1, 2], [3]]}\n", "what it returned is no dictionary of arrays of numbers"),
-    ("def backward(*a): return {'W_h': None}\n", "what it returned is no dictionary of arrays of numbers"),
+    ("def backward(*a): return {'W_h': [[1, 2], [3]]}\n", "what it returned is not a dictionary of arrays of numbers"),
+    ("def backward(*a): return {'W_h': None}\n", "what it returned is not a dictionary of arrays of numbers"),
     ("def forward(*a): pass\n", "there is no 'backward' in it; it has forward"),
     ("def backward(:\n", "failed: line 1: SyntaxError"),
     ("x = 1\nimport not_there_at_all\n", "failed: line 2: ModuleNotFoundError: No module named 'not_there_at_all'"),
@@ -625,7 +625,7 @@ def test_a_method_is_called_of_an_object_that_needs_no_arguments(tmp_path):
 
 def test_a_file_that_is_no_npz_says_how_one_is_written(tmp_path):
     (tmp_path / "theirs.npz").write_text("W = 1")
-    assert "is no .npz file: np.savez(FILE" in run("rnn", "--arrays", str(tmp_path / "theirs.npz")).output
+    assert "is not an .npz file: np.savez(FILE" in run("rnn", "--arrays", str(tmp_path / "theirs.npz")).output
     missing = run("rnn", "--arrays", str(tmp_path / "none.npz"))
     assert "none.npz cannot be read: No such file" in missing.output and missing.exit_code == 2
 

@@ -1,4 +1,4 @@
-"""The truth altered, as people alter it, until it is what the claim says: what was done is what is wrong."""
+"""Explain a claim by altering the truth until it is the claim: the alteration is what is wrong."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from .slips import slips
 from .truth import Term, Truth, claim_terms, has_gradient, opened_as_claimed
 from .view import View
 
-MOST_SUBSET = 12  # terms of which every subset is tried
-MOST_CLAIMED = 24  # terms of a claim that are held against those of the truth one by one
+MOST_SUBSET = 12  # terms: with more, not every subset of them is tried
+MOST_CLAIMED = 24  # terms of a claim that are compared with those of the truth one by one
 DEAR = 2.2  # above this cost, look for a cheaper explanation
 
 
@@ -28,7 +28,7 @@ DEAR = 2.2  # above this cost, look for a cheaper explanation
 class Guess:
     """What may be wrong with a claim."""
 
-    cost: float  # the more unlikely, the higher
+    cost: float  # higher if it is less likely
     findings: tuple[Finding, ...]
 
 
@@ -36,12 +36,12 @@ class Guess:
 class Explanation(Guess):
     """What is wrong with a claim."""
 
-    terms: tuple[Term, ...]  # of the truth, in which it is told
+    terms: tuple[Term, ...]  # of the truth, which the findings mention
 
 
 @dataclass(frozen=True)
 class _Level:
-    """The truth, written out so far, and each of its terms in numbers."""
+    """The truth, written out to some extent, and each of its terms in numbers."""
 
     terms: tuple[Term, ...]
     arrays: tuple[np.ndarray, ...]
@@ -57,10 +57,10 @@ class Explainer:
         self.scale = max(largest(self.true), largest(np.where(np.isfinite(self.said), self.said, 0)), 1e-12)
 
     def best(self) -> Explanation | None:
-        """The findings that cost least, and the terms in which they are told."""
+        """The findings with the lowest cost, and the terms that they mention."""
         found = self._search(self.levels)
         if found is None or found.cost > DEAR:
-            # the claim mentions a gradient by mistake: then it stopped the terms from being written out
+            # the claim may mention a gradient by mistake, which stopped the terms from being written out
             others = [
                 level
                 for level in opened_as_claimed(self.truth, self.levels[0], ())
@@ -82,7 +82,7 @@ class Explainer:
         return best
 
     def _level(self, terms: tuple[Term, ...]) -> _Level | None:
-        """The terms with their arrays; None where these do not add up to the truth."""
+        """The terms with their arrays; None if these do not add up to the truth."""
         arrays: list[np.ndarray] = []
         for term in terms:
             array = self._array(term)
@@ -137,20 +137,20 @@ class Explainer:
     def _sum(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
         return sum(arrays, np.zeros_like(self.true))
 
-    # ------------------------------------------------------------------ one term cut or altered
+    # ------------------------------------------------------------------ one term left out or altered
 
     def _one_altered(self, level: _Level) -> Guess | None:
         best: Guess | None = None
         whole = self._sum(level.arrays)
         for term, array in zip(level.terms, level.arrays):
-            rest = self.said - (whole - array)  # what stands in place of this term
+            rest = self.said - (whole - array)  # what the claim has in place of this term
             if self._same(rest, 0 * rest):
                 return Guess(1.0, (self._missing(term),))
             best = _cheaper(best, self._slip(term, array, rest))
         return best
 
     def _slip(self, term: Term, array: np.ndarray, rest: np.ndarray) -> Guess | None:
-        """Which mistake makes of a term what stands in its place."""
+        """The mistake that turns a term into what the claim has in its place."""
         best: Guess | None = None
         ratio = constant_ratio(rest, array)
         if ratio is not None and ratio != 1:
@@ -169,7 +169,7 @@ class Explainer:
         return best
 
     def _factor(self, array: np.ndarray, rest: np.ndarray) -> str | None:
-        """The value by which a term is off, entry by entry."""
+        """The factor by which a term is wrong, entry by entry."""
         everywhere, graph = View.everywhere(self.case.scene), self.truth.graph
         if array.ndim != 2 or not np.all(np.abs(array) > 1e-12):
             return None
@@ -215,7 +215,7 @@ class Explainer:
         return None
 
     def _product_for_sum(self, level: _Level) -> Guess | None:
-        """Two terms multiplied where the rule of the fork adds them."""
+        """Two contributions that are multiplied and should be added."""
         arrays, whole = level.arrays, self._sum(level.arrays)
         for first, second in combinations(range(len(level.terms)), 2):
             rest = self.said - (whole - arrays[first] - arrays[second])
@@ -226,15 +226,14 @@ class Explainer:
                         made = self._altered(one, Product((base, local)))
                         if made is not None and np.any(made) and self._same(made, rest):
                             sentence = (
-                                "a product stands where the rule of the fork is a sum: the gradients that "
-                                f"come back through {self._reader(left)} and through {self._reader(right)} "
-                                "add up"
+                                "a product is written where a sum belongs: the contributions through "
+                                f"{self._reader(left)} and through {self._reader(right)} are added"
                             )
                             return Guess(1.2, (self._off(left, sentence),))
         return None
 
     def _by_terms(self, level: _Level) -> Guess | None:
-        """Each term of the claim beside the term of the truth that it was meant to be."""
+        """Compare each term of the claim with the term of the truth that it was meant to be."""
         said = claim_terms(self.case.said)
         if len(said) > MOST_CLAIMED:
             return None
@@ -280,12 +279,12 @@ class Explainer:
         spelled = self.spelling(term.expression)
         step = _step(term)
         if term.forks and term.reader.kind == OUTPUT:
-            sentence = f"what arrives from outside is missing: {spelled}"
+            sentence = f"the gradient from outside is missing: {spelled}"
         elif through and step is not None:
-            sentence = f"the share of step {step} is missing: {spelled}"
+            sentence = f"the contribution of step {step} is missing: {spelled}"
         elif through:
             when = "the next step" if term.reader.lag == 1 else "the same step"
-            sentence = f"the branch of the fork through {through}, in {when}, is missing: {spelled}"
+            sentence = f"the contribution through {through}, in {when}, is missing: {spelled}"
         else:
             sentence = f"a term is missing: {spelled}"
         return Finding(MISSING, sentence + _last_note(term), spelled, through)
@@ -295,7 +294,7 @@ class Explainer:
         bare = (
             ""
             if has_gradient(expression)
-            else ("; it holds no gradient, so it is a local derivative whose upstream gradient was left out")
+            else ("; it contains no gradient: it is a local derivative without its upstream gradient")
         )
         return Finding(EXTRA, f"the term {spelled} does not belong there{bare}", spelled)
 
@@ -308,7 +307,7 @@ class Explainer:
         return Finding(OFF, told + _last_note(term), spelled, self._reader(term))
 
     def _reader(self, term: Term) -> str:
-        """Who reads the value along a term: c[t+1]."""
+        """The reader that a term comes through: c[t+1]."""
         if not term.forks:
             return ""
         if term.reader.kind == OUTPUT:
@@ -321,12 +320,12 @@ class Explainer:
 
 
 def _step(term: Term) -> int | None:
-    """The step of a term that is told by its number."""
+    """The step of a term, if the claim names it by a number."""
     return next((step_of(lag, 0) for lag, _ in term.limits if is_number(lag)), None)
 
 
 def _last_note(term: Term) -> str:
-    return " (at the last step only, where the loss is)" if term.last_only else ""
+    return " (only at the last step, where the loss is)" if term.last_only else ""
 
 
 def _without_upstream(expression: Expression) -> Iterator[Expression]:

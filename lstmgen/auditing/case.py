@@ -1,7 +1,7 @@
-"""One claim in numbers: what it says at the points of a scene, and what is true there.
+"""One claim in numbers: what it gives at the points of a scene, and what is true there.
 
-Whether a claim holds is decided by numbers alone, at random points and at every step, in float64 and,
-before anything is called wrong, in 90 digits: how a claim is written does not matter.
+Numbers alone decide whether a claim holds, at random points and at every step, in float64 and, before anything is called
+wrong, in 90 digits. So it does not matter how a claim is written.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from .scenes import Scenes
 from .spelling import Spelling
 from .view import Unsayable, View
 
-UNFIT = (ShapeMismatch, Mismatch, ValueError, TypeError, LookupError)  # what ill-fitting shapes raise
-CLOSE = 1e-9  # in float64: beyond it the claim is looked at in 90 digits
+UNFIT = (ShapeMismatch, Mismatch, ValueError, TypeError, LookupError)  # raised by shapes that do not fit
+CLOSE = 1e-9  # in float64; with a larger error, the claim is evaluated in 90 digits
 EXACT = "1e-40"  # there
 
 

@@ -1,17 +1,17 @@
-"""A file of claims -> `Claims`: what somebody says the gradients of a cell are, in our names.
+"""A file of claims -> `Claims`: what somebody says that the gradients of a cell are, in our names.
 
-Claims are written in the language of the specs, with what a derivation needs besides:
+Claims are written in the language of specs, and may also use:
 
 * `d_NAME`, `dy_NAME`, `NAME_pre` and any of them, or a value, at another step: `[t+1]`, `[t-1]`, or at
   a step by its number, `[1]`, `[T]`, `[T-1]`;
 * `sum_t(e)` or `sum_t(e, 1, T-1)`: the sum over the steps;
-* `via(d_c, f[t+1])`: the share of a gradient that comes through one reader; `via(d_c, t+1)`: through
-  all readers of the next step;
-* `partial(c[t+1], c)`: the immediate derivative, the other arguments of that equation held still;
+* `via(d_c, f[t+1])`: the contribution to an adjoint through one reader; `via(d_c, t+1)`: through all readers in the next
+  step;
+* `partial(c[t+1], c)`: the local derivative, with the other arguments of that equation held constant;
   `total(c[t+1], c)`: the derivative along all paths;
 * `diag(v)`, `slice(v, D, D + H)`: the entries from one size to another, and `A @ B` of two matrices.
 
-What is read here is checked for names alone; `case.py` knows shapes and truth.
+Only names are checked here; `case.py` checks shapes, and compares with the truth.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Claim:
     subject: Expression  # the left side, in the spec's names
     text: str  # the right side as it is written
     said: Expression  # the right side, in the spec's names
-    expect: str | None = None  # the verdict that the file says is due
+    expect: str | None = None  # the expected verdict, if the file has one
     note: str = ""
 
     def __repr__(self) -> str:
@@ -57,7 +57,7 @@ class Claim:
 
 @dataclass(frozen=True, repr=False)
 class Claims:
-    """A whole file of them."""
+    """A file of claims."""
 
     path: str
     spec: str  # the spec's path
@@ -72,7 +72,7 @@ class Claims:
 
 
 def load(path: str | Path) -> Claims:
-    """Read a file; a `SpecError` with every mistake, each with its place, where it cannot be read."""
+    """Read a file. Raises a `SpecError` with every mistake and its place."""
     path = Path(path)
     text = yamltext.read_file(path)
     return read(text, str(path), path.parent)
@@ -176,7 +176,7 @@ class _Reader:
                 yield claim
 
     def _claim(self, key: Scalar, node: Node, flow: bool) -> Claim | None:
-        """One claim; None where it was recorded what is wrong with it."""
+        """One claim; None if it has a mistake, which is recorded."""
         expect, note, right = None, "", node
         if isinstance(node, Mapping):
             self.fields.known_keys(node, ("is", "expect", "note"), "a claim")
@@ -202,7 +202,7 @@ class _Reader:
                 "the left side is a gradient (d_c, sum_t(d_W), via(d_c, h)), a derivative "
                 "(partial(c[t+1], c)) or a value"
             )
-            self.mistakes.add(key.place, f"'{key.value}' is nothing that can be claimed", cure)
+            self.mistakes.add(key.place, f"'{key.value}' cannot be claimed", cure)
             return None
         return Claim(key.value, key.place, subject, text.value, said, expect, note)
 

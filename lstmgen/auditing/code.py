@@ -1,20 +1,19 @@
-"""A hand-written backward function, or the numbers it gave, held against the true gradients.
+"""Compare a backward function, or its numbers, with the true gradients.
 
-A function is called as `FUNCTION(params, x, state, dy, dstate)` and answers a dict of gradients:
+A function is called as `FUNCTION(params, x, state, dy, dstate)` and returns a dict of gradients:
 
 * `params`: a dict of arrays by the spec's own names, in the spec's shapes;
 * `x`: the input, (T, B, D); a dict by name where the spec has several;
 * `state`: a dict of the initial states, (B, H) each;
-* `dy`: the gradient that arrives at the output, (T, B, H); a dict by name where there are several outputs;
-  where the spec has a loss, the target instead;
+* `dy`: the gradient from outside at the output, (T, B, H); a dict by name if there are several outputs;
+  if the spec has a loss, the target in its place;
 * `dstate`: a dict of the gradients that arrive at the last states.
 
-The answer holds, under the spec's names or with `d_` before them, gradients of parameters, of inputs
-(T, B, D) and of initial states (B, H); and, if one likes, of any other value at every step, (T, B, ...).
-What is not there is not compared.
+The result has gradients by the names of the spec, with or without `d_`: of parameters, of inputs (T, B, D), of initial
+states (B, H), and optionally of any other value at every step, (T, B, ...). What is not in it is not compared.
 
-What differs is explained by trying: our own gradients with a branch cut or altered, until they are theirs.
-The function is a stranger's code. It runs in a process of its own, with a time limit, and only if asked for.
+The explanation is found by trying: contributions to our own gradients are left out or altered until they equal theirs. The
+function is somebody else's code. It runs in a process of its own, with a time limit, and only if asked for.
 """
 
 from __future__ import annotations
@@ -35,11 +34,11 @@ from .given import STEPS, Data, draw
 
 
 def audit_module(graph: Graph, path: str | Path, function: str, seconds: float = SECONDS) -> CodeAudit:
-    """Run a stranger's backward function and hold what it answers against the true gradients."""
+    """Run somebody's backward function and compare its result with the true gradients."""
     if not Path(path).is_file():
         raise ForeignError(f"there is no file '{path}'")
     if Path(path).suffix != ".py":
-        raise ForeignError(f"'{path}' is no .py file; of a notebook: jupyter nbconvert --to script {Path(path).name}")
+        raise ForeignError(f"'{path}' is not a .py file; of a notebook: jupyter nbconvert --to script {Path(path).name}")
 
     def answer(given: Data) -> dict[str, np.ndarray]:
         return run_function(path, function, graph, given, seconds)
@@ -86,7 +85,7 @@ def _probe_shorter(comparer: Comparer, data: Data, answer: Callable[[Data], dict
 
 
 def audit_arrays(graph: Graph, path: str | Path) -> CodeAudit:
-    """Hold somebody's numbers against the true gradients of the same data."""
+    """Compare somebody's numbers with the true gradients of the same data."""
     derivation = derive(graph)
     try:
         data, theirs, sizes = read_arrays(path, graph)

@@ -1,6 +1,6 @@
-"""Somebody's gradients beside the true ones, and what explains the difference.
+"""Somebody's gradients compared with the true ones, and an explanation of the difference.
 
-What differs is explained by trying: our own gradients with a branch cut or altered, until they are theirs.
+The explanation is found by trying: contributions to our own gradients are left out or altered until they equal theirs.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from .scene import Edit
 from .tries import Tries
 
 BOUND = 1e-7  # relative, in float64
-FLOAT32 = 1e-3  # where their numbers are of single precision
+FLOAT32 = 1e-3  # if their numbers are of single precision
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One gradient, theirs beside ours."""
+    """One gradient: theirs and ours."""
 
     name: str
     agrees: bool
-    error: float  # relative to the largest entry; infinite where it cannot be told in per cent
+    error: float  # relative to the largest entry; infinite if it cannot be given in per cent
     how: str = ""  # how it differs
-    first: str = ""  # where the first difference appears, going backwards
+    first: str = ""  # the first difference, going backwards
 
     def line(self) -> str:
         if self.agrees:
@@ -45,8 +45,8 @@ class CodeAudit(Printed):
     """Every gradient compared, and what explains the differences."""
 
     comparisons: tuple[Comparison, ...]
-    explanation: str  # "" where all agree or nothing explains it
-    complete: bool  # whether the explanation gives every one of their numbers
+    explanation: str  # "" if all agree, or if nothing explains it
+    complete: bool  # whether the explanation gives all of their numbers
     notes: tuple[str, ...] = ()  # how their numbers were read
 
     @property
@@ -67,9 +67,9 @@ class CodeAudit(Printed):
             if self.explanation:
                 told.append(f"explanation: {self.explanation}")
                 if not self.complete:
-                    told.append("this explains some of the gradients that differ, not all")
+                    told.append("this explains some of the gradients that differ, but not all")
             else:
-                told.append("no single cut or altered branch explains the difference")
+                told.append("no single missing or wrong contribution explains the difference")
         return [*told, *([""] if self.notes else []), *(f"note: {note}" for note in self.notes)]
 
     def as_json(self) -> dict[str, object]:
@@ -91,7 +91,7 @@ class CodeAudit(Printed):
 
 
 class Comparer:
-    """Their gradients beside ours, and ours altered until they are theirs."""
+    """Compares their gradients with ours, and alters ours until they equal theirs."""
 
     def __init__(
         self, derivation: Derivation, sizes: Mapping[str, int], data: Data, theirs: Mapping[str, np.ndarray]
@@ -152,7 +152,7 @@ class Comparer:
     def _alike(self, true: np.ndarray, said: np.ndarray) -> bool:
         return self._off(true, said) <= self.bound
 
-    @np.errstate(all="ignore")  # infinite numbers of theirs are an answer like any other
+    @np.errstate(all="ignore")  # their numbers may be infinite
     def _off(self, true: np.ndarray, said: np.ndarray) -> float:
         if true.shape != said.shape or not np.isfinite(said).all() or not np.isfinite(true).all():
             return np.inf  # what is not finite agrees with nothing
@@ -166,16 +166,16 @@ class Comparer:
         if true.shape != said.shape:
             return f"its shape is {said.shape} and should be {true.shape}"
         if not np.isfinite(said).all():
-            return "it holds numbers that are not finite"
+            return "it has numbers that are not finite"
         if not np.any(true):
             return "it should be zero"
         per_cent = 100 * self._error(self.ours, name)
-        return f"off by {per_cent:.3g} %" if np.isfinite(per_cent) else "it is larger by far"
+        return f"off by {per_cent:.3g} %" if np.isfinite(per_cent) else "it is much larger"
 
     # ------------------------------------------------------------------ where
 
     def at_length(self, steps: int, data: Data, theirs: Mapping[str, np.ndarray]) -> None:
-        """Note which gradients differ already in a sequence of so many steps."""
+        """Record which gradients differ in a sequence of so many steps."""
         shorter = Comparer(self.derivation, self.sizes, data, theirs)
         for name in shorter.differing:
             self.lengths.setdefault(name, steps)
@@ -193,7 +193,7 @@ class Comparer:
             steps = [
                 step
                 for step in range(len(true))
-                if not np.abs(true[step] - said[step]).max(initial=0) <= self.bound * scale  # nor if it is no number
+                if not np.abs(true[step] - said[step]).max(initial=0) <= self.bound * scale  # also true for nan
             ]
             if steps:
                 return f"the first difference on the way back is at step {steps[-1] + 1} of {len(true)}"
@@ -209,7 +209,7 @@ class Comparer:
     # ------------------------------------------------------------------ why
 
     def audit(self, notes: tuple[str, ...] = ()) -> CodeAudit:
-        """Every gradient compared and explained. `notes` tell what else there is to know of how they were made."""
+        """Every gradient compared and explained. `notes` say how their numbers were read."""
         comparisons = tuple(map(self._comparison, self.theirs))
         explained = self._explained() if self.differing else ("", True)
         return CodeAudit(comparisons, *explained, (*notes, *self.notes))

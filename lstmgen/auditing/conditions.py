@@ -1,4 +1,4 @@
-"""Conditions under which a claim holds that does not always hold: t = T, no peepholes, a branch alone."""
+"""Conditions under which a claim holds that does not always hold: t = T, no peepholes, one contribution alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .truth import Truth, has_gradient, joined_in
 
 
 def conditions(case: Case) -> Iterator[str]:
-    """Every one under which the claim holds, the most telling first."""
+    """All conditions under which the claim holds, the most informative first."""
     leaves, written = _leaves(case.said), _leaves(case.written)
     ahead = any(leaf.lag > 0 and not is_number(leaf.lag) for leaf in written) or bool(joined_in(case.said))
     names = {leaf.name for leaf in leaves}
@@ -26,10 +26,10 @@ def conditions(case: Case) -> Iterator[str]:
     tells = has_gradient(case.said) or bool(names & set(case.graph.targets))
     if tells and not case.by_number and not _has_sum(case.said):
         if not ahead and case.holds(case.scene, at_end):
-            also = f": it is the branch {branch} alone" if branch else ""
+            also = f": it is the contribution {branch} alone" if branch else ""
             yield f"t = T, the last step, where nothing comes back from step t + 1{also}"
         if branch:
-            yield f"the branch {branch} alone"
+            yield f"the contribution {branch} alone"
         if case.graph.has_loss_at_last and case.holds(case.scene, range(1, last)):
             yield "every step but the last"
         if case.graph.has_loss_at_last and case.holds(case.scene, (last,)):
@@ -47,9 +47,9 @@ def conditions(case: Case) -> Iterator[str]:
     match case.subject:
         case Call(function="total", arguments=(above, below) as arguments) if _is_immediate(case, arguments):
             derivative = f"partial({case.spelling(above)}, {case.spelling(below)})"
-            yield f"the direct path alone: it is the immediate derivative {derivative}"
+            yield f"the direct path alone: it is the local derivative {derivative}"
     if isinstance(case.subject, Call) and case.subject.function in (PARTIAL, TOTAL) and _is_transposed(case):
-        yield "the transposed layout of a derivative, a row for each entry below the line"
+        yield "the transposed layout of a derivative, with a row for each entry of the denominator"
 
 
 def _leaves(expression: Expression) -> list[Value | Adjoint | Outside]:
@@ -61,13 +61,13 @@ def _has_sum(expression: Expression) -> bool:
 
 
 def _reads_what_never_was(case: Case, leaves: Sequence[Value | Adjoint | Outside]) -> bool:
-    """Whether the claim reads a value of step 0 that is no state."""
+    """Whether the claim reads a value of step 0 that is not a state."""
     still = {*case.graph.states, *case.graph.static}
     return any(isinstance(leaf, Value) and leaf.lag < 0 and leaf.name not in still for leaf in leaves)
 
 
 def _branch_alone(case: Case) -> str:
-    """The one branch of the fork that the claim is, where there are others."""
+    """Where the only contribution that the claim has comes from, if there are others."""
     subject, derivation = case.subject, case.scenes.derivation
     if not isinstance(subject, Adjoint) or subject.name in case.graph.static:
         return ""
@@ -76,7 +76,7 @@ def _branch_alone(case: Case) -> str:
         return ""
     truth, said = Truth(derivation), case.pair(case.scene)[1]
     terms = truth.terms(subject.name)
-    readers = [(Value(STEP, 0), "within the step"), (Value(STEP, 1), "into the next step")]
+    readers = [(Value(STEP, 0), "from the same step"), (Value(STEP, 1), "from the next step")]
     named = dict.fromkeys(reader for reader in map(truth.reader_of, terms) if reader is not None)
     readers += [(reader, f"through {case.spelling(reader)}") for reader in named]
     for reader, told in readers:
@@ -89,7 +89,7 @@ def _branch_alone(case: Case) -> str:
 
 
 def _is_immediate(case: Case, arguments: tuple[Expression, ...]) -> bool:
-    """Whether what is claimed of a total derivative is the immediate one."""
+    """Whether the local derivative is claimed for a total derivative."""
     true = case.view.evaluate(Call(PARTIAL, arguments))
     said = case.view.evaluate(case.said)
     if true.ndim != said.ndim:

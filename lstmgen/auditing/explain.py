@@ -1,4 +1,4 @@
-"""What is wrong with a claim: the findings, and the equation in the terms in which they are told."""
+"""What is wrong with a claim: the findings, and the correct equation in the same terms."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Explained:
 
 
 def explain(case: Case, within_sum: bool = True) -> Explained:
-    """Why the two sides differ. `within_sum`: a sum over the steps is looked into."""
+    """Why the two sides differ. `within_sum`: the claim inside a sum over the steps is examined."""
     simpler = _inside_sum(case) if within_sum else None
     if simpler is not None:
         inner = explain(simpler)
@@ -54,8 +54,8 @@ def remarks(case: Case) -> Iterator[Finding]:
 
 
 def explain_mismatch(case: Case, message: str) -> Explained:
-    """Why the two sides do not meet."""
-    finding = Finding(SHAPE, f"the shapes do not meet: {message}")
+    """Why the shapes of the two sides do not fit."""
+    finding = Finding(SHAPE, f"the shapes do not fit: {message}")
     for altered, sentence in shape_slips(case.said):
         if case.other(case.subject, altered).fits_and_holds():
             return Explained((Finding(OFF, sentence), finding), correct(case))
@@ -63,11 +63,11 @@ def explain_mismatch(case: Case, message: str) -> Explained:
 
 
 def _unexplained() -> Finding:
-    return Finding(OTHER, "the two sides differ, and no single usual mistake explains how")
+    return Finding(OTHER, "the two sides differ, and no common mistake alone explains it")
 
 
 def _inside_sum(case: Case) -> Case | None:
-    """The claim about one step that a claim about the sum over the steps makes."""
+    """The claim about one step inside a claim about the sum over the steps."""
     match case.subject, case.said:
         case Call(function="sum_t", arguments=(subject,)), Call(function="sum_t", arguments=(said,)):
             inner = case.other(subject, said)
@@ -76,7 +76,7 @@ def _inside_sum(case: Case) -> Case | None:
 
 
 def _other_derivative(case: Case) -> Finding | None:
-    """A derivative in the claim, partial(A, B) or via(A, B), of which one name is another's."""
+    """A derivative in the claim, partial(A, B) or via(A, B), with one wrong name."""
     forms = dict.fromkeys(node for node in walk(case.said) if isinstance(node, Call))
     names = [name for name in case.graph.shapes if name in named_stages(case.graph)]
     for form in forms:

@@ -1,6 +1,6 @@
-"""Somebody's gradients in numbers: what a stranger's function answers, and what a file of arrays holds.
+"""Somebody's gradients in numbers: the result of a function, or the contents of a file of arrays.
 
-The function is a stranger's code. It runs in a process of its own, with a time limit, and only if asked for.
+The function is somebody else's code. It runs in a process of its own, with a time limit, and only if asked for.
 """
 
 from __future__ import annotations
@@ -86,20 +86,20 @@ try:
         raise TypeError("one of them holds other objects")
     np.savez(target, **arrays)
 except (TypeError, ValueError) as problem:
-    sys.exit(f"what it returned is no dictionary of arrays of numbers: {problem}")
+    sys.exit(f"what it returned is not a dictionary of arrays of numbers: {problem}")
 """
 
 _savez: Callable[..., None] = np.savez  # mypy takes one of the arrays for its flag
 
 
 class ForeignError(Exception):
-    """A function or a file of arrays that cannot be compared; the sentence says why."""
+    """A function or a file of arrays that cannot be compared; the message says why."""
 
 
 def run_function(
     path: str | Path, function: str, graph: Graph, data: Data, seconds: float = SECONDS
 ) -> dict[str, np.ndarray]:
-    """What a stranger's function answers, from a process of its own."""
+    """Run somebody's function in a process of its own, and return its result."""
     arrays = {f"params:{name}": array for name, array in data.params.items()}
     arrays |= {f"x:{name}": data.inputs[name] for name in graph.inputs}
     arrays |= {f"state:{name}": array for name, array in data.state.items()}
@@ -136,7 +136,7 @@ def _loaded(path: Path) -> dict[str, np.ndarray]:
     try:
         with open(path, "rb") as stream:
             if not is_zipfile(stream):
-                raise ForeignError(f"{path} is no .npz file: np.savez(FILE, W=W, x=x, dy=dy, d_W=dW) writes one")
+                raise ForeignError(f"{path} is not an .npz file: np.savez(FILE, W=W, x=x, dy=dy, d_W=dW) writes one")
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except OSError as problem:
@@ -150,7 +150,7 @@ def real(name: str, array: np.ndarray) -> np.ndarray:
     """Somebody's numbers in float64. `ForeignError` where they are texts, or complex: half of it would be lost."""
     kind = np.asarray(array).dtype
     if not np.issubdtype(kind, np.integer) and not np.issubdtype(kind, np.floating):
-        raise ForeignError(f"'{name}' is no array of real numbers: its dtype is {kind}")
+        raise ForeignError(f"'{name}' is not an array of real numbers: its dtype is {kind}")
     return np.asarray(array, float)
 
 

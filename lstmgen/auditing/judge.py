@@ -1,4 +1,4 @@
-"""Claims held against the derivation: a verdict for each, and what would put it right.
+"""Compare claims with the derivation: a verdict for each, and the correction.
 
     case.py        whether it holds: numbers decide, however the claim is written
     conditions.py  under which condition it does

@@ -1,4 +1,4 @@
-"""An expression of a claim -> the same in the spec's names, with names and forms checked."""
+"""An expression of a claim -> the same expression in the names of the spec, with names and forms checked."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NUMBERED = re.compile(r"(?<=[A-Za-z0-9_])\[\s*(?:([0-9]{1,3})|T(?:\s*-\s*([0-9]
 
 
 class Resolver:
-    """Reads an expression of a claim, and puts our names for the source's."""
+    """Reads an expression of a claim, and replaces the names of the source by ours."""
 
     def __init__(self, graph: Graph, renamed: Mapping[str, str], steps: int, mistakes: Mistakes):
         self.graph, self.renamed, self.steps, self.mistakes = graph, renamed, steps, mistakes
@@ -35,7 +35,7 @@ class Resolver:
         self.lags = (*range(-FARTHEST, FARTHEST + 1), *range(lag_to(0), lag_to(steps) + 1))
 
     def read(self, text: Text) -> Expression | None:
-        """The expression; None with the mistakes noted where it is none."""
+        """The expression; None if it cannot be read, with the mistakes recorded."""
         before = self.mistakes.count
         plain = self._without_numbers(text)
         parsed = parse(plain, self.mistakes, (*self.own, *FORMS), self.lags, internal=True) if plain else None
@@ -120,7 +120,7 @@ class Resolver:
     def _outside(self, node: Value, name: str) -> Expression:
         ours = self._ours(name)
         if ours not in self.graph.outputs:
-            return self._wrong(node, f"'{name}' is no output", f"outputs: {', '.join(self.graph.outputs)}")
+            return self._wrong(node, f"'{name}' is not an output", f"outputs: {', '.join(self.graph.outputs)}")
         return Outside(ours, node.lag, node.at)
 
     def _gradient(self, node: Value, name: str) -> Expression:
@@ -184,7 +184,7 @@ class Resolver:
                 return argument
         self._wrong(
             node,
-            f"'{name}_pre': the equation of {name} is no single call",
+            f"'{name}_pre': the equation of {name} is not a single call",
             "NAME_pre is the argument of the call that makes NAME",
         )
         return None

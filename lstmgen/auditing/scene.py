@@ -1,8 +1,8 @@
-"""A cell at random points over T steps, with its true gradients: where claims are put to the test.
+"""A cell at random points over T steps, with its true gradients, to compare claims with.
 
-Arrays hold several points at once along their first axis. Steps are counted from 1 to T; states are known
-at step 0 as well. The forward pass goes a few steps on beyond T, where all gradients are zero: what a
-claim reads of step T+1 is then there. What it reads from before the first step are arbitrary numbers.
+The first axis of an array has several points. Steps are counted from 1 to T; states are also known at step 0. The forward
+pass has a few more steps after T, where all gradients are zero, because a claim may read step T+1. Values before the first
+step that do not exist are arbitrary numbers.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Edit:
-    """What is done to one branch of a fork: cut everywhere, at a step, or replaced."""
+    """What is done to one contribution: left out everywhere or at a step, or replaced."""
 
     instead: Expression | None = None
     cut: str = ""  # "", "always", "first" (step), "not first", "last", "not last"
@@ -73,7 +73,7 @@ class Scene:
         self.points = setting.points if setting.keep is None else 1
         self.random = np.random.default_rng(setting.seed)
         self.final: dict[str, np.ndarray] = {}  # the gradient that arrives at the last state
-        self.edits: Mapping[Key, Edit] = {}  # branches that are cut or altered
+        self.edits: Mapping[Key, Edit] = {}  # contributions that are left out or altered
         self._draw_until_finite()
         self._phantoms: dict[tuple[str, int], np.ndarray] = {}
         self.sums: dict[tuple[Expression, int, int], np.ndarray] = {}  # over the steps from one to another, once known
@@ -216,7 +216,7 @@ class Scene:
         return self.zeros(name) if found is None else found
 
     def _phantom(self, name: str, step: int) -> np.ndarray:
-        """What was never computed is any number."""
+        """An arbitrary number for a value that was never computed."""
         if (name, step) not in self._phantoms:
             random = np.random.default_rng([abs(step), len(name), *name.encode()])
             drawn = random.uniform(-1, 1, (self.setting.points, *self.size(name)))
@@ -232,7 +232,7 @@ class Scene:
         return True  # from what stands still to what stands still
 
     def contribution(self, fork: Contribution, view: Rows) -> np.ndarray:
-        """What one branch sends back to a value, seen from the steps of a view."""
+        """One contribution to a value, at the steps of a view."""
         edit = self.edits.get(fork.key)
         kept = [self.happens(fork, step) for step in view.steps]
         expression = fork.term
@@ -245,7 +245,7 @@ class Scene:
         return view.only(term, kept)
 
     def total(self, name: str) -> np.ndarray:
-        """The gradient of what stands still, summed over the steps."""
+        """The gradient of a static value, summed over the steps."""
         return sum((self.leaf(Adjoint(name), step) for step in range(self.steps + 1)), self.zeros(name))
 
 

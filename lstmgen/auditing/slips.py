@@ -1,7 +1,7 @@
 """The mistakes that people make in one term of a derivation, and what each of them is called.
 
 A `Slip` is a term as it should be with one thing altered. Which of them a claim has made is found by
-trying: `altering.py` compares numbers. Those that are seen most often have the lowest rank.
+trying: `altering.py` compares numbers. The most common ones have the lowest rank.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class _Maker:
                 )
             case Call(function=function, arguments=(argument,)) if function in ACTIVATIONS:
                 yield Slip(
-                    2, "pre", put(argument), f"{self.spell(argument)} stands where {self.spell(node)} belongs"
+                    2, "pre", put(argument), f"{self.spell(node)} belongs there, not {self.spell(argument)}"
                 )
             case Call(function="where", arguments=(_, chosen, other)):
                 for branch in _branches(chosen, other):
@@ -138,7 +138,7 @@ class _Maker:
                         1.5,
                         "straight",
                         put(branch),
-                        f"the gradient goes straight through, where it has to choose: {self.spell(node)}",
+                        f"the gradient goes straight through; it must follow the choice: {self.spell(node)}",
                     )
             case Call(function="sum", arguments=(argument,)):
                 yield Slip(
@@ -189,7 +189,7 @@ class _Maker:
     def _missing(self, factor: Expression) -> str:
         if has_gradient(factor):
             return (
-                f"the upstream gradient is missing: the local derivative has to be multiplied by "
+                f"the upstream gradient is missing: the local derivative must be multiplied by "
                 f"{self.spell(factor)}, the gradient that comes back from there"
             )
         if _one_minus_square(factor) is not None:
@@ -217,14 +217,14 @@ class _Maker:
                     1.8,
                     "activation",
                     put(product(*rest, itself)),
-                    f"the sigmoid itself stands in place of its derivative, {self.spell(Product(pair))}",
+                    f"the sigmoid itself is written, not its derivative {self.spell(Product(pair))}",
                 )
             yield Slip(
                 2,
                 "activation",
                 put(product(*rest, tanh)),
-                "the derivative of tanh stands where that of the "
-                f"sigmoid belongs, {self.spell(Product(pair))}",
+                "the derivative of tanh is written, not that of the "
+                f"sigmoid, {self.spell(Product(pair))}",
             )
             yield Slip(
                 2,
@@ -240,7 +240,7 @@ class _Maker:
                 2,
                 "activation",
                 put(product(value, Sum((ONE, negative(value))))),
-                f"the derivative of the sigmoid stands where that of tanh belongs, {self.spell(node)}",
+                f"the derivative of the sigmoid is written, not that of tanh, {self.spell(node)}",
             )
         for position, term in enumerate(terms):
             rest = terms[:position] + terms[position + 1 :]
@@ -296,7 +296,7 @@ class _Maker:
                         "pre",
                         altered,
                         f"the derivative of the {function} is written in its argument "
-                        f"{self.spell(pre)}; it is to be written in its value {self.spell(leaf)}",
+                        f"{self.spell(pre)}; it must be written in its value {self.spell(leaf)}",
                     )
                 for altered in self._replaced(leaf, Call(function, (leaf,))):
                     yield Slip(
@@ -326,7 +326,7 @@ class _Maker:
                     1,
                     "outside",
                     altered,
-                    f"{self.spell(outside)} is only what arrives from outside; "
+                    f"{self.spell(outside)} is only the gradient from outside; "
                     f"{self.spell(leaf)} is the whole gradient, with what comes back from the next step",
                 )
         for name in self.graph.shapes:
@@ -338,13 +338,13 @@ class _Maker:
                 rank = 1.0
                 sentence = (
                     f"the derivative of the activation is missing: {self.spell(leaf)}, the gradient before "
-                    f"it, belongs there, not {self.spell(other)}, the gradient behind it"
+                    f"it, belongs there, not {self.spell(other)}, the gradient after it"
                 )
             elif name == f"{leaf.name}_pre":
                 rank = 1.5
                 sentence = (
                     f"{self.spell(other)} is the gradient before the activation; {self.spell(leaf)}, the one "
-                    "behind it, belongs there"
+                    "after it, belongs there"
                 )
             for altered in self._replaced(leaf, other):
                 yield Slip(rank, "gradient", altered, sentence)
@@ -392,7 +392,7 @@ def shape_slips(said: Expression) -> Iterator[tuple[Expression, str]]:
     """What may have been meant where shapes do not meet."""
     yield (
         Call("transpose", (said,)),
-        "the right side is transposed: a gradient has the shape of what it is the gradient of",
+        "the right side is transposed: a gradient has the shape of its value",
     )
     for node in walk(said):
         match node:
@@ -417,8 +417,8 @@ def shape_slips(said: Expression) -> Iterator[tuple[Expression, str]]:
                         yield (
                             _put(said, node, made),
                             (
-                                "an entry-by-entry product stands where the outer product belongs: a "
-                                "matrix is d v^T, of the matrix's shape"
+                                "an elementwise product is written, not the outer product: the gradient of a "
+                                "matrix is d v^T, in the matrix's shape"
                             ),
                         )
 

@@ -1,4 +1,4 @@
-"""What may have gone wrong in a backward pass that somebody wrote, the commonest first."""
+"""Mistakes that people make in a backward pass, the most common first."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _FIRST_STEP = "the boundary at the first step"
 
 @dataclass(frozen=True)
 class Try:
-    """One mistake: what is done to the true backward pass to make it."""
+    """One mistake, as an alteration of the true backward pass."""
 
     sentence: str
     edits: Mapping[Key, Edit] = field(default_factory=dict)  # by the key of the branch
-    without: str = ""  # what stays unread of what is given
+    without: str = ""  # an argument that is not read
 
 
 class Tries:
@@ -38,22 +38,22 @@ class Tries:
         self.over_time = [fork for fork in self.forks if fork.over_time]
 
     def __iter__(self) -> Iterator[Try]:
-        yield Try("the initial states are taken to be zero: what they were is not read", without=ZERO_STATES)
-        yield Try("dstate, the gradient that arrives at the last states, is not read", without=NO_DSTATE)
+        yield Try("the initial states are not read: they count as zero", without=ZERO_STATES)
+        yield Try("dstate, the gradient of the final states, is not read", without=NO_DSTATE)
         yield from self._bundles()
         for fork in self.forks:
-            yield from _cut(f"the branch of {self._told(fork)} is missing", [fork])
+            yield from _cut(f"the contribution to {self._told(fork)} is missing", [fork])
         yield from self._boundaries()
         yield from self._altered()
 
     def _bundles(self) -> Iterator[Try]:
-        """Many branches at once: all that comes from the next step, all that goes back to one value."""
+        """Many contributions at once: all from the next step, or all to one value."""
         later_on = [fork for fork in self.forks if fork.lag]
-        yield from _cut("nothing comes back from the next step: every recurrent branch is missing", later_on)
+        yield from _cut("nothing comes back from the next step: all its contributions are missing", later_on)
         for state in self.graph.states:
             own = [fork for fork in later_on if fork.target == state]
             if len(own) > 1:
-                sentence = f"nothing comes back to {state} from the next step: its recurrent branches are missing"
+                sentence = f"nothing comes back to {state} from the next step: those contributions are missing"
                 yield from _cut(sentence, own)
         for cut, kept in (("not first", "the first step"), ("not last", "the last step")):
             yield from self._set_not_added(cut, kept)
@@ -67,44 +67,44 @@ class Tries:
 
     def _set_not_added(self, cut: str, kept: str) -> Iterator[Try]:
         """Gradients of parameters that are overwritten in each step."""
-        sentence = f"the gradients of the parameters hold {kept} alone: they are set, not added up, over steps {_SET}"
+        sentence = f"the gradients of the parameters have {kept} only: they are overwritten, not added up, over steps {_SET}"
         yield from _cut(sentence, self.over_time, cut)
         names = ", ".join(self.differing)
         own = [fork for fork in self.over_time if fork.target in self.differing]
-        sentence = f"the gradients of {names} hold {kept} alone: set, not added up, over the steps {_SET}"
+        sentence = f"the gradients of {names} have {kept} only: overwritten, not added up, over the steps {_SET}"
         yield from _cut(sentence, own, cut)
         for name in self.graph.parameters:
             own = [fork for fork in self.over_time if fork.target == name]
-            sentence = f"the gradient of {name} holds {kept} alone: it is set, not added up, over the steps {_SET}"
+            sentence = f"the gradient of {name} has {kept} only: it is overwritten, not added up, over the steps {_SET}"
             yield from _cut(sentence, own, cut)
 
     def _boundaries(self) -> Iterator[Try]:
-        """Terms that read the step before, at the first step; and those at the last."""
+        """Contributions that are missing at the first or the last step only."""
         back = [fork for fork in self.over_time if _reads_before(fork.term)]
-        yield from _cut(f"{_FIRST_STEP}: what the parameters owe to the initial states is missing", back, "first")
+        yield from _cut(f"{_FIRST_STEP}: the terms of parameters with the initial states are missing", back, "first")
         for state in self.graph.states:
             own = [fork for fork in back if _reads_before(fork.term, state)]
-            sentence = f"{_FIRST_STEP}: what the parameters owe to the initial {state} is missing"
+            sentence = f"{_FIRST_STEP}: the terms of parameters with the initial {state} are missing"
             yield from _cut(sentence, own, "first")
         for fork in back:
-            yield from _cut(f"{_FIRST_STEP}: the branch of {self._told(fork)} is missing there", [fork], "first")
-        yield from _cut("the shares of the first step are missing in the parameters", self.over_time, "first")
-        yield from _cut("the shares of the last step are missing in the parameters", self.over_time, "last")
+            yield from _cut(f"{_FIRST_STEP}: the contribution to {self._told(fork)} is missing there", [fork], "first")
+        for step in ("first", "last"):
+            yield from _cut(f"the contributions of the {step} step to the parameters are missing", self.over_time, step)
 
     def _altered(self) -> Iterator[Try]:
-        """One branch, with another term on it."""
+        """One contribution with another term."""
         for fork in self.forks:
             if fork.kind == ELEMENTWISE:
                 straight = Edit(instead=later(fork.upstream, fork.lag, self.graph.static))
                 sentence = (
                     f"the gradient goes through {self.spelling(Value(fork.reader))} unchanged "
-                    f"(straight through), on the branch of {self._told(fork)}"
+                    f"(straight through), in the contribution to {self._told(fork)}"
                 )
                 yield Try(sentence, {fork.key: straight})
         for fork in self.forks:
             for slip in slips(fork.term, self.graph, set(self.graph.shapes), self.spelling):
                 if slip.rank <= 3 and self._fits(fork, slip.altered):
-                    sentence = f"on the branch of {self._told(fork)}: {slip.sentence}"
+                    sentence = f"in the contribution to {self._told(fork)}: {slip.sentence}"
                     yield Try(sentence, {fork.key: Edit(slip.altered)})
 
     def _fits(self, fork: Contribution, expression: Expression) -> bool:
@@ -121,7 +121,7 @@ class Tries:
 
 
 def _cut(sentence: str, forks: Collection[Contribution], cut: str = "always") -> Iterator[Try]:
-    """These branches cut; no try where there are none."""
+    """These contributions left out; nothing if there are none."""
     if forks:
         yield Try(sentence, {fork.key: Edit(cut=cut) for fork in forks})
 

@@ -1,7 +1,7 @@
 """A true gradient as a sum of terms that a person would write, and any claim as a sum of terms.
 
-A derivation has stages that no text names, such as tanh(c) inside o * tanh(c): here they are written out.
-A gradient that a claim does not mention is replaced by its own sum, as far as the claim goes.
+A derivation has stages that a text does not name, such as tanh(c) in o * tanh(c): here they are written out. A gradient that
+a claim does not mention is replaced by its own sum, as far as the claim goes.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Term:
     """One term of a true gradient."""
 
     expression: Expression
-    forks: tuple[Contribution, ...]  # the branches that it comes along, from the value outwards
+    forks: tuple[Contribution, ...]  # the contributions along its path, from the value outwards
     limits: tuple[tuple[int, bool], ...] = ()  # lags of steps that have to exist; True: as the last one
 
     @property
@@ -99,7 +99,7 @@ class Term:
 
 
 class Truth:
-    """The true gradients of a cell as terms."""
+    """The true gradients of a cell as sums of terms."""
 
     def __init__(self, derivation: Derivation, joined: Collection[Via] = ()):
         """`joined` are the via(...) of a claim: their branches stay together as one term."""
