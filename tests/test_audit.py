@@ -151,6 +151,9 @@ def test_what_is_true_under_a_condition_holds_given_it(spec, left, right, given)
         ("d_c", "d_h * o * (1 - tanh(c) ** 2) * d_c[t+1] * f[t+1]", "off", "a product is written where a sum belongs"),
         ("d_f", "d_c * c", "off", "c[t-1] belongs there, not c"),
         ("d_f_pre", "d_f * f_pre * (1 - f_pre)", "off", "written in its argument f_pre"),
+        ("d_z_pre", "d_z * (1 - z) ** 2", "off", "the square belongs to z alone: 1 - z ** 2"),
+        ("d_R_f", "outer(transpose(R_f) @ d_f_pre, h[t-1])", "off", "the factor transpose(R_f) is too much"),
+        ("d_b_f", "tanh(b_f) * d_f_pre", "off", "the factor tanh(b_f) is too much"),
         ("d_f_pre", "d_f", "off", "the derivative of the sigmoid is missing"),
         ("d_f_pre", "3 * d_f * f * (1 - f)", "off", "the factor 3"),
         ("d_z_pre", "d_z * (1 - tanh(z) ** 2)", "off", "tanh is applied twice"),
@@ -175,6 +178,13 @@ def test_what_is_wrong_is_explained(left, right, kind, words):
     if words:
         assert judgement.findings[0].kind == kind
         assert words in judgement.findings[0].sentence
+
+
+def test_a_derivative_on_the_wrong_side_of_a_matrix_is_told_its_side():
+    judgement = one("rnn", "d_h", "dy + (1 - h[t+1] ** 2) * (transpose(R_h) @ d_h[t+1])")
+    words = "1 - h[t+1] ** 2 stands on the wrong side of transpose(R_h): first the derivative, then the matrix"
+    assert judgement.findings[0].sentence.startswith(words) and len(judgement.findings) == 1
+    assert judgement.correct == "d_h = dy + transpose(R_h) @ (d_h[t+1] * (1 - h[t+1] ** 2))"
 
 
 def test_the_correct_equation_is_in_the_sources_names():
@@ -578,6 +588,36 @@ def test_another_layout_is_no_mistake(tmp_path, returned, note):
     file.write_text(file.read_text().replace("(1 - hs[t + 1] ** 2)", "(1 - hs[t + 1])"))
     wrong = audit_module(build_graph(load("rnn")), file, "backward")
     assert not wrong.holds
+
+
+@pytest.mark.parametrize("rule, words", [
+    ("np.clip(g, -1, 1)", "right but for a clip of every entry to [-1, 1]"),
+    ("g / max(1.0, np.sqrt(sum((v ** 2).sum() for k, v in grads.items() if k != 'x')))", ": scaled to the norm 1"),
+    ("g / x.shape[1]", "right but for one factor, 1/2: averaged over the batch of 2"),
+    ("g / len(x)", "right but for one factor, 1/4: averaged over the 4 steps"),
+    ("g / x[..., 0].size", "right but for one factor, 1/8: averaged over batch and steps"),
+    ("0.01 * g", "right but for one factor, 0.01: a learning rate, perhaps"),
+    ("3 * g", "right but for one factor, 3"),
+    ("-g", "right but for one factor, the opposite sign"),
+])
+def test_what_is_done_around_right_gradients_is_one_sentence(tmp_path, rule, words):
+    file = foreign(tmp_path)
+    kept = "{k: RULE if k != 'x' else g for k, g in grads.items()}".replace("RULE", rule)
+    file.write_text(file.read_text().replace('return grads | {"h": dh}', f"return {kept}"))
+    found = audit_module(build_graph(load("rnn")), file, "backward")
+    assert not found.holds and found.complete
+    assert found.explanation.startswith("the gradients of W_h, R_h, b_h are right") and found.explanation.endswith(words)
+
+
+def test_all_gradients_and_one_alone_are_told_so(tmp_path):
+    file = foreign(tmp_path)
+    right = file.read_text()
+    file.write_text(right.replace('return grads | {"h": dh}', "return {k: -g for k, g in grads.items()}"))
+    said = audit_module(build_graph(load("rnn")), file, "backward").explanation
+    assert said == "all gradients are right but for one factor, the opposite sign"
+    file.write_text(right.replace('return grads | {"h": dh}', 'return grads | {"b_h": 5 * grads["b_h"]}'))
+    said = audit_module(build_graph(load("rnn")), file, "backward").explanation
+    assert said == "the gradient of b_h is right but for one factor, 5"
 
 
 def test_a_square_matrix_alone_is_not_taken_to_be_transposed(tmp_path):

@@ -78,6 +78,8 @@ class _Maker:
     # ------------------------------------------------------------------ nodes
 
     def _of_node(self, node: Expression, put: Put) -> Iterator[Slip]:
+        if isinstance(node, MatVec):
+            yield from self._wrong_side(node, put)
         match node:
             case Product(factors=factors):
                 yield from self._dropped(factors, put)
@@ -144,6 +146,20 @@ class _Maker:
                 yield Slip(
                     3, "sum", put(argument), f"the sum over the entries is missing: {self.spell(node)}"
                 )
+
+    def _wrong_side(self, node: MatVec, put: Put) -> Iterator[Slip]:
+        """A derivative behind the matrix, where it belongs before it."""
+        factors = node.vector.factors if isinstance(node.vector, Product) else ()
+        gradient = [factor for factor in factors if has_gradient(factor)]
+        local = [factor for factor in factors if not has_gradient(factor)]
+        if gradient and local:
+            yield Slip(
+                1.2,
+                "side",
+                put(Product((*local, MatVec(node.matrix, product(*gradient))))),
+                f"{self.spell(product(*local))} stands on the wrong side of {self.spell(node.matrix)}: first the derivative, "
+                "then the matrix",
+            )
 
     def _dropped(self, factors: tuple[Expression, ...], put: Put) -> Iterator[Slip]:
         """One factor or two that belong together left out."""
@@ -242,6 +258,12 @@ class _Maker:
                 put(product(value, Sum((ONE, negative(value))))),
                 f"the derivative of the sigmoid is written, not that of tanh, {self.spell(node)}",
             )
+            yield Slip(
+                1,
+                "square",
+                put(Power(Sum((ONE, negative(value))), _TWO)),
+                f"the square belongs to {self.spell(value)} alone: {self.spell(node)}",
+            )
         for position, term in enumerate(terms):
             rest = terms[:position] + terms[position + 1 :]
             smaller = rest[0] if len(rest) == 1 else Sum(rest)
@@ -263,6 +285,7 @@ class _Maker:
             case Adjoint():
                 yield from self._at_other_step(leaf)
                 yield from self._other_gradient(leaf)
+                yield from self._too_many(leaf)
             case Outside():
                 yield from self._at_other_step(leaf)
 
@@ -283,6 +306,24 @@ class _Maker:
                     altered,
                     f"the step is wrong: {self.spell(leaf)} belongs there, not {self.spell(moved)}",
                 )
+
+    def _too_many(self, leaf: Adjoint) -> Iterator[Slip]:
+        """A parameter before a gradient that is there already: a matrix, or a function of a vector."""
+        shapes = self.graph.shapes
+        shape = shapes[leaf.name]
+        for name in self.graph.parameters:
+            if shapes[name] == shape * 2 and len(shape) == 1:
+                turned = Call("transpose", (Value(name),))
+                altered: list[tuple[Expression, Expression]] = [
+                    (turned, MatVec(turned, leaf)), (Value(name), MatVec(Value(name), leaf))]
+            elif shapes[name] == shape:
+                calls = [Call(function, (Value(name),)) for function in ACTIVATIONS]
+                altered = [(call, Product((call, leaf))) for call in calls]
+            else:
+                continue
+            for factor, with_it in altered:
+                for whole in self._replaced(leaf, with_it):
+                    yield Slip(3, "factor", whole, f"the factor {self.spell(factor)} is too much")
 
     def _before_activation(self, leaf: Value) -> Iterator[Slip]:
         """A value in place of which its argument stands, or to which the activation is applied again."""

@@ -312,8 +312,8 @@ def opened_as_claimed(
 
 
 def _first_step(mentioned: Collection[Reading], joined: Collection[Via]) -> int:
-    """How far ahead everything lies that a claim mentions."""
-    leaves = [*mentioned, *(via.target for via in joined)]
+    """How far ahead all gradients lie that a claim mentions; what arrives from outside is not opened anyway."""
+    leaves = [*(leaf for leaf in mentioned if isinstance(leaf, Adjoint)), *(via.target for via in joined)]
     return max(0, min((leaf.lag for leaf in leaves if not is_number(leaf.lag)), default=0))
 
 
