@@ -10,6 +10,8 @@ import importlib.util
 import itertools
 import os
 import pickle
+import random
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,6 +22,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from random_cells import make_spec
 
 from lstmgen.cli.making import TARGETS as TARGETS_OF_COMMAND
 from lstmgen.language import functions
@@ -291,6 +294,288 @@ def test_layer_and_cell(case):
     other = module.Layer(**case.keywords, dtype=case.dtype)
     other.load_state_dict(layer.state_dict())
     assert close(other.parameters(), layer.parameters(), 0)
+
+
+@pytest.mark.parametrize("seed", range(200 if LONG else 10))
+def test_random_cells(seed, tmp_path):
+    """Cells that nobody wrote, from the whole language."""
+    schedule = _schedule(make_spec(random.Random(seed).randrange))
+    name, module = schedule.graph.spec.name, execute(module_source(schedule, verified=True), schedule.graph.spec.name)
+    write(schedule, tmp_path)
+    figures = verify_target(schedule.graph, TARGET.load(tmp_path, name), module)
+    assert not [figure for figure in figures if not figure.passed]
+
+
+# ---------------------------------------------------------------- layers, directions, lengths
+
+# Why a cell has no second layer or direction; all others have.
+NO_SECOND_LAYER = {
+    "phased_lstm": "it has several inputs", "ng_lstm": "it gives a loss", "ng_lstm_last": "it gives a loss",
+}
+# The size of the input is also that of a state: layers need inputs as wide as outputs.
+AS_WIDE = {"intersection_rnn", "qrnn_window2", "t_gru", "t_lstm"}
+
+
+def run(layer, *arguments, **options) -> list:
+    """The loss or the outputs, and the final state, of a layer."""
+    first, end = layer(*arguments, **options)
+    return [*(first if isinstance(first, tuple) and not hasattr(first, "batch_sizes") else (first,)), *end]
+
+
+def layer_of(case: Case, **options):
+    torch.manual_seed(1)
+    return case.module.Layer(**case.keywords, dtype=case.dtype, **options)
+
+
+def like_pytorch(module: ModuleType, **options) -> tuple:
+    """A layer of the LSTM and a torch.nn.LSTM with the same numbers."""
+    torch.manual_seed(2)
+    theirs = torch.nn.LSTM(3, 4, dtype=torch.float64, **options)
+    ours = module.Layer(3, 4, dtype=torch.float64, **options)
+    for layer, reverse in itertools.product(range(theirs.num_layers), (False, True)[:1 + theirs.bidirectional]):
+        behind = f"_l{layer}" + "_reverse" * reverse
+        params = ours.to_numpy(layer, reverse)
+        named = module.named(params)
+        for place, gate in enumerate("ifzo"):
+            rows = slice(4 * place, 4 * place + 4)
+            named[f"W_{gate}"][...] = getattr(theirs, f"weight_ih{behind}")[rows].detach()
+            named[f"R_{gate}"][...] = getattr(theirs, f"weight_hh{behind}")[rows].detach()
+            both = getattr(theirs, f"bias_ih{behind}") + getattr(theirs, f"bias_hh{behind}")
+            named[f"b_{gate}"][...] = both[rows].detach()
+        ours.load_numpy(params, layer, reverse)
+    return ours, theirs
+
+
+@pytest.mark.parametrize("num_layers, bidirectional, batch_first", [(1, False, True), (2, False, False), (3, True, True)])
+def test_a_layer_is_what_pytorch_makes_of_it(num_layers, bidirectional, batch_first, module_of):
+    ours, theirs = like_pytorch(
+        module_of("lstm"), num_layers=num_layers, bidirectional=bidirectional, batch_first=batch_first)
+    count = num_layers * (1 + bidirectional)
+    pack, pad = torch.nn.utils.rnn.pack_padded_sequence, torch.nn.utils.rnn.pad_packed_sequence
+    lengths = torch.tensor([4, 6, 1])
+    padded = torch.randn(*((3, 6) if batch_first else (6, 3)), 3, dtype=torch.float64)
+    for x, states in [
+        (padded, (count, 3, 4)),
+        (torch.randn(6, 3, dtype=torch.float64), (count, 4)),
+        (pack(padded, lengths, batch_first, enforce_sorted=False), (count, 3, 4)),
+        (pack(padded, torch.tensor([6, 4, 1]), batch_first), (count, 3, 4)),
+    ]:
+        start = [torch.randn(states, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+        for state in (None, start):
+            y, end = ours(x, state)
+            expected, (h, c) = theirs(x, None if state is None else tuple(state))
+            if hasattr(expected, "batch_sizes"):
+                assert all(torch.equal(*pair) for pair in zip(y[1:], expected[1:]) if pair[1] is not None)
+                y, expected = y.data, expected.data
+            assert close([y, *end], [expected, h, c], 1e-12)
+        found, wanted = (torch.autograd.grad([a, b, c], start, [a.sin().detach(), b, c], retain_graph=True)
+                         for a, b, c in ((y, *end), (expected, h, c)))
+        assert close(found, wanted, 1e-12)
+    y, end = ours(padded, lengths=lengths)
+    packed, (h, c) = theirs(pack(padded, lengths, batch_first, enforce_sorted=False))
+    assert close([y, *end], [pad(packed, batch_first)[0], h, c], 1e-12)
+
+
+@every_cell
+def test_every_cell_has_layers_and_directions_or_says_why_not(name, case):
+    reason = NO_SECOND_LAYER.get(name)
+    if reason:
+        with pytest.raises(ValueError, match=f"num_layers is 2, and {name} cannot be stacked: {reason}"):
+            layer_of(case, num_layers=2)
+    if case.graph.loss:
+        with pytest.raises(ValueError, match=f"bidirectional is True, and {name} has one direction alone: it gives a loss"):
+            layer_of(case, bidirectional=True)
+        return
+    options = {"num_layers": 1 if reason else 2, "bidirectional": name not in AS_WIDE}
+    if name in AS_WIDE:
+        with pytest.raises(ValueError, match=f"{name} cannot be stacked at these sizes: the states of the layers"):
+            layer_of(case, num_layers=2, bidirectional=True)
+        case.keywords = dict.fromkeys(case.keywords, 3)
+        case.inputs = [torch.randn(STEPS, BATCH, 3, dtype=case.dtype)]
+    layer = layer_of(case, **options)
+    whole = run(layer, *case.inputs)
+    # by hand: each layer and direction with the functions of the file
+    below, ends = case.inputs, []
+    for index in range(options["num_layers"]):
+        made = []
+        for behind in ("", "_reverse")[:1 + options["bidirectional"]]:
+            params = {key: getattr(layer, f"{key}_l{index}{behind}") for key in case.params}
+            y, end = case.module.forward(params, *(value.flip(0) if behind else value for value in below))
+            made.append(y.flip(0) if behind else y)
+            ends.append(end)
+        below = [torch.cat(made, -1)]
+    assert close(whole, [below[0], *map(torch.stack, zip(*ends))], 0)
+
+
+def split(value, example: int, steps: slice):
+    """Some steps of one example."""
+    return value[steps, example:example + 1]
+
+
+@pytest.mark.parametrize("name", [*ODD, "residual_lstm", "mingru_log"])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_lengths_stop_states_and_leave_zeros(name, backwards, module_of):
+    """As each example alone; what lies behind an end is never read, and has no gradient."""
+    case = Case(name, module_of(name), steps=5, batch=4)
+    if backwards and case.graph.loss:
+        pytest.skip("one direction alone")
+    layer, lengths = layer_of(case, bidirectional=backwards), [3, 5, 1, 3]
+    for value in (*case.inputs, *case.targets):
+        for example, length in enumerate(lengths):
+            if not (case.graph.has_loss_at_last and value is case.targets[0]):
+                value.data[length:, example] = float("nan")
+    if case.graph.has_loss_at_last:
+        case.targets = [case.targets[0][-1]]
+    start = case.module.State(*(value[None].repeat(1 + backwards, *[1] * value.ndim) for value in case.start))
+    found = run(layer, *case.inputs, *case.targets, start, lengths=torch.tensor(lengths))
+    alone = []
+    for example, length in enumerate(lengths):
+        inputs = [split(value, example, slice(length)) for value in case.inputs]
+        targets = [value[example:example + 1] if case.graph.has_loss_at_last else split(value, example, slice(length))
+                   for value in case.targets]
+        alone.append(run(layer, *inputs, *targets, [value[:, example:example + 1] for value in start]))
+    firsts, ends = zip(*((made[:-len(start)], made[-len(start):]) for made in alone))
+    if case.graph.loss:
+        expected = [sum(first for first, in firsts)]
+    else:
+        padded = [[torch.nn.functional.pad(value, (0, 0) * (value.ndim - 1) + (0, 5 - len(value))) for value in first]
+                  for first in firsts]
+        expected = [torch.cat(values, 1) for values in zip(*padded)]
+    expected += [torch.cat(values, 1) for values in zip(*ends)]
+    assert close(found, expected, 1e-12)
+    weights = [torch.linspace(-1, 1, value.numel(), dtype=torch.float64).view(value.shape) for value in found]
+    of = [*layer.parameters(), *case.inputs, *case.start]
+    ours, theirs = case.gradients(found, weights, of), case.gradients(expected, weights, of)
+    assert close(ours, theirs)
+    for gradient in ours[-len(start) - len(case.inputs):-len(start)]:
+        assert all(not gradient[length:, example].any() for example, length in enumerate(lengths))
+
+
+@pytest.mark.parametrize("name", ["lstm", "ng_lstm", "mlstm", "phased_lstm", "mingru_log"])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_states_start_anew_in_the_middle(name, backwards, module_of):
+    """As pieces of the sequence one by one; also where examples end earlier."""
+    case = Case(name, module_of(name), steps=6, batch=3)
+    if backwards and case.graph.loss:
+        pytest.skip("one direction alone")
+    layer = layer_of(case, bidirectional=backwards)
+    is_init = torch.zeros(6, 3, dtype=torch.bool)
+    is_init[0, 1] = is_init[2, 0] = is_init[2, 2] = is_init[5, 0] = True
+    lengths = [6, 4, 3]
+    start = case.module.State(*(value[None].repeat(1 + backwards, *[1] * value.ndim) for value in case.start))
+    found = run(layer, *case.inputs, *case.targets, start, lengths=lengths, is_init=is_init)
+    if case.graph.loss:
+        expected = 0.0
+    for example, length in enumerate(lengths):
+        cuts = sorted({0, length, *(t for t in range(length) if is_init[t, example])})
+        pieces, state = [], [value[:, example:example + 1] for value in start]
+        ends = []
+        for begin, end in zip(cuts, cuts[1:]):
+            arguments = [split(value, example, slice(begin, end)) for value in (*case.inputs, *case.targets)]
+            forward = None if is_init[begin, example] else state if begin == 0 else None
+            if backwards:  # the second direction begins at the end of the sequence, with the state given
+                fresh = case.module._start_of(case.params, *arguments, None)
+                forward = case.module.State(*(torch.stack([
+                    (value[0] if begin == 0 and not is_init[0, example] else new),
+                    (value[1] if end == length else new)]) for value, new in zip(state, fresh)))
+            made = run(layer, *arguments, forward)
+            pieces.append(made[0])
+            ends.append(made[-len(start):])
+        last = [torch.stack([late[0], early[-1]])[:1 + backwards] for late, early in zip(ends[-1], ends[0])]
+        assert close([value[:, example:example + 1] for value in found[-len(start):]], last, 1e-12)
+        if case.graph.loss:
+            expected = expected + sum(pieces)
+        else:
+            assert close([found[0][:length, example:example + 1]], [torch.cat(pieces)], 1e-12)
+    if case.graph.loss:
+        assert close(found[:1], [expected], 1e-12)
+
+
+def test_a_state_starts_anew_from_what_is_learned(module_of):
+    case = Case("ng_lstm", module_of("ng_lstm"))
+    layer = layer_of(case)
+    is_init = torch.zeros(STEPS, BATCH, dtype=torch.bool)
+    is_init[1, 0] = True
+    layer(*case.inputs, *case.targets, [value[None].detach() for value in case.start], is_init=is_init)[0].backward()
+    assert layer.a_0_l0.grad.any() and layer.c_0_l0.grad.any()
+
+
+def test_dropout_lies_between_layers(module_of):
+    module, x = module_of("lstm"), torch.randn(4, 2, 3)
+    layer = module.Layer(3, 4, num_layers=2, dropout=1.0)
+    nothing = torch.zeros(4, 2, 4)
+    params = {key: getattr(layer, f"{key}_l1") for key in ("W", "R", "b")}
+    assert torch.equal(layer(x)[0], module.forward(params, nothing)[0])
+    layer.eval()
+    plain = module.Layer(3, 4, num_layers=2)
+    plain.load_state_dict(layer.state_dict())
+    assert torch.equal(layer(x)[0], plain(x)[0])
+    layer.train().dropout = 0.5
+    assert not torch.equal(layer(x)[0], layer(x)[0])
+    assert "num_layers=2, dropout=0.5" in repr(layer)
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda m, x: m.Layer(3, 4, num_layers=0), "num_layers is 0, expected a whole number from 1 on"),
+    (lambda m, x: m.Layer(3, 4, dropout=2), "dropout is 2, expected a number from 0 to 1"),
+    (lambda m, x: m.Layer(3, 4)(x[0, 0]), "x has shape (3,), expected (T, B, D), or (T, D) of one example"),
+    (lambda m, x: m.Layer(3, 4)(x, lengths=[2]), "lengths are [2], expected one of 0 to 4 for each of 2 examples"),
+    (lambda m, x: m.Layer(3, 4)(x, lengths=[2, 5]), "lengths are [2, 5], expected one of 0 to 4"),
+    (lambda m, x: m.Layer(3, 4)(x, is_init=torch.zeros(2, 4)), "is_init has shape (2, 4), expected (T, B) = (4, 2)"),
+    (lambda m, x: m.Layer(3, 4, 2)(x, (x, x)), "state.h has shape (4, 2, 3), expected 2 layers and directions in front"),
+    (lambda m, x: m.Layer(3, 4).to_numpy(1), "there is no layer 1: there are 1, in one direction"),
+    (lambda m, x: m.Layer(3, 4).to_numpy(0, True), "there is no layer 0 in reverse: there are 1, in one direction"),
+])
+def test_mistakes_in_the_use_of_a_layer(call, message, module_of):
+    with pytest.raises(ValueError) as caught:
+        call(module_of("lstm"), torch.randn(4, 2, 3))
+    assert message in str(caught.value)
+
+
+# ---------------------------------------------------------------- low precision, and more than one process
+
+
+@every_cell
+def test_autocast(name, module_of):
+    """Under autocast everything is bfloat16, and as near to float32 as that can be."""
+    case = Case(name, module_of(name), dtype=torch.float32)
+    layer = layer_of(case)
+    expected = run(layer, *case.inputs, *case.targets)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = run(layer, *case.inputs, *case.targets)
+        assert {value.dtype for value in found} == {torch.bfloat16}
+        sum(value.float().sum() for value in found).backward()
+    assert all(value.grad is None or value.grad.dtype == torch.float32 for value in layer.parameters())
+    assert not [value for value in layer.parameters() if value.grad is not None and not value.grad.isfinite().all()]
+    assert close([value.float() for value in found], expected, 0.1)
+
+
+def test_two_processes_train_as_one(tmp_path):
+    """DistributedDataParallel over gloo: the same gradient as one process that has the whole batch."""
+    path = write(schedule_of("lstm"), tmp_path)
+    (tmp_path / "train.py").write_text(f"""
+import os, sys, torch, torch.distributed as dist
+import {path.stem} as m
+dist.init_process_group("gloo")
+rank = dist.get_rank()
+torch.manual_seed(0)
+layer, x = m.Layer(3, 4, num_layers=2, dtype=torch.float64), torch.randn(5, 6, 3, dtype=torch.float64)
+both = torch.nn.parallel.DistributedDataParallel(layer)
+both(x[:, 3 * rank:3 * rank + 3])[0].square().mean().backward()
+shared = [value.grad.clone() for value in layer.parameters()]
+layer.zero_grad()
+layer(x)[0].square().mean().backward()
+assert all(torch.allclose(a, b.grad, atol=1e-14) for a, b in zip(shared, layer.parameters()))
+dist.destroy_process_group()
+print("equal", rank)
+""")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "localhost", "WORLD_SIZE": "2"}
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        environment["MASTER_PORT"] = str(free.getsockname()[1])
+    running = [subprocess.Popen([sys.executable, "train.py"], cwd=tmp_path, env={**environment, "RANK": str(rank)},
+                                stdout=subprocess.PIPE, text=True) for rank in range(2)]
+    assert sorted(process.communicate()[0].strip() for process in running) == ["equal 0", "equal 1"]
 
 
 # ---------------------------------------------------------------- torch.compile

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fractions import Fraction
+from itertools import groupby
+from operator import itemgetter
 
 from ... import __version__
 from ...language.expressions import Number, Value
 from ...language.text import source
 from ...schedule.plan import LAST, STILL
 from ...schedule.records import ARGUMENT, PARAMETER, Schedule, SizeSource, Start
-from ..numpy.lines import Line, as_tuple, axes, layout, size, unpacked
-from ..numpy.module import module_context
+from ...spec.cell import Parameter
+from ..numpy.lines import Line, as_tuple, axes, layout, loop_over, size, told, unpacked
+from ..numpy.module import RANDOM, module_context
 from ..render import render, template_text
 from .backward import BackwardPrinter
 from .forward import forward_lines, step_lines
@@ -38,8 +41,10 @@ class _Module:
         self.places = TorchPlaces(schedule)
 
     def context(self) -> dict[str, object]:
-        return {**self._names(), **self._code(), **self._shapes(), **self._starts(), "inits": self._inits(),
-                "helpers": self._helpers()}
+        return {
+            **self._names(), **self._options(), **self._code(), **self._shapes(), **self._starts(),
+            "inits": self._inits(), "helpers": self._helpers(),
+        }
 
     def _names(self) -> dict[str, object]:
         parts = self.graph.spec.name.split("_")
@@ -52,6 +57,34 @@ class _Module:
             "input_keys": _quoted(self.graph.inputs), "target_keys": _quoted(self.graph.targets),
             "starts_learned": any(isinstance(start.value, Value) for start in self.schedule.starts),
         }
+
+    def _options(self) -> dict[str, object]:
+        """The arguments of a layer beside its sizes and inputs, and what it can do."""
+        graph = self.graph
+        keywords, arguments = {keyword for _, keyword in graph.dims}, {*graph.inputs, *graph.targets}
+        names = ("num_layers", "batch_first", "dropout", "bidirectional", "device", "generator")
+        opt = {name: name + "_" * (name in keywords) for name in names}
+        opt |= {name: name + "_" * (name in arguments) for name in ("lengths", "is_init")}
+        outputs, read = [graph.shapes[name] for name in graph.outputs], graph.shapes[graph.inputs[0]]
+        one_direction = "it gives a loss" if graph.loss else "an output of it is no vector" * any(
+            len(shape) != 1 for shape in outputs)
+        is_symbol = len(read) == 1 and not read[0].constant and [factor for _, factor in read[0].terms] == [1]
+        no_layers = (
+            "it has several inputs" if len(graph.inputs) > 1 else "it has several outputs" if len(outputs) > 1
+            else one_direction or ("" if is_symbol else "its input is no vector of a size of its own"))
+        found = {
+            "opt": opt, "why_no_layers": no_layers, "why_one_direction": one_direction, "stackable": not no_layers,
+            "keywords_held": as_tuple(keyword for _, keyword in graph.dims),
+            "told_alone": {name: told(graph.shapes[name], self.places.T) for name in arguments},
+            "told_single": {name: told(graph.shapes[name]) for name in arguments},
+        }
+        if not no_layers:
+            (replaced, _), = read[0].terms
+            width = size(outputs[0][0])
+            above = f"directions * {f'({width})' if ' ' in width else width}"
+            found["above"] = as_tuple(above if symbol == replaced else symbol for symbol, _ in graph.dims)
+            found["shapes_of_states"] = as_tuple(axes(graph.shapes[state]) for state in graph.states)
+        return found
 
     def _code(self) -> dict[str, object]:
         schedule, places = self.schedule, self.places
@@ -149,20 +182,25 @@ class _Module:
         return f"like.new_zeros({shape})" if start.value.value == 0 else f"like.new_full({shape}, {source(start.value)})"
 
     def _inits(self) -> list[str]:
-        lines = []
-        for parameter in self.graph.spec.parameters:
-            init: Fraction | str | None = parameter.init
-            if init is None and len(self.graph.shapes[parameter.name]) == 2:
-                init = "glorot"
-            if not init:
-                continue
-            view = f'views["{parameter.name}"]'
+        """Neighbours that start alike are filled in a loop."""
+        lines: list[str] = []
+        starts = [(parameter.name, self._init(parameter)) for parameter in self.graph.spec.parameters]
+        for init, group in groupby((start for start in starts if start[1]), itemgetter(1)):
+            names = [f'"{name}"' for name, _ in group]
+            view = f"views[{names[0] if len(names) == 1 else 'name'}]"
             if isinstance(init, str):
                 self.places.helpers.add(f"init_{init}")
-                lines.append(f"_{init}({view}{'' if init == 'identity' else ', generator'})")
+                line = f"_{init}({view}{', generator' if init in RANDOM else ''})"
             else:
-                lines.append(f"{view}.fill_({source(Number(init))})")
+                line = f"{view}.fill_({source(Number(init))})"
+            lines += [line] if len(names) == 1 else [*loop_over(names), f"    {line}"]
         return lines
+
+    def _init(self, parameter: Parameter) -> Fraction | str:
+        """What a parameter starts from: a number, or how it is made."""
+        if parameter.init is None:
+            return "glorot" if len(self.graph.shapes[parameter.name]) == 2 else Fraction(0)
+        return parameter.init
 
     def _helpers(self) -> list[str]:
         """The helper functions that the code calls; asked for last, when all of it is spelled."""
