@@ -145,8 +145,8 @@ def build(
 ) -> Built:
     """Write the files of each target into `out`, and with "numpy" NAME.tex, and NAME.pdf with `pdf`, if the proofs hold.
 
-    `targets` are some of "numpy" (NAME.py), "c" (NAME.c, NAME.h, NAME_c.py), "torch" (NAME_torch.py); without `document`
-    there is no NAME.tex.
+    `targets` are some of "numpy" (NAME.py), "c" (NAME.c, NAME.h, NAME_test.c, NAME_c.py), "torch" (NAME_torch.py).
+    Without `document` there is no NAME.tex.
     A target that cannot be run on this machine is written all the same, and says that it is not verified.
 
     `notation` is used in place of the spec's own. `force` overwrites files that were edited since they were generated.

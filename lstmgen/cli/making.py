@@ -44,7 +44,7 @@ def build(
 
     \b
     numpy   NAME.py, and NAME.tex that derives it
-    c       NAME.c, NAME.h, and NAME_c.py that compiles and calls them
+    c       NAME.c, NAME.h, NAME_test.c, and NAME_c.py that compiles and calls them
     torch   NAME_torch.py, a layer and a cell for PyTorch
 
     SPEC is a file, or the name of a packaged spec (see `lstmgen list`).

@@ -17,6 +17,7 @@ from ...schedule.program import (
     SUM, SUMS, TAPE, Array, Program, Rows, Spot,
 )
 from ...schedule.records import StoredParameter
+from ...spec.cell import CellSpec
 from ..render import render, template_text
 from .lines import RowsPrinter, item_call
 from .names import defined, public
@@ -76,7 +77,7 @@ class _Cell:
         graph, spec = self.graph, self.graph.spec
         code = self.code()
         return {
-            "name": spec.name, "upper": spec.name.upper(), "title": _comment(spec.title),
+            "name": spec.name, "upper": spec.name.upper(), "title": told_title(spec),
             "equations": self.equations(),
             "runtime": self.runtime.rstrip(),
             "typed": [*defined(self.runtime), *_OF_EVERY_CELL, *self.names],
@@ -248,6 +249,11 @@ def _told(direction: str, phase: str) -> str:
         AT_START: "a learned start",
     }[phase]
     return f"{direction.capitalize()}: {when}"
+
+
+def told_title(spec: CellSpec) -> str:
+    """The title as a comment may hold it."""
+    return _comment(spec.title)
 
 
 def _comment(text: str) -> str:

@@ -1,4 +1,4 @@
-"""C as a target: NAME.c, NAME.h, NAME_c.py."""
+"""C as a target: NAME.c, NAME.h, NAME_test.c, NAME_c.py."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ...schedule.records import Schedule
 from ..targets import CannotRun, Target, import_file
 from .loader import loader_source
 from .module import c_header, c_source
+from .testing import c_test
 
 
 def texts(
@@ -22,6 +23,7 @@ def texts(
     return {
         f"{name}.c": c_source(program, verified, checkpoint),
         f"{name}.h": c_header(program, verified),
+        f"{name}_test.c": c_test(program, verified),
         f"{name}_c.py": loader_source(schedule, verified),
     }
 

@@ -1,0 +1,155 @@
+"""NAME_test.c: the C program that tells on whatever machine whether NAME.c is right there.
+
+$CC is the compiler, and $RUN what runs its programs, if that is needed: with CC="aarch64-linux-gnu-gcc -static" and
+RUN=qemu-aarch64 these tests are about another machine.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lstmgen.language.expressions import Value
+from lstmgen.outputs.c.module import c_header, c_source
+from lstmgen.outputs.c.recorded import BOUNDS, record
+from lstmgen.outputs.c.testing import c_test
+from lstmgen.outputs.numpy.module import module_source
+from lstmgen.pipeline import _schedule, execute
+from lstmgen.schedule.lowering import make_program
+from lstmgen.schedule.make import make_schedule
+from lstmgen.schedule.program import Program
+
+ROOT = Path(__file__).parent.parent
+CC = shlex.split(os.environ.get("CC", "")) or [next(filter(shutil.which, ("cc", "gcc", "clang")), "")]
+RUN = shlex.split(os.environ.get("RUN", ""))
+STRICT = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror")
+
+needs_compiler = pytest.mark.skipif(not shutil.which(CC[0] or "no compiler"), reason="no C compiler here")
+
+
+@lru_cache(maxsize=4)
+def _program(name: str) -> Program:
+    return make_program(make_schedule(_schedule(name).derivation, joint=False))
+
+
+@lru_cache(maxsize=4)
+def _texts(name: str) -> dict[str, str]:
+    program = _program(name)
+    return {f"{name}.c": c_source(program, True), f"{name}.h": c_header(program, True),
+            f"{name}_test.c": c_test(program, True)}
+
+
+def ran(name: str, folder: Path, *flags: str, change=("", "")) -> subprocess.CompletedProcess[str]:
+    """What the test program says, of a cell's C in which one text stands for another."""
+    for file, text in _texts(name).items():
+        if change[0] and file == f"{name}.c":
+            assert text.count(change[0]) == 1
+            text = text.replace(*change)
+        (folder / file).write_text(text, encoding="utf-8")
+    subprocess.run([*CC, "-O0", *flags, f"{name}_test.c", f"{name}.c", "-lm", "-o", "test"], cwd=folder, check=True)
+    return subprocess.run([*RUN, "./test"], cwd=folder, capture_output=True, text=True, check=False)
+
+
+@needs_compiler
+@pytest.mark.parametrize("small", [False, True], ids=["", "small"])
+def test_every_cell_is_right(spec_path, small, tmp_path):
+    name = spec_path.stem
+    done = ran(name, tmp_path, *STRICT, *([f"-D{name.upper()}_SMALL"] if small else []))
+    assert done.returncode == 0, done.stdout + done.stderr
+    *lines, last = done.stdout.splitlines()
+    assert last == f"{name}.c is right here"
+    told = [re.fullmatch(r"(float|double) +\S.*\S +(\d\.\de[-+]\d\d) of (\de-\d\d)", line) for line in lines]
+    assert all(told)
+    assert {match[1] for match in told} == ({"float"} if small else {"float", "double"})
+    assert all(float(match[2]) <= float(match[3]) == BOUNDS[match[1]] for match in told)
+
+
+@needs_compiler
+@pytest.mark.parametrize(("right", "wrong"), [
+    ("                           + dy_m[j]; ", "                           - dy_m[j]; "),
+    ("                           + dy_m[j]; ", "                           + 0; "),
+    ("const real d_o = d_h * tanh_c_m[j];", "const real d_o = d_h * o_m[j];"),
+    ("h_m[j] = o * tanh_c;", "h_m[j] = o * tanh_c + R(1e-4);"),
+    ("h_m[j] = o * tanh_c;", "h_m[j] = o * tanh_c * (rows ? R(0) / R(0) : 1);"),
+], ids=["a sign", "a term", "a factor", "a little", "NaN"])
+def test_what_is_wrong_is_found(right, wrong, tmp_path):
+    done = ran("lstm", tmp_path, change=(right, wrong))
+    assert done.returncode == 1
+    assert "  WRONG\n" in done.stdout
+    assert done.stdout.endswith("lstm.c is wrong here, see WRONG above\n")
+
+
+@needs_compiler
+def test_a_function_that_fails_is_told(tmp_path):
+    done = ran("lstm", tmp_path, change=("if (!work->has_tape) return", "if (work->has_tape) return"))
+    assert (done.returncode, done.stdout) == (1, "lstm: backward: step needs prepare before it, and backward needs forward\n")
+
+
+# ---------------------------------------------------------------- what is recorded
+
+
+@np.errstate(all="ignore")
+def test_what_is_recorded_is_what_the_numpy_module_gives(spec_path):
+    """The recorded values come from the derivation; the module's are its own."""
+    name = spec_path.stem
+    schedule = _schedule(name)
+    graph, recorded = schedule.graph, record(schedule)
+    module = execute(module_source(schedule, True), name)
+    assert len({recorded.steps, recorded.batch, *recorded.sizes.values()}) == 2 + len(recorded.sizes)
+    assert recorded.steps >= 3 and recorded.batch >= 2
+    inputs = [recorded.point.inputs[each] for each in (*graph.inputs, *graph.targets)]
+    state = module.State(**recorded.point.state)
+    starts = dict(graph.initial)
+    learned = any(isinstance(start, Value) for start in starts.values())
+    own = None if learned else module.State(**{
+        each: np.full_like(recorded.point.state[each], float(start.value)) for each, start in starts.items()})
+    for start, expected in ((state, recorded.given), (own, recorded.own)):
+        first, end, tape = module.forward(recorded.params, *inputs, state=start)
+        outputs = list(recorded.point.weights.values())
+        dy = [] if graph.loss else [outputs[0] if len(outputs) == 1 else module.Outputs(*outputs)]
+        grads = module.backward(recorded.params, tape, *dy, dstate=module.State(**recorded.point.final))
+        pairs = list(zip(expected.end.values(), end)) + list(zip(expected.dstart.values(), grads.state))
+        pairs += zip(expected.outputs.values(), [tape.y] if len(graph.outputs) == 1 else tape.y)
+        pairs += [(array, getattr(grads, each)) for each, array in expected.dinputs.items()]
+        pairs += [(expected.loss, first)] if graph.loss else []
+        pairs += [(array, grads.params[each]) for each, array in expected.grads.items()]
+        for array, found in pairs:
+            assert np.abs(found - array).max() <= 1e-13 * max(np.abs(array).max(), 1)
+
+
+@pytest.mark.parametrize("name", ["lstm", "lmu", "phased_lstm"])
+def test_what_goes_in_is_exact_in_float32(name):
+    recorded = record(_schedule(name))
+    point = recorded.point
+    for group in (point.parameters, point.inputs, point.state, point.weights, point.final):
+        for array in group.values():
+            assert np.array_equal(array.astype(np.float32), array)
+            assert np.unique(array).size > array.size // 4
+
+
+def test_the_text_is_the_same_everywhere():
+    code = "import sys; sys.path[:0] = ['tests', '.']; import test_c_program as t; print(*t._texts('ng_lstm').values())"
+    texts = {
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True,
+                       env={**os.environ, "PYTHONHASHSEED": seed}).stdout
+        for seed in ("0", "1")
+    }
+    assert len(texts) == 1
+
+
+def test_a_cell_without_finite_values_says_so():
+    from lstmgen.pipeline import derive, load
+
+    cell = "name: huge\nstate: {h: H}\nparameters: {W: [H, D]}\nequations:\n  h: exp(exp(exp(9 + abs(h[t-1])))) + W @ x\n"
+    schedule = make_schedule(derive(load(cell + "output: h\n")))
+    with pytest.raises(ArithmeticError, match=r"huge: the forward pass is not finite at any of 20 points; 'range:'"):
+        record(schedule)
