@@ -60,10 +60,10 @@ def ran(name: str, folder: Path, *flags: str, change=("", "")) -> subprocess.Com
 
 
 @needs_compiler
-@pytest.mark.parametrize("small", [False, True], ids=["", "small"])
-def test_every_cell_is_right(spec_path, small, tmp_path):
-    name = spec_path.stem
-    done = ran(name, tmp_path, *STRICT, *([f"-D{name.upper()}_SMALL"] if small else []))
+@pytest.mark.parametrize("defined", ["", "SMALL", "SMALL CHECKPOINT=2"])
+def test_every_cell_is_right(spec_path, defined, tmp_path):
+    name, small = spec_path.stem, "SMALL" in defined
+    done = ran(name, tmp_path, *STRICT, *(f"-D{name.upper()}_{each}" for each in defined.split()))
     assert done.returncode == 0, done.stdout + done.stderr
     *lines, last = done.stdout.splitlines()
     assert last == f"{name}.c is right here"
@@ -92,6 +92,49 @@ def test_what_is_wrong_is_found(right, wrong, tmp_path):
 def test_a_function_that_fails_is_told(tmp_path):
     done = ran("lstm", tmp_path, change=("if (!work->has_tape) return", "if (work->has_tape) return"))
     assert (done.returncode, done.stdout) == (1, "lstm: backward: step needs prepare before it, and backward needs forward\n")
+
+
+# ---------------------------------------------------------------- small machines
+
+
+@needs_compiler
+def test_the_bytes_of_a_small_workspace_are_known_to_the_compiler(spec_path, tmp_path):
+    """The header's macro gives what the function gives, and refuses nothing that the function takes."""
+    name = spec_path.stem
+    count = len(_program(name).schedule.graph.dims)
+    several = [(0, *range(1, count + 1)), (1, *[1] * count), (4, *range(3, 3 + 2 * count, 2)),
+               (7, *range(3, 3 + 2 * count, 2)), (1000, *[65] * count)]
+    checks = "\n".join(
+        f"""    {{
+        const {name}_sizes sizes = {{{', '.join(map(str, sizes)) or 0}}};
+        static unsigned char workspace[{name}_WORKSPACE({', '.join(map(str, (steps, *sizes)))})];
+        {name}_f32 cell;
+        if ({name}_f32_workspace(&sizes, {steps}, 1, 1) != sizeof workspace) return 1;
+        if ({name}_f32_init(&cell, &sizes, {steps}, 1, 1, workspace, sizeof workspace)) return 2;
+        const int small = {name}_f32_init(&cell, &sizes, {steps}, 1, 1, workspace, sizeof workspace - 1);
+        if (small != {name}_SMALL_WORKSPACE) return 3;
+        if ({name}_f32_init(&cell, &sizes, {steps}, 2, 1, workspace, sizeof workspace) != {name}_BAD_SIZE) return 4;
+        if ({name}_f32_workspace(&sizes, {steps}, 1, 2)) return 5;
+    }}""" for steps, *sizes in several)
+    main = f'#include "{name}.h"\nint main(void) {{\n{checks}\n    return 0;\n}}\n'
+    for file, text in {**_texts(name), "main.c": main}.items():
+        (tmp_path / file).write_text(text, encoding="utf-8")
+    small = [f"-D{name}_SMALL", f"-D{name.upper()}_CHECKPOINT=4"]
+    subprocess.run([*CC, "-O0", *STRICT, *small, "main.c", f"{name}.c", "-lm", "-o", "test"], cwd=tmp_path, check=True)
+    assert subprocess.run([*RUN, "./test"], cwd=tmp_path, check=False).returncode == 0
+
+
+@needs_compiler
+def test_the_example_of_a_small_machine_learns(tmp_path):
+    for file, text in _texts("lstm").items():
+        (tmp_path / file).write_text(text, encoding="utf-8")
+    source = ROOT / "examples" / "embedded.c"
+    subprocess.run([*CC, "-O1", *STRICT, "-DLSTM_SMALL", "-I.", str(source), "lstm.c", "-lm", "-o", "test"],
+                   cwd=tmp_path, check=True)
+    done = subprocess.run([*RUN, "./test"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    errors = [float(line.split()[-1]) for line in done.stdout.splitlines()[1:]]
+    assert len(errors) == 8 and errors[-1] < errors[0] / 100
 
 
 # ---------------------------------------------------------------- what is recorded

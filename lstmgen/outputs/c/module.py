@@ -22,6 +22,7 @@ from ..render import render, template_text
 from .lines import RowsPrinter, item_call
 from .names import defined, public
 from .places import Places
+from .small import small_workspace
 from .spelling import real_text, size
 
 RUNTIME = "c/runtime.c"
@@ -35,14 +36,14 @@ _OF_EVERY_CELL = tuple(
 )
 
 
-def c_source(program: Program, verified: bool, checkpoint: int | None = None) -> str:
-    """The text of NAME.c. With `checkpoint`, its tape keeps everything of so many steps only."""
-    return render("c/cell.c.jinja", {**_context(program, verified), "checkpoint": checkpoint or 0})
+def c_source(program: Program, verified: bool) -> str:
+    """The text of NAME.c."""
+    return render("c/cell.c.jinja", _context(program, verified))
 
 
-def c_header(program: Program, verified: bool) -> str:
-    """The text of NAME.h."""
-    return render("c/cell.h.jinja", _context(program, verified))
+def c_header(program: Program, verified: bool, checkpoint: int | None = None) -> str:
+    """The text of NAME.h. With `checkpoint`, the tape keeps everything of so many steps only."""
+    return render("c/cell.h.jinja", {**_context(program, verified), "checkpoint": checkpoint or 0})
 
 
 def _context(program: Program, verified: bool) -> dict[str, object]:
@@ -63,6 +64,12 @@ class Reserved:
 
     name: str
     count: str
+    is_input: bool = False  # of the cell: a small machine reads it where the caller has it
+    is_sum: bool = False  # of a gradient: a small machine adds up where the caller wants it
+
+    @property
+    def small_needs_none(self) -> bool:
+        return self.is_input or self.is_sum
 
 
 class _Cell:
@@ -115,21 +122,36 @@ class _Cell:
     # ------------------------------------------------------------------ storage
 
     def storage(self) -> dict[str, object]:
-        arrays = self.program.arrays.values()
-        slices = [self.reserved(array) for array in arrays
-                  if array.lifetime not in (LOCAL, PARAMETER_ARRAY, STILL_ARRAY)]
+        arrays, places = self.program.arrays.values(), self.places
+        still = [array for array in arrays if array.lifetime == STILL_ARRAY]
+        of_slices = [array for array in arrays if array.lifetime not in (LOCAL, PARAMETER_ARRAY, STILL_ARRAY)]
+        slices = [self.reserved(array) for array in of_slices]
+        parameters = [
+            {"name": places.identifier(entry.name), "field": public(entry.name)}
+            for entry in self.schedule.parameters if entry.name in self.program.arrays
+        ]
         matrices = [self.matrix(name) for name in self.program.matrices]
+        outers = [{**self.matrix(name), "count": self.entries(name)} for name in self.program.outer]
         return {
-            "parameter_fields": [
-                {"name": self.places.identifier(entry.name), "field": public(entry.name)}
-                for entry in self.schedule.parameters if entry.name in self.program.arrays
-            ],
-            "still_fields": [Reserved(self.places.identifier(array.name), self.places.width(array.shape))
-                             for array in arrays if array.lifetime == STILL_ARRAY],
+            "parameter_fields": parameters,
+            "still_fields": [Reserved(places.identifier(array.name), places.width(array.shape)) for array in still],
             "slice_fields": slices,
             "matrices": matrices,
-            "outers": [{**self.matrix(name), "count": self.entries(name)} for name in self.program.outer],
+            "outers": outers,
+            # How many members Work has, a matrix having three of them, and Slice; none is larger than a pointer.
+            "words": (10 + len(parameters) + len(still) + 3 * len(matrices) + len(self.graph.dims)
+                      + 3 + len(slices) + len(outers) + len(self.arguments()) + len(self.graph.states)),
+            "small": small_workspace(
+                [*((array.lifetime, array.shape) for array, reserved in zip(of_slices, slices)
+                   if not reserved.small_needs_none), *((array.lifetime, array.shape) for array in still)],
+                [self.graph.shapes[name] for name in self.graph.states],
+                [places.symbol(symbol) for symbol, _ in self.graph.dims], places.symbol,
+            ),
         }
+
+    def arguments(self) -> list[str]:
+        """The inputs and targets that are read."""
+        return [name for name in (*self.graph.inputs, *self.graph.targets) if name in self.program.arrays]
 
     def matrix(self, name: str) -> dict[str, str]:
         shape = self.program.arrays[name].shape
@@ -141,11 +163,15 @@ class _Cell:
     def reserved(self, array: Array) -> Reserved:
         factor = self.places.factor(array.shape)
         of_step = {ROW: "", SUM: "", STEP: "slice->count", CARRY: "slice->count", FINAL: "slice->count",
-                   CHUNK: "work->chunk * slice->count", TAPE: "work->steps * slice->count",
-                   STATE: "(work->steps + 1) * slice->count"}[array.lifetime]
+                   CHUNK: "work->chunk * slice->count", TAPE: "work->span * slice->count",
+                   STATE: "(work->span + 1) * slice->count"}[array.lifetime]
         whole = self.places.width(array.shape)
         count = whole if not of_step else of_step if factor == "1" else f"{of_step} * {factor}"
-        return Reserved(self.places.identifier(array.name), count)
+        return Reserved(
+            self.places.identifier(array.name), count,
+            is_input=array.lifetime == TAPE and array.name in self.graph.inputs,
+            is_sum=array.lifetime == SUM and array.name != LOSS_ARRAY,
+        )
 
     # ------------------------------------------------------------------ code
 
@@ -186,10 +212,11 @@ class _Cell:
             return {"array": places.identifier(array), "field": public(field), "width": places.width(shape),
                     "factor": places.factor(shape)}
 
-        arguments = [name for name in (*graph.inputs, *graph.targets) if name in arrays]
+        arguments = self.arguments()
         carries = [carry.gradient.value for carry in self.schedule.backward.carries]
         return {
-            "tape_inputs": [entry(name, name, graph.shapes[name]) for name in arguments if arrays[name].lifetime == TAPE],
+            "tape_inputs": [{**entry(name, name, graph.shapes[name]), "is_input": name in graph.inputs}
+                            for name in arguments if arrays[name].lifetime == TAPE],
             "chunk_inputs": [entry(name, name, graph.shapes[name]) for name in arguments if arrays[name].lifetime == CHUNK],
             "arguments_kept": [entry(name, name, graph.shapes[name]) for name in arguments],
             "start_states": [{**entry(name, name, graph.shapes[name]), **self.start(name)} for name in graph.states],

@@ -21,8 +21,8 @@ def texts(
     program = make_program(make_schedule(schedule.derivation, joint=False))
     name = schedule.graph.spec.name
     return {
-        f"{name}.c": c_source(program, verified, checkpoint),
-        f"{name}.h": c_header(program, verified),
+        f"{name}.c": c_source(program, verified),
+        f"{name}.h": c_header(program, verified, checkpoint),
         f"{name}_test.c": c_test(program, verified),
         f"{name}_c.py": loader_source(schedule, verified),
     }
