@@ -211,6 +211,21 @@ def test_threads_give_the_same_numbers_every_time(tmp_path):
         module.set_threads(0)
 
 
+def test_threads_are_for_work_that_takes_longer_than_waking_them(tmp_path):
+    module = built("lstm", tmp_path)
+    module._threads = 4  # as on a machine with so many processors
+    small, large = (Call("lstm", {"D": 16, "H": 16}, 20, batch) for batch in (2, 16))
+
+    def threads() -> list[int]:
+        for call in (small, large):
+            call.of(module)
+        return [plan.threads for plan in module._PLANS.values()]
+
+    assert threads() == [1, 4]
+    module.set_threads(2)
+    assert threads() == [2, 2]
+
+
 # ---------------------------------------------------------------- the interface
 
 
