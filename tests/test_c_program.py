@@ -60,9 +60,20 @@ def ran(name: str, folder: Path, *flags: str, change=("", "")) -> subprocess.Com
 
 
 @needs_compiler
-@pytest.mark.parametrize("defined", ["", "SMALL", "SMALL CHECKPOINT=2"])
+@pytest.mark.parametrize("defined", ["", "SMALL CHECKPOINT=2"])
 def test_every_cell_is_right(spec_path, defined, tmp_path):
-    name, small = spec_path.stem, "SMALL" in defined
+    _is_right(spec_path.stem, defined, tmp_path)
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ["lstm", "qrnn_window2", "mlstm", "lmu", "ng_lstm", "ng_lstm_last"])
+@pytest.mark.parametrize("defined", ["SMALL", "CHECKPOINT=2", "CHECKPOINT=1"])
+def test_some_cells_with_other_definitions(name, defined, tmp_path):
+    _is_right(name, defined, tmp_path)
+
+
+def _is_right(name: str, defined: str, tmp_path: Path) -> None:
+    small = "SMALL" in defined
     done = ran(name, tmp_path, *STRICT, *(f"-D{name.upper()}_{each}" for each in defined.split()))
     assert done.returncode == 0, done.stdout + done.stderr
     *lines, last = done.stdout.splitlines()
