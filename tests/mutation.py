@@ -33,7 +33,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-MODULES = ("language/functions", "derivation/chain", "derivation/calculus", "numerics/vanishing", "derivation/graph",
+MODULES = ("language/functions", "language/constants", "derivation/chain", "derivation/calculus", "numerics/vanishing",
+           "derivation/graph",
            "schedule/names", "schedule/plan", "schedule/forward", "schedule/backward", "schedule/storage", "schedule/tape",
            "outputs/numpy/functions", "outputs/numpy/spelling", "outputs/numpy/forward", "outputs/numpy/backward",
            "outputs/numpy/places", "outputs/numpy/module", "outputs/numpy/lines")

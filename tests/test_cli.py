@@ -254,6 +254,22 @@ def test_a_name_without_its_ending_suggests_the_file():
         assert result.exit_code == 2 and f"did you mean '{path.name}'?" in result.stderr
 
 
+@pytest.mark.parametrize("command, name, text, words", [
+    ("show", "cell.py", "x = 1\n", "'cell.py' is Python, and a spec is a YAML file; lstmgen audit SPEC --module FILE"),
+    ("audit", "notes.tex", "$x$\n", "'notes.tex' is LaTeX, and a file of claims is a YAML file; "),
+    ("audit", "notes.md", "# x\n", "audit.md tells how one is written"),
+    ("build", "notes.ipynb", "{}\n", "'notes.ipynb' is a notebook, and a spec is a YAML file; "),
+    ("audit", "theirs.npz", "", "lstmgen audit SPEC --arrays FILE.npz compares its numbers with a cell"),
+    ("show", "claims.yaml", "spec: rnn\nclaims: {d_h: dy}\n", "claims.yaml:1:1: error: this is a file of claims, not a spec; "
+                                                             "'lstmgen audit' reads it"),
+    ("audit", "cell.yaml", "name: cell\ncell: rnn\n", "cell.yaml:1:1: error: this is a spec, not a file of claims; --module"),
+])
+def test_a_file_of_another_kind_is_told_to_be_one(command, name, text, words):
+    Path(name).write_text(text)
+    result = run(command, name)
+    assert result.exit_code == 2 and words in result.stderr
+
+
 def test_a_spec_like_no_other_names_the_list():
     result = run("show", "qqqqqqqq")
     assert result.exit_code == 2 and "lstmgen list" in result.stderr

@@ -94,6 +94,9 @@ class _Reader:
         file = self.fields.mapping(root, "a file of claims", "'spec: lstm.yaml' and then 'claims:'")
         if file is None:
             raise self.mistakes.error()
+        if "claims" not in file and any(key in file for key in ("name", "cell", "equations")):
+            raise self.mistakes.fatal(file.place, "this is a spec, not a file of claims",
+                                      "--module FILE.py:FUNCTION or --arrays FILE.npz compare code or numbers with a cell")
         self.fields.known_keys(file, _KEYS, "a file of claims")
         for key in ("spec", "claims"):
             if key not in file:

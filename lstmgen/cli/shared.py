@@ -16,6 +16,7 @@ def existing(spec: str) -> Path:
     """The file that SPEC means: itself, or a packaged spec of that name."""
     from ..resources import find_spec, packaged_specs
 
+    _refuse_other_kinds(spec, "a spec")
     return _file(spec, find_spec) or _refuse(spec, "spec", packaged_specs(), "'lstmgen list' lists them")
 
 
@@ -26,7 +27,24 @@ def existing_claims(claims: str) -> Path:
     other = f"they are in {AUDITS}"
     if find_spec(claims):
         other = f"'{claims}' is a cell: --module or --arrays compare code or numbers with it"
+    _refuse_other_kinds(claims, "a file of claims")
     return _file(claims, find_audit) or _refuse(claims, "file of claims", packaged_audits(), other)
+
+
+_KINDS = {".py": "Python", ".ipynb": "a notebook", ".tex": "LaTeX", ".md": "Markdown", ".npz": "an archive of arrays",
+          ".npy": "an array", ".pdf": "a PDF"}
+_CURES = {".py": "lstmgen audit SPEC --module FILE.py:FUNCTION compares a function with a cell",
+          ".npz": "lstmgen audit SPEC --arrays FILE.npz compares its numbers with a cell"}
+
+
+def _refuse_other_kinds(given: str, wanted: str) -> None:
+    """Refuse a file that its ending tells to be no YAML: what YAML makes of it would mislead."""
+    from ..resources import DOCS
+
+    ending = Path(given).suffix.lower()
+    if ending in _KINDS and Path(given).is_file():
+        cure = _CURES.get(ending, f"{DOCS / ('spec.md' if wanted == 'a spec' else 'audit.md')} tells how one is written")
+        raise Refused(f"'{given}' is {_KINDS[ending]}, and {wanted} is a YAML file; {cure}")
 
 
 def _file(given: str, find: Callable[[str], Path | None]) -> Path | None:

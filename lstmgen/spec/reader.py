@@ -65,6 +65,8 @@ def read(text: str, path: str) -> CellSpec:
     if not isinstance(root, Mapping):
         message = f"a spec must be a mapping, not {describe(root)}"
         raise mistakes.fatal(root.place, message, "begin with 'name: ...'")
+    if "claims" in root:
+        raise mistakes.fatal(root.place, "this is a file of claims, not a spec", "'lstmgen audit' reads it")
     spec = _Reader(root, Fields(mistakes)).spec(path, text)
     mistakes.stop()
     return spec
