@@ -1464,7 +1464,7 @@ def test_a_mapping_changes_symbols():
         ("{W: R}", 15, "'R' and 'W' would look alike|'W' and 'R' would look alike"),
         ("{R: H}", 15, "'R' and the size H would look alike"),
         ("{h: hx}", 15, "'hx' is neither one letter nor a Greek letter's name"),
-        (r"{h: '\\input{a}'}", 15, "cannot stand in a symbol"),
+        (r"{h: '\\input{a}'}", 15, "is not allowed in a symbol"),
         ("{q: y}", 12, "there is no 'q'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What a document is made of: sections of blocks, frozen. The template lays them out and adds nothing."""
+"""The parts of a document: sections of blocks, as frozen records. The template lays them out and adds nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Display(Brief):
 
 @dataclass(frozen=True)
 class Formula:
-    """A displayed formula that carries no number: a rule that holds for every cell."""
+    """A displayed formula without a number: a rule for every cell."""
 
     text: str
     kind: str = "formula"
@@ -60,7 +60,7 @@ class Table(Brief):
     columns: str  # of LaTeX's tabular
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    space: str = ""  # more of it between the rows
+    space: str = ""  # additional space between the rows
     small: bool = False
     kind: str = "table"
 
@@ -73,7 +73,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A picture, and by what it has to be scaled."""
+    """A picture and its scale."""
 
     tikz: str
     scale: str
@@ -81,7 +81,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Picture:
-    """A captioned figure that stays where it is put, in one row or several."""
+    """A figure with a caption, in one row or several, that does not float."""
 
     rows: tuple[Drawn, ...]
     caption: str
@@ -109,7 +109,7 @@ class Section(Brief):
 
     @property
     def opens_a_table(self) -> bool:
-        """Whether its first words lead in to a table."""
+        """Whether a paragraph introduces the table after it."""
         return [block.kind for block in self.blocks[:2]] == ["prose", "table"]
 
 
@@ -123,5 +123,5 @@ class Document(Brief):
     opening: tuple[Block, ...]
     sections: tuple[Section, ...]
     colours: tuple[tuple[int, str], ...]  # number and RGB of each fork colour
-    text_commands: str  # what escaped text needs in the preamble
-    figures: str  # what the drawings need there
+    text_commands: str  # commands for escaped text, for the preamble
+    figures: str  # commands for drawings, for the preamble

@@ -1,4 +1,4 @@
-"""The cells that come with lstmgen, as data: what each is, how large, and what it needs of the language.
+"""The cells that come with lstmgen, as data: what each is, how large it is, and which functions it needs.
 
 `python -m lstmgen.document.catalogue` prints them as a page of Markdown.
 """
@@ -18,7 +18,7 @@ from ..printed import shortened
 from ..resources import CONFIRMED, packaged_specs
 from ..spec.reader import load
 
-OTHERS = "Other cells"  # heading for those whose spec names no group
+OTHERS = "Other cells"  # the heading for specs without a group
 
 
 @dataclass(frozen=True, repr=False)
@@ -64,7 +64,7 @@ class Entry:
         found = set()
         for text in texts:
             expression = parse(text, mistakes, own)
-            assert expression is not None  # the graph was made of it
+            assert expression is not None  # because the graph could be built
             for node in walk(expression):
                 if isinstance(node, MatVec):
                     found.add("@")
@@ -96,7 +96,7 @@ _POWERS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def parameter_count(graph: Graph, unicode: bool = True) -> str:
-    """How many numbers are learned, as a formula in the sizes: 4DH + 4H² + 7H."""
+    """The number of learned numbers, as a formula in the sizes: 4DH + 4H² + 7H."""
     total: dict[tuple[str, ...], int] = {}  # a monomial, its symbols repeated, and its factor
     for name in graph.parameters:
         for monomial, factor in _product(graph.shapes[name]).items():
@@ -139,7 +139,7 @@ def _monomial(symbols: tuple[str, ...], factor: int, unicode: bool) -> str:
 
 
 def _oracles() -> dict[str, tuple[str, ...]]:
-    """Who confirmed which cell, as the recorded references say; nothing where they are not there."""
+    """Who confirmed which cell, by the recorded references; empty if these are missing."""
     try:
         records = json.loads(CONFIRMED.read_text(encoding="utf-8"))["references"]
     except (OSError, ValueError, KeyError):
@@ -193,7 +193,7 @@ def _shape(graph: Graph, name: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Plain text that Markdown shows as it is."""
+    """Plain text, escaped for Markdown."""
     for char in "\\`*_<>[]|":
         text = text.replace(char, f"\\{char}")
     return text

@@ -1,12 +1,10 @@
-"""Curves over a logarithmic axis, drawn as SVG, PDF, PNG or TikZ. Knows nothing of cells.
+"""Curves over a logarithmic axis, drawn as SVG, PDF, PNG or TikZ. Knows nothing of recurrent cells.
 
-A chart is first laid out as lines and texts, and these are written in each format by a few lines of code.
-SVG and PDF are plain text formats, so a figure needs no plotting library and no TeX; the PDF uses
-Helvetica, which every reader has. Only a PNG takes more: dots need the shapes of letters. It is made from
-the PDF by pdftoppm or Ghostscript, whichever is installed.
+A chart is first laid out as lines and texts; a few lines of code then write them in each format. SVG and PDF are text
+formats, so a figure needs no plotting library and no TeX; the PDF uses Helvetica, which every reader has. A PNG needs more,
+because its letters must be drawn: pdftoppm or Ghostscript makes it from the PDF.
 
-Each file carries a checksum of itself, so that a figure that somebody has edited can be told from one of
-ours.
+Each file has a checksum of itself, so that a figure that somebody edited can be recognised.
 """
 
 from __future__ import annotations
@@ -85,7 +83,7 @@ class Label:
 class Layout:
     width: float
     height: float
-    items: tuple[Stroke | Label, ...]  # what comes later lies on top
+    items: tuple[Stroke | Label, ...]  # later items are on top
 
 
 # ---------------------------------------------------------------- layout
@@ -320,7 +318,7 @@ def _png(pdf: bytes) -> bytes:
 
 
 def _converted(program: str, arguments: Sequence[str], pdf: bytes) -> bytes:
-    """What a program makes of the PDF, in a folder of its own."""
+    """The PNG that a program makes from the PDF, in a folder of its own."""
     with tempfile.TemporaryDirectory(prefix="lstmgen-") as folder:
         (Path(folder) / "figure.pdf").write_bytes(pdf)
         try:
@@ -343,7 +341,7 @@ def _seal(content: bytes) -> bytes:
 
 
 def is_ours(content: bytes) -> bool:
-    """Whether a file is a figure of ours, as it was drawn."""
+    """Whether a file is a figure of lstmgen that nobody has edited."""
     found = list(_SEAL.finditer(content))
     if not found:
         return False

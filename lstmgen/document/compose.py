@@ -40,18 +40,18 @@ from .wording import code
 
 @dataclass(frozen=True)
 class Extras:
-    """What a document shows beside the derivation; anything that is None is left out."""
+    """What a document shows besides the derivation; what is None is left out."""
 
     unroll: int | None = None  # the gradients written out over so many steps
     fading: Fading | None = None  # of this cell, measured
-    plain: Fading | None = None  # of a simple network, to compare with
+    plain: Fading | None = None  # of a simple RNN, to compare with
     worked: WorkedExample | None = None
 
 
 def render_document(
     plan: Plan, notation: Notation, proofs: Verdict | None, module_name: str, extras: Extras | None = None
 ) -> str:
-    """The document of a cell. `proofs` is None where nothing was proved."""
+    """The document of a cell. `proofs` is None if nothing was proved."""
     document = make_document(plan, notation, proofs, module_name, extras or Extras())
     return _environment().get_template("derivation.tex.jinja").render(document=document)
 

@@ -1,9 +1,9 @@
-"""The symbol of every name in a document. Symbols change the look alone: what is derived is fixed by then.
+"""The symbol of every name in a document. A notation changes how a document looks, and nothing that is derived.
 
-A name is read as people write it: `W_i` is a W with subscript i, `c_tilde` a c with a tilde, `Gamma_f`
-a Greek letter. A notation of the literature replaces some of these; a mapping in the spec replaces
-any. Vectors and matrices are bold, scalars plain; what changes over time carries the step. Two names
-may not look alike in one document: that is a mistake, and it names both.
+A name is read as people write it: `W_i` is a W with subscript i, `c_tilde` a c with a tilde, `Gamma_f` a Greek letter. A
+notation of the literature replaces some of these; a mapping in the spec replaces any. Vectors and matrices are bold,
+scalars are not. A value that is not static has its step in its symbol. Two names with one symbol in a document are a
+mistake.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from .symbols import ANGLE, SUBSCRIPT, SUPERSCRIPT, SYMBOL_CURE, BadSymbol, Symb
 
 @dataclass(frozen=True)
 class Style:
-    """A notation of the literature. `lstm` and `letters` hold where the cell is an LSTM."""
+    """A notation of the literature. `lstm` and `letters` are used if the cell is an LSTM."""
 
     lstm: Mapping[str, Symbol]  # symbols of the values
-    letters: Mapping[str, str]  # what their parameters are marked with: W_z is W_c
-    accent: str = "bar"  # over what an activation is applied to
+    letters: Mapping[str, str]  # how their parameters are marked: W_z is W_c
+    accent: str = "bar"  # over pre-activations
     time: str = SUBSCRIPT
     recurrent: str = "R"
-    crossed: str = ""  # how W_i and R_i name what they read: "from" w_{xi}, "to" W_{ux}; "" not at all
+    crossed: str = ""  # how W_i and R_i name the value that they read: "from" w_{xi}, "to" W_{ux}; "" not at all
     peephole: str = "p"
 
 
@@ -49,7 +49,7 @@ STYLES: Mapping[str, Style] = {
         {"i": "u", "z": "c", "h": "a"}, time=ANGLE, recurrent="W", crossed="to",
     ),
     "colah": Style({"c": Symbol("C"), "z": Symbol("C", ("tilde",))}, {"z": "C", "c": "C"}),
-    # lecture notes: a is the block input, hats over what an activation is applied to, steps as superscripts
+    # lecture notes: a is the block input, hats over pre-activations, steps as superscripts
     "hats": Style({"z": _A}, {"z": "a"}, accent="hat", time=SUPERSCRIPT, recurrent="U"),
     # Graves 2013: w_{xi}, w_{hi}, w_{ci}
     "graves": Style({"z": Symbol("g")}, {"z": "c"}, recurrent="W", crossed="from", peephole="w"),
@@ -60,7 +60,7 @@ _PARAMETER = re.compile(r"(W|R|b|p|P)_([A-Za-z])([A-Za-z]?)\Z")
 
 
 def _styled(style: Style, graph: Graph, known: Mapping[str, Symbol]) -> dict[str, Symbol]:
-    """The symbols that a notation gives to this cell's names, where they are free."""
+    """The symbols that a notation gives to the names of this cell, if they are free."""
     lstm = _is_lstm(graph)
     stages = {stage.name for stage in graph.stages}
     renamed = {name: symbol for name, symbol in style.lstm.items() if lstm and name in known}
@@ -74,7 +74,7 @@ def _styled(style: Style, graph: Graph, known: Mapping[str, Symbol]) -> dict[str
         output = graph.outputs[0]
         base = renamed.get(output, known[output])
         renamed["target"] = replace(base, sup=(*base.sup, r"\star"))
-    while True:  # a letter that the cell has given to something else stays with it
+    while True:  # a letter that the cell uses for something else is not taken
         taken = [renamed.get(name, symbol) for name, symbol in known.items()]
         free = {name: symbol for name, symbol in renamed.items() if taken.count(symbol) == 1}
         if len(free) == len(renamed):
@@ -111,7 +111,7 @@ def _parameter(style: Style, graph: Graph, match: re.Match[str], lstm: bool) -> 
 
 # ---------------------------------------------------------------- the notation of one document
 
-_SIGNS = {  # what a document uses these for, so that no scalar can look the same
+_SIGNS = {  # the meaning of these in a document: no scalar may look like one of them
     r"\delta": "the sign of a gradient",
     r"\Delta": "the sign of a gradient from outside",
     r"\sigma": "the sigmoid",
@@ -126,21 +126,21 @@ class Notation:
     symbols: Mapping[str, Symbol]  # of every name but those in `definitions`
     definitions: Mapping[str, Expression]  # stages without a name of their own that are written out: tanh(c)
     time: str  # where the step stands
-    steps: str  # the number of steps, T where nothing else is called so
+    steps: str  # the number of steps: T, if nothing else is called T
 
     def shape(self, expression: Expression) -> Shape:
         """The shape of an expression of this cell."""
         return shape_of(expression, self.graph.shapes)
 
     def value(self, name: str, step: str = "t") -> str:
-        """A value's symbol. What does not change over time takes no step."""
+        """The symbol of a value. Static values have no step."""
         return self.symbols[name].spell(self.is_bold(name), self._step(name, step), self.time)
 
     def has_superscript(self, name: str, step: str = "t") -> bool:
         return self.symbols[name].has_superscript(self._step(name, step), self.time)
 
     def definition(self, name: str, lag: int = 0) -> Expression | None:
-        """What is written in place of a stage that has no name, as it is `lag` steps later."""
+        """The expression that is written for a stage without a name, `lag` steps later."""
         expression = self.definitions.get(name)
         return None if expression is None else moved(expression, lag, self.graph.static)
 
@@ -173,7 +173,7 @@ def moved(expression: Expression, steps: int, static: Collection[str]) -> Expres
 def make_notation(graph: Graph, choice: str | tuple[tuple[str, str], ...] | None = None) -> Notation:
     """The notation that a spec asks for, or another one by name.
 
-    Raises `SpecError` where symbols collide, and ValueError where there is none of that name.
+    Raises `SpecError` if symbols collide, and ValueError if there is no notation of that name.
     """
     choice = graph.spec.notation if choice is None else choice
     if isinstance(choice, str) and choice not in STYLES:
@@ -193,7 +193,7 @@ def make_notation(graph: Graph, choice: str | tuple[tuple[str, str], ...] | None
 def _symbols(
     graph: Graph, style: Style, chosen: Mapping[str, Symbol]
 ) -> tuple[dict[str, Symbol], dict[str, Expression]]:
-    """The symbols by name, and what is written out in place of one."""
+    """The symbols by name, and the expressions that are written out in place of a symbol."""
     named = _named(graph)
     symbols = {name: read_name(name, named) for name in named}
     if graph.loss is not None:
@@ -233,7 +233,7 @@ def _undated(expression: Expression, static: Collection[str]) -> Expression:
 
 
 def _numbered(stage: Stage, symbols: Mapping[str, Symbol]) -> Symbol:
-    """The symbol of the equation that a stage comes from, with a number: the module's where it has one."""
+    """The symbol of the equation that a stage comes from, with a number: that of its name if it has one."""
     owner = symbols[stage.owner]
     taken = set(symbols.values())
     count = re.search(r"_([0-9]+)\Z", stage.name)
@@ -252,7 +252,7 @@ def _named(graph: Graph) -> list[str]:
 
 
 def _is_written_out(stage: Stage, symbols: Mapping[str, Symbol]) -> bool:
-    """A call on one value that has a symbol, a product of two, or [x; h] is its own best symbol."""
+    """Whether a stage is best written out: a call with one value, a product of two, or [x; h]."""
     match stage.expression:
         case Call(function="concat", arguments=arguments):
             return all(isinstance(argument, Value) and argument.name in symbols for argument in arguments)
@@ -266,7 +266,7 @@ def _is_written_out(stage: Stage, symbols: Mapping[str, Symbol]) -> bool:
 
 
 def _is_short_matrix(stage: Stage, known: Collection[str], graph: Graph) -> bool:
-    """W - transpose(W) is read more easily than the letter of a vector that it would get."""
+    """Whether it is a short matrix such as W - transpose(W), which is easier to read than another letter."""
     match stage.expression:
         case Sum(terms=(left, right)) if len(stage.shape) == 2 and len(graph.shapes[stage.owner]) < 2:
             parts = [part.operand if isinstance(part, Negative) else part for part in (left, right)]
@@ -329,7 +329,7 @@ def _place_of(graph: Graph, name: str) -> Place:
 
 
 def _place_in_mapping(graph: Graph, name: str, of_value: bool = True) -> Place:
-    """Where the mapping speaks of a name: the spec is read again, for an error message alone."""
+    """The place of a name in the mapping. The spec is read again for it, because only an error needs it."""
     root = parse_yaml(graph.spec.source, graph.spec.path)
     node = root.get("notation") if isinstance(root, YamlMapping) else None
     if isinstance(node, YamlMapping) and name in node:

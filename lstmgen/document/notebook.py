@@ -1,8 +1,8 @@
 """Shows a derivation and its parts as formulas in a notebook.
 
-The records of a derivation know nothing of LaTeX, and a contribution or a stage alone does not know its cell
-either, so that it could not name its symbols. `displayable` makes the same records once more, of classes that know
-both: a notebook asks an object for `_repr_latex_`.
+The records of a derivation know nothing of LaTeX. A contribution or a stage alone does not even know its cell, so it cannot
+know its symbols. `displayable` makes the same records again, of classes that know both and have the `_repr_latex_` that a
+notebook calls.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class ShownStage(Stage):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class ShownDerivation(Derivation):
-    """A derivation that prints as `lstmgen show` prints it, and all of whose parts show as formulas."""
+    """A derivation that prints as `lstmgen show` does, and whose parts show as formulas."""
 
     def _repr_latex_(self) -> str | None:
         return formula(self, self.graph)
@@ -87,7 +87,7 @@ def displayable(derivation: Derivation) -> ShownDerivation:
 
 
 def formula(record: Derivation | Gradient | Contribution | Stage, graph: Graph) -> str | None:
-    """The LaTeX that a notebook renders; None where the cell's notation gives two names one symbol."""
+    """The LaTeX for a notebook; None if the cell's notation gives one symbol to two names."""
     from .latex.records import latex_of
 
     try:

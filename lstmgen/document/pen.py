@@ -1,4 +1,4 @@
-r"""The pen that writes one document: its symbols, its colours, and displays whose lines fit the page."""
+r"""What all sections of one document use: symbols, colours, and displays whose lines fit the page."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from .latex.records import marked_term
 from .notation import Notation
 from .wording import listed, math_text
 
-# One colour for each of the first forks, dark enough to be read on white and on paper.
+# A colour for each of the first forks, dark enough to be read on white paper.
 COLOURS = ("C4481A", "1C6E8C", "7A3E9D", "3F7D20", "A3264F", "2F4FA8", "8A6100", "00766C")
 
 TEXT_WIDTH = 438.0  # points between the margins
 TAG_WIDTH = 34.0
-LONGEST_READER = 64.0  # points of a reader's symbol in a note; beyond that its number has to do
-BETWEEN = 30.0  # two small equations in one line
-CONTINUED = 20.0  # how far a line is indented that goes on from the one above
+LONGEST_READER = 64.0  # points of a reader's symbol in a note; if it is longer, only its number is printed
+BETWEEN = 30.0  # points between two small equations in one line
+CONTINUED = 20.0  # indentation of a line that continues the one above
 
-PARTIAL = r"\partial^{+}"  # of an immediate derivative
+PARTIAL = r"\partial^{+}"  # the sign of a local derivative
 
 
 class Term(NamedTuple):
-    """A piece of a right-hand side that begins a line."""
+    """A piece of a right side that begins a line."""
 
     marked: str  # with marks where a line may end
     note: str  # beside its first line
@@ -53,7 +53,7 @@ class SmallEquation(NamedTuple):
 
 @dataclass
 class Pen:
-    """What all sections of one document share."""
+    """Writes values, adjoints and displays of one document."""
 
     plan: Plan
     notation: Notation
@@ -142,7 +142,7 @@ class Pen:
         return Gathered(tuple(lines))
 
     def immediate(self, fork: Contribution) -> SmallEquation | None:
-        """The immediate derivative that a branch goes through, seen from the value; None of an operation."""
+        """The local derivative of a contribution, with times as the value sees them; None for an operation."""
         derivative = fork.local if fork.matrix is None else fork.matrix
         if derivative is None:
             return None
@@ -157,7 +157,7 @@ class Pen:
         return SmallEquation(left, self.factor(seen, shapes[fork.reader], shapes[fork.target]))
 
     def factor(self, local: Expression, reader: Shape, target: Shape, printer: Printer | None = None) -> str:
-        """An entry-by-entry derivative as the matrix that it is, with marks where a line may end."""
+        """An elementwise derivative as a diagonal matrix, with marks where a line may end."""
         text = (printer or self.plain).marked(local)
         if reader == SCALAR:
             return text
@@ -170,7 +170,7 @@ class Pen:
         return text if target == SCALAR else rf"\operatorname{{diag}}({text})"
 
     def gradient_equation(self, gradient: Gradient, printer: Printer | None = None) -> Equation:
-        """A gradient as the sum over its fork: a line for each reader, the reader named beside it."""
+        """An adjoint as a sum, with a line for each contribution and its reader beside it."""
         printer = printer or self.backward
         left = printer(Adjoint(gradient.value)) + "={}"
         return Equation(left, self.terms(gradient, printer), self.plan.gradient_numbers[gradient.value])
@@ -194,12 +194,12 @@ class Pen:
         return terms
 
     def at_the_end_alone(self, fork: Contribution) -> bool:
-        """Whether a branch exists at the last step alone, while what it leads back to exists at every one."""
+        """Whether a contribution exists at the last step only, though its target exists at every step."""
         last = self.derivation.last_step_only
         return fork.reader in last and fork.target not in last
 
     def reader_note(self, fork: Contribution, printer: Printer) -> str:
-        """The reader and when it reads."""
+        """The reader of a contribution, and its step."""
         if fork.kind == OUTPUT:
             return r"\by{from outside}"
         if fork.kind == START:

@@ -1,7 +1,6 @@
-"""A symbol, and how names and the texts of a mapping are read as one.
+"""A symbol, and how a name or a text of a mapping is read as a symbol.
 
-No text of a spec reaches TeX through here: a symbol is put together from letters, digits and a fixed
-list of commands.
+No text of a spec reaches TeX through this file: a symbol is made of letters, digits and a fixed list of commands.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ SUBSCRIPT, SUPERSCRIPT, ANGLE = "subscript", "superscript", "angle"  # where the
 
 @dataclass(frozen=True)
 class Symbol:
-    """A letter with what surrounds it, in LaTeX, without weight and time."""
+    """A letter with accents and scripts, in LaTeX, without weight and step."""
 
     base: str  # a letter, a Greek command, or a word, which is set upright
     accents: tuple[str, ...] = ()  # from the inside out
@@ -31,7 +30,7 @@ class Symbol:
     sup: tuple[str, ...] = ()
 
     def spell(self, bold: bool, step: str | None = None, style: str = SUBSCRIPT) -> str:
-        """The LaTeX of the symbol at a step; None for what carries no time."""
+        """The LaTeX of the symbol at a step; without a step if that is None."""
         body = self._letter(bold)
         for accent in self.accents:
             body = rf"\{accent}{{{body}}}"
@@ -98,11 +97,11 @@ SYMBOL_CURE = ("a symbol is one letter or a Greek letter's name, with 'bar', 'ha
 
 
 class BadSymbol(Exception):
-    """A text in a mapping that is no symbol."""
+    """A text in a mapping that is not a symbol."""
 
 
 def read_symbol(text: str, known: Collection[str] = ()) -> Symbol:
-    """The symbol that a spec's mapping states."""
+    """The symbol that a text in a spec's mapping describes."""
     return _SymbolReader(text, known).read()
 
 
@@ -114,7 +113,7 @@ class _SymbolReader:
         while end < len(text.rstrip()):
             match = _TOKEN.match(text, end)
             if not match:
-                raise BadSymbol(f"{text[end:].strip()[0]!r} cannot stand in a symbol")
+                raise BadSymbol(f"{text[end:].strip()[0]!r} is not allowed in a symbol")
             self.tokens.append(match[1])
             end = match.end()
 
@@ -136,9 +135,9 @@ class _SymbolReader:
             elif token in ("_", "^"):
                 (sub if token == "_" else sup).extend(self._group())
             else:
-                raise BadSymbol(f"'{token}' cannot stand where it does in '{self.text}'")
+                raise BadSymbol(f"'{token}' is at a wrong place in '{self.text}'")
         if opened:
-            raise BadSymbol(f"'{self.text}' does not close what it opens")
+            raise BadSymbol(f"'{self.text}' lacks a closing bracket")
         return Symbol(base, (*accents, *outer), tuple(sub), tuple(sup))
 
     def _base(self) -> str:
@@ -159,9 +158,9 @@ class _SymbolReader:
             if token != ",":
                 parts.append(self._index(token, in_braces=True))
         if not self._accept("}"):
-            raise BadSymbol(f"'{self.text}' does not close what it opens")
+            raise BadSymbol(f"'{self.text}' lacks a closing bracket")
         if not parts:
-            raise BadSymbol(f"'{self.text}' has an empty script")
+            raise BadSymbol(f"'{self.text}' has empty braces")
         return parts
 
     def _index(self, token: str, in_braces: bool) -> str:
@@ -169,7 +168,7 @@ class _SymbolReader:
         if token == "*":
             return r"\star"
         if not token.isalnum():
-            raise BadSymbol(f"'{token}' is no index" if token else f"'{self.text}' ends too early")
+            raise BadSymbol(f"'{token}' is not an index" if token else f"'{self.text}' ends too early")
         if token.isalpha() and len(token) == 2 and (in_braces or token not in GREEK):
             return token
         return _part(token, self.known)

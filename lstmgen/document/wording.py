@@ -1,4 +1,4 @@
-"""Plain English for what is said of a cell: counts, lists, beginnings of sentences, names set as code."""
+"""Pieces of sentences: counts, lists, capitals, names as code."""
 
 from __future__ import annotations
 

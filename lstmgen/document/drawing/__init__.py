@@ -1,4 +1,4 @@
-"""The graph of one step as geometry: nodes and wires, and where they lie.
+"""The graph of one step as geometry: nodes and wires, and their places.
 
 May import: what document may. Start reading at drawing.py, then placement.py.
 """

@@ -1,12 +1,12 @@
-"""What the drawing of one step shows: boxes, the wires between them, and how they look; not where they are.
+"""What the drawing of one step shows: boxes, the wires between them, and how they look; not their places.
 
-Inputs and the states of the step before come from the left, states and outputs leave on the right. An
-affine map and a call is a box each; entry-by-entry algebra is drawn as its products and sums where
-they are few, else as one box with its symbol. What does not change over time is not drawn: parameters
-belong to the boxes. A term such as `p * c[t-1]` of an affine map, a peephole, is a dashed wire.
+Inputs and the states of the step before come from the left; states and outputs leave on the right. An affine map and a call
+are a box each. Elementwise algebra is drawn as its products and sums if they are few, else as one box with its symbol.
+Static values are not drawn: parameters belong to the boxes. A term such as `p * c[t-1]` of an affine map, a peephole, is a
+dashed wire.
 
-A value is one wire, however many read it. Wires of forks have a colour and, where the value is new, a
-numbered badge.
+A value is one wire, however many readers it has. Wires of forks have a colour and, where the value begins, a numbered
+badge.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Wire:
-    """One value, from where it comes from to all that read it."""
+    """One value, from its origin to all its readers."""
 
     name: str
     producer: str
@@ -82,7 +82,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Fork:
-    """A value that several read, as the legend tells it."""
+    """A value with several readers, for the legend."""
 
     name: str
     number: int

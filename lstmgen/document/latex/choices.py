@@ -1,4 +1,4 @@
-r"""`where` as a sum of its branches, each times an Iverson bracket: how a document prints a choice."""
+r"""`where` as a sum of its two sides, each times an Iverson bracket: how a document prints a choice."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ...language.expressions import (
     product, rebuild, total,
 )
 
-IVERSON = "Iverson"  # Iverson(a < b): one where it holds, zero elsewhere; of documents alone
+IVERSON = "Iverson"  # Iverson(a < b): one where it holds, zero elsewhere; used in documents only
 
 _SIGNS = {relation: frozenset(signs) for relation, signs in
           {"<": "-", "<=": "-0", "=": "0", ">=": "0+", ">": "+", "": ""}.items()}  # of left minus right
@@ -16,7 +16,7 @@ _OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 
 
 def without_choices(expression: Expression) -> Expression:
-    """Every `where` as a sum of its branches, each with the bracket that is one where it holds.
+    """Every `where` as a sum of its sides, each with a bracket that is one where the side is chosen.
 
     Only claims hold `square` and `identity`, and they are printed as what they stand for.
     """

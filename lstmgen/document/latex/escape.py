@@ -1,4 +1,4 @@
-r"""Plain text of a spec as TeX may read it: letters stay letters, and nothing of it is a command."""
+r"""Plain text of a spec, escaped for TeX: letters stay letters, and nothing in it is a command."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _escaped(cluster: str, opening: bool) -> str:
 
 
 def _accented(letter: str, marks: list[str]) -> str:
-    """A letter with its accents: those above it first, for those below can be hung on anything."""
+    """A letter with its accents: those above first, because those below can be put under anything."""
     above = [mark for mark in marks if mark not in _BELOW]
     text = rf"\{letter}" if above and letter in "ij" else _LATIN.get(letter, letter)
     for count, mark in enumerate(above):

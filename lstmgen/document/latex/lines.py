@@ -1,4 +1,4 @@
-r"""Formulas cut into lines that fit the page, by a guess of how wide TeX will set them."""
+r"""Formulas broken into lines that fit the page, by an estimate of their width in TeX."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ BREAK = "\x1f"  # marks where a line may end; followed by a digit: how deep in p
 
 
 def plain(text: str) -> str:
-    """The formula without the marks where it may be broken."""
+    """The formula without the marks where a line may end."""
     return re.sub(BREAK + "[0-9]", "", text)
 
 
 def broken(text: str, first: float, others: float) -> list[str]:
-    """The formula in lines of at most so many points, ended where it is nested least deeply."""
+    """The formula in lines of at most so many points; lines end where it is not nested deeply."""
     lines: list[str] = []
     limit = first
     pieces = _pieces(text)
@@ -27,7 +27,7 @@ def broken(text: str, first: float, others: float) -> list[str]:
 
 
 def _pieces(text: str) -> list[tuple[int, str]]:
-    """What stands between the marks, each with the depth of the mark before it."""
+    """The pieces between the marks, each with the depth of the mark before it."""
     head, *rest = text.split(BREAK)
     return [(0, head)] + [(int(piece[0]), piece[1:]) for piece in rest]
 
@@ -64,9 +64,9 @@ _WIDTH_TOKEN = re.compile(r"\\[A-Za-z]+|\\.|.", re.DOTALL)
 
 
 def width(text: str) -> float:
-    """About how wide a formula is at 11 pt, in points; rather too wide than too narrow."""
+    """An upper estimate of the width of a formula at 11 pt, in points."""
     if text.startswith(r"\by{"):
-        return 0.86 * _width(_WIDTH_TOKEN.findall(text)) + 8.0  # a note is small, but far off
+        return 0.86 * _width(_WIDTH_TOKEN.findall(text)) + 8.0  # a note is small, but has a distance from the formula
     return _width(_WIDTH_TOKEN.findall(plain(text)))
 
 

@@ -42,7 +42,7 @@ _INHERITED = ("PATH", "SYSTEMROOT", "LOCALAPPDATA", "APPDATA")
 
 
 class TexError(Exception):
-    """No PDF."""
+    """There is no PDF."""
 
 
 class TexMissing(TexError):

@@ -1,11 +1,10 @@
 r"""Expressions as LaTeX.
 
-What is printed can be read back: vectors and matrices are bold, ``\odot`` joins what is multiplied
-entry by entry, a matrix stands directly before its vector, a scalar directly before anything, and
-``\bm 1`` is the array of ones that a number becomes beside an array. Choices are printed as Iverson
-brackets. A stage without a name is written out wherever it is read, ``\tanh\bm c_t``.
+A printed formula can be read back: vectors and matrices are bold, ``\odot`` is the elementwise product, a matrix is directly
+before its vector, a scalar directly before anything, and a number beside an array is written with ``\bm 1``, an array of
+ones. Choices are printed as Iverson brackets. A stage without a name is written out wherever it is read, ``\tanh\bm c_t``.
 
-Long formulas carry marks where a line may end; lines.py uses them, or takes them out.
+Long formulas have marks where a line may end; lines.py uses them or removes them.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from .functions import BARE as BARE_FUNCTIONS
 from .functions import TABLE
 from .lines import BREAK, plain
 
-# How tightly a printed expression binds. What is juxtaposed binds tighter than what \odot joins;
+# The precedence of a printed expression. A product without a sign has a higher one than \odot;
 # \tanh x needs parentheses before a further factor, \sigma(x) does not.
 COMPARISON, SUM, NEGATIVE, TIMES, JUXTAPOSED, BARE, APPLIED, ATOM = range(8)
 
@@ -39,7 +38,7 @@ HALF, _HALF = r"\tfrac{1}{2}", number(Fraction(1, 2))
 _RELATIONS = {"<": "<", "<=": r"\le ", ">": ">", ">=": r"\ge ", "=": "="}
 
 Colour = Callable[[Expression], "str | None"]  # the number of a leaf's fork colour
-Spelled = tuple[str, int]  # text, and how tightly it binds
+Spelled = tuple[str, int]  # text and precedence
 
 
 class Symbols(Protocol):
@@ -103,13 +102,13 @@ class Printer:
         return self._gradient(r"\delta", name, lag)
 
     def differential(self, sign: str, name: str, lag: int = 0) -> str:
-        """A value behind a sign of differentiation; one that is written out stands in brackets."""
+        """A value after a sign of differentiation; one that is written out is in brackets."""
         return self._gradient(sign, name, lag)
 
     # ------------------------------------------------------------------ nodes
 
     def _spell(self, expression: Expression, depth: int) -> Spelled:
-        """Text and tightness. Asked again and again for one operand, on each level of an expression: kept."""
+        """Text and precedence. Kept, because every level of an expression asks for its operands again."""
         key = id(expression), min(depth, 9)  # breaks are told apart up to that depth
         if key not in self._spelled:
             self._spelled[key] = expression, self._spell_anew(expression, key[1])
@@ -145,7 +144,7 @@ class Printer:
         raise TypeError(f"no expression: {expression!r}")
 
     def _inside(self, expression: Expression, needed: int, depth: int) -> str:
-        """An operand, in parentheses where it binds less tightly than its place needs."""
+        """An operand, in parentheses if its precedence is lower than its place needs."""
         if self._spell(expression, depth)[1] >= needed:
             return self._spell(expression, depth)[0]
         return parenthesised(self._spell(expression, depth + 1)[0])

@@ -1,4 +1,4 @@
-r"""The records of a derivation as LaTeX: a branch of a fork for the document, and each of them for a notebook."""
+r"""The records of a derivation as LaTeX: a contribution for the document, and every record for a notebook."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def latex_of(item: Contribution | Gradient | Stage | Derivation, graph: Graph | 
 
 
 def marked_term(fork: Contribution, printer: Printer, steps: str, last_step_only: bool = False) -> str:
-    """One branch of a fork. What belongs to the last of the steps alone carries the bracket [t=T]."""
+    """One contribution. If it exists at the last step only, it has the bracket [t=T]."""
     if fork.kind == START:
         return rf"{printer(fork.upstream)}\big|_{{t=0}}"
     text = printer.marked(fork.term)
