@@ -37,7 +37,7 @@ class Jacobian:
         return found.reshape(scene.points, *self.shape, *own)
 
     def _sweep(self, below: str, early: int) -> None:
-        """Send back from step to step. What does not change over time gets its share of each step, and their sum."""
+        """Send back from step to step. A static value gets a contribution from each step, and their sum."""
         derivation, graph = self.scene.derivation, self.scene.graph
         order = (*derivation.stages, *derivation.inputs, *derivation.parameters)
         static, shares = below in graph.static, []

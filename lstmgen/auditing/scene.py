@@ -229,7 +229,7 @@ class Scene:
             return step == 0
         if fork.over_time or fork.target not in self.graph.static:
             return self.derivation.exists(fork.reader, step + fork.lag, self.steps)
-        return True  # from what stands still to what stands still
+        return True  # from a static value to a static value
 
     def contribution(self, fork: Contribution, view: Rows) -> np.ndarray:
         """One contribution to a value, at the steps of a view."""

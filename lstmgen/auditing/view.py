@@ -18,7 +18,7 @@ from .scene import Rows, Scene
 
 
 class Unsayable(ShapeMismatch):
-    """What the language of claims has no shape for: no verdict on whoever says it."""
+    """A form for which the language of claims has no shape; the claim gets no verdict."""
 
 
 @dataclass(frozen=True)
@@ -148,8 +148,8 @@ def forks_via(
 ) -> Iterator[tuple[Contribution, Expression | None]]:
     """The branches of a fork that go through one equation, or into one step.
 
-    A branch may lead to a stage without a name that several equations read: then only a share of it goes
-    through the one, and an expression says which.
+    A branch may lead to a stage without a name that several equations read. Then only a part of its contribution comes
+    through this equation, and the expression is that part.
     """
     gradient, graph = derivation.adjoints.get(target.name), derivation.graph
     named = named_stages(graph)

@@ -225,7 +225,7 @@ def _stages_display(pen: Pen, stages: list[Stage]) -> Display:
 
 
 def _readers_note(pen: Pen, name: str) -> str:
-    """Who reads a value; for forks, how many do."""
+    """The reader of a value; for a fork, the number of readers."""
     readers = pen.graph.readers(name)
     places = len(readers) + (name in pen.graph.outputs and pen.graph.loss is None)
     if name == pen.graph.loss:

@@ -37,7 +37,7 @@ def unrolled_section(pen: Pen, steps: int) -> Section | None:
 
 
 def _hears_from_steps(pen: Pen, name: str) -> bool:
-    """Whether all branches lead into steps, none into something else that stands still."""
+    """Whether all contributions come from steps, and none from a static value."""
     return all(fork.over_time or fork.kind == START for fork in pen.derivation.adjoints[name].forks)
 
 
