@@ -88,6 +88,17 @@ test: venv tex $(if $(EVERYTHING),$(PEERS))  ## all tests; FRAMEWORKS=1: also ag
 test-torch: venv $(PEERS)  ## the PyTorch output of every cell, compiled by torch.compile too
 	@LSTMGEN_TORCH_LONG=1 $(BIN)/python -m pytest -q -n auto tests/test_torch_output.py
 
+# On Debian: gcc-aarch64-linux-gnu, gcc-arm-linux-gnueabihf, qemu-user and clang make it complete.
+C_TESTS := $(BIN)/python -m pytest -q -n auto tests/test_c_program.py -k every_cell
+CROSS    = command -v $(1) >/dev/null && command -v $(2) >/dev/null || { $(SAY) test-c "no $(1) or $(2)"; exit 0; }; \
+           $(SAY) test-c "$(1) under $(2)"; CC="$(1) -static" RUN=$(2) $(C_TESTS)
+test-c: venv  ## the C of every cell: with sanitizers, with clang, and on other machines, as far as they are installed
+	@$(SAY) test-c "address and undefined behaviour"
+	@CC="cc -fsanitize=address,undefined -fno-sanitize-recover=all" $(C_TESTS)
+	@command -v clang >/dev/null || { $(SAY) test-c "no clang"; exit 0; }; $(SAY) test-c clang; CC=clang $(C_TESTS)
+	@$(call CROSS,aarch64-linux-gnu-gcc,qemu-aarch64)
+	@$(call CROSS,arm-linux-gnueabihf-gcc,qemu-arm)
+
 # COUNT claims of each kind for each spec.
 COUNT ?= 60
 audit-long: venv  ## audits thousands of true claims and of mutated ones
