@@ -52,7 +52,8 @@ def read_by(template: str) -> set[str]:
     for node in tree.find_all(nodes.Include):  # what is imported sees nothing of the context
         if isinstance(node.template, nodes.Const):
             names |= read_by(node.template.value)
-    return names - set(reading.globals)
+    given = {node.name for node in tree.find_all(nodes.Name) if node.ctx == "store"}  # by `set`, to what is included
+    return names - given - set(reading.globals)
 
 
 def test_every_template_is_filled_with_what_it_reads(filled):
