@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import inspect
 import itertools
 import os
 import pickle
 import random
+import shutil
 import socket
 import subprocess
 import sys
@@ -28,6 +30,7 @@ from lstmgen.cli.making import TARGETS as TARGETS_OF_COMMAND
 from lstmgen.language import functions
 from lstmgen.numerics.points import Point, choose_sizes, draw_point
 from lstmgen.outputs import targets
+from lstmgen.outputs.c.target import TARGET as C_TARGET
 from lstmgen.outputs.numpy.module import module_source
 from lstmgen.outputs.torch import functions as torch_functions
 from lstmgen.outputs.torch.module import torch_source
@@ -615,6 +618,162 @@ def test_export(case):
     arguments = tuple(value.detach() for value in (*case.inputs, *case.targets))
     exported = torch.export.export(layer, arguments)
     assert close([exported.module()(*arguments)[0]], [layer(*arguments)[0]], 0)
+
+
+# ---------------------------------------------------------------- through the C functions
+
+needs_compiler = pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="no C compiler here")
+
+
+def write_c(schedule: Schedule, folder: Path) -> None:
+    for file, text in C_TARGET.texts(schedule, reference(schedule.graph.spec.name), True, None).items():
+        (folder / file).write_text(text, encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def c_module_of(tmp_path_factory) -> Callable[[str], ModuleType]:
+    """A cell's file with the C functions beside it, which are compiled quickly."""
+    folder = tmp_path_factory.mktemp("with_c")
+
+    def made(name: str) -> ModuleType:
+        write_c(schedule_of(name), folder)
+        module = import_path(write(schedule_of(name), folder))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+            patch.setenv("CFLAGS", "-O0")
+            assert module.backend(torch.zeros(1)) == "c"
+        return module
+
+    return cache(made)
+
+
+@pytest.fixture
+def c_case(name, c_module_of) -> Case:
+    return Case(name, c_module_of(name))
+
+
+@needs_compiler
+@every_cell
+def test_every_cell_is_the_same_in_c(name, c_module_of, module_of):
+    for steps, batch, dtype in ((4, 3, torch.float64), (70, 5, torch.float64), (0, 2, torch.float64), (1, 0, torch.float64),
+                                (3, 2, torch.float32)):
+        if not steps and schedule_of(name).graph.has_loss_at_last:
+            continue
+        ours, plain = (Case(name, of(name), steps, batch, dtype) for of in (c_module_of, module_of))
+        results = []
+        for case in (ours, plain):
+            made = case.made()
+            outside = [*case.dy, *case.dstate]
+            whole = case.gradients(made, outside)
+            parts = [case.gradients(made[:1], outside[:1]), case.gradients(made[1:], outside[1:]) if made[1:] else []]
+            results.append([*(each.detach() for each in made), *whole, *itertools.chain(*parts)])
+        if all(each.isfinite().all() for each in results[1]):
+            assert close(*results, BOUND if dtype == torch.float64 else 1e-3), (steps, batch)
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ODD)
+def test_opcheck_in_c(c_case):
+    row, module = c_case.row(), c_case.module
+    torch.library.opcheck(module._C_FORWARD, row, test_utils=("test_schema", "test_autograd_registration", "test_faketensor"))
+    made = module._C_FORWARD(*row)
+    held = [value.detach() for value in (*row, made[-1], *c_case.dy, *c_case.dstate)]
+    torch.library.opcheck(module._C_BACKWARD, tuple(held))
+    if c_case.name not in TRUNCATED:
+        assert torch.autograd.gradcheck(c_case.function, c_case.variables, fast_mode=True)
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", CELLS if LONG else ["lstm", "ng_lstm", "mlstm"])
+def test_compile_in_c(c_case):
+    compiles(c_case, "aot_eager" if c_case.name == "mlstm" else "inductor")
+
+
+@needs_compiler
+def test_compile_in_c_with_sizes_that_vary(c_module_of):
+    layer = c_module_of("lstm").Layer(3, 4)
+    compiled = torch.compile(layer, fullgraph=True, dynamic=True, backend="aot_eager")
+    for steps, batch in ((5, 2), (3, 7), (9, 1), (200, 40)):
+        x = torch.randn(steps, batch, 3, requires_grad=True)
+        found, expected = compiled(x)[0], layer(x)[0]
+        assert torch.equal(found, expected)
+        assert torch.equal(*(torch.autograd.grad(each.sum(), x)[0] for each in (found, expected)))
+
+
+@needs_compiler
+@every_cell
+def test_a_workspace_is_never_too_small(name, c_module_of):
+    """What Python says that the C functions need, beside what they ask for."""
+    module = c_module_of(name)
+    functions = module._c_functions()
+    symbols = [symbol for symbol, _ in schedule_of(name).graph.dims]
+    for steps, batch, size in itertools.product((0, 1, 2, 130, 5000), (0, 1, 3, 16, 17, 129, 2000), (1, 5, 64, 700)):
+        for dtype, itemsize in ((functions._F32, 4), (functions._F64, 8)):
+            lengths = (functions._LENGTH * max(len(symbols), 1))(*[size + 3 * place for place in range(len(symbols))])
+            sizes = dict(zip(symbols, lengths))
+            order = [*inspect.signature(module._workspace_bytes).parameters][2:-1]
+            said = module._workspace_bytes(steps, batch, *(sizes[symbol] for symbol in order), itemsize)
+            for threads in {1, min(max(batch, 1), 2), min(max(batch, 1), 16)}:
+                asked = functions._FUNCTIONS[dtype]["workspace"](lengths, steps, batch, threads)
+                assert 0 < asked <= said - 8, (steps, batch, size, threads)
+
+
+@needs_compiler
+def test_a_tape_that_was_moved_is_made_again(c_module_of):
+    case = Case("lstm", c_module_of("lstm"))
+    expected = case.gradients(case.made(), [*case.dy, *case.dstate])
+    with torch.autograd.graph.saved_tensors_hooks(lambda value: value.clone(), lambda value: value):
+        made = case.made()
+    assert close(case.gradients(made, [*case.dy, *case.dstate]), expected, 0)
+
+
+@needs_compiler
+def test_several_passes_before_their_gradients(c_module_of):
+    """Each pass has a tape of its own; and one may be asked twice."""
+    case = Case("lstm", c_module_of("lstm"))
+    first = case.made()
+    before = case.gradients(first, [*case.dy, *case.dstate])
+    others = [case.made(inputs=[value + shift for value in case.inputs]) for shift in range(3)]
+    assert not any(close(case.gradients(made, [*case.dy, *case.dstate]), before) for made in others[1:])
+    assert close(case.gradients(first, [*case.dy, *case.dstate]), before, 0)
+
+
+@needs_compiler
+def test_threads_are_those_of_pytorch(c_module_of):
+    module = c_module_of("lstm")
+    layer, had = module.Layer(30, 40), torch.get_num_threads()
+    x = torch.randn(40, 9, 30)
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            y = layer(x)[0]
+            assert module._c_functions()._threads == threads
+            assert torch.equal(y, layer(x)[0])
+    finally:
+        torch.set_num_threads(had)
+
+
+@needs_compiler
+def test_backend_tells_what_computes(c_module_of, module_of, tmp_path, monkeypatch):
+    with_c, without = c_module_of("lstm"), module_of("lstm")
+    x = torch.randn(2, 1, 3)
+    assert [with_c.backend(x), with_c.backend(x.double()), with_c.backend(x.bfloat16())] == ["c", "c", "torch"]
+    assert with_c.backend(x.to("meta")) == "torch"
+    assert without.backend(x) == "torch"
+    # of another cell, and without a compiler
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("CFLAGS", "-O0")
+    write_c(schedule_of("gru"), tmp_path)
+    for file in tmp_path.glob("gru*"):
+        file.rename(tmp_path / file.name.replace("gru", "lstm"))
+    loader = tmp_path / "lstm_c.py"
+    loader.write_text(loader.read_text().replace("gru.", "lstm."))
+    assert import_path(write(schedule_of("lstm"), tmp_path)).backend(x) == "torch"
+    write_c(schedule_of("lstm"), tmp_path)
+    monkeypatch.setenv("CC", "no-such-compiler")
+    assert import_path(write(schedule_of("lstm"), tmp_path)).backend(x) == "torch"
+    monkeypatch.delenv("CC")
+    assert import_path(write(schedule_of("lstm"), tmp_path)).backend(x) == "c"
 
 
 # ---------------------------------------------------------------- the second derivative

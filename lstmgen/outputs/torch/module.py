@@ -13,24 +13,31 @@ from operator import itemgetter
 from ... import __version__
 from ...language.expressions import Number, Value
 from ...language.text import source
+from ...schedule.lowering import make_program
+from ...schedule.make import make_schedule
 from ...schedule.plan import LAST, STILL
 from ...schedule.records import ARGUMENT, PARAMETER, Schedule, SizeSource, Start
 from ...spec.cell import Parameter
 from ..numpy.lines import Line, as_tuple, axes, layout, loop_over, size, told, unpacked
 from ..numpy.module import RANDOM, module_context
+from ..identity import identity
 from ..render import render, template_text
 from .backward import BackwardPrinter
 from .forward import forward_lines, step_lines
 from .places import TorchPlaces
+from .workspace import workspace_lines
 
 _ABBREVIATIONS = {"lstm", "gru", "rnn"}  # in capitals, as in torch.nn
 _TAKEN = {"State", "Outputs", "Layer", "Cell", "NamedTuple", "LayerCell"}
 
 
-def torch_source(schedule: Schedule, verified: bool) -> str:
-    """The text of the file. `verified` says whether its header has to warn."""
+def torch_source(schedule: Schedule, verified: bool, checkpoint: int | None = None) -> str:
+    """The text of the file. `verified` says whether its header has to warn; `checkpoint` is that of the C target."""
+    program = make_program(make_schedule(schedule.derivation, joint=False))
     return render("torch/module.py.jinja", {
-        **module_context(schedule), **_Module(schedule).context(), "version": __version__, "verified": verified})
+        **module_context(schedule), **_Module(schedule).context(), "version": __version__, "verified": verified,
+        "identity": identity(schedule), "workspace": workspace_lines(program, checkpoint),
+    })
 
 
 class _Module:
@@ -137,7 +144,10 @@ class _Module:
               "outside": state + len(states) + len(kept)}
         here = sum(map(BackwardPrinter.is_here, self.schedule.backward.parameters))
         return {
-            "at": at, "outside_count": len(states) + (1 if graph.loss else len(outputs)),
+            "at": at, "dims_held": as_tuple(symbol for symbol, _ in graph.dims), "c_at": {
+                "outputs": f"{1 + len(states)}:{1 + len(states) + len(outputs)}" if graph.loss else f":{len(outputs)}",
+                "end": f"1:{1 + len(states)}" if graph.loss else f"{len(outputs)}:{len(outputs) + len(states)}"},
+            "outside_count": len(states) + (1 if graph.loss else len(outputs)),
             "tape_at": len(states) + len(outputs) + bool(graph.loss),
             "forward_shapes": [*(["()", *states, *outputs] if graph.loss else [*outputs, *states]), *kept],
             "backward_count": here + len(graph.inputs) + len(states),

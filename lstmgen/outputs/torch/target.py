@@ -19,8 +19,8 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def texts(schedule: Schedule, reference: ModuleType, verified: bool, checkpoint: int | None = None) -> dict[str, str]:
-    """Every file's text, by its name. Its tape keeps every step."""
-    return {f"{schedule.graph.spec.name}_torch.py": torch_source(schedule, verified)}
+    """Every file's text, by its name. `checkpoint` is that of the C functions, if they are used."""
+    return {f"{schedule.graph.spec.name}_torch.py": torch_source(schedule, verified, checkpoint)}
 
 
 def load(folder: Path, name: str) -> ModuleType:
