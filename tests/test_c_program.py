@@ -135,6 +135,56 @@ def test_the_bytes_of_a_small_workspace_are_known_to_the_compiler(spec_path, tmp
     assert subprocess.run([*RUN, "./test"], cwd=tmp_path, check=False).returncode == 0
 
 
+def _workspace_table() -> dict[tuple[str, int], list[int]]:
+    """By cell and H, the workspaces that docs/embedded.md tells, in bytes."""
+    text = (ROOT / "docs" / "embedded.md").read_text(encoding="utf-8")
+    table = text[text.index("| workspace, T = 32 |"):].split("\n\n")[0]
+    rows = [[entry.strip().replace(",", "") for entry in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    return {(cell, int(units)): [int(entry) for entry in others[-3:]] for cell, units, *others in rows}
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ["lstm", "gru", "fastgrnn"])
+def test_the_workspaces_of_the_page_are_those_of_the_header(name, tmp_path):
+    """With pointers of 4 bytes, as on the machine of the table."""
+    header = _texts(name)[f"{name}.h"]
+    words = int(re.search(rf"#define {name}_WORDS (\d+)", header)[1]) + 1
+    told = {units: row for (cell, units), row in _workspace_table().items() if cell == name}
+    assert told
+    sizes = [f"(long){name}_WORKSPACE({steps}, 8, {units})" for units in told for steps in (32, 1)]
+    (tmp_path / f"{name}.h").write_text(header, encoding="utf-8")
+    (tmp_path / "main.c").write_text(f'#include <stdio.h>\n#include "{name}.h"\nint main(void) {{ printf('
+                                     f'"{"%ld " * len(sizes)}%d", {", ".join(sizes)}, (int)sizeof(void *)); }}\n')
+    found = []
+    for checkpoint in (0, 4):
+        defined = [f"-D{name}_SMALL", f"-D{name.upper()}_CHECKPOINT={checkpoint}"]
+        subprocess.run([*CC, *defined, "main.c", "-o", "test"], cwd=tmp_path, check=True)
+        printed = subprocess.run([*RUN, "./test"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        *numbers, pointer = map(int, printed.split())
+        found.append([number - words * (pointer - 4) for number in numbers])
+    (whole, checkpointed) = found
+    assert told == {units: [whole[2 * at], checkpointed[2 * at], whole[2 * at + 1]] for at, units in enumerate(told)}
+    if name == "lstm":
+        assert "(7*H) + lstm_KEPT(T) * (2*H) + D + 13*H)" in header and words == 45  # as the page says
+
+
+@pytest.mark.skipif(not all(map(shutil.which, ("arm-none-eabi-gcc", "qemu-system-arm"))),
+                    reason="no arm-none-eabi-gcc, or no qemu-system-arm")
+@pytest.mark.parametrize("name", ["lstm", "mlstm", "lmu"])
+def test_right_on_a_cortex_m4(name, tmp_path, monkeypatch):
+    """An emulated one, with the FPU of single precision that most have."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import small
+
+    for file, text in _texts(name).items():
+        (tmp_path / file).write_text(text, encoding="utf-8")
+    assert small.run(name, tmp_path, f"{name}_test.c").endswith(f"{name}.c is right here\n")
+    if name == "lstm":
+        (tmp_path / "lstm.c").write_text(_texts(name)["lstm.c"].replace("+ dy_m[j]", "- dy_m[j]"), encoding="utf-8")
+        with pytest.raises(SystemExit, match="WRONG"):
+            small.run(name, tmp_path, "lstm_test.c")
+
+
 @needs_compiler
 def test_the_example_of_a_small_machine_learns(tmp_path):
     for file, text in _texts("lstm").items():
