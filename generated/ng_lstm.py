@@ -1,9 +1,10 @@
 # Made by lstmgen 0.1.0 from the spec of ng_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:deeb47e02dcbf48d
+# lstmgen: sha256:76253da457c2c2d4
 """LSTM with output a and gates called Gamma: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
-Sizes: D = input_size, H = hidden_size. `c[t-1]` is c one step earlier, `d_c` the gradient of the loss at c.
+Sizes: D = input_size, H = hidden_size.
+`c[t-1]` is c one step earlier, `d_c` the gradient of the loss at c.
 The numbers of equations are those of ng_lstm.tex. One step computes
 
       (1)  Gamma_f_1   = concat(a[t-1], x)
@@ -26,6 +27,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+Params = dict[str, np.ndarray]  # under the keys of `init_params`
+
 
 class State(NamedTuple):
     """What one step hands to the next."""
@@ -37,7 +40,7 @@ class State(NamedTuple):
 class Gradients(NamedTuple):
     """What `backward` returns."""
 
-    params: dict  # under the keys of params, summed over steps and examples
+    params: Params  # summed over steps and examples
     x: np.ndarray  # (T, B, D)
     state: State  # at the initial state
 
@@ -54,18 +57,18 @@ class Tape(NamedTuple):
     sizes: tuple  # H, D
 
 
-def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
-    """Parameters to start from, as a dictionary of arrays. `rng` is a seed or a Generator.
+def init_params(
+    input_size: int, hidden_size: int, rng: int | np.random.Generator = 0, dtype: type = np.float32
+) -> Params:
+    """Parameters to start from. `rng` is a seed or a Generator.
 
     W: (4*H, D + H)  rows of W_f, W_u, W_c, W_o
     b: (4*H,)  rows of b_f, b_u, b_c, b_o
     a_0: (H,)
     c_0: (H,)
     """
+    _checked_start(dtype, input_size=input_size, hidden_size=hidden_size)
     rng = np.random.default_rng(rng)
-    _checked_sizes(input_size=input_size, hidden_size=hidden_size)
-    if np.dtype(dtype) not in (np.float32, np.float64, np.complex128):
-        raise ValueError(f"dtype is {np.dtype(dtype)}, expected float32, float64 or complex128")
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
@@ -74,41 +77,20 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     return params
 
 
-def named(params):
-    """The parameters, or their gradients, under the names of the spec: views, never copies."""
-    _checked_keys(params)
-    H, D = _sizes(params)
-    return {
-        "W_f": params["W"][0:H],
-        "W_u": params["W"][H:2*H],
-        "W_c": params["W"][2*H:3*H],
-        "W_o": params["W"][3*H:4*H],
-        "b_f": params["b"][0:H],
-        "b_u": params["b"][H:2*H],
-        "b_c": params["b"][2*H:3*H],
-        "b_o": params["b"][3*H:4*H],
-        "a_0": params["a_0"],
-        "c_0": params["c_0"],
-    }
-
-
-def forward(params, x, target, state=None):
+def forward(params: Params, x: np.ndarray, target: np.ndarray, state: State | None = None) -> tuple[float, State, Tape]:
     """All steps at once: (loss, state, tape).
 
     x: (T, B, D)
     target: (T, B, H)
-    state: where to start; None is a = a_0, c = c_0
+    state: a (B, H), c (B, H), where to start; None is a = a_0, c = c_0
     The loss is summed over steps and examples.
     """
-    dtype = _dtype(params, state, x, target)
-    params, H, D = _checked_params(params, dtype)
-    x = _checked("x", x, "(T, B, D)", (None, None, D), dtype)
+    params, x, target, state, dtype = _checked_forward(params, x, target, state)
+    H, D = _sizes(params)
     T, B = x.shape[:2]
-    target = _checked("target", target, "(T, B, H)", (T, B, H), dtype)
     learned_start = state is None
-    state = _start(params, state, B, H, dtype)
-    W = params["W"]
-    b = params["b"]
+    state = _start(params, B, H, dtype) if state is None else state
+    W, b = params["W"], params["b"]
     a_all = np.empty((T + 1, B, H), dtype)
     a_all[0] = state.a
     a_prev, a = a_all[:-1], a_all[1:]                       # a_prev[t] is a one step earlier
@@ -138,21 +120,16 @@ def forward(params, x, target, state=None):
     return loss.sum(), end, tape
 
 
-def backward(params, tape, dstate=None):
+def backward(params: Params, tape: Tape, dstate: State | None = None) -> Gradients:
     """The gradient of loss + sum(dstate * state): `Gradients`.
 
-    dstate: what reaches the final state from outside; None is zero
+    dstate: a (B, H), c (B, H), what reaches the final state from outside; None is zero
     """
-    _checked_tape(tape)
+    params, dstate = _checked_backward(params, tape, dstate)
     T, B, dtype = tape.steps, tape.batch, tape.dtype
-    _checked_keys(params)
-    params, H, D = _checked_params(params, dtype)
-    _checked_tape_sizes(tape.sizes, (H, D))
-    W = params["W"]
-    a_0 = params["a_0"]
-    c_0 = params["c_0"]
+    H, D = _sizes(params)
+    W, a_0, c_0 = params["W"], params["a_0"], params["c_0"]
     target, Gamma_f_1, Gamma_f, Gamma_u, c_tilde, Gamma_o, c_prev, tanh_c, a = tape.kept
-    dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, H)"), _start(params, None, B, H, dtype), dtype)
     d_pre = np.empty((T, B, 4 * H), dtype)                  # side by side, as their weights are stacked
     d_Gamma_f_pre = d_pre[..., 0:H]
     d_Gamma_u_pre = d_pre[..., H:2*H]
@@ -201,15 +178,18 @@ def backward(params, tape, dstate=None):
     return Gradients(grads, d_x, State(d_a_next, d_c_next))
 
 
-def step(params, x_t, state=None):
-    """One step and no tape: (y_t, state). x_t: (B, D)"""
-    dtype = _dtype(params, state, x_t)
-    params, H, D = _checked_params(params, dtype)
-    x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
+def step(params: Params, x_t: np.ndarray, state: State | None = None) -> tuple[np.ndarray, State]:
+    """One step and no tape: (y_t, state).
+
+    x_t: (B, D)
+    state: a (B, H), c (B, H), where to start; None is a = a_0, c = c_0
+    y_t: (B, H), a
+    """
+    params, x_t, state, dtype = _checked_step(params, x_t, state)
+    H, D = _sizes(params)
     B = x_t.shape[0]
-    a_prev, c_prev = _start(params, state, B, H, dtype)
-    W = params["W"]
-    b = params["b"]
+    a_prev, c_prev = _start(params, B, H, dtype) if state is None else state
+    W, b = params["W"], params["b"]
     Gamma_f_1 = np.concatenate([a_prev, x_t], axis=-1)      # (1)
     # Gamma_f_pre, Gamma_u_pre, c_tilde_pre, Gamma_o_pre, side by side
     W_Gamma_f_1 = Gamma_f_1 @ W.T + b
@@ -223,7 +203,25 @@ def step(params, x_t, state=None):
     return a, State(a, c)
 
 
-def clip_by_norm(grads, threshold):
+def named(params: Params) -> Params:
+    """The parameters, or their gradients, under the names of the spec: views, never copies."""
+    _checked_keys(params)
+    H, D = _sizes(params)
+    return {
+        "W_f": params["W"][0:H],
+        "W_u": params["W"][H:2*H],
+        "W_c": params["W"][2*H:3*H],
+        "W_o": params["W"][3*H:4*H],
+        "b_f": params["b"][0:H],
+        "b_u": params["b"][H:2*H],
+        "b_c": params["b"][2*H:3*H],
+        "b_o": params["b"][3*H:4*H],
+        "a_0": params["a_0"],
+        "c_0": params["c_0"],
+    }
+
+
+def clip_by_norm(grads: Gradients, threshold: float) -> Gradients:
     """The parameters' gradients scaled so that their joint norm is at most `threshold`."""
     norm = np.sqrt(sum(float(np.sum(np.abs(grad) ** 2, dtype=np.float64)) for grad in grads.params.values()))
     if norm <= threshold:
@@ -263,15 +261,7 @@ def _transposed(matrix):
     return turned
 
 
-# ---------------------------------------------------------------- arguments
-
-
-_AXES = {
-    "W": ("4*H", "D + H"),
-    "b": ("4*H",),
-    "a_0": ("H",),
-    "c_0": ("H",),
-}
+# ---------------------------------------------------------------- shapes
 
 
 def _shapes(D, H):
@@ -291,33 +281,113 @@ def _sizes(params):
     return (H, D)
 
 
-def _dtype(params, state, *arrays):
-    """The type to compute in: the parameters' own, but complex128 if any argument is complex."""
-    _checked_keys(params)
-    if state is not None:
-        _checked_record("state", state, State)
-    try:
-        given = [np.asarray(array) for array in (*params.values(), *arrays, *(state or ()))]
-        dtype = given[0].dtype
-        if any(array.dtype is not dtype for array in given):
-            dtype = np.result_type(*(array.dtype for array in given[: len(params) or None]))
-            dtype = np.result_type(dtype, np.complex128) if any(array.dtype.kind == "c" for array in given) else dtype
-    except (TypeError, ValueError):  # something is no array, or of no type that meets others: `_checked` names it
-        return np.dtype(np.float64)
-    if not dtype.isnative:
-        dtype = dtype.newbyteorder("=")
-    if dtype.kind not in "fc":
-        dtype = np.dtype(np.float64)
-    if dtype.char not in "fdD":
-        raise ValueError(f"params are of type {dtype}, expected float32, float64 or complex128")
-    return dtype
+def _start(params, batch, H, dtype):
+    """The initial state where none is given."""
+    return State(
+        np.broadcast_to(params["a_0"], (batch, H)),
+        np.broadcast_to(params["c_0"], (batch, H)),
+    )
 
 
-def _checked_sizes(**sizes):
-    """Whether each size is one that an array can have."""
+def _or_zeros(given, like):
+    """What comes from outside; None is zero, in whole or in part."""
+    given = (None,) * len(like) if given is None else given
+    return type(like)(*(np.zeros_like(b) if a is None else a for a, b in zip(given, like)))
+
+
+# ---------------------------------------------------------------- checks of arguments
+
+
+_AXES = {
+    "W": ("4*H", "D + H"),
+    "b": ("4*H",),
+    "a_0": ("H",),
+    "c_0": ("H",),
+}
+
+
+def _checked_start(dtype, **sizes):
+    """Whether parameters can be of a type and of sizes."""
     for name, size in sizes.items():
         if not isinstance(size, (int, np.integer)) or size < 1:
             raise ValueError(f"{name} is {size!r}, expected a whole number from 1 on")
+    if np.dtype(dtype) not in (np.float32, np.float64, np.complex128):
+        raise ValueError(f"dtype is {np.dtype(dtype)}, expected float32, float64 or complex128")
+
+
+def _checked_forward(params, x, target, state):
+    """The arguments of `forward` as arrays of one type, and that type."""
+    dtype = _dtype(params, state, x, target)
+    params, H, D = _checked_params(params, dtype)
+    x = _checked("x", x, "(T, B, D)", (None, None, D), dtype)
+    T, B = x.shape[:2]
+    target = _checked("target", target, "(T, B, H)", (T, B, H), dtype)
+    return params, x, target, _checked_state("state", state, B, H, dtype), dtype
+
+
+def _checked_step(params, x_t, state):
+    """The arguments of `step` as arrays of one type, and that type."""
+    dtype = _dtype(params, state, x_t)
+    params, H, D = _checked_params(params, dtype)
+    x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
+    B = x_t.shape[0]
+    return params, x_t, _checked_state("state", state, B, H, dtype), dtype
+
+
+def _checked_backward(params, tape, dstate):
+    """The arguments of `backward` as arrays of the tape's type, with zeros for None."""
+    if not isinstance(tape, Tape):
+        raise ValueError(f"tape is {type(tape).__name__}, expected the Tape that `forward` returned")
+    _checked_keys(params)
+    params, H, D = _checked_params(params, tape.dtype)
+    if tape.sizes != (H, D):
+        raise ValueError(f"the tape is of params with H, D = {tape.sizes}, and these have {(H, D)}")
+    _checked_fields("dstate", dstate, State)
+    dstate = _or_zeros(dstate, _start(params, tape.batch, H, tape.dtype))
+    dstate = _checked_state("dstate", dstate, tape.batch, H, tape.dtype)
+    return params, dstate
+
+
+def _checked_state(name, state, batch, H, dtype):
+    """A state as arrays of its shapes; None stays None."""
+    if state is None:
+        return None
+    return _checked_record(
+        name, State(*state), dtype,
+        ("(B, H)", "(B, H)"),
+        ((batch, H), (batch, H)),
+    )
+
+
+def _checked_record(name, record, dtype, told, shapes):
+    """A named tuple with each of its arrays checked."""
+    return type(record)(*(
+        _checked(f"{name}.{field}", value, axes, shape, dtype)
+        for field, value, axes, shape in zip(record._fields, record, told, shapes)
+    ))
+
+
+def _checked_fields(name, given, record):
+    """Whether `given` is None, or a tuple or a list with an entry for each field of `record`."""
+    if given is not None and (not isinstance(given, (tuple, list)) or len(given) != len(record._fields)):
+        length = f" of {len(given)}" if isinstance(given, (tuple, list)) else ""
+        told = f"{record.__name__}({', '.join(record._fields)})"
+        raise ValueError(f"{name} is {type(given).__name__}{length}, expected {told}")
+
+
+def _checked_params(params, dtype):
+    """The parameters as arrays, and the sizes that their shapes tell."""
+    arrays = {}
+    for name, axes in _AXES.items():
+        array = params[name]
+        if not (array.__class__ is np.ndarray and array.dtype == dtype and array.ndim == len(axes)):
+            array = _checked(f"params['{name}']", array, _told(axes), (None,) * len(axes), dtype)
+        arrays[name] = array
+    H, D = _sizes(arrays)
+    for name, shape in _shapes(D, H).items():
+        if arrays[name].shape != shape:
+            _checked(f"params['{name}']", arrays[name], _told(_AXES[name]), shape, dtype)
+    return arrays, H, D
 
 
 def _checked_keys(params):
@@ -326,25 +396,6 @@ def _checked_keys(params):
         raise ValueError(f"params is {type(params).__name__}, expected a dictionary with the keys {sorted(_AXES)}")
     if params.keys() != _AXES.keys():
         raise ValueError(f"params has the keys {sorted(map(str, params))}, expected {sorted(_AXES)}")
-
-
-def _checked_tape(tape):
-    if not isinstance(tape, Tape):
-        raise ValueError(f"tape is {type(tape).__name__}, expected the Tape that `forward` returned")
-
-
-def _checked_tape_sizes(had, have):
-    """Whether the parameters are of the sizes that those of the forward pass had."""
-    if had != have:
-        raise ValueError(f"the tape is of params with H, D = {had}, and these have {have}")
-
-
-def _checked_record(name, given, record):
-    """Whether `given` is a tuple, or a list, with an entry for each field of `record`."""
-    if not isinstance(given, (tuple, list)) or len(given) != len(record._fields):
-        length = f" of {len(given)}" if isinstance(given, (tuple, list)) else ""
-        told = f"{record.__name__}({', '.join(record._fields)})"
-        raise ValueError(f"{name} is {type(given).__name__}{length}, expected {told}")
 
 
 def _checked(name, value, told, shape, dtype):
@@ -364,47 +415,29 @@ def _checked(name, value, told, shape, dtype):
     return array
 
 
+def _dtype(params, state, *arrays):
+    """The type to compute in: the parameters' own, but complex128 if any argument is complex."""
+    _checked_keys(params)
+    _checked_fields("state", state, State)
+    try:
+        given = [np.asarray(array) for array in (*params.values(), *arrays, *(state or ()))]
+        dtype = given[0].dtype
+        if any(array.dtype is not dtype for array in given):
+            dtype = np.result_type(*(array.dtype for array in given[: len(params) or None]))
+            dtype = np.result_type(dtype, np.complex128) if any(array.dtype.kind == "c" for array in given) else dtype
+    except (TypeError, ValueError):  # something is no array, or of no type that meets others: `_checked` names it
+        return np.dtype(np.float64)
+    if not dtype.isnative:
+        dtype = dtype.newbyteorder("=")
+    if dtype.kind not in "fc":
+        dtype = np.dtype(np.float64)
+    if dtype.char not in "fdD":
+        raise ValueError(f"params are of type {dtype}, expected float32, float64 or complex128")
+    return dtype
+
+
 def _told(axes):
     return "(" + ", ".join(axes) + ")"
-
-
-def _checked_params(params, dtype):
-    """The parameters as arrays, and the sizes that their shapes tell."""
-    arrays = {}
-    for name, axes in _AXES.items():
-        array = params[name]
-        if not (array.__class__ is np.ndarray and array.dtype == dtype and array.ndim == len(axes)):
-            array = _checked(f"params['{name}']", array, _told(axes), (None,) * len(axes), dtype)
-        arrays[name] = array
-    H, D = _sizes(arrays)
-    for name, shape in _shapes(D, H).items():
-        if arrays[name].shape != shape:
-            _checked(f"params['{name}']", arrays[name], _told(_AXES[name]), shape, dtype)
-    return arrays, H, D
-
-
-def _start(params, state, batch, H, dtype):
-    """The initial state: the given one, checked, or where the cell starts."""
-    if state is None:
-        return State(
-            np.broadcast_to(params["a_0"], (batch, H)),
-            np.broadcast_to(params["c_0"], (batch, H)),
-        )
-    return State(
-        _checked("state.a", state[0], "(B, H)", (batch, H), dtype),
-        _checked("state.c", state[1], "(B, H)", (batch, H), dtype),
-    )
-
-
-def _outside(name, given, record, told, like, dtype):
-    """Gradients that come from outside, checked; None is zero, in whole or in part."""
-    given = (None,) * len(like) if given is None else given
-    _checked_record(name, given, record)
-    return record(*(
-        np.zeros(value.shape, dtype) if gradient is None
-        else _checked(f"{name}.{field}", gradient, axes, value.shape, dtype)
-        for field, gradient, axes, value in zip(record._fields, given, told, like)
-    ))
 
 
 # ---------------------------------------------------------------- the module's own check

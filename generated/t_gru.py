@@ -1,9 +1,10 @@
 # Made by lstmgen 0.1.0 from the spec of t_gru. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:148c297ad523ffe6
+# lstmgen: sha256:1be8909cdd01036c
 """Strongly-typed GRU: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
-Sizes: D = input_size, H = hidden_size. `c[t-1]` is c one step earlier, `d_c` the gradient of the loss at c.
+Sizes: D = input_size, H = hidden_size.
+`c[t-1]` is c one step earlier, `d_c` the gradient of the loss at c.
 The numbers of equations are those of t_gru.tex. One step computes
 
       (1)  u     = x
@@ -19,6 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+Params = dict[str, np.ndarray]  # under the keys of `init_params`
+
 
 class State(NamedTuple):
     """What one step hands to the next."""
@@ -30,7 +33,7 @@ class State(NamedTuple):
 class Gradients(NamedTuple):
     """What `backward` returns."""
 
-    params: dict  # under the keys of params, summed over steps and examples
+    params: Params  # summed over steps and examples
     x: np.ndarray  # (T, B, D)
     state: State  # at the initial state
 
@@ -46,17 +49,17 @@ class Tape(NamedTuple):
     sizes: tuple  # D, H
 
 
-def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
-    """Parameters to start from, as a dictionary of arrays. `rng` is a seed or a Generator.
+def init_params(
+    input_size: int, hidden_size: int, rng: int | np.random.Generator = 0, dtype: type = np.float32
+) -> Params:
+    """Parameters to start from. `rng` is a seed or a Generator.
 
     W: (3*H, D)  rows of W_z, W_f, W_o
     V: (3*H, D)  rows of V_z, V_f, V_o
     b: (3*H,)  rows of b_z, b_f, b_o
     """
+    _checked_start(dtype, input_size=input_size, hidden_size=hidden_size)
     rng = np.random.default_rng(rng)
-    _checked_sizes(input_size=input_size, hidden_size=hidden_size)
-    if np.dtype(dtype) not in (np.float32, np.float64, np.complex128):
-        raise ValueError(f"dtype is {np.dtype(dtype)}, expected float32, float64 or complex128")
     shapes = _shapes(input_size, hidden_size)
     params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(params)
@@ -65,38 +68,18 @@ def init_params(input_size, hidden_size, rng=0, dtype=np.float32):
     return params
 
 
-def named(params):
-    """The parameters, or their gradients, under the names of the spec: views, never copies."""
-    _checked_keys(params)
-    D, H = _sizes(params)
-    return {
-        "W_z": params["W"][0:H],
-        "W_f": params["W"][H:2*H],
-        "W_o": params["W"][2*H:3*H],
-        "V_z": params["V"][0:H],
-        "V_f": params["V"][H:2*H],
-        "V_o": params["V"][2*H:3*H],
-        "b_z": params["b"][0:H],
-        "b_f": params["b"][H:2*H],
-        "b_o": params["b"][2*H:3*H],
-    }
-
-
-def forward(params, x, state=None):
+def forward(params: Params, x: np.ndarray, state: State | None = None) -> tuple[np.ndarray, State, Tape]:
     """All steps at once: (y, state, tape).
 
     x: (T, B, D)
-    state: where to start; None is zero
+    state: h (B, H), u (B, D), where to start; None is zero
     y: (T, B, H), h at every step
     """
-    dtype = _dtype(params, state, x)
-    params, D, H = _checked_params(params, dtype)
-    x = _checked("x", x, "(T, B, D)", (None, None, D), dtype)
+    params, x, state, dtype = _checked_forward(params, x, state)
+    D, H = _sizes(params)
     T, B = x.shape[:2]
-    state = _start(params, state, B, D, H, dtype)
-    W = params["W"]
-    V = params["V"]
-    b = params["b"]
+    state = _start(B, D, H, dtype) if state is None else state
+    W, V, b = params["W"], params["V"], params["b"]
     pre = _at_once(x, W.T)                                  # for all steps at once: z, f_pre, o_pre
     pre += b
     h_all = np.empty((T + 1, B, H), dtype)
@@ -121,22 +104,17 @@ def forward(params, x, state=None):
     return h, end, tape
 
 
-def backward(params, tape, dy=None, dstate=None):
+def backward(params: Params, tape: Tape, dy: np.ndarray | None = None, dstate: State | None = None) -> Gradients:
     """The gradient of sum(dy * y) + sum(dstate * state): `Gradients`.
 
-    dy: what reaches the outputs from outside, in their shapes; None is zero
-    dstate: what reaches the final state from outside; None is zero
+    dy: (T, B, H), what reaches the outputs from outside; None is zero
+    dstate: h (B, H), u (B, D), what reaches the final state from outside; None is zero
     """
-    _checked_tape(tape)
+    params, dy, dstate = _checked_backward(params, tape, dy, dstate)
     T, B, dtype = tape.steps, tape.batch, tape.dtype
-    _checked_keys(params)
-    params, D, H = _checked_params(params, dtype)
-    _checked_tape_sizes(tape.sizes, (D, H))
-    W = params["W"]
-    V = params["V"]
+    D, H = _sizes(params)
+    W, V = params["W"], params["V"]
     x, u_prev, z, f, o, h_prev = tape.kept
-    dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, dtype)
-    dstate = _outside("dstate", dstate, State, ("(B, H)", "(B, D)"), _start(params, None, B, D, H, dtype), dtype)
     d_pre = np.empty((T, B, 3 * H), dtype)                  # side by side, as their weights are stacked
     d_z = d_pre[..., 0:H]
     d_f_pre = d_pre[..., H:2*H]
@@ -174,16 +152,18 @@ def backward(params, tape, dy=None, dstate=None):
     return Gradients(grads, d_x, State(d_h_next, d_u_next))
 
 
-def step(params, x_t, state=None):
-    """One step and no tape: (y_t, state). x_t: (B, D)"""
-    dtype = _dtype(params, state, x_t)
-    params, D, H = _checked_params(params, dtype)
-    x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
+def step(params: Params, x_t: np.ndarray, state: State | None = None) -> tuple[np.ndarray, State]:
+    """One step and no tape: (y_t, state).
+
+    x_t: (B, D)
+    state: h (B, H), u (B, D), where to start; None is zero
+    y_t: (B, H), h
+    """
+    params, x_t, state, dtype = _checked_step(params, x_t, state)
+    D, H = _sizes(params)
     B = x_t.shape[0]
-    h_prev, u_prev = _start(params, state, B, D, H, dtype)
-    W = params["W"]
-    V = params["V"]
-    b = params["b"]
+    h_prev, u_prev = _start(B, D, H, dtype) if state is None else state
+    W, V, b = params["W"], params["V"], params["b"]
     pre = x_t @ W.T + u_prev @ V.T + b                      # z, f_pre, o_pre, side by side
     u = x_t.copy()                                          # (1)
     z = pre[:, 0:H]                                         # (2)
@@ -193,7 +173,24 @@ def step(params, x_t, state=None):
     return h, State(h, u)
 
 
-def clip_by_norm(grads, threshold):
+def named(params: Params) -> Params:
+    """The parameters, or their gradients, under the names of the spec: views, never copies."""
+    _checked_keys(params)
+    D, H = _sizes(params)
+    return {
+        "W_z": params["W"][0:H],
+        "W_f": params["W"][H:2*H],
+        "W_o": params["W"][2*H:3*H],
+        "V_z": params["V"][0:H],
+        "V_f": params["V"][H:2*H],
+        "V_o": params["V"][2*H:3*H],
+        "b_z": params["b"][0:H],
+        "b_f": params["b"][H:2*H],
+        "b_o": params["b"][2*H:3*H],
+    }
+
+
+def clip_by_norm(grads: Gradients, threshold: float) -> Gradients:
     """The parameters' gradients scaled so that their joint norm is at most `threshold`."""
     norm = np.sqrt(sum(float(np.sum(np.abs(grad) ** 2, dtype=np.float64)) for grad in grads.params.values()))
     if norm <= threshold:
@@ -238,14 +235,7 @@ def _transposed(matrix):
     return turned
 
 
-# ---------------------------------------------------------------- arguments
-
-
-_AXES = {
-    "W": ("3*H", "D"),
-    "V": ("3*H", "D"),
-    "b": ("3*H",),
-}
+# ---------------------------------------------------------------- shapes
 
 
 def _shapes(D, H):
@@ -264,33 +254,112 @@ def _sizes(params):
     return (D, H)
 
 
-def _dtype(params, state, *arrays):
-    """The type to compute in: the parameters' own, but complex128 if any argument is complex."""
-    _checked_keys(params)
-    if state is not None:
-        _checked_record("state", state, State)
-    try:
-        given = [np.asarray(array) for array in (*params.values(), *arrays, *(state or ()))]
-        dtype = given[0].dtype
-        if any(array.dtype is not dtype for array in given):
-            dtype = np.result_type(*(array.dtype for array in given[: len(params) or None]))
-            dtype = np.result_type(dtype, np.complex128) if any(array.dtype.kind == "c" for array in given) else dtype
-    except (TypeError, ValueError):  # something is no array, or of no type that meets others: `_checked` names it
-        return np.dtype(np.float64)
-    if not dtype.isnative:
-        dtype = dtype.newbyteorder("=")
-    if dtype.kind not in "fc":
-        dtype = np.dtype(np.float64)
-    if dtype.char not in "fdD":
-        raise ValueError(f"params are of type {dtype}, expected float32, float64 or complex128")
-    return dtype
+def _start(batch, D, H, dtype):
+    """The initial state where none is given."""
+    return State(
+        np.zeros((batch, H), dtype),
+        np.zeros((batch, D), dtype),
+    )
 
 
-def _checked_sizes(**sizes):
-    """Whether each size is one that an array can have."""
+def _or_zeros(given, like):
+    """What comes from outside; None is zero, in whole or in part."""
+    given = (None,) * len(like) if given is None else given
+    return type(like)(*(np.zeros_like(b) if a is None else a for a, b in zip(given, like)))
+
+
+# ---------------------------------------------------------------- checks of arguments
+
+
+_AXES = {
+    "W": ("3*H", "D"),
+    "V": ("3*H", "D"),
+    "b": ("3*H",),
+}
+
+
+def _checked_start(dtype, **sizes):
+    """Whether parameters can be of a type and of sizes."""
     for name, size in sizes.items():
         if not isinstance(size, (int, np.integer)) or size < 1:
             raise ValueError(f"{name} is {size!r}, expected a whole number from 1 on")
+    if np.dtype(dtype) not in (np.float32, np.float64, np.complex128):
+        raise ValueError(f"dtype is {np.dtype(dtype)}, expected float32, float64 or complex128")
+
+
+def _checked_forward(params, x, state):
+    """The arguments of `forward` as arrays of one type, and that type."""
+    dtype = _dtype(params, state, x)
+    params, D, H = _checked_params(params, dtype)
+    x = _checked("x", x, "(T, B, D)", (None, None, D), dtype)
+    T, B = x.shape[:2]
+    return params, x, _checked_state("state", state, B, D, H, dtype), dtype
+
+
+def _checked_step(params, x_t, state):
+    """The arguments of `step` as arrays of one type, and that type."""
+    dtype = _dtype(params, state, x_t)
+    params, D, H = _checked_params(params, dtype)
+    x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
+    B = x_t.shape[0]
+    return params, x_t, _checked_state("state", state, B, D, H, dtype), dtype
+
+
+def _checked_backward(params, tape, dy, dstate):
+    """The arguments of `backward` as arrays of the tape's type, with zeros for None."""
+    if not isinstance(tape, Tape):
+        raise ValueError(f"tape is {type(tape).__name__}, expected the Tape that `forward` returned")
+    _checked_keys(params)
+    params, D, H = _checked_params(params, tape.dtype)
+    if tape.sizes != (D, H):
+        raise ValueError(f"the tape is of params with D, H = {tape.sizes}, and these have {(D, H)}")
+    dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, H)", tape.y.shape, tape.dtype)
+    _checked_fields("dstate", dstate, State)
+    dstate = _or_zeros(dstate, _start(tape.batch, D, H, tape.dtype))
+    dstate = _checked_state("dstate", dstate, tape.batch, D, H, tape.dtype)
+    return params, dy, dstate
+
+
+def _checked_state(name, state, batch, D, H, dtype):
+    """A state as arrays of its shapes; None stays None."""
+    if state is None:
+        return None
+    return _checked_record(
+        name, State(*state), dtype,
+        ("(B, H)", "(B, D)"),
+        ((batch, H), (batch, D)),
+    )
+
+
+def _checked_record(name, record, dtype, told, shapes):
+    """A named tuple with each of its arrays checked."""
+    return type(record)(*(
+        _checked(f"{name}.{field}", value, axes, shape, dtype)
+        for field, value, axes, shape in zip(record._fields, record, told, shapes)
+    ))
+
+
+def _checked_fields(name, given, record):
+    """Whether `given` is None, or a tuple or a list with an entry for each field of `record`."""
+    if given is not None and (not isinstance(given, (tuple, list)) or len(given) != len(record._fields)):
+        length = f" of {len(given)}" if isinstance(given, (tuple, list)) else ""
+        told = f"{record.__name__}({', '.join(record._fields)})"
+        raise ValueError(f"{name} is {type(given).__name__}{length}, expected {told}")
+
+
+def _checked_params(params, dtype):
+    """The parameters as arrays, and the sizes that their shapes tell."""
+    arrays = {}
+    for name, axes in _AXES.items():
+        array = params[name]
+        if not (array.__class__ is np.ndarray and array.dtype == dtype and array.ndim == len(axes)):
+            array = _checked(f"params['{name}']", array, _told(axes), (None,) * len(axes), dtype)
+        arrays[name] = array
+    D, H = _sizes(arrays)
+    for name, shape in _shapes(D, H).items():
+        if arrays[name].shape != shape:
+            _checked(f"params['{name}']", arrays[name], _told(_AXES[name]), shape, dtype)
+    return arrays, D, H
 
 
 def _checked_keys(params):
@@ -299,25 +368,6 @@ def _checked_keys(params):
         raise ValueError(f"params is {type(params).__name__}, expected a dictionary with the keys {sorted(_AXES)}")
     if params.keys() != _AXES.keys():
         raise ValueError(f"params has the keys {sorted(map(str, params))}, expected {sorted(_AXES)}")
-
-
-def _checked_tape(tape):
-    if not isinstance(tape, Tape):
-        raise ValueError(f"tape is {type(tape).__name__}, expected the Tape that `forward` returned")
-
-
-def _checked_tape_sizes(had, have):
-    """Whether the parameters are of the sizes that those of the forward pass had."""
-    if had != have:
-        raise ValueError(f"the tape is of params with D, H = {had}, and these have {have}")
-
-
-def _checked_record(name, given, record):
-    """Whether `given` is a tuple, or a list, with an entry for each field of `record`."""
-    if not isinstance(given, (tuple, list)) or len(given) != len(record._fields):
-        length = f" of {len(given)}" if isinstance(given, (tuple, list)) else ""
-        told = f"{record.__name__}({', '.join(record._fields)})"
-        raise ValueError(f"{name} is {type(given).__name__}{length}, expected {told}")
 
 
 def _checked(name, value, told, shape, dtype):
@@ -337,47 +387,29 @@ def _checked(name, value, told, shape, dtype):
     return array
 
 
+def _dtype(params, state, *arrays):
+    """The type to compute in: the parameters' own, but complex128 if any argument is complex."""
+    _checked_keys(params)
+    _checked_fields("state", state, State)
+    try:
+        given = [np.asarray(array) for array in (*params.values(), *arrays, *(state or ()))]
+        dtype = given[0].dtype
+        if any(array.dtype is not dtype for array in given):
+            dtype = np.result_type(*(array.dtype for array in given[: len(params) or None]))
+            dtype = np.result_type(dtype, np.complex128) if any(array.dtype.kind == "c" for array in given) else dtype
+    except (TypeError, ValueError):  # something is no array, or of no type that meets others: `_checked` names it
+        return np.dtype(np.float64)
+    if not dtype.isnative:
+        dtype = dtype.newbyteorder("=")
+    if dtype.kind not in "fc":
+        dtype = np.dtype(np.float64)
+    if dtype.char not in "fdD":
+        raise ValueError(f"params are of type {dtype}, expected float32, float64 or complex128")
+    return dtype
+
+
 def _told(axes):
     return "(" + ", ".join(axes) + ")"
-
-
-def _checked_params(params, dtype):
-    """The parameters as arrays, and the sizes that their shapes tell."""
-    arrays = {}
-    for name, axes in _AXES.items():
-        array = params[name]
-        if not (array.__class__ is np.ndarray and array.dtype == dtype and array.ndim == len(axes)):
-            array = _checked(f"params['{name}']", array, _told(axes), (None,) * len(axes), dtype)
-        arrays[name] = array
-    D, H = _sizes(arrays)
-    for name, shape in _shapes(D, H).items():
-        if arrays[name].shape != shape:
-            _checked(f"params['{name}']", arrays[name], _told(_AXES[name]), shape, dtype)
-    return arrays, D, H
-
-
-def _start(params, state, batch, D, H, dtype):
-    """The initial state: the given one, checked, or where the cell starts."""
-    if state is None:
-        return State(
-            np.zeros((batch, H), dtype),
-            np.zeros((batch, D), dtype),
-        )
-    return State(
-        _checked("state.h", state[0], "(B, H)", (batch, H), dtype),
-        _checked("state.u", state[1], "(B, D)", (batch, D), dtype),
-    )
-
-
-def _outside(name, given, record, told, like, dtype):
-    """Gradients that come from outside, checked; None is zero, in whole or in part."""
-    given = (None,) * len(like) if given is None else given
-    _checked_record(name, given, record)
-    return record(*(
-        np.zeros(value.shape, dtype) if gradient is None
-        else _checked(f"{name}.{field}", gradient, axes, value.shape, dtype)
-        for field, gradient, axes, value in zip(record._fields, given, told, like)
-    ))
 
 
 # ---------------------------------------------------------------- the module's own check

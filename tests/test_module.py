@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import itertools
 import re
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import tracemalloc
 from dataclasses import replace
 from functools import cache
+from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -635,6 +637,66 @@ def test_blank_lines_are_those_of_pep_8(spec_path):
 def test_tuples_of_one_are_seen_to_be_tuples(spec_path):
     _, _, text = made(spec_path)
     assert not re.search(r"^ *\w+, = |, \)", text, re.MULTILINE)
+
+
+PUBLIC = ("init_params", "forward", "backward", "step", "named", "clip_by_norm")
+
+
+def test_public_functions_say_types_and_shapes(spec_path):
+    graph, module, _ = made(spec_path)
+    for name in PUBLIC:
+        function = getattr(module, name)
+        assert get_type_hints(function).keys() == {*inspect.signature(function).parameters, "return"}
+    for function, names in ((module.forward, (*graph.inputs, *graph.targets)), (module.step, graph.inputs)):
+        for name in names:
+            line = re.search(rf"^    {name}(?:_t)?: (.*)", function.__doc__, re.MULTILINE)[1]
+            assert all(str(dim) in line for dim in graph.shapes[name]), name
+    for function, told in ((module.forward, "state"), (module.backward, "dstate"), (module.step, "state")):
+        line = re.search(rf"^    {told}: (.*)", function.__doc__, re.MULTILINE)[1]
+        assert all(f"{state} (B" in line for state in graph.states)
+
+
+def test_a_reader_sees_what_is_computed_before_what_is_checked(spec_path):
+    """Each public function has its checks in one line; what they do stands behind the last of them."""
+    _, _, text = made(spec_path)
+    shown, mark, _ = text.partition("- checks of arguments\n")
+    calls = re.findall(r"\b_checked\w*(?=\()", shown)
+    assert mark and calls == ["_checked_start", "_checked_forward", "_checked_backward", "_checked_step", "_checked_keys"]
+    assert not re.search(r"^ *raise ", shown, re.MULTILINE)
+
+
+@cache
+def bare(path):
+    graph, _, _ = made(path)
+    text = module_source(make_schedule(derive(load(path))), verified=True, bare=True)
+    return execute(text, graph.spec.name), text
+
+
+def test_a_bare_module_gives_the_same_numbers(spec_path):
+    graph, module, _ = made(spec_path)
+    plain, text = bare(spec_path)
+    assert not re.search(r"_checked|_self_check|__main__", text) and text.endswith("\n") and not text.endswith("\n\n")
+    params, arguments, state, dy, dstate = draw(graph, module, 4, 3)
+    late = "give a state" in text
+    for start, end in ((state, dstate), (state if late else None, None)):
+        found, expected = [], []
+        for each, results in ((plain, found), (module, expected)):
+            given = params, arguments, *(value and each.State(*value) for value in (start, end))
+            outside = each.Outputs(*dy) if isinstance(dy, tuple) else dy
+            results += run(graph, each, *given[:3], outside if end else None, given[3])
+        assert all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(found, expected, strict=True))
+    keywords = {keyword: 5 for _, keyword in graph.dims}
+    pairs = zip(plain.init_params(**keywords, rng=1).values(), module.init_params(**keywords, rng=1).values(), strict=True)
+    assert all(np.array_equal(a, b) for a, b in pairs)
+
+
+def test_a_bare_module_takes_complex_steps(spec_path):
+    graph, module, _ = made(spec_path)
+    plain, _ = bare(spec_path)
+    params, arguments, state, dy, dstate = draw(graph, module, 3, 2, dtype=complex)
+    moved = [value + 1e-30j for value in state]
+    ours, theirs = (objective(graph, each, params, arguments, each.State(*moved), dy, dstate) for each in (plain, module))
+    assert ours == theirs and ours.imag
 
 
 def numbers_of(text):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,19 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_the_public_functions_of_modules_have_types_that_hold(tmp_path):
+    pytest.importorskip("mypy")
+    modules = sorted((ROOT / "generated").glob("*.py"))[::9]
+    caller = tmp_path / "caller.py"
+    caller.write_text("import lstm\nlstm.forward(lstm.init_params(3, 4), [1.0])\n")
+    command = [sys.executable, "-m", "mypy", "--config-file=", "--cache-dir", str(tmp_path)]
+    done = subprocess.run([*command, *map(str, modules)], cwd=tmp_path, capture_output=True, text=True)
+    assert not done.returncode, done.stdout + done.stderr
+    paths = os.environ | {"MYPYPATH": str(ROOT / "generated")}
+    wrong = subprocess.run([*command, str(caller)], cwd=tmp_path, capture_output=True, text=True, env=paths)
+    assert wrong.returncode and '"forward" has incompatible type "list[float]"' in wrong.stdout
 
 
 @pytest.mark.skipif(

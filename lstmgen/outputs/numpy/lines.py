@@ -96,6 +96,22 @@ def rows(names: list[str]) -> list[str]:
     return found
 
 
+def definition(name: str, arguments: list[str], result: str) -> list[str]:
+    """`def name(a: A, b: B) -> C:`, in rows where that is long."""
+    inside = ", ".join(arguments)
+    whole = f"def {name}({inside}) -> {result}:"
+    if len(whole) <= LONGEST:
+        return [whole]
+    inner = [inside] if len(inside) <= LONGEST - 4 else rows(arguments)
+    return [f"def {name}(", *(f"    {row}" for row in inner), f") -> {result}:"]
+
+
+def parameters_read(names: Sequence[str]) -> list[str]:
+    """Variables for parameters: in one line, or one line for each where that is long."""
+    whole = f"{', '.join(names)} = " + ", ".join(f'params["{name}"]' for name in names)
+    return [whole] if names and len(whole) <= LONGEST - 4 else [f'{name} = params["{name}"]' for name in names]
+
+
 def loop_over(names: list[str]) -> list[str]:
     """`for name in ("a", "b"):`, in rows where that is long."""
     whole = f"for name in ({', '.join(names)}):"

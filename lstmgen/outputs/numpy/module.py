@@ -20,17 +20,19 @@ from ...spec.cell import Parameter
 from ..render import render, template_text
 from .backward import BackwardPrinter
 from .forward import forward_lines, step_lines
-from .lines import as_tuple, axes, layout, loop_over, rows, size, told, unpacked
+from .lines import as_tuple, axes, definition, layout, loop_over, parameters_read, rows, size, told, unpacked
 from .places import Places
 
 
-def module_source(schedule: Schedule, verified: bool, checkpoint: int | None = None) -> str:
+def module_source(schedule: Schedule, verified: bool, checkpoint: int | None = None, bare: bool = False) -> str:
     """The text of the module. `verified` says whether its header has to warn.
+
+    A `bare` module has neither checks of arguments nor a check of its own.
 
     With `checkpoint`, its tape keeps the state at every so many steps, and the steps between are computed anew.
     """
     context = _Module(schedule, checkpoint).context()
-    return render("numpy/module.py.jinja", {**context, "version": __version__, "verified": verified})
+    return render("numpy/module.py.jinja", {**context, "version": __version__, "verified": verified, "bare": bare})
 
 
 def module_context(schedule: Schedule) -> dict[str, object]:
@@ -60,7 +62,7 @@ class _Module:
     def context(self) -> dict[str, object]:
         return {
             **self._what_it_is(), **self._code(), **self._sizes(), **self._arguments(), **self._states_and_outputs(),
-            **self._parameters(), **self._helpers(),
+            **self._parameters(), **self._signatures(), **self._helpers(),
         }
 
     def _what_it_is(self) -> dict[str, object]:
@@ -105,11 +107,11 @@ class _Module:
             "kept": kept,
             "kept_rows": rows(kept),
             "forward": layout(forward, 4),
-            "forward_parameters": schedule.read_forward,
+            "forward_parameters_read": parameters_read(schedule.read_forward),
             "single": layout(single, 4),
-            "single_parameters": schedule.read_step,
+            "single_parameters_read": parameters_read(schedule.read_step),
             "backward": layout(backward, 4),
-            "backward_parameters": schedule.read_backward,
+            "backward_parameters_read": parameters_read(schedule.read_backward),
             "gradients": layout(gradients, 8),
             "carried": [{"name": state, "code": places.next[state]} for state in self.graph.states],
             "input_gradients": [f"d_{name}" for name in self.graph.inputs],
@@ -121,29 +123,38 @@ class _Module:
         sizes = self.schedule.sizes
         known, late = sizes.known, sizes.late
         in_states = {symbol for state in self.graph.states for dim in self.graph.shapes[state] for symbol, _ in dim.terms}
+        start_sizes = [symbol for symbol, _ in self.graph.dims if symbol in in_states]
         return {
             "sizes": [{"symbol": found.symbol, "code": self._read(found)} for found in sizes.from_parameters],
             "known_sizes": known,
             "all_sizes_known": not late,
             "late_sizes": self._late_lines(sizes.from_arguments, sizes.from_states),
+            "late_reads": [self._read_line(found) for found in (*sizes.from_arguments, *sizes.from_states)],
             "late_single": self._late_lines(sizes.from_inputs, sizes.from_states_of_step, single=True),
+            "late_single_reads": [
+                self._read_line(found, single=True) for found in (*sizes.from_inputs, *sizes.from_states_of_step)],
             "late_names": late,
             "tape_sizes": [*known, *late],
             "tape_sizes_held": as_tuple([*known, *late]),
             "known_sizes_held": as_tuple(known), "known_sizes_left": unpacked(known), "late_names_left": unpacked(late),
             "known_part": f"[:{len(known)}]" if late else "",
             "late_part": f"[{len(known)}:]" if known else "",
-            "start_sizes": [symbol for symbol, _ in self.graph.dims if symbol in in_states],
+            "start_sizes": start_sizes,
+            "start": self._start(self.B, "dtype", start_sizes),
+            "start_of_tape": self._start("tape.batch", "tape.dtype", start_sizes),
             "named_reads_sizes": bool(known) and any(entry.is_stacked for entry in self.schedule.parameters),
         }
 
     def _late_lines(self, arguments: tuple[SizeSource, ...], states: tuple[SizeSource, ...],
                     single: bool = False) -> list[str]:
-        lines = [f"{found.symbol} = {self._read(found, single)}" for found in arguments]
+        lines = [self._read_line(found, single) for found in arguments]
         for found in states:
             told = f"state is None, and nothing else tells {found.symbol}: give a state"
-            lines += ["if state is None:", f'    raise ValueError("{told}")', f"{found.symbol} = {self._read(found)}"]
+            lines += ["if state is None:", f'    raise ValueError("{told}")', self._read_line(found)]
         return lines
+
+    def _read_line(self, found: SizeSource, single: bool = False) -> str:
+        return f"{found.symbol} = {self._read(found, single)}"
 
     def _read(self, found: SizeSource, single: bool = False) -> str:
         """A size read off an axis: `(x.shape[2] - H) // 2`."""
@@ -175,6 +186,7 @@ class _Module:
             "targets": targets,
             "arguments": [*graph.inputs, *graph.targets],
             "arguments_held": as_tuple([*graph.inputs, *graph.targets]),
+            "nows": [self.places.now[name] for name in graph.inputs],
             # the first argument tells T and B; where sizes come late, all are looked at twice
             "sized_inputs": [*inputs, *targets] if late else inputs[:1],
             "rechecked": [*inputs, *targets] if late else [*inputs[1:], *targets],
@@ -208,7 +220,7 @@ class _Module:
             "state_names": list(graph.states),
             "state_checks": [self._state_entry(start) for start in self.schedule.starts],
             "start_note": self._start_note(),
-            "learned_start": any(isinstance(start.value, Value) for start in self.schedule.starts),
+            "learned_start": self._starts_learned(),
             "learned": places.fresh("learned_start"),
             "end": places.fresh("end"), "together": together, "record": places.fresh("kept"),
             "previous": unpacked([places.previous[name] for name in graph.states]),
@@ -216,10 +228,26 @@ class _Module:
             "output_shapes": as_tuple(f'"{told(graph.shapes[name], self.T, self.B)}"' for name in graph.outputs),
             "ends": [f"{places.every(name)}[-1].copy()" for name in graph.states],
             "outputs": [Field(name, told(graph.shapes[name], self.T, self.B)) for name in graph.outputs],
+            "outputs_now": [Field(name, told(graph.shapes[name], self.B)) for name in graph.outputs],
             "output_names": list(graph.outputs),
+            "states_told": "".join(f"{name} {told(graph.shapes[name], self.B)}, " for name in graph.states),
+            "outputs_told": self._outputs_told(),
+            "batch_shapes": as_tuple(axes(graph.shapes[name], "batch") for name in graph.states),
             "several_outputs": len(graph.outputs) > 1,
             "y": together if len(graph.outputs) > 1 else graph.outputs[0],
         }
+
+    def _start(self, batch: str, dtype: str, sizes: list[str]) -> str:
+        """The call that makes the initial state."""
+        return f"_start({', '.join([*['params'] * self._starts_learned(), batch, *sizes, dtype])})"
+
+    def _starts_learned(self) -> bool:
+        return any(isinstance(start.value, Value) for start in self.schedule.starts)
+
+    def _outputs_told(self) -> str:
+        graph, several = self.graph, len(self.graph.outputs) > 1
+        return "".join(f"{name + ' ' if several else ''}{told(graph.shapes[name], self.T, self.B)}, "
+                       for name in graph.outputs)
 
     def _state_entry(self, start: Start) -> dict[str, str]:
         shape = self.graph.shapes[start.state]
@@ -296,6 +324,24 @@ class _Module:
                 view = f'named(params)["{entry.name}"]'
                 lines.append(f"{view}[...] = rng.uniform({low}, {high}, {view}.shape)")
         return lines
+
+    # ------------------------------------------------------------------ public functions
+
+    def _signatures(self) -> dict[str, object]:
+        graph, y = self.graph, "Outputs" if len(self.graph.outputs) > 1 else "np.ndarray"
+        params, state, dstate = "params: Params", "state: State | None = None", "dstate: State | None = None"
+        arguments = [f"{name}: np.ndarray" for name in (*graph.inputs, *graph.targets)]
+        dy = [] if graph.loss else [f"dy: {y} | None = None"]
+        sizes = [f"{keyword}: int" for _, keyword in graph.dims]
+        start = ["rng: int | np.random.Generator = 0", "dtype: type = np.float32"]
+        nows = [f"{self.places.now[name]}: np.ndarray" for name in graph.inputs]
+        first = "float" if graph.loss else y
+        return {"signatures": {
+            "init_params": definition("init_params", [*sizes, *start], "Params"),
+            "forward": definition("forward", [params, *arguments, state], f"tuple[{first}, State, Tape]"),
+            "backward": definition("backward", [params, "tape: Tape", *dy, dstate], "Gradients"),
+            "step": definition("step", [params, *nows, state], f"tuple[{y}, State]"),
+        }}
 
     # ------------------------------------------------------------------ helpers
 
