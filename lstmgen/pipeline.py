@@ -140,6 +140,7 @@ def build(
     force: bool = False,
     unroll: int | None = None,
     checkpoint: int | None = None,
+    bare: bool = False,
     targets: Sequence[str] = ("numpy",),
     document: bool = True,
 ) -> Built:
@@ -152,6 +153,7 @@ def build(
     `notation` is used in place of the spec's own. `force` overwrites files that were edited since they were generated.
     With `unroll`, from 2 to 6, the document writes the gradients out over so many steps.
     With `checkpoint`, the module keeps the state at every so many steps and computes the steps between again.
+    A `bare` module has no checks of arguments and no check of its own.
     Raises `SpecError`; `VerificationFailed` if a proof fails; `OutputError` if a file cannot or must not be written.
     """
     from .document.compose import render_document
@@ -170,12 +172,12 @@ def build(
     symbols = make_notation(schedule.graph, notation)
     verdict = None
     if verify:
-        module_text, verdict = _prove(schedule, checkpoint)
+        module_text, verdict = _prove(schedule, checkpoint, bare)
         if not verdict.passed:
             raise VerificationFailed(name, verdict)
     else:
-        module_text = module_source(schedule, verified=False, checkpoint=checkpoint)
-    reference = execute(module_text, name)
+        module_text = module_source(schedule, verified=False, checkpoint=checkpoint, bare=bare)
+    reference = execute(module_source(schedule, verified=False, checkpoint=checkpoint) if bare else module_text, name)
     texts, found = {}, []
     if NUMPY in targets:
         texts[f"{name}.py"] = module_text
@@ -248,12 +250,12 @@ def _schedule(source: str | Path | CellSpec) -> Schedule:
     return make_schedule(derive(cell))
 
 
-def _prove(schedule: Schedule, checkpoint: int | None = None) -> tuple[str, Verdict]:
+def _prove(schedule: Schedule, checkpoint: int | None = None, bare: bool = False) -> tuple[str, Verdict]:
     """The text of the module, and the verdict of the proofs."""
     from .outputs.numpy.module import module_source
     from .proofs.verify import verify as run_proofs
 
-    text = module_source(schedule, verified=True, checkpoint=checkpoint)
+    text = module_source(schedule, verified=True, checkpoint=checkpoint, bare=bare)
     module = execute(text, schedule.graph.spec.name)
     if checkpoint:
         vars(module)["_CHECKPOINT"] = 2  # the proofs take few steps, and must pass some checkpoints

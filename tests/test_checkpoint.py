@@ -148,6 +148,28 @@ def test_the_state_that_was_given_may_be_written_to_afterwards():
     same([y, y, *end, *flat(module.backward(params, tape, dy, dstate))], expected)
 
 
+@pytest.mark.parametrize("steps", [None, 100])
+@pytest.mark.parametrize("text", CELLS.values(), ids=CELLS)
+def test_the_proofs_hold_without_checks(text, steps):
+    schedule = make_schedule(derive(load(text)))
+    module = execute(module_source(schedule, verified=True, checkpoint=steps, bare=True), schedule.graph.spec.name)
+    if steps:
+        module._CHECKPOINT = 2
+    assert not any("checked" in name for name in vars(module))
+    for prove in (proofs.meaning, proofs.complex_step, proofs.splitting):
+        assert [str(figure) for figure in prove(schedule.graph, module) if not figure.passed] == []
+
+
+def test_a_bare_module_of_a_loss_at_the_last_step_takes_one_target():
+    schedule = make_schedule(derive(load(CELLS["one at the last step"])))
+    plain, bare = (execute(module_source(schedule, verified=True, bare=bare), "last") for bare in (False, True))
+    params, arguments, state, _, _ = draw(schedule.graph, plain, steps=4, batch=2)
+    *inputs, target = arguments
+    loss, _, tape = bare.forward(params, *inputs, target[-1], bare.State(*state))
+    assert loss == plain.forward(params, *arguments, state)[0]
+    same(flat(bare.backward(params, tape)), flat(plain.backward(params, plain.forward(params, *arguments, state)[2])))
+
+
 def test_the_command_builds_and_the_module_checks_itself(tmp_path):
     built = build("peephole_lstm", tmp_path, checkpoint=300)
     assert built.verdict.passed and "_CHECKPOINT = 300" in built.files[0].read_text()

@@ -145,6 +145,15 @@ def test_build_writes_what_it_has_verified():
     assert "wrote out/small.py  out/small.tex" in result.stdout
 
 
+@pytest.mark.parametrize("more", [[], ["--checkpoint", "5"], ["--target", "all"]])
+def test_build_writes_a_bare_module_that_has_passed_the_proofs(more):
+    result = run("build", small(), "-o", "out", "--bare", *more)
+    text = Path("out/small.py").read_text()
+    assert "No argument is checked" in text and "_checked" not in text and "__main__" not in text
+    assert "1  complex step    passed" in result.stdout and "NOT VERIFIED" not in text
+    compile(text, "small.py", "exec")
+
+
 def test_the_folder_is_generated_where_nothing_is_said():
     assert run("build", small()).exit_code == 0
     assert {"generated/small.py", "generated/small.tex"} < files()

@@ -35,10 +35,11 @@ NOTATIONS = ("greff", "ng", "hats", "colah", "graves")  # those of spec/reader.p
 @click.option("--force", is_flag=True, help="Overwrite files that were edited since they were generated.")
 @click.option("--checkpoint", type=click.IntRange(1), metavar="K",
               help="Keep the state at every K-th step only, and compute the steps between again: less memory.")
+@click.option("--bare", is_flag=True, help="Write NAME.py without checks of arguments and without its own check: to read.")
 @click.option("-j", "--jobs", type=click.IntRange(1), help="How many specs to build at the same time.  [default: all cores]")
 def build(
     specs: tuple[str, ...], out: str, targets: tuple[str, ...], no_document: bool, pdf: bool, notation: str | None,
-    unroll: int | None, no_verify: bool, force: bool, checkpoint: int | None, jobs: int | None,
+    unroll: int | None, no_verify: bool, force: bool, checkpoint: int | None, bare: bool, jobs: int | None,
 ) -> None:
     """Write the files of each target for each SPEC, if its proofs hold.
 
@@ -52,7 +53,7 @@ def build(
     from .. import pipeline
 
     work = partial(pipeline.build, out=out, pdf=pdf, notation=notation, verify=not no_verify, force=force,
-                   unroll=unroll, checkpoint=checkpoint, document=not no_document,
+                   unroll=unroll, checkpoint=checkpoint, bare=bare, document=not no_document,
                    targets=TARGETS if "all" in targets else targets or TARGETS[:1])
     paths = [existing(spec) for spec in specs]
     if len(paths) == 1:
