@@ -103,7 +103,7 @@ class BackwardPrinter:
         leading = {"": (), LAST_STEP: (B,)}.get(place, (T, B))
         if not pieces:
             pieces = [Piece(f"np.zeros({axes(gather.gradient.shape, *leading)}, dtype)", "no reader")]
-        elif place and not any(map(self._moves, gather.terms)):
+        elif place and not any(moves(term, self.graph.static) for term in gather.terms):
             pieces = [self._same_everywhere(gather.gradient, gather.terms, place, leading)]
         return self._numbered(left, pieces, gather.gradient, gather.number, place or WHOLE)
 
@@ -192,7 +192,7 @@ class BackwardPrinter:
         pieces = self._pieces(carry.sent, EACH)
         if not pieces:
             pieces = [Piece(f"np.zeros_like({name})", "no reader")]
-        elif not any(map(self._moves, carry.sent)):
+        elif not any(moves(term, self.graph.static) for term in carry.sent):
             pieces = [self._same_everywhere(carry.gradient, carry.sent, EACH, (self.places.B,))]
         if len(pieces) == 1:
             shown = numbered(sorted((*pieces[0].numbers, number)))
@@ -246,13 +246,6 @@ class BackwardPrinter:
                 found.append(self.untold.pop(name))
                 name = self.places.equal[name].name
         return tuple(sorted(found))
-
-    def _moves(self, term: BackwardTerm) -> bool:
-        """Whether what a term sends back is not the same at all steps and examples."""
-        if not isinstance(term, Share):
-            return True
-        leaves = (node for node in walk(term.contribution.at_reader) if isinstance(node, (Value, Adjoint, Outside)))
-        return any(leaf.name not in self.graph.static for leaf in leaves)
 
     def _same_everywhere(self, gradient: Gradient, terms: tuple[BackwardTerm, ...], place: str,
                          leading: tuple[str, ...]) -> Piece:
@@ -366,7 +359,16 @@ class BackwardPrinter:
         return self._or_zero(text, reduction.stored.shape) if place == LAST_STEP else text
 
 
+def moves(term: BackwardTerm, static: frozenset[str]) -> bool:
+    """Whether what a term sends back is not the same at all steps and examples."""
+    if not isinstance(term, Share):
+        return True
+    leaves = (node for node in walk(term.contribution.at_reader) if isinstance(node, (Value, Adjoint, Outside)))
+    return any(leaf.name not in static for leaf in leaves)
+
+
 def reader_of(fork: Contribution) -> str:
+    """Where a contribution comes from, for a comment."""
     return f"{OUTSIDE}, through the output" if fork.kind == OUTPUT else fork.reader
 
 

@@ -31,13 +31,13 @@ def module_source(schedule: Schedule, verified: bool, checkpoint: int | None = N
 
     With `checkpoint`, its tape keeps the state at every so many steps, and the steps between are computed anew.
     """
-    context = _Module(schedule, checkpoint).context()
+    context = ModuleContext(schedule, checkpoint).context()
     return render("numpy/module.py.jinja", {**context, "version": __version__, "verified": verified, "bare": bare})
 
 
 def module_context(schedule: Schedule) -> dict[str, object]:
     """What the module's interface is made of, for another file with the same interface."""
-    return _Module(schedule, None).context()
+    return ModuleContext(schedule, None).context()
 
 
 RANDOM = ("uniform", "glorot", "orthogonal")  # initial values that are drawn
@@ -51,12 +51,14 @@ class Field:
     shape: str
 
 
-class _Module:
-    """Everything that the template asks for."""
+class ModuleContext:
+    """Everything that the template asks for. Another output with this interface overrides what it spells otherwise."""
 
-    def __init__(self, schedule: Schedule, checkpoint: int | None):
+    library = "np"  # whose arrays the module works on
+
+    def __init__(self, schedule: Schedule, checkpoint: int | None, places: Places | None = None):
         self.schedule, self.graph, self.checkpoint = schedule, schedule.graph, checkpoint
-        self.places = Places(schedule)
+        self.places = places or Places(schedule)
         self.T, self.B = self.places.T, self.places.B
 
     def context(self) -> dict[str, object]:
@@ -165,7 +167,7 @@ class _Module:
         elif found.kind == ARGUMENT:
             code = f"{found.array}.shape[{found.axis + 2}]"
         else:
-            code = f"np.shape(state[{self.graph.states.index(found.array)}])[{found.axis + 1}]"
+            code = f"{self.library}.shape(state[{self.graph.states.index(found.array)}])[{found.axis + 1}]"
         rest = size(found.rest)
         has_rest = bool(found.rest.terms or found.rest.constant)
         if has_rest:
@@ -253,11 +255,11 @@ class _Module:
         shape = self.graph.shapes[start.state]
         batch = axes(shape, "batch")
         if isinstance(start.value, Value):
-            code = f'np.broadcast_to(params["{start.value.name}"], {batch})'
+            code = f'{self.library}.broadcast_to(params["{start.value.name}"], {batch})'
         elif start.value.value == 0:
-            code = f"np.zeros({batch}, dtype)"
+            code = f"{self.library}.zeros({batch}, dtype)"
         else:
-            code = f"np.full({batch}, {source(start.value)}, dtype)"
+            code = f"{self.library}.full({batch}, {source(start.value)}, dtype)"
         low, high = self._range(start.state)
         return {"name": start.state, "told": told(shape, self.B), "shape": batch, "start": code,
                 "check_shape": batch, "low": low, "high": high}

@@ -19,7 +19,7 @@ from ...language.expressions import (
 )
 from ...language.shapes import Shape
 from ...language.text import ATOM, NEGATIVE, POWER, PRODUCT, SUM, decimal
-from .functions import TABLE
+from .functions import TABLE, Code
 
 Leaf = Value | Adjoint | Outside
 HALF = number(Fraction(1, 2))
@@ -248,7 +248,11 @@ class Speller:
         if not is_constant(inner) or any(isinstance(node, Call) for node in walk(inner)):
             return None
         shape = sizes[0] if len(sizes) == 1 else f"({', '.join(sizes)})"
-        return Spelled(f"np.full({shape}, {self.spell(inner).text}, dtype)", ATOM, len(sizes), False)
+        return Spelled(self.full(shape, self.spell(inner).text), ATOM, len(sizes), False)
+
+    def full(self, shape: str, value: str) -> str:
+        """A number in every entry of an array."""
+        return f"np.full({shape}, {value}, dtype)"
 
     def _concat(self, code: str, parts: list[Spelled]) -> Spelled:
         """Along the last axis; parts that stand still have to be given the leading axes of the others."""
@@ -261,10 +265,14 @@ class Speller:
 
     def _code(self, function: str) -> str:
         """The pattern of a call; the helper that it calls is noted."""
-        code = TABLE[function]
+        code = self.code(function)
         if code.helper:
             self.helpers.add(code.helper)
         return code.call
+
+    def code(self, function: str) -> Code:
+        """The entry of the table: another output that spells arrays has another table."""
+        return TABLE[function]
 
 
 def is_fill(expression: Expression) -> bool:
@@ -310,6 +318,7 @@ def _surroundings(pattern: str, whole: str) -> Iterator[tuple[str, str]]:
 
 
 def joined(text: str, tightness: int, parts: list[Spelled]) -> Spelled:
+    """Code that combines others entry by entry."""
     return Spelled(text, tightness, max(p.rank for p in parts), any(p.moving for p in parts))
 
 
