@@ -5,7 +5,7 @@
     derive          Graph       -> Derivation   derivation/chain.py, derivation/calculus.py, numerics/vanishing.py
     make_schedule   Derivation  -> Schedule     schedule/
     module_source   Schedule    -> NAME.py      outputs/numpy/, templates/numpy/
-    texts           Schedule    -> other files  outputs/targets.py: c/
+    texts           Schedule    -> other files  outputs/targets.py: c/, torch/, jax/
     verify          all of it   -> Verdict      proofs/
     render_document Schedule    -> NAME.tex     document/, templates/latex/
     compile_pdf     NAME.tex    -> NAME.pdf     document/latex/pdf.py
@@ -146,8 +146,8 @@ def build(
 ) -> Built:
     """Write the files of each target into `out`, and with "numpy" NAME.tex, and NAME.pdf with `pdf`, if the proofs hold.
 
-    `targets` are some of "numpy" (NAME.py), "c" (NAME.c, NAME.h, NAME_test.c, NAME_c.py), "torch" (NAME_torch.py).
-    Without `document` there is no NAME.tex.
+    `targets` are some of "numpy" (NAME.py), "c" (NAME.c, NAME.h, NAME_test.c, NAME_c.py), "torch" (NAME_torch.py) and "jax"
+    (NAME_jax.py). Without `document` there is no NAME.tex.
     A target that cannot be run on this machine is written all the same, and says that it is not verified.
 
     `notation` is used in place of the spec's own. `force` overwrites files that were edited since they were generated.

@@ -15,7 +15,7 @@ from .workers import results
 if TYPE_CHECKING:
     from ..pipeline import Built
 
-TARGETS = ("numpy", "c", "torch")  # those of outputs/targets.py, which is not imported for --help
+TARGETS = ("numpy", "c", "torch", "jax")  # those of outputs/targets.py, which is not imported for --help
 NOTATIONS = ("greff", "ng", "hats", "colah", "graves")  # those of spec/reader.py, which is not imported for --help
 
 
@@ -47,6 +47,7 @@ def build(
     numpy   NAME.py, and NAME.tex that derives it
     c       NAME.c, NAME.h, NAME_test.c, and NAME_c.py that compiles and calls them
     torch   NAME_torch.py, a layer and a cell for PyTorch
+    jax     NAME_jax.py, pure functions for jit, grad, vmap and shard_map
 
     SPEC is a file, or the name of a packaged spec (see `lstmgen list`).
     """

@@ -14,7 +14,7 @@ from types import ModuleType
 
 from ..schedule.records import Schedule
 
-NUMPY, C, TORCH = "numpy", "c", "torch"
+NUMPY, C, TORCH, JAX = "numpy", "c", "torch", "jax"
 
 
 class CannotRun(Exception):
@@ -36,7 +36,7 @@ class Target:
 
 
 # By name, the module of each target, which has `TARGET`. They are imported when they are asked for.
-TARGETS = {C: "c.target", TORCH: "torch.target"}
+TARGETS = {C: "c.target", TORCH: "torch.target", JAX: "jax.target"}
 NAMES = (NUMPY, *TARGETS)
 COMMENTS = {".py": "#", ".tex": "%", ".c": "//", ".h": "//"}  # what begins a comment, by the ending of a file's name
 

@@ -1,0 +1,52 @@
+"""The functions of the language in JAX: one entry for each that a stage or a derivative may call.
+
+Macros have none: the graph has put in what they stand for. `tests/test_jax.py` holds the table complete.
+"""
+
+from __future__ import annotations
+
+from ..numpy.functions import Code
+
+# The helpers lie in templates/jax/helpers.
+TABLE: dict[str, Code] = {
+    "sigmoid": Code("jax.nn.sigmoid({a})"),
+    "tanh": Code("jnp.tanh({a})"),
+    "relu": Code("jnp.maximum({a}, 0)"),
+    "leaky_relu": Code("jnp.where({a} > 0, {a}, 0.01 * {a})"),
+    "elu": Code("jax.nn.elu({a})"),
+    "softplus": Code("jax.nn.softplus({a})"),
+    "softsign": Code("jax.nn.soft_sign({a})"),
+    "exp": Code("jnp.exp({a})"),
+    "log": Code("jnp.log({a})"),
+    "logsigmoid": Code("jax.nn.log_sigmoid({a})"),
+    "sqrt": Code("jnp.sqrt({a})"),
+    "rsqrt": Code("1 / jnp.sqrt({a})"),
+    "abs": Code("jnp.abs({a})"),
+    "sin": Code("jnp.sin({a})"),
+    "cos": Code("jnp.cos({a})"),
+    "sign": Code("jnp.sign({a})"),
+    "floor": Code("jnp.floor({a})"),
+    "max": Code("jnp.maximum({a}, {b})"),
+    "min": Code("jnp.minimum({a}, {b})"),
+    "clip": Code("jnp.minimum(jnp.maximum({a}, {b}), {c})"),
+    "sum": Code("{a}.sum(-1)"),
+    "mean": Code("{a}.mean(-1)"),
+    "logsumexp": Code("jax.nn.logsumexp({a}, axis=-1)"),
+    "softmax": Code("jax.nn.softmax({a}, axis=-1)"),
+    "cumsum": Code("jnp.cumsum({a}, axis=-1)"),
+    "layer_norm": Code("_layer_norm({a}, {b})", "layer_norm"),
+    "dot": Code("({a} * {b}).sum(-1)"),
+    "outer": Code("{a}[..., :, None] * {b}[..., None, :]"),
+    "transpose": Code("jnp.swapaxes({a}, -1, -2)"),
+    "repeat": Code("jnp.repeat({a}, {b}, axis=-1)"),
+    "concat": Code("jnp.concatenate([{a}], axis=-1)"),
+    "part": Code("_part({a}, {b}, {c})", "part"),
+    "stop_gradient": Code("lax.stop_gradient({a})"),
+    # what the adjoints of these need
+    "Fill": Code("_fill({a}, {b})", "fill"),
+    "Reverse_cumsum": Code("_reverse_cumsum({a})", "reverse_cumsum"),
+    "Inverse_std": Code("_inverse_std({a}, {b})", "inverse_std"),
+    "Fold": Code("_fold({a}, {b})", "fold"),
+    "Place": Code("_place({a}, {b}, {c})", "place"),
+    "Slice": Code("{a}[..., {b}:{c}]"),
+}

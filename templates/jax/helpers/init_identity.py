@@ -1,0 +1,3 @@
+def _identity(shape, dtype):
+    """Ones on the diagonal."""
+    return jnp.eye(*shape, dtype=dtype)
