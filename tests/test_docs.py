@@ -290,6 +290,8 @@ def workplace(folder: Path) -> Iterator[None]:
 
 @documents
 def test_what_a_document_shows_is_so(path, tmp_path):
+    if path.name == "pytorch.md":
+        pytest.importorskip("torch")
     with workplace(tmp_path):
         for ran in Runner().blocks(path.read_text(encoding="utf-8")):
             assert ran.agrees, (

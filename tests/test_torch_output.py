@@ -787,14 +787,29 @@ def test_a_second_derivative_is_refused(case):
         sum(grad.sum() for grad in grads if grad is not None).backward()
 
 
-def test_a_loss_takes_any_factor(module_of):
+def test_forward_mode_is_refused(module_of):
+    """It would be zero without a word."""
+    module = module_of("lstm")
+    layer, x = module.Layer(3, 4), torch.randn(5, 2, 3)
+    with pytest.raises(NotImplementedError, match="forward mode is not derived, and would be zero"):
+        torch.func.jvp(lambda value: layer(value)[0], (x,), (x,))
+    with torch.autograd.forward_ad.dual_level():
+        assert layer(x)[0].shape == (5, 2, 4)
+        with pytest.raises(NotImplementedError, match="forward mode is not derived"):
+            layer(torch.autograd.forward_ad.make_dual(x, x))
+    params = module.init_params(3, 4)
+    assert torch.func.jvp(lambda value: module.step(params, value)[0], (x[0],), (x[0],))[1].any()
+
+
+@needs_compiler
+def test_a_loss_takes_any_factor(module_of, c_module_of):
     """What reaches the loss from outside may be any number, also beside a gradient of the final state."""
-    for name in ("ng_lstm", "ng_lstm_last"):
-        case = Case(name, module_of(name))
+    for of, name, dloss in itertools.product((module_of, c_module_of), ("ng_lstm", "ng_lstm_last"), (-7.5, 0.0)):
+        case = Case(name, of(name))
         made = case.made()
         loss = case.gradients(made[:1], case.dy)
         rest = case.gradients(made[1:], case.dstate)
-        factor = torch.tensor(-7.5, dtype=torch.float64)
+        factor = torch.tensor(dloss, dtype=torch.float64)
         both = case.gradients(made, [factor, *case.dstate])
         assert close(both, [factor * one + other for one, other in zip(loss, rest)])
 
@@ -827,7 +842,7 @@ def test_mistakes_are_told(change, message, module_of):
 def test_a_target_has_no_gradient(module_of):
     case = Case("ng_lstm", module_of("ng_lstm"))
     case.targets[0].requires_grad_()
-    with pytest.raises(ValueError, match="target needs a gradient, and the loss is differentiated for parameters"):
+    with pytest.raises(ValueError, match="target needs a gradient, and the loss has none for targets"):
         case.made()
 
 
