@@ -186,7 +186,7 @@ def build(
             texts[f"{name}.tex"] = render_document(schedule.plan, symbols, verdict, name, extras)
     for each in dict.fromkeys(targets):
         if each != NUMPY:
-            its_texts, result = _built_target(each, schedule, reference, verdict, checkpoint)
+            its_texts, result = _built_target(each, schedule, reference, verdict, checkpoint, targets)
             texts |= its_texts
             found.append(result)
     texts = {file: stamp(text, COMMENTS[Path(file).suffix]) for file, text in texts.items()}
@@ -200,9 +200,13 @@ def build(
 
 
 def _built_target(
-    name: str, schedule: Schedule, reference: ModuleType, verdict: Verdict | None, checkpoint: int | None
+    name: str, schedule: Schedule, reference: ModuleType, verdict: Verdict | None, checkpoint: int | None,
+    targets: Sequence[str],
 ) -> tuple[dict[str, str], BuiltTarget]:
-    """The texts of a target beside NumPy, proved if the module was; those that say so if they cannot be run here."""
+    """The texts of a target beside NumPy, proved if the module was; those that say so if they cannot be run here.
+
+    One that uses the files of another of the `targets` is proved once more with these beside it.
+    """
     from .outputs.targets import CannotRun, target
     from .proofs.verify import verify_target
 
@@ -210,15 +214,17 @@ def _built_target(
     if verdict is None:
         return made.texts(schedule, reference, False, checkpoint), BuiltTarget(name, ())
     # the proofs take few steps, and must pass some checkpoints
-    proved = made.texts(schedule, reference, True, 2 if checkpoint else None)
+    few = 2 if checkpoint else None
+    figures: tuple[Figure, ...] = ()
     with TemporaryDirectory(prefix="lstmgen-") as folder:
-        for file, text in proved.items():
-            (Path(folder) / file).write_text(text, encoding="utf-8")
-        try:
-            module = made.load(Path(folder), cell)
-        except CannotRun as error:
-            return made.texts(schedule, reference, False, checkpoint), BuiltTarget(name, (), str(error))
-        figures = verify_target(schedule.graph, module, reference)
+        for each in [made, *(target(other) for other in targets if other == made.uses)]:
+            for file, text in each.texts(schedule, reference, True, few).items():
+                (Path(folder) / file).write_text(text, encoding="utf-8")
+            try:
+                module = made.load(Path(folder), cell)
+            except CannotRun as error:
+                return made.texts(schedule, reference, False, checkpoint), BuiltTarget(name, (), str(error))
+            figures += verify_target(schedule.graph, module, reference)
     if not all(figure.passed for figure in figures):
         raise VerificationFailed(f"{cell} in {name}", replace(verdict, figures=figures))
     return made.texts(schedule, reference, True, checkpoint), BuiltTarget(name, figures)

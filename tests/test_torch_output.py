@@ -35,7 +35,7 @@ from lstmgen.outputs.numpy.module import module_source
 from lstmgen.outputs.torch import functions as torch_functions
 from lstmgen.outputs.torch.module import torch_source
 from lstmgen.outputs.torch.target import TARGET
-from lstmgen.pipeline import _schedule, execute
+from lstmgen.pipeline import _schedule, build, execute
 from lstmgen.proofs.verify import verify_target
 from lstmgen.resources import TEMPLATES, packaged_specs
 from lstmgen.schedule.records import Schedule
@@ -581,6 +581,26 @@ print("equal", rank)
     assert sorted(process.communicate()[0].strip() for process in running) == ["equal 0", "equal 1"]
 
 
+@pytest.mark.parametrize("name", ["lstm", "ng_lstm", "ng_lstm_last", "mlstm"])
+def test_without_gradients_no_long_tape_is_made(name, module_of, monkeypatch):
+    """The same in spans of few steps, each of which has a tape of its own."""
+    case = Case(name, module_of(name), steps=11)
+    whole = [value.detach() for value in case.made()]
+    operator, lengths = case.module._FORWARD, []
+
+    def watched(*row):
+        lengths.append(len(row[len(case.params)]))
+        return operator(*row)
+
+    monkeypatch.setattr(case.module, "_FORWARD", watched)
+    monkeypatch.setattr(case.module, "_SPAN", 4)
+    with torch.no_grad():
+        assert close(case.made(), whole, 1e-14)
+    assert lengths == [4, 4, 3]
+    case.made()
+    assert lengths[3:] == [11]
+
+
 # ---------------------------------------------------------------- torch.compile
 
 
@@ -716,6 +736,16 @@ def test_a_workspace_is_never_too_small(name, c_module_of):
             for threads in {1, min(max(batch, 1), 2), min(max(batch, 1), 16)}:
                 asked = functions._FUNCTIONS[dtype]["workspace"](lengths, steps, batch, threads)
                 assert 0 < asked <= said - 8, (steps, batch, size, threads)
+
+
+@needs_compiler
+def test_a_build_of_both_proves_both(tmp_path, monkeypatch):
+    """Once in PyTorch operations, and once with the C functions beside the file."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("CFLAGS", "-O0")
+    alone, both = (build("gru", tmp_path, targets=targets, document=False) for targets in (("torch",), ("torch", "c")))
+    assert len(both.targets[0].figures) == 2 * len(alone.targets[0].figures)
+    assert both.targets[1].name == "c"
 
 
 @needs_compiler

@@ -29,10 +29,13 @@ class Target:
     target without a tape of its own has no use for it.
 
     `load(folder, name)`: the files of cell `name` in a folder as a module to drive; raises `CannotRun`.
+
+    `uses`: another target, whose files it computes with where they lie beside its own.
     """
 
     texts: Callable[[Schedule, ModuleType, bool, int | None], dict[str, str]]
     load: Callable[[Path, str], ModuleType]
+    uses: str | None = None
 
 
 # By name, the module of each target, which has `TARGET`. They are imported when they are asked for.

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...schedule.records import Schedule
-from ..targets import CannotRun, Target, import_file
+from ..targets import C, CannotRun, Target, import_file
 from .module import torch_source
 
 Arrays = Mapping[str, np.ndarray]
@@ -130,4 +130,4 @@ class _Driven(ModuleType):
         return type(value)(*map(self._arrays, value)) if isinstance(value, tuple) else value.detach().numpy()
 
 
-TARGET = Target(texts, load)
+TARGET = Target(texts, load, uses=C)
