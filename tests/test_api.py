@@ -15,7 +15,7 @@ import lstmgen
 from lstmgen.auditing.claims import load as load_claims
 from lstmgen.cli import main
 from lstmgen.numerics.worked import work_out
-from lstmgen.printed import unstyled
+from lstmgen.printed import WIDTH, unstyled
 from lstmgen.resources import find_audit
 from lstmgen.schedule.make import make_schedule
 
@@ -23,7 +23,7 @@ WRONG = "spec: rnn\nclaims:\n  d_h: dy\n  d_b_h: d_h_pre\n"
 
 
 def command(*arguments: str) -> str:
-    return CliRunner().invoke(main, arguments).output
+    return CliRunner().invoke(main, arguments, env={"COLUMNS": str(WIDTH)}).output
 
 
 def records() -> dict[str, tuple[object, str]]:

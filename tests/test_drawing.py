@@ -353,7 +353,7 @@ def test_a_drawing_of_many_rows_has_a_caption(tmp_path):
     lines = ["name: chain", "parameters: {W: [H, D], R: [H, H]}", "state: {h: H}", "output: h", "equations:",
              "  s_0: W @ x + R @ h[t-1]", *(f"  s_{at}: tanh(s_{at - 1})" for at in range(1, 160)), "  h: tanh(s_159)"]
     built = build("\n".join(lines) + "\n", tmp_path, verify=False)
-    assert re.search(r"comes in \d\d rows", built.files[1].read_text(encoding="utf-8"))
+    assert re.search(r"has \d\d rows", built.files[1].read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("choice", ["greff", "ng", "hats"])
