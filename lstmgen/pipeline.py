@@ -182,7 +182,8 @@ def build(
     if NUMPY in targets:
         texts[f"{name}.py"] = module_text
         if document:
-            extras = _extras(schedule, reference, unroll)
+            listing = module_source(schedule, verified=verify, checkpoint=checkpoint, bare=True)
+            extras = replace(_extras(schedule, reference, unroll), listing=listing)
             texts[f"{name}.tex"] = render_document(schedule.plan, symbols, verdict, name, extras)
     for each in dict.fromkeys(targets):
         if each != NUMPY:
@@ -282,7 +283,7 @@ def _add_pdf(outputs: dict[str, bytes], texts: dict[str, str], name: str) -> str
     from .document.latex.pdf import TexError, compile_pdf
 
     try:
-        compiled = compile_pdf(texts[f"{name}.tex"], {f"{name}.py": texts[f"{name}.py"]})
+        compiled = compile_pdf(texts[f"{name}.tex"])
     except TexError as error:
         return str(error)
     outputs[f"{name}.pdf"] = compiled.pdf

@@ -371,7 +371,7 @@ def test_a_report_prints_every_text_of_its_claims():
     claimed = {"spec": "lstm", "source": text, "claims": {"d_o": {"is": "d_h * c", "note": text}}}
     said = report.latex(audit(claims.read(json.dumps(claimed))))
     assert said.count(r"\$") == said.count(r"\greek{\Omega}{03A9}") == 2
-    log = compile_pdf(said, {}).log
+    log = compile_pdf(said).log
     assert "Missing character" not in log
     assert not re.findall(r"<[^<>]*pk>", log.replace("\n", ""))  # fonts drawn as bitmaps
 

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lstmgen.language import functions
-from lstmgen.document.compose import render_document
+from lstmgen.document.compose import Extras, render_document
 from lstmgen.errors import SpecError
 from lstmgen.spec.expand import expand
 from lstmgen.derivation.graph import build_graph
@@ -70,7 +70,9 @@ def made(text: str) -> tuple[str, str]:
     """Module and document of a spec."""
     schedule = make_schedule(derive(read(text, "cell.yaml")))
     graph = schedule.graph
-    return module_source(schedule, True), render_document(schedule.plan, make_notation(graph), None, graph.spec.name)
+    extras = Extras(listing=module_source(schedule, True, bare=True))
+    document = render_document(schedule.plan, make_notation(graph), None, graph.spec.name, extras)
+    return module_source(schedule, True), document
 
 
 # ---------------------------------------------------------------- text
@@ -169,8 +171,8 @@ def test_text_stays_text_when_tex_has_set_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = cell().replace("references: [A cell]", "references:\n" + "\n".join(
         f"  - {quoted(attack)}" for attack in ATTACKS.values()))
-    module, document = made(text)
-    compiled = compile_pdf(document, {"cell.py": module})
+    _, document = made(text)
+    compiled = compile_pdf(document)
     assert "runsystem" not in compiled.log and "root:" not in compiled.log
     assert not list(tmp_path.iterdir())
 

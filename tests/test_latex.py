@@ -33,7 +33,7 @@ from lstmgen.document.notation import Notation, make_notation
 from lstmgen.document.symbols import BadSymbol, read_name, read_symbol
 from lstmgen.outputs.numpy.module import module_source
 from lstmgen.numerics.paths import Network, random_run
-from lstmgen.pipeline import _extras, execute
+from lstmgen.pipeline import _extras, _schedule, build, execute
 from lstmgen.schedule.make import make_schedule
 from lstmgen.schedule.plan import LAST, Plan, make_plan
 from lstmgen.resources import find_spec, packaged_specs
@@ -181,8 +181,8 @@ def plan_of(text: str) -> Plan:
     return make_plan(derive(build_graph(specs.load(text))))
 
 
-def document(plan: Plan, notation: Notation, unroll: int | None = None) -> str:
-    return render_document(plan, notation, None, plan.graph.spec.name, Extras(unroll))
+def document(plan: Plan, notation: Notation, unroll: int | None = None, listing: str | None = None) -> str:
+    return render_document(plan, notation, None, plan.graph.spec.name, Extras(unroll, listing=listing))
 
 
 def whole_document(plan: Plan, notation: Notation, unroll: int | None = None) -> str:
@@ -1584,7 +1584,7 @@ HOSTILE = textwrap.dedent(r"""
 def test_a_hostile_text_is_printed_and_nothing_else():
     plan = plan_of(HOSTILE)
     tex = document(plan, make_notation(plan.graph))
-    compiled = compile_pdf(tex, {})
+    compiled = compile_pdf(tex)
     assert not overfull_boxes(compiled.log)
     assert "root:x" not in compiled.log and warnings(compiled.log) == []
 
@@ -1634,7 +1634,7 @@ def test_every_character_has_an_outline(choice):
         "title": " ".join(f"long{char}title" for char in "$^~<>|_%&#@{}\\`'")[:200],
     }
     plan = plan_of(json.dumps(spec))
-    tex = document(plan, make_notation(plan.graph, choice))
+    tex = document(plan, make_notation(plan.graph, choice), listing="x = '$'  # 100$\n")
     assert all(escape(line) in tex for line in lines)
     paragraphs = []
     for size in SIZES:
@@ -1643,7 +1643,7 @@ def test_every_character_has_an_outline(choice):
             paragraphs.append(rf"\par{{{size} {text}\par}}")
     tex = tex.replace(r"\end{document}", "\n".join([*paragraphs, r"\end{document}"]))
     with mock.patch("lstmgen.document.latex.pdf._MOST_PASSES", 1):
-        log = compile_pdf(tex, {"characters.py": "x = '$'  # 100$\n"}).log
+        log = compile_pdf(tex).log
     assert bitmaps(log) == []
 
 
@@ -1657,7 +1657,7 @@ def set_alone() -> dict[str, tuple[float, float, str]]:
         letter = escape(unicodedata.normalize("NFD", char)[0])
         body.append(rf"\setbox0\hbox{{{escape(char)}}}\setbox2\hbox{{{letter}}}\pdfstringdef\said{{{escape(char)}}}"
                     rf"\typeout{{=== \the\wd0 \space\the\wd2 \space\said}}")
-    log = compile_pdf("\n".join([preamble, r"\begin{document}x", *body, r"\end{document}"]), {}).log
+    log = compile_pdf("\n".join([preamble, r"\begin{document}x", *body, r"\end{document}"])).log
     assert warnings(log) == []
     found = re.findall(r"^=== ([\d.]+)pt ([\d.]+)pt (.*)$", log, re.MULTILINE)
     return {char: (float(wide), float(bare), bookmark(said))
@@ -1697,7 +1697,7 @@ def warnings(log: str) -> list[str]:
 
 
 def compiled_log(plan: Plan, notation: Notation) -> str:
-    return compile_pdf(document(plan, notation), {f"{plan.graph.spec.name}.py": "x = 'y'  # `z`\n"}).log
+    return compile_pdf(document(plan, notation, listing="x = 'y'  # `z`\n")).log
 
 
 def most_pages(stages: int) -> float:
@@ -1729,7 +1729,7 @@ def logs_of_specs() -> dict[str, tuple[int, str]]:
     tex = "\n".join([preamble, r"\begin{document}", labels, *parts, r"\typeout{=== end \arabic{page}}\end{document}"])
     try:
         with mock.patch("lstmgen.document.latex.pdf._MOST_PASSES", 1):
-            log = compile_pdf(tex, {}, seconds=600).log
+            log = compile_pdf(tex, seconds=600).log
     except TexFailed as failure:
         log = failure.log
     found = re.findall(r"^=== (\w+) (\d+)\n(.*?)(?=^===|\Z)", log, re.MULTILINE | re.DOTALL)
@@ -1750,6 +1750,23 @@ def test_specs_compile_within_their_margins(path, logs_of_specs):
 def test_a_document_is_as_long_as_its_cell_has_stages(path, logs_of_specs):
     pages, _ = logs_of_specs[path.stem]
     assert pages <= most_pages(len(build_graph(specs.load(path)).stages))
+
+
+def test_the_listing_is_the_module_without_checks(tmp_path):
+    text = "name: listed\ncell: gru\n"
+    tex = build(text, tmp_path).files[1].read_text()
+    schedule = _schedule(text)
+    bare = module_source(schedule, verified=True, bare=True)
+    assert f"\\begin{{lstlisting}}\n{bare}\\end{{lstlisting}}\n" in tex
+    assert r"This is \texttt{listed.py} without its checks of arguments" in tex
+    assert r"\section{The module}" in tex and "lstlisting" not in document(schedule.plan, make_notation(schedule.graph))
+
+
+@pytest.mark.parametrize("text", ["x = 1\n\\end{lstlisting}\n", "x = '\u00e9'\n"])
+def test_a_listing_that_could_end_itself_is_refused(text):
+    plan = plan_of("name: c\ncell: rnn\n")
+    with pytest.raises(ValueError, match="ASCII without a backslash"):
+        document(plan, make_notation(plan.graph), listing=text)
 
 
 def test_every_reference_of_a_spec_has_its_label(spec_path):

@@ -21,30 +21,17 @@ def document(body: str, preamble: str = "") -> str:
 @with_tex
 def test_a_document_becomes_a_pdf_always_the_same():
     tex = document("Hello.")
-    compiled = compile_pdf(tex, {})
+    compiled = compile_pdf(tex)
     assert compiled.pdf.startswith(b"%PDF-")
     assert compiled.log.startswith("This is pdfTeX")
-    assert compile_pdf(tex, {}).pdf == compiled.pdf
-
-
-@with_tex
-def test_a_listing_lies_beside_the_document():
-    tex = document(r"\lstinputlisting{cell.py}", r"\usepackage{listings}")
-    assert "(./cell.py" in compile_pdf(tex, {"cell.py": "x = 1\n"}).log
-
-
-@pytest.mark.parametrize("name", ["../cell.py", "/cell.py", "a/b.py"])
-def test_a_listing_elsewhere_is_refused(name, monkeypatch):
-    monkeypatch.setattr("lstmgen.document.latex.pdf.shutil.which", lambda _: "pdflatex")
-    with pytest.raises(ValueError, match="bare file name"):
-        compile_pdf("", {name: ""})
+    assert compile_pdf(tex).pdf == compiled.pdf
 
 
 @with_tex
 def test_there_are_as_many_passes_as_the_document_needs():
     # The contents take a page of their own, so the label's page is wrong until the third pass.
     body = r"\tableofcontents\newpage\section{One}\label{one}On page \pageref{one}, in \ref{one}."
-    assert "??" not in (log := compile_pdf(document(body), {}).log)
+    assert "??" not in (log := compile_pdf(document(body)).log)
     assert "Rerun" not in log and "undefined" not in log
 
 
@@ -64,7 +51,7 @@ def test_there_are_as_many_passes_as_the_document_needs():
 )
 def test_nothing_outside_the_folder_is_read_or_written(body):
     with pytest.raises(TexFailed) as caught:
-        compile_pdf(document(body), {})
+        compile_pdf(document(body))
     assert "root:" not in caught.value.log
 
 
@@ -77,26 +64,26 @@ def test_the_users_environment_does_not_widen_what_is_read(monkeypatch, tmp_path
     monkeypatch.setenv("openin_any.pdflatex", "a")
     for secret in ("secret", tmp_path / "secret"):
         with pytest.raises((TexFailed, TexMissing)) as caught:
-            compile_pdf(document(rf"\input{{{secret}}}"), {})
+            compile_pdf(document(rf"\input{{{secret}}}"))
         assert "the secret" not in getattr(caught.value, "log", "")
 
 
 @with_tex
 def test_the_shell_is_not_reached():
     body = r"\immediate\write18{echo > made.tex}\IfFileExists{made.tex}{\errmessage{reached}}{not reached}"
-    assert "runsystem(echo > made.tex)...disabled" in compile_pdf(document(body), {}).log
+    assert "runsystem(echo > made.tex)...disabled" in compile_pdf(document(body)).log
 
 
 @with_tex
 def test_a_document_without_end_is_stopped():
     with pytest.raises(TexTimeout, match="after 1 seconds"):
-        compile_pdf(document(r"\def\again{\again}\again"), {}, seconds=1)
+        compile_pdf(document(r"\def\again{\again}\again"), seconds=1)
 
 
 @with_tex
 def test_a_document_that_asks_gets_no_answer():
     with pytest.raises(TexFailed):
-        compile_pdf(document(r"\typein[\answer]{What?}\answer"), {})
+        compile_pdf(document(r"\typein[\answer]{What?}\answer"))
 
 
 # --- what can go wrong
@@ -105,7 +92,7 @@ def test_a_document_that_asks_gets_no_answer():
 @with_tex
 def test_a_mistake_is_told_with_its_line():
     with pytest.raises(TexFailed, match="Undefined control sequence") as caught:
-        compile_pdf(document("fine\n\\nonsense"), {})
+        compile_pdf(document("fine\n\\nonsense"))
     line = document("fine\n\\nonsense").splitlines().index(r"\nonsense") + 1
     assert caught.value.line == line
     assert f"at line {line}: Undefined control sequence" in str(caught.value)
@@ -114,24 +101,24 @@ def test_a_mistake_is_told_with_its_line():
 @with_tex
 def test_a_document_without_pages_is_no_pdf():
     with pytest.raises(TexFailed):
-        compile_pdf(document(""), {})
+        compile_pdf(document(""))
 
 
 @with_tex
 def test_a_package_that_is_missing_is_named_with_what_installs_it():
     with pytest.raises(TexMissing, match=r"nosuch\.sty was not found.*texlive-latex-base"):
-        compile_pdf(document("", r"\usepackage{nosuch}"), {})
+        compile_pdf(document("", r"\usepackage{nosuch}"))
 
 
 def test_without_tex_the_message_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(TexMissing, match="pdflatex was not found.*texlive-latex-base"):
-        compile_pdf(document("Hello."), {})
+        compile_pdf(document("Hello."))
 
 
 @with_tex
 def test_what_sticks_out_is_found():
-    log = compile_pdf(document(r"\noindent\rule{50cm}{1pt}"), {}).log
+    log = compile_pdf(document(r"\noindent\rule{50cm}{1pt}")).log
     (box,) = overfull_boxes(log)
     assert box.points > 1000 and "paragraph" in box.where
 

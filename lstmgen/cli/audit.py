@@ -107,7 +107,7 @@ def _audit_report(audited: Audit, claims: str, out: Path, quiet: bool) -> int:
     text = stamp(latex(audited), "%")
     outputs, failure = {f"{name}.tex": text.encode("utf-8")}, ""
     try:
-        outputs[f"{name}.pdf"] = compile_pdf(text, {}).pdf
+        outputs[f"{name}.pdf"] = compile_pdf(text).pdf
     except TexError as error:
         failure = str(error)
     write_outputs(out, outputs, force=False)

@@ -67,7 +67,7 @@ class Table(Brief):
 
 @dataclass(frozen=True)
 class Listing:
-    file: str
+    text: str  # of ASCII characters, without a line feed at its end
     kind: str = "listing"
 
 

@@ -46,6 +46,7 @@ class Extras:
     fading: Fading | None = None  # of this cell, measured
     plain: Fading | None = None  # of a simple RNN, to compare with
     worked: WorkedExample | None = None
+    listing: str | None = None  # the module, without its checks of arguments
 
 
 def render_document(
@@ -70,7 +71,9 @@ def make_document(
     ]
     sections = [section for section in body if section is not None]
     sections.insert(0, notation_section(pen))  # explains what the others use
-    sections += [module_section(module_name), proofs_section(pen, proofs)]
+    if extras.listing is not None:
+        sections.append(module_section(module_name, extras.listing))
+    sections.append(proofs_section(pen, proofs))
     return Document(
         title=escape(pen.spec.title), name=code(pen.spec.name), version=escape(__version__),
         opening=opening(pen), sections=tuple(sections),

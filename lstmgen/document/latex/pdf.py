@@ -62,7 +62,7 @@ class TexFailed(TexError):
     def __init__(self, message: str, line: int | None, log: str):
         super().__init__(message, line, log)
         self.message = message  # the first line of the log that begins with "!", without the "!"
-        self.line = line  # of the .tex, or of the listing that was read just then
+        self.line = line  # of the .tex
         self.log = log
 
     def __str__(self) -> str:
@@ -96,22 +96,15 @@ class Overfull:
     where: str  # as the log says it: "in paragraph at lines 12--14"
 
 
-def compile_pdf(tex: str, listing: dict[str, str], seconds: float = 60.0) -> Compiled:
-    """Compile a document that may include the files of `listing`, by their bare names.
-
-    `seconds` limits each pass. Raises TexMissing, TexFailed or TexTimeout.
-    """
+def compile_pdf(tex: str, seconds: float = 60.0) -> Compiled:
+    """Compile a document. `seconds` limits each pass. Raises TexMissing, TexFailed or TexTimeout."""
     program = shutil.which("pdflatex")
     if program is None:
         raise TexMissing("pdflatex")
-    inputs = {f"{_JOB}.tex": tex, **listing}
     with tempfile.TemporaryDirectory(prefix="lstmgen-") as name:
         folder = Path(name)
-        for file, text in inputs.items():
-            if Path(file).name != file:
-                raise ValueError(f"a listing's name is a bare file name, and {file!r} is none")
-            (folder / file).write_text(text, encoding="utf-8", newline="\n")
-        log = _passes(program, folder, frozenset(inputs), seconds)
+        (folder / f"{_JOB}.tex").write_text(tex, encoding="utf-8", newline="\n")
+        log = _passes(program, folder, seconds)
         return Compiled((folder / f"{_JOB}.pdf").read_bytes(), log)
 
 
@@ -121,25 +114,25 @@ def overfull_boxes(log: str) -> list[Overfull]:
     return [Overfull(float(box[1]), box[2]) for box in found]
 
 
-def _passes(program: str, folder: Path, inputs: frozenset[str], seconds: float) -> str:
+def _passes(program: str, folder: Path, seconds: float) -> str:
     """Run until a pass leaves the notes for the next one as it found them. Returns the last log.
 
     That asks for a third pass exactly where the log would ("Rerun to get cross-references right"), and
     where only the table of contents has moved as well, of which the log says nothing.
     """
-    log, notes = _run(program, folder, seconds), _notes(folder, inputs)
+    log, notes = _run(program, folder, seconds), _notes(folder)
     for _ in range(_MOST_PASSES - 1):
         before = notes
-        log, notes = _run(program, folder, seconds), _notes(folder, inputs)
+        log, notes = _run(program, folder, seconds), _notes(folder)
         if notes == before:
             break
     return log
 
 
-def _notes(folder: Path, inputs: frozenset[str]) -> dict[str, bytes]:
+def _notes(folder: Path) -> dict[str, bytes]:
     """What a pass leaves for the next: .aux, .toc, .out and the like."""
-    files = (path for path in folder.iterdir() if path.is_file() and path.name not in inputs)
-    return {path.name: path.read_bytes() for path in files if path.suffix not in (".log", ".pdf")}
+    files = (path for path in folder.iterdir() if path.is_file())
+    return {path.name: path.read_bytes() for path in files if path.suffix not in (".tex", ".log", ".pdf")}
 
 
 def _run(program: str, folder: Path, seconds: float) -> str:

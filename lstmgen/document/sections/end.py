@@ -13,11 +13,14 @@ from ..pen import Pen
 from ..wording import code, listed, sentence
 
 
-def module_section(module_name: str) -> Section:
+def module_section(module_name: str, text: str) -> Section:
+    """`text` is the module without its checks of arguments."""
+    if not text.isascii() or "\\" in text:
+        raise ValueError("a listing is ASCII without a backslash: it could end itself otherwise")
     return Section("The module", "module", (
-        Prose(rf"This is \texttt{{{escape(module_name)}.py}}, generated from the same "
+        Prose(rf"This is \texttt{{{escape(module_name)}.py}} without its checks of arguments, generated from the same "
               "derivation. The numbers in its comments are those of the equations above."),
-        Listing(f"{module_name}.py"),
+        Listing(text.rstrip("\n")),
     ))
 
 
