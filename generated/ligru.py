@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of ligru. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:4e7f240c4975317d
+# lstmgen: sha256:92535454c222974c
 """Light GRU: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -307,19 +307,9 @@ def _checked_state(name, state, batch, H, dtype):
     """A state as arrays of its shapes; None stays None."""
     if state is None:
         return None
-    return _checked_record(
-        name, State(*state), dtype,
-        ("(B, H)",),
-        ((batch, H),),
+    return State(
+        _checked(name + ".h", state[0], "(B, H)", (batch, H), dtype),
     )
-
-
-def _checked_record(name, record, dtype, told, shapes):
-    """A named tuple with each of its arrays checked."""
-    return type(record)(*(
-        _checked(f"{name}.{field}", value, axes, shape, dtype)
-        for field, value, axes, shape in zip(record._fields, record, told, shapes)
-    ))
 
 
 def _checked_fields(name, given, record):
@@ -335,7 +325,7 @@ def _checked_params(params, dtype):
     arrays = {}
     for name, axes in _AXES.items():
         array = params[name]
-        if not (array.__class__ is np.ndarray and array.dtype == dtype and array.ndim == len(axes)):
+        if not (array.__class__ is np.ndarray and array.dtype is dtype and array.ndim == len(axes)):
             array = _checked(f"params['{name}']", array, _told(axes), (None,) * len(axes), dtype)
         arrays[name] = array
     D, H = _sizes(arrays)
@@ -355,6 +345,8 @@ def _checked_keys(params):
 
 def _checked(name, value, told, shape, dtype):
     """`value` as an array of a type and shape. None in `shape` is any length, and None for it any shape."""
+    if value.__class__ is np.ndarray and value.dtype is dtype and value.shape == shape:
+        return value
     try:
         array = np.asarray(value)
         if array.dtype.kind not in ("biufc" if dtype.kind == "c" else "biuf"):
@@ -375,11 +367,14 @@ def _dtype(params, state, *arrays):
     _checked_keys(params)
     _checked_fields("state", state, State)
     try:
-        given = [np.asarray(array) for array in (*params.values(), *arrays, *(state or ()))]
-        dtype = given[0].dtype
-        if any(array.dtype is not dtype for array in given):
-            dtype = np.result_type(*(array.dtype for array in given[: len(params) or None]))
-            dtype = np.result_type(dtype, np.complex128) if any(array.dtype.kind == "c" for array in given) else dtype
+        types = [
+            array.dtype if array.__class__ is np.ndarray else np.asarray(array).dtype
+            for array in (*params.values(), *arrays, *(state or ()))
+        ]
+        dtype = types[0]
+        if types.count(dtype) < len(types):
+            dtype = np.result_type(*types[: len(params) or None])
+            dtype = np.result_type(dtype, np.complex128) if any(each.kind == "c" for each in types) else dtype
     except (TypeError, ValueError):  # something is no array, or of no type that meets others: `_checked` names it
         return np.dtype(np.float64)
     if not dtype.isnative:

@@ -234,7 +234,6 @@ class ModuleContext:
             "output_names": list(graph.outputs),
             "states_told": "".join(f"{name} {told(graph.shapes[name], self.B)}, " for name in graph.states),
             "outputs_told": self._outputs_told(),
-            "batch_shapes": as_tuple(axes(graph.shapes[name], "batch") for name in graph.states),
             "several_outputs": len(graph.outputs) > 1,
             "y": together if len(graph.outputs) > 1 else graph.outputs[0],
         }
