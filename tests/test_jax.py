@@ -638,8 +638,9 @@ def test_what_is_drawn_depends_on_the_key_alone(jax, tmp_path):
     first, same, other = (module.init_params(key, 3, 4) for key in (jax.random.key(5), 5, 6))
     assert all(np.array_equal(first[name], same[name]) for name in first)
     assert not np.array_equal(first["jax"], other["jax"])
-    assert np.allclose(first["at_step"] @ first["at_step"].T, np.eye(4), atol=1e-5)
-    assert list(module.init_params(0, 3, 4, dtype="bfloat16")["at_step"].dtype.name) == list("bfloat16")
+    square = module.named(first)["at_step"]
+    assert np.allclose(square @ square.T, np.eye(4), atol=1e-5)
+    assert module.init_params(0, 3, 4, dtype="bfloat16")["after"].dtype.name == "bfloat16"
 
 
 def test_init_params_takes_names(jax, tmp_path):

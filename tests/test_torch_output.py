@@ -908,19 +908,19 @@ def test_names_that_pytorch_uses(tmp_path):
     """A spec may call its values as it likes."""
     schedule = _schedule("""
 name: layer
-inputs: {torch: D, nn: D}
+inputs: {torch: D, nn: D, backend: [], operator: []}
 state: {T: H}
 parameters: {forward_: [H, D], made: [H, D], eval: [H, H], bias: H}
 equations:
-  steps: tanh(forward_ @ torch + made @ nn + eval @ T[t-1] + bias)
+  steps: tanh(forward_ @ torch + made @ nn + eval @ T[t-1] + bias * backend * operator)
   T: max(steps, 0.5 * sqrt(2)) + steps
 output: T
 """)
     module = import_path(write(schedule, tmp_path))
-    cell, x = module.Cell(2, 3), torch.randn(4, 2, 2)
-    cell(x[0], x[0])[0].sum().backward()
+    cell, x, scale = module.Cell(2, 3), torch.randn(4, 2, 2), torch.ones(4, 2)
+    cell(x[0], x[0], scale[0], scale[0])[0].sum().backward()
     assert all(value.grad is not None for value in cell.parameters())
-    assert module.Layer(2, 3)(x, x)[0].shape == (4, 2, 3)
+    assert module.Layer(2, 3)(x, x, scale, scale)[0].shape == (4, 2, 3)
 
 
 def test_a_function_that_is_wrong_is_found(tmp_path):
