@@ -43,18 +43,28 @@ def audit_module(graph: Graph, path: str | Path, function: str, seconds: float =
     def answer(given: Data) -> dict[str, np.ndarray]:
         return run_function(path, function, graph, given, seconds)
 
-    derivation, sizes = derive(graph), choose_sizes(graph, 2)
-    data = draw(graph, sizes)
+    return audit_answers(graph, answer)
+
+
+def audit_answers(
+    graph: Graph, answer: Callable[[Data], dict[str, np.ndarray]], data: Data | None = None, notes: tuple[str, ...] = ()
+) -> CodeAudit:
+    """Compare what somebody's code answers to `data`, or to random data, with the true gradients.
+
+    `answer` gives their gradients for data in our layout, by name, and raises `ForeignError` where their code fails.
+    """
+    derivation, sizes, told = derive(graph), choose_sizes(graph, 2), [*notes]
+    data = data or draw(graph, sizes)
     theirs = answer(data)
-    comparer, notes = Comparer(derivation, sizes, data, theirs), []
+    comparer = Comparer(derivation, sizes, data, theirs)
     if comparer.differing:
         read, unread = _as_read(data, theirs, answer)
         if unread:
-            notes.append(f"{' and '.join(unread)} {'are' if len(unread) > 1 else 'is'} not read, and taken to be zero")
+            told.append(f"{' and '.join(unread)} {'are' if len(unread) > 1 else 'is'} not read, and taken to be zero")
             data, comparer = read, Comparer(derivation, sizes, read, theirs)
     if comparer.differing:
         _probe_shorter(comparer, data, answer)
-    return comparer.audit(tuple(notes))
+    return comparer.audit(tuple(told))
 
 
 def _as_read(
