@@ -1,7 +1,7 @@
 """All stages of the pipeline in one place: start reading here.
 
     load            text        -> CellSpec     spec/
-    build_graph     CellSpec    -> Graph        derivation/graph.py, with language/
+    build_graph     CellSpec    -> Graph        derivation/build.py, with language/
     derive          Graph       -> Derivation   derivation/chain.py, derivation/calculus.py, numerics/vanishing.py
     make_schedule   Derivation  -> Schedule     schedule/
     module_source   Schedule    -> NAME.py      outputs/numpy/, templates/numpy/
@@ -25,7 +25,8 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from .derivation.graph import Graph, build_graph
+from .derivation.build import build_graph
+from .derivation.graph import Graph
 from .language.names import IDENTIFIER
 from .printed import Brief, Printed, shortened
 from .resources import find_spec

@@ -34,7 +34,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 MODULES = ("language/functions", "language/constants", "derivation/chain", "derivation/calculus", "numerics/vanishing",
-           "derivation/graph",
+           "derivation/reading", "derivation/checks", "derivation/normal", "derivation/build",
            "schedule/names", "schedule/plan", "schedule/forward", "schedule/backward", "schedule/storage", "schedule/tape",
            "outputs/numpy/functions", "outputs/numpy/spelling", "outputs/numpy/forward", "outputs/numpy/backward",
            "outputs/numpy/places", "outputs/numpy/module", "outputs/numpy/lines")
@@ -68,13 +68,13 @@ EXPLAINED = {
         "a run has one function, whichever of its gates is asked",
     ("outputs/numpy/forward.py", "for term in joined.terms), SUM, 1, True)", "1 -> 2"):
         "a function of one argument does not ask for its rank",
-    ("derivation/graph.py", "if in_all > MOST_NODES_IN_ALL", "Gt -> GtE"):
+    ("derivation/reading.py", "if in_all > MOST_NODES_IN_ALL", "Gt -> GtE"):
         "one operation among all that a cell may have",
     ("numpy/helpers/init_orthogonal.py", "np.where(np.diag(r) < 0, -1, 1)", ""):
         "a column with the other sign is as orthogonal",
     ("schedule/plan.py", "return tuple(stage for stage in self.graph.stages if self.phases", "without tuple()"):
         "the truth of the tuple is asked for the loop, that no cell lacks, and for the last step, to indent lines if any",
-    ("derivation/graph.py", "return node", "returns nothing"):
+    ("derivation/reading.py", "return node", "returns nothing"):
         "`transform` takes None for: the node as it is",
     ("outputs/numpy/spelling.py", "full = any(part.rank == rank and not is_fill(operand)", "and <-> or"):
         "no operation joins nothing but copies of scalars: none in specs/, none in 150 random cells",
@@ -264,7 +264,7 @@ def _proofs() -> str | None:
     import test_proofs as cells
 
     from lstmgen.derivation.chain import derive
-    from lstmgen.derivation.graph import build_graph
+    from lstmgen.derivation.build import build_graph
     from lstmgen.pipeline import verify
     from lstmgen.resources import find_spec
 

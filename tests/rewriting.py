@@ -38,7 +38,8 @@ from lstmgen.language.expressions import (
     transform,
     walk,
 )
-from lstmgen.derivation.graph import Graph, build_graph
+from lstmgen.derivation.build import build_graph
+from lstmgen.derivation.graph import Graph
 from lstmgen.language.evaluate import Mismatch
 from lstmgen.pipeline import load
 from lstmgen.resources import packaged_specs

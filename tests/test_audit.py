@@ -29,7 +29,7 @@ from lstmgen.auditing.scenes import Scenes
 from lstmgen.auditing.spelling import Spelling
 from lstmgen.errors import Mistakes, Place, SpecError, Text
 from lstmgen.language.expressions import Adjoint, Value, number
-from lstmgen.derivation.graph import build_graph
+from lstmgen.derivation.build import build_graph
 from lstmgen.language.evaluate import Floats
 from lstmgen.proofs.interpret import Interpreter
 from lstmgen.pipeline import load

@@ -40,7 +40,8 @@ from lstmgen.cli import commands as cli
 from lstmgen import errors, pipeline
 from lstmgen.spec import fields, reader as spec, switches, yamltext
 from lstmgen.language import functions, parse as language, names, shapes
-from lstmgen.derivation import graph
+from lstmgen.derivation import limits
+from lstmgen.derivation.build import build_graph
 from lstmgen.language.evaluate import Floats
 from lstmgen.schedule.make import make_schedule
 
@@ -72,7 +73,7 @@ def made_reserved() -> str:
 
 
 def made_limits() -> str:
-    limits = {
+    found = {
         "size of a file": f"{yamltext.MAX_BYTES // 1024} KiB",
         "values of a file": yamltext.MAX_NODES,
         "depth of a file": yamltext.MAX_DEPTH,
@@ -85,13 +86,13 @@ def made_limits() -> str:
         "equations": spec.MAX_EQUATIONS,
         "parameters": spec.MAX_PARAMETERS,
         "dimensions": spec.MAX_DIMS,
-        "stages, once equations are split into single calls": graph.MOST_STAGES,
-        "operations of one equation, once functions are put in": graph.MOST_NODES,
-        "operations of all equations, likewise": graph.MOST_NODES_IN_ALL,
-        "depth of one equation, likewise": graph.DEEPEST,
-        "operations of all local derivatives of one stage": graph.MOST_DERIVED,
-        "operations of all local derivatives of all stages": graph.MOST_DERIVED_IN_ALL,
-        "entries of one value, where every symbol of a size is 4": graph.MOST_ENTRIES,
+        "stages, once equations are split into single calls": limits.MOST_STAGES,
+        "operations of one equation, once functions are put in": limits.MOST_NODES,
+        "operations of all equations, likewise": limits.MOST_NODES_IN_ALL,
+        "depth of one equation, likewise": limits.DEEPEST,
+        "operations of all local derivatives of one stage": limits.MOST_DERIVED,
+        "operations of all local derivatives of all stages": limits.MOST_DERIVED_IN_ALL,
+        "entries of one value, where every symbol of a size is 4": limits.MOST_ENTRIES,
         "characters of an expression": min(fields.MAX_EXPRESSION, language.LONGEST),
         "nested brackets, or signs in a row, in an expression": language.DEEPEST,
         "axes of a shape": shapes.MOST_AXES,
@@ -101,7 +102,7 @@ def made_limits() -> str:
         "digits of a number": min(language.MOST_DIGITS, yamltext.MAX_DIGITS),
         "power of ten of a number, up or down": min(language.LARGEST_EXPONENT, yamltext.MAX_EXPONENT),
     }
-    return _table("| limit | at most |", *(f"| {what} | {most} |" for what, most in limits.items()))
+    return _table("| limit | at most |", *(f"| {what} | {most} |" for what, most in found.items()))
 
 
 def made_options(command: str) -> str:
@@ -207,7 +208,7 @@ class Runner:
             Path(file[1]).write_text(body, encoding="utf-8")
         if wrong:
             with pytest.raises(errors.SpecError):
-                graph.build_graph(spec.read(body, "<block>"))
+                build_graph(spec.read(body, "<block>"))
         elif re.search(r"^name:", body, re.MULTILINE):
             pipeline.build(spec.read(body, "<block>"), ".")
         else:

@@ -15,7 +15,7 @@ from lstmgen.document.drawing.drawing import (
     make_drawing,
 )
 from lstmgen.language.expressions import Call
-from lstmgen.derivation.graph import build_graph
+from lstmgen.derivation.build import build_graph
 from lstmgen.document.drawing.layout import ABOVE_WIRE, BADGE, Layout
 from lstmgen.document.drawing.placement import place
 from lstmgen.document.notation import make_notation

@@ -21,7 +21,7 @@ from lstmgen.language import functions
 from lstmgen.document.compose import Extras, render_document
 from lstmgen.errors import SpecError
 from lstmgen.spec.expand import expand
-from lstmgen.derivation.graph import build_graph
+from lstmgen.derivation.build import build_graph
 from lstmgen.language.names import NO_DIMENSION, RESERVED
 from lstmgen.document.notation import make_notation
 from lstmgen.outputs.numpy.module import module_source
@@ -420,7 +420,7 @@ def test_no_refusal_needs_a_gigabyte():
         "import resource, sys",
         "resource.setrlimit(resource.RLIMIT_AS, (10**9, 10**9))",
         "from lstmgen.errors import SpecError",
-        "from lstmgen.derivation.graph import build_graph",
+        "from lstmgen.derivation.build import build_graph",
         "from lstmgen.spec.reader import load",
         "from pathlib import Path",
         "for path in sorted(Path(sys.argv[1]).glob('*.yaml')):",

@@ -16,7 +16,7 @@ from lstmgen.derivation.calculus import derivative
 from lstmgen.derivation.chain import without
 from lstmgen.errors import Mistakes, Place, SpecError, Text
 from lstmgen.language.expressions import Value
-from lstmgen.derivation.graph import _shortened
+from lstmgen.derivation.checks import _shortened
 from lstmgen.language.constants import constant_value
 from lstmgen.language.parse import parse, parse_rule
 from lstmgen.pipeline import derive, load, verify

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lstmgen.derivation import graph
+from lstmgen.derivation.build import build_graph
 from lstmgen.errors import SpecError
 from lstmgen.spec.reader import load
 
@@ -30,7 +30,7 @@ def expectation(path: Path) -> tuple[int, int, str]:
 def test_is_refused_as_its_first_line_says(path):
     line, column, part = expectation(path)
     with pytest.raises(SpecError) as caught:
-        graph.build_graph(load(path))
+        build_graph(load(path))
     error = caught.value
     assert len(error.mistakes) == 1, f"one mistake was made, and more were reported:\n{error}"
     assert part in str(error).splitlines()[0]

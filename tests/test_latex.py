@@ -27,7 +27,7 @@ from lstmgen.document.compose import Extras, render_document
 from lstmgen.errors import SpecError
 from lstmgen.language.expressions import Adjoint, MatVec, Outside, Product, Value, walk
 from lstmgen.numerics.fading import one_step
-from lstmgen.derivation.graph import build_graph
+from lstmgen.derivation.build import build_graph
 from lstmgen.language.evaluate import Floats, evaluate
 from lstmgen.document.notation import Notation, make_notation
 from lstmgen.document.symbols import BadSymbol, read_name, read_symbol

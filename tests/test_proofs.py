@@ -18,7 +18,8 @@ from lstmgen.proofs.verdict import (
     COMPLEX_STEP, HIGH_PRECISION, KNOCK_OUT, MEANING, SPLITTING, Figure, Verdict, compared, relative_error,
 )
 from lstmgen.language.functions import PUBLIC
-from lstmgen.derivation.graph import Graph, build_graph
+from lstmgen.derivation.build import build_graph
+from lstmgen.derivation.graph import Graph
 from lstmgen.outputs.numpy.module import module_source
 from lstmgen.pipeline import execute
 from lstmgen.schedule.make import make_schedule

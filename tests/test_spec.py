@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstmgen.derivation import graph
+from lstmgen.derivation.build import build_graph
 from lstmgen.spec import yamltext
 from lstmgen.spec.cell import CellSpec
 from lstmgen.errors import Place, SpecError
@@ -328,7 +328,7 @@ def mutated(draw) -> str:
 def refused_or_read(text: str) -> None:
     """Anything but a SpecError is a failure of lstmgen."""
     try:
-        graph.build_graph(read(text, "fuzz.yaml"))
+        build_graph(read(text, "fuzz.yaml"))
     except SpecError as error:
         assert str(error).startswith("fuzz.yaml:")
         assert all(each.place >= Place(1, 1) for each in error.mistakes)
@@ -373,7 +373,7 @@ def test_large_hostile_text_is_refused_in_time(text):
     start = time.process_time()  # of this process alone: other work on the machine does not count
     with pytest.raises(SpecError):
         of(text)
-        graph.build_graph(of(text))
+        build_graph(of(text))
     assert time.process_time() - start < 20
 
 
@@ -388,7 +388,7 @@ def test_nothing_that_a_spec_says_is_run(tmp_path):
     ):
         refused_or_read(text)
         with pytest.raises(SpecError):
-            graph.build_graph(of(text))
+            build_graph(of(text))
     assert not trace.exists()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from lstmgen.spec.cell import CellSpec
 from lstmgen.errors import Place
-from lstmgen.derivation.graph import build_graph
+from lstmgen.derivation.build import build_graph
 from lstmgen.spec.reader import read
 
 

@@ -19,7 +19,7 @@ from lstmgen.document.catalogue import parameter_count, zoo_markdown
 from lstmgen.document.terminal.columns import broken, prose, table
 from lstmgen.derivation.explanation import held_still
 from lstmgen.language.expressions import Value
-from lstmgen.derivation.graph import build_graph
+from lstmgen.derivation.build import build_graph
 from lstmgen.resources import packaged_specs
 from lstmgen.spec.starter import starter
 from lstmgen.document.terminal.explain import UnknownName, explain_gradient

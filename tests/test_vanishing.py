@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lstmgen.derivation.chain import derive as everything
-from lstmgen.derivation.graph import build_graph
+from lstmgen.derivation.build import build_graph
 from lstmgen.pipeline import derive, load, verify
 from lstmgen.resources import packaged_specs
 

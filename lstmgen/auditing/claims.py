@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from os.path import isfile
 from pathlib import Path
 
-from ..derivation.graph import Graph, build_graph
+from ..derivation.build import build_graph
+from ..derivation.graph import Graph
 from ..errors import Mistakes, Place
 from ..language.expressions import Adjoint, Call, Expression, Outside, Value
 from ..language.names import IDENTIFIER, did_you_mean

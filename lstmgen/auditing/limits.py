@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from math import prod
 
-from ..derivation.graph import MOST_ENTRIES, MOST_NODES, Graph
+from ..derivation.graph import Graph
+from ..derivation.limits import MOST_ENTRIES, MOST_NODES
 from ..language.constants import Fault, faults
 from ..language.effort import extent_of_copies
 from ..language.expressions import Adjoint, Body, Call, Expression, MatVec, Value, children, rebuild

@@ -69,7 +69,7 @@ def _audit_code(spec: str, as_json: bool, compared: Callable[[Graph], CodeAudit]
     import json
 
     from ..auditing.foreign import ForeignError
-    from ..derivation.graph import build_graph
+    from ..derivation.build import build_graph
     from ..spec.reader import load
 
     graph = build_graph(load(existing(spec)))

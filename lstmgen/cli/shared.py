@@ -63,7 +63,7 @@ def _refuse(given: str, kind: str, packaged: Sequence[Path], other: str) -> NoRe
 
 def names_of(paths: Sequence[Path], notation: str | None = None) -> list[str]:
     """The names of the cells. All mistakes of all specs are reported before anything is built."""
-    from ..derivation.graph import build_graph
+    from ..derivation.build import build_graph
     from ..document.notation import make_notation
     from ..errors import SpecError
     from ..spec.reader import load

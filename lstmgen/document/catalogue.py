@@ -9,7 +9,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..derivation.graph import Graph, build_graph
+from ..derivation.build import build_graph
+from ..derivation.graph import Graph
 from ..errors import Mistakes
 from ..language.expressions import Call, MatVec, walk
 from ..language.parse import parse

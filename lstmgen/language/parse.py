@@ -362,7 +362,7 @@ class _Reader:
     def _check_function(self, name: str, node: ast.Call) -> None:
         count, at = len(node.args), node.col_offset
         if name in self.own_functions:
-            return  # derivation/graph.py checks the number of arguments, because it has the definitions
+            return  # derivation/reading.py checks the number of arguments, because it has the definitions
         public = name in functions.PUBLIC
         if not public and not (self.internal and name in functions.TABLE):
             self._refuse(at, f"there is no function '{name}'", function_cure(name, self._texts(node.args), self._known()))

@@ -1,7 +1,7 @@
 """A cell as its spec states it: names, shapes and equations as text, each with its place in the file.
 
 These records know no mathematics and no YAML. `reader.py` makes them from a file, `switches.py`
-from the switches of an LSTM, GRU or RNN; `derivation/graph.py` reads the equations.
+from the switches of an LSTM, GRU or RNN; `derivation/reading.py` reads the equations.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The JSON Schema of a spec, for editors that complete keys and underline mistakes.
 
 It has the rules of `reader.py` that a schema can express: keys, types, choices and limits. Only `reader.py` can check that
-two sections do not use one name, and only `derivation/graph.py` can check mathematics.
+two sections do not use one name, and only `derivation/` can check mathematics.
 """
 
 from __future__ import annotations

@@ -33,5 +33,5 @@ OPERATIONS = {
 
 TABLE = {**POINTWISE, **OPERATIONS}
 
-# What becomes columns, or entries, or nothing at all: `lines.py` and `schedule/lowering.py` know how.
+# What becomes columns, or entries, or nothing at all: `lines.py` and `schedule/pieces.py` know how.
 NO_CALLS = frozenset({"concat", "part", "Slice", "Place", "stop_gradient"})

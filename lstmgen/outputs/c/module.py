@@ -8,9 +8,7 @@ from ... import __version__
 from ...language.expressions import Value
 from ...language.shapes import Shape
 from ...language.text import source
-from ...schedule.lowering import (
-    LOSS_ARRAY, carry_array, late_array, outside_array, sum_array,
-)
+from ...schedule.arrays import LOSS_ARRAY, carry_array, late_array, outside_array, sum_array
 from ...schedule.plan import AFTER, BEFORE, LAST, LOOP, STILL
 from ...schedule.program import (
     AT_START, BACKWARD, CARRY, CHUNK, FINAL, FORWARD, LOCAL, PARAMETER_ARRAY, ROW, SENT_BY_LAST, STATE, STEP, STILL_ARRAY,
