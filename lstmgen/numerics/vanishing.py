@@ -24,10 +24,10 @@ import numpy as np
 from ..derivation.chain import ELEMENTWISE, OUTPUT, START, Contribution, Derivation, Key, without
 from ..derivation.graph import Graph
 from ..language.evaluate import Digits, Floats
-from ..language.expressions import Call
+from ..language.expressions import Call, Value
 from ..language.functions import Real
 from .points import STEPS, Point, choose_sizes, draw_point
-from .sweep import Sweep
+from .unrolled import Adjoints, Unrolled, at_point
 
 FLAT = 1e-10  # a slope, or an effect relative to others: less than this may be lost in rounding
 NOUGHT = 1e-75  # terms that cancel leave less than this in 90 digits
@@ -95,8 +95,8 @@ def _seen(
     """The contributions whose effect could be seen if nothing cancelled; none if the point does not fit."""
     graph = derivation.graph
     with np.errstate(all="ignore"):
-        sweep = Sweep(graph, derivation, sizes, _OpenFloats(), point)
-        slopes = {fork.key: _slopes(sweep, fork) for fork in forks}
+        run = at_point(derivation, sizes, _OpenFloats(), point)
+        slopes = {fork.key: _slopes(run, fork) for fork in forks}
         calls = [fork for fork in forks if isinstance(graph.stage(fork.reader).expression, Call)]
         if all(slope >= FLAT for fork in calls for slope in slopes[fork.key].values()):
             slopes |= _of_factors_that_cancel(derivation, forks, slopes, sizes, point)
@@ -151,31 +151,30 @@ def _of_factors_that_cancel(
     level = [fork for fork in forks if min(slopes[fork.key].values(), default=1) < FLAT]
     if not level:
         return {}
-    sweep = Sweep(derivation.graph, derivation, sizes, _OpenDigits(), point)
+    digits = _OpenDigits()
+    run = at_point(derivation, sizes, digits, point.converted(digits.array))
     return {
-        fork.key: {step: 1.0 if slope < NOUGHT else slope for step, slope in _slopes(sweep, fork).items()}
+        fork.key: {step: 1.0 if slope < NOUGHT else slope for step, slope in _slopes(run, fork).items()}
         for fork in level
     }
 
 
-def _slopes(sweep: Sweep, fork: Contribution) -> dict[int, float]:
+def _slopes(run: Unrolled, fork: Contribution) -> dict[int, float]:
     """For each step of the reader, the slope of a branch: the largest of any entry, or of all if it mixes entries."""
-    shape = tuple(dim.value(sweep.sizes) for dim in sweep.graph.shapes[fork.reader])
-    upstream = np.random.default_rng(0).uniform(0.5, 1.5, (1, *shape))
+    upstream = run.math.array(np.random.default_rng(0).uniform(0.5, 1.5, (1, *run.shape(fork.reader))))
     least = np.min if fork.kind == ELEMENTWISE else np.max
-    arrays = sweep.sent_back(fork, sweep.math.array(upstream))
-    return {step: float(least(abs(array))) for step, array in zip(sweep.reader_steps(fork), arrays)}
+    return {step: float(least(abs(run.branch(fork, step, upstream)))) for step in run.reader_steps(fork)}
 
 
 def saturated(derivation: Derivation, sizes: Mapping[str, int], point: Point) -> tuple[str, ...]:
     """The equations with a function that is flat at its argument."""
     with np.errstate(all="ignore"):
-        sweep = Sweep(derivation.graph, derivation, sizes, _OpenFloats(), point)
+        run = at_point(derivation, sizes, _OpenFloats(), point)
         calls = [
             (derivation.graph.stage(fork.reader), fork) for fork in derivation.contributions()
             if fork.kind not in (OUTPUT, START) and isinstance(derivation.graph.stage(fork.reader).expression, Call)
         ]
-        flat = [stage.owner for stage, fork in calls if min(_slopes(sweep, fork).values(), default=1) < FLAT]
+        flat = [stage.owner for stage, fork in calls if min(_slopes(run, fork).values(), default=1) < FLAT]
     return tuple(dict.fromkeys(flat))
 
 
@@ -192,28 +191,28 @@ def _effects(
 ) -> list[Real]:
     """The effect of each contribution on the derivative of the loss along the direction: the largest of all steps."""
     with np.errstate(all="ignore"):  # a point that does not fit is drawn again
-        sweep = Sweep(derivation.graph, derivation, sizes, arithmetic, point)
-        sweep.gradients()
+        point, direction = (each.converted(arithmetic.array) for each in (point, direction))
+        run = at_point(derivation, sizes, arithmetic, point)
+        adjoints = Adjoints(run, point.weights, point.final)
         step = arithmetic.number(arithmetic.step)
-        ahead, behind = (
-            Sweep(derivation.graph, derivation, sizes, arithmetic, _moved(point, direction, arithmetic, sign * step))
-            for sign in (1, -1)
-        )
+        ends = (_moved(point, direction, sign * step).converted(arithmetic.array) for sign in (1, -1))
+        ahead, behind = (at_point(derivation, sizes, arithmetic, end) for end in ends)
+
+        def effect(fork: Contribution, step_of_reader: int) -> Real:
+            read = Value(fork.target, -fork.lag)
+            term = adjoints.value(fork.at_reader, step_of_reader)
+            moved = ahead.value(read, step_of_reader) - behind.value(read, step_of_reader)
+            return abs((term * moved / (2 * step)).sum())
+
         return [
-            max(
-                (abs((term * (there - here) / (2 * step)).sum())
-                 for term, there, here in zip(sweep.terms(fork), ahead.read(fork), behind.read(fork))),
-                default=arithmetic.number(0),
-            )
-            for fork in forks
+            max((effect(fork, at) for at in run.reader_steps(fork)), default=arithmetic.number(0)) for fork in forks
         ]
 
 
-def _moved(point: Point, direction: Point, arithmetic: Floats, distance: Real) -> Point:
+def _moved(point: Point, direction: Point, distance: Real) -> Point:
     """Parameters, inputs, states and targets, moved a little along the direction."""
     def moved(group: str) -> dict[str, np.ndarray]:
-        start, way = (each.converted(arithmetic.array) for each in (point, direction))
-        return {name: array + distance * getattr(way, group)[name] for name, array in getattr(start, group).items()}
+        return {name: array + distance * getattr(direction, group)[name] for name, array in getattr(point, group).items()}
 
     return replace(point, parameters=moved("parameters"), inputs=moved("inputs"), state=moved("state"))
 
@@ -222,5 +221,9 @@ def _agree(
     derivation: Derivation, shorter: Derivation, sizes: Mapping[str, int], digits: _OpenDigits, point: Point
 ) -> bool:
     """Whether the gradients stay the same if all contributions that are zero one by one are left out together."""
-    longer, short = (Sweep(each.graph, each, sizes, digits, point).gradients() for each in (derivation, shorter))
+    point = point.converted(digits.array)
+    longer, short = (
+        Adjoints(at_point(each, sizes, digits, point), point.weights, point.final).gradients()
+        for each in (derivation, shorter)
+    )
     return all(abs(longer[name] - short[name]).max(initial=0) <= digits.number("1e-50") for name in longer)

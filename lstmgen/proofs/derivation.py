@@ -17,7 +17,7 @@ from ..derivation.graph import Graph
 from ..language.evaluate import Digits, Floats
 from ..language.expressions import Adjoint, Expression, Outside, Product, Value, children, rebuild, walk
 from ..numerics.points import DRAWS, STEPS, Point, by_step, choose_sizes, draw_point, of_one, reach_after
-from ..numerics.sweep import Sweep
+from ..numerics.unrolled import Adjoints, Unrolled, at_point
 from ..numerics.vanishing import saturated
 from .interpret import Branches, Interpreter, Run
 from .verdict import BOUNDS, HIGH_PRECISION, KNOCK_OUT, Figure, compared, exactly, relative_error, worst_of
@@ -26,7 +26,7 @@ LARGEST = 1e100  # a value at a point
 DIFFERENCE = 30  # decimal places of the step of central differences
 DIGITS_LOST = 1e-12  # an error of proof 2 up to this may come from the differences themselves
 MOST_WORK = 60_000  # entries times operations per step: up to this, every entry is differenced
-MOST_CUTS = 1024  # contributions that are taken out in one sweep
+MOST_CUTS = 1024  # contributions that are taken out in one sweep over the steps
 NEITHER = (False, False)  # no side of a choice was taken
 
 
@@ -107,12 +107,13 @@ class DerivationProofs:
         digits = Digits()
         learned = {state: start.name for state, start in self.graph.initial if isinstance(start, Value)}
         starts = {state: point.parameters[name][None] for state, name in learned.items()}
-        point = replace(point, state={**point.state, **starts})
-        sweep = Sweep(self.graph, self.derivation, self.sizes, digits, point)
-        found = sweep.gradients()
-        differences = _Differences(self.graph, self.sizes, digits, sweep.point)
-        yield from self._forward_figures(sweep, differences.base)
-        yield self._parts(sweep)
+        point = replace(point, state={**point.state, **starts}).converted(digits.array)
+        run = at_point(self.derivation, self.sizes, digits, point)
+        adjoints = Adjoints(run, point.weights, point.final)
+        found = adjoints.gradients()
+        differences = _Differences(self.graph, self.sizes, digits, point)
+        yield from self._forward_figures(run, differences.base)
+        yield self._parts(adjoints)
         every_entry = every_entry and self._work() <= MOST_WORK
         for name in (*self.graph.parameters, *self.graph.inputs, *self.graph.states):
             if name not in found:
@@ -123,28 +124,28 @@ class DerivationProofs:
             scale = digits.number("1e-45") * (1 + abs(differences.value))
             yield compared(HIGH_PRECISION, self._label(name), derived, expected, scale)
 
-    def _forward_figures(self, sweep: Sweep, run: Run) -> Iterator[Figure]:
+    def _forward_figures(self, run: Unrolled, interpreted: Run) -> Iterator[Figure]:
         """The stages of the graph give what the equations give."""
-        for name in run.steps[0]:
-            if name in sweep.fixed:
-                derived = np.stack([sweep.fixed[name]] * STEPS)
-            elif name in sweep.derivation.last_step_only:
+        for name in interpreted.steps[0]:
+            if name in run.fixed:
+                derived = np.stack([run.fixed[name]] * STEPS)
+            elif name in self.derivation.last_step_only:
                 continue
             else:
-                derived = np.stack([step[name] for step in sweep.values[1:]])
-            expected = np.stack([step[name] for step in run.steps])
+                derived = np.stack([step[name] for step in run.values[1:]])
+            expected = np.stack([step[name] for step in interpreted.steps])
             yield compared(HIGH_PRECISION, f"value of {name}", derived, expected)
 
-    def _parts(self, sweep: Sweep) -> Figure:
+    def _parts(self, adjoints: Adjoints) -> Figure:
         """Every term is the local derivative of its reader times the reader's adjoint."""
         errors = []
         for fork in self.forks:
             if fork.local is not None:
                 pair = (fork.at_reader, Product((fork.upstream, fork.local)))
-                term, product = (sweep.at_last_step(part) for part in pair)
+                term, product = (adjoints.value(part, STEPS) for part in pair)
                 if product.ndim > term.ndim:  # a scalar was copied: the gradients of its copies are added
                     product = product.reshape(len(product), -1).sum(-1)
-                errors.append(relative_error(term, product, sweep.math.number("1e-45")))
+                errors.append(relative_error(term, product, adjoints.run.math.number("1e-45")))
         return worst_of(HIGH_PRECISION, "each term as derivative times adjoint", errors)
 
     def _label(self, name: str) -> str:
@@ -187,8 +188,8 @@ class DerivationProofs:
 
     def _changes(self, point: Point, forks: np.ndarray, steps: int = STEPS) -> np.ndarray:
         """For each contribution that is taken out, the largest relative change of any gradient."""
-        sweep = Sweep(self.graph, self.derivation, self.sizes, self.floats, point, steps)
-        whole = sweep.gradients()
+        run = at_point(self.derivation, self.sizes, self.floats, point, steps)
+        whole = Adjoints(run, point.weights, point.final).gradients()
         sizes = {name: np.abs(array).max(initial=0) for name, array in whole.items()}
         least = 1e-5 * max(sizes.values(), default=0.0) or 1.0  # so that rounding stays below the bound
         changes = [np.zeros(0)]
@@ -199,7 +200,7 @@ class DerivationProofs:
                 for cut in self._cut_along(int(fork)):
                     cuts.setdefault(self.forks[cut].key, []).append(row)
             largest = np.zeros(len(chosen))
-            for name, array in sweep.gradients(cuts, len(chosen)).items():
+            for name, array in Adjoints(run, point.weights, point.final, cuts, len(chosen)).gradients().items():
                 change = np.abs(array - whole[name]).reshape(len(array), -1).max(axis=1, initial=0)
                 largest = np.fmax(largest, change / max(sizes[name], least))
             changes.append(largest)

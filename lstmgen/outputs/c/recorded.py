@@ -20,7 +20,7 @@ from ...derivation.graph import Graph
 from ...language.evaluate import Digits
 from ...language.expressions import Value
 from ...numerics.points import Point, choose_sizes, reach_after
-from ...numerics.sweep import Sweep
+from ...numerics.unrolled import Adjoints, at_point
 from ...schedule.records import Schedule
 
 FEWEST_STEPS, FEWEST_EXAMPLES, LEAST_SIZE = 4, 2, 3
@@ -198,13 +198,14 @@ def _results(
     batch = len(next(iter(point.state.values())))
     if own_start:
         point = replace(point, state=_own_start(graph, point, batch))
-    sweep = Sweep(graph, derivation, sizes, math, point, len(next(iter(point.inputs.values()))))
+    point = point.converted(math.array)
+    run = at_point(derivation, sizes, math, point, len(next(iter(point.inputs.values()))))
     learned = {} if own_start else {
         fork.key: range(batch) for fork in derivation.contributions() if fork.kind == START}
-    gradients = sweep.gradients(learned, batch)
-    if not all(math.finite(array) for values in (*sweep.values, gradients) for array in values.values()):
+    gradients = Adjoints(run, point.weights, point.final, learned, batch).gradients()
+    if not all(math.finite(array) for values in (*run.values, gradients) for array in values.values()):
         return None
-    steps = sweep.values[1:]
+    steps = run.values[1:]
 
     def whole(name: str, array: np.ndarray, *lead: int) -> np.ndarray:
         return np.broadcast_to(array, (*lead, *_shape(graph, sizes, name)))
