@@ -17,7 +17,7 @@ from lstmgen.spec.expand import WIDTH, expand
 from lstmgen.spec.reader import load, read
 from lstmgen.spec.yamltext import decimal
 
-FILE_ONLY = {"path", "source", "place", "places", "start_place", "from_switches"}
+FILE_ONLY = {"path", "source", "place", "places", "start_place", "variant"}
 
 
 def content(record: object) -> object:
@@ -35,7 +35,7 @@ def assert_returns(cell: CellSpec) -> None:
     again = read(text, "expanded.yaml")
     assert content(again) == content(cell), text
     assert not again.from_switches
-    assert expand(again) == expand(dataclasses.replace(cell, from_switches=False))
+    assert expand(again) == expand(dataclasses.replace(cell, variant=None))
 
 
 @pytest.mark.parametrize("text", [SPEC, SWITCHES, *(f"name: c\n{switches}\n" for switches in COMBINATIONS)])

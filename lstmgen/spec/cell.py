@@ -96,6 +96,22 @@ class Range:
 
 
 @dataclass(frozen=True)
+class Variant:
+    """Which LSTM, GRU or RNN the switches of a spec describe. Gates are called by their letters."""
+
+    cell: str  # "lstm" | "gru" | "rnn"
+    bias: bool
+    activations: tuple[tuple[str, str], ...]  # pairs of what it activates ("gate", "input", ...) and a function
+    reset_after: bool = False  # of a GRU; the rest is of an LSTM
+    gates: tuple[str, ...] = ()  # those with parameters of their own
+    coupled: bool = False  # f = 1 - i, without parameters
+    peepholes: tuple[str, ...] = ()
+    full_peepholes: bool = False
+    gate_recurrence: bool = False
+    projection: bool = False
+
+
+@dataclass(frozen=True)
 class CellSpec:
     """One recurrent cell, as written. Tuples are in the order of the file."""
 
@@ -120,12 +136,17 @@ class CellSpec:
     loss: Text | None
     loss_at: str  # "every" | "last"
     ranges: tuple[Range, ...]
-    from_switches: bool = False  # only `expand` and the title of the document need it
+    variant: Variant | None = None  # of a spec of switches; None if it is one of equations
 
     @property
     def declared(self) -> tuple[Declaration | Parameter, ...]:
         """Everything that is declared with a shape."""
         return (*self.inputs, *self.states, *self.parameters, *self.targets)
+
+    @property
+    def from_switches(self) -> bool:
+        """Whether it is a spec of switches."""
+        return self.variant is not None
 
     def __repr__(self) -> str:
         return (f"<CellSpec {self.name}: {counted(len(self.equations), 'equation')}, "

@@ -117,7 +117,7 @@ class _Reader:
             loss=loss,
             loss_at=self._loss_at(),
             ranges=self._ranges(),
-            from_switches=from_switches,
+            variant=body.variant,
         )
         if from_switches:
             spec = self._with_learned_states(spec)

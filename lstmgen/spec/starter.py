@@ -80,7 +80,7 @@ def starter(name: str, origin: Path | None = None) -> str:
         return text + _aligned(_CELL.format(name=name) + _more((), _WORDS))
     cell = load(origin)
     begun = replace(
-        cell, name=name, title=title, description=f"Started from {cell.title}.", group="", from_switches=False)
+        cell, name=name, title=title, description=f"Started from {cell.title}.", group="", variant=None)
     said = {key for key, items in (
         ("constants", cell.constants), ("functions", cell.functions), ("initial", cell.initial),
         ("targets", cell.targets), ("loss", cell.loss), ("loss_at", cell.loss), ("range", cell.ranges),

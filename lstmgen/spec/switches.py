@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from ..errors import Place, Text
 from ..language import functions
-from .cell import Declaration, Equation, Named, Parameter
+from .cell import Declaration, Equation, Named, Parameter, Variant
 from .fields import Fields
 from .yamltext import Mapping, Node, Sequence, describe, word
 
@@ -44,12 +44,13 @@ GATES = {"input": "i", "forget": "f", "output": "o"}
 
 @dataclass(frozen=True)
 class Equations:
-    """The part of a spec that switches stand for."""
+    """The part of a spec that switches stand for, or that stands in their place."""
 
     states: tuple[Declaration, ...]
     parameters: tuple[Parameter, ...]
     equations: tuple[Equation, ...]
     outputs: tuple[Named, ...]
+    variant: Variant | None = None  # of switches
 
 
 def read_switches(root: Mapping, cell: str, fields: Fields) -> Equations:
@@ -58,37 +59,18 @@ def read_switches(root: Mapping, cell: str, fields: Fields) -> Equations:
     bias = _switch(root, "bias", True, fields)
     activations = _activations(root, cell, fields)
     if cell == "lstm":
-        return _lstm(_lstm_switches(root, bias, activations, fields), place)
+        chosen = _lstm_switches(root, bias, activations, fields)
+        return _lstm(chosen, _forget_bias(root, bias and "f" in chosen.gates, fields), place)
     if cell == "gru":
         reset = _word(root, "reset", ("after", "before"), fields)
-        return _gru(bias, reset == "after", activations, place)
-    return _rnn(bias, activations, place)
+        return _gru(Variant("gru", bias, tuple(activations.items()), reset == "after"), place)
+    return _rnn(Variant("rnn", bias, tuple(activations.items())), place)
 
 
 # -- what the switches say
 
 
-@dataclass(frozen=True)
-class _Lstm:
-    """The switches of an LSTM, after checks that they agree. Gates are named by their letters."""
-
-    gates: tuple[str, ...]  # those with parameters of their own
-    coupled: bool  # f = 1 - i, without parameters
-    peepholes: tuple[str, ...]
-    full_peepholes: bool
-    gate_recurrence: bool
-    projection: bool
-    bias: bool
-    forget_bias: Fraction | None
-    activations: dict[str, str]
-
-    @property
-    def inner(self) -> tuple[str, ...]:
-        """The stages that have a W, an R and a b."""
-        return ("z", *self.gates)
-
-
-def _lstm_switches(root: Mapping, bias: bool, activations: dict[str, str], fields: Fields) -> _Lstm:
+def _lstm_switches(root: Mapping, bias: bool, activations: dict[str, str], fields: Fields) -> Variant:
     named = tuple(GATES)
     if "gates" in root:
         named = _gate_names(root["gates"], "'gates'", fields)
@@ -109,16 +91,16 @@ def _lstm_switches(root: Mapping, bias: bool, activations: dict[str, str], field
     if recurrence and not gates:
         place = root.key("gate_recurrence").place
         fields.wrong(place, "'gate_recurrence' without a gate", "name one in 'gates'")
-    return _Lstm(
+    return Variant(
+        "lstm",
+        bias,
+        tuple(activations.items()),
         gates=gates,
         coupled=coupled,
         peepholes=peepholes,
         full_peepholes=full,
         gate_recurrence=recurrence,
         projection=_switch(root, "projection", False, fields),
-        bias=bias,
-        forget_bias=_forget_bias(root, bias and "f" in gates, fields),
-        activations=activations,
     )
 
 
@@ -214,13 +196,14 @@ class _Writer:
     def equation(self, name: str, body: str) -> None:
         self.equations.append(Equation(name, Text(body, self._place), self._place))
 
-    def finish(self, **states: str) -> Equations:
+    def finish(self, variant: Variant, **states: str) -> Equations:
         """The whole, given the axis of every state; h is the output."""
         return Equations(
             tuple(Declaration(name, self._shape((axis,)), self._place) for name, axis in states.items()),
             tuple(self.parameters),
             tuple(self.equations),
             (Named("h", self._place),),
+            variant,
         )
 
     def _shape(self, axes: tuple[str, ...]) -> tuple[Text, ...]:
@@ -231,23 +214,22 @@ def _apply(function: str, argument: str) -> str:
     return argument if function == "identity" else f"{function}({argument})"
 
 
-def _lstm(switches: _Lstm, place: Place) -> Equations:
+def _lstm(switches: Variant, forget_bias: Fraction | None, place: Place) -> Equations:
     """z, i, f, o read x, h[t-1] and the cell; c = z i + c[t-1] f; h = o tanh(c)."""
     cell = _Writer(place)
-    _lstm_parameters(switches, cell)
-    bodies = {
-        gate: _apply(switches.activations["gate"], _argument(gate, switches)) for gate in switches.gates
-    }
+    _lstm_parameters(switches, forget_bias, cell)
+    activations = dict(switches.activations)
+    bodies = {gate: _apply(activations["gate"], _argument(gate, switches)) for gate in switches.gates}
     if switches.coupled:
         bodies["f"] = "1 - i"
-    cell.equation("z", _apply(switches.activations["input"], _argument("z", switches)))
+    cell.equation("z", _apply(activations["input"], _argument("z", switches)))
     for gate in "if":
         if gate in bodies:
             cell.equation(gate, bodies[gate])
     written = "z * i" if "i" in bodies else "z"
     kept = "c[t-1] * f" if "f" in bodies else "c[t-1]"
     cell.equation("c", f"{written} + {kept}")
-    visible = _apply(switches.activations["output"], "c")
+    visible = _apply(activations["output"], "c")
     if "o" in bodies:
         cell.equation("o", bodies["o"])
         visible = f"o * {visible}"
@@ -257,18 +239,19 @@ def _lstm(switches: _Lstm, place: Place) -> Equations:
     else:
         cell.equation("h", visible)
     fed_back = switches.gates if switches.gate_recurrence else ()
-    return cell.finish(h=_width(switches), c="H", **dict.fromkeys(fed_back, "H"))
+    return cell.finish(switches, h=_width(switches), c="H", **dict.fromkeys(fed_back, "H"))
 
 
-def _width(switches: _Lstm) -> str:
+def _width(switches: Variant) -> str:
     """The size of h."""
     return "P" if switches.projection else "H"
 
 
-def _lstm_parameters(switches: _Lstm, cell: _Writer) -> None:
-    for name in switches.inner:
+def _lstm_parameters(switches: Variant, forget_bias: Fraction | None, cell: _Writer) -> None:
+    inner = ("z", *switches.gates)
+    for name in inner:
         cell.parameter(f"W_{name}", "H", "D")
-    for name in switches.inner:
+    for name in inner:
         cell.parameter(f"R_{name}", "H", _width(switches))
     if switches.gate_recurrence:
         for target in switches.gates:
@@ -280,13 +263,13 @@ def _lstm_parameters(switches: _Lstm, cell: _Writer) -> None:
         else:
             cell.parameter(f"p_{gate}", "H")
     if switches.bias:
-        for name in switches.inner:
-            cell.parameter(f"b_{name}", "H", init=switches.forget_bias if name == "f" else None)
+        for name in inner:
+            cell.parameter(f"b_{name}", "H", init=forget_bias if name == "f" else None)
     if switches.projection:
         cell.parameter("W_proj", "P", "H")
 
 
-def _argument(name: str, switches: _Lstm) -> str:
+def _argument(name: str, switches: Variant) -> str:
     """What the gate `name`, or the block input z, is a function of."""
     terms = [f"W_{name} @ x", f"R_{name} @ h[t-1]"]
     if switches.gate_recurrence and name in switches.gates:
@@ -299,9 +282,9 @@ def _argument(name: str, switches: _Lstm) -> str:
     return " + ".join(terms)
 
 
-def _gru(bias: bool, reset_after: bool, activations: dict[str, str], place: Place) -> Equations:
+def _gru(switches: Variant, place: Place) -> Equations:
     """z weighs the old state, as in PyTorch, Keras and ONNX."""
-    cell = _Writer(place)
+    cell, activations, bias = _Writer(place), dict(switches.activations), switches.bias
     for name in "rzn":
         cell.parameter(f"W_{name}", "H", "D")
     for name in "rzn":
@@ -309,12 +292,12 @@ def _gru(bias: bool, reset_after: bool, activations: dict[str, str], place: Plac
     if bias:
         for name in "rzn":
             cell.parameter(f"b_{name}", "H")
-        if reset_after:
+        if switches.reset_after:
             cell.parameter("c_n", "H")
     for gate in "rz":
         argument = f"W_{gate} @ x + R_{gate} @ h[t-1]" + (f" + b_{gate}" if bias else "")
         cell.equation(gate, _apply(activations["gate"], argument))
-    if not reset_after:
+    if not switches.reset_after:
         recurrent = "R_n @ (r * h[t-1])"
     elif bias:
         recurrent = "r * (R_n @ h[t-1] + c_n)"
@@ -323,15 +306,15 @@ def _gru(bias: bool, reset_after: bool, activations: dict[str, str], place: Plac
     argument = f"W_n @ x + {recurrent}" + (" + b_n" if bias else "")
     cell.equation("n", _apply(activations["candidate"], argument))
     cell.equation("h", "z * h[t-1] + (1 - z) * n")
-    return cell.finish(h="H")
+    return cell.finish(switches, h="H")
 
 
-def _rnn(bias: bool, activations: dict[str, str], place: Place) -> Equations:
+def _rnn(switches: Variant, place: Place) -> Equations:
     cell = _Writer(place)
     cell.parameter("W_h", "H", "D")
     cell.parameter("R_h", "H", "H")
-    if bias:
+    if switches.bias:
         cell.parameter("b_h", "H")
-    argument = "W_h @ x + R_h @ h[t-1]" + (" + b_h" if bias else "")
-    cell.equation("h", _apply(activations["output"], argument))
-    return cell.finish(h="H")
+    argument = "W_h @ x + R_h @ h[t-1]" + (" + b_h" if switches.bias else "")
+    cell.equation("h", _apply(dict(switches.activations)["output"], argument))
+    return cell.finish(switches, h="H")
