@@ -6,6 +6,7 @@
     lstmgen.verify("peephole_lstm.yaml")          # the proofs' figures
     print(lstmgen.explain("peephole_lstm", "c"))  # one gradient in words; also show, diff, flow, audit
     print(lstmgen.cells())                        # the cells that come with lstmgen; also functions
+    lstmgen.weights.from_torch("lstm", state_dict)  # weights of other libraries; also from_keras, from_onnx, to_torch ...
 
 Each function does what the command of its name does. What it returns prints as the command's text, shows in a
 notebook, and has a `repr` of one line. Errors in a spec are `lstmgen.SpecError`, with path, line, column, message and
@@ -15,6 +16,7 @@ cure.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # a type checker cannot follow `__getattr__`
+    from . import weights as weights
     from .api import (
         audit as audit, cells as cells, diff as diff, explain as explain, flow as flow, functions as functions, show as show,
     )
@@ -34,14 +36,16 @@ _HOMES = {
     **dict.fromkeys(("show", "explain", "diff", "flow", "audit", "cells", "functions"), "api"),
     "SpecError": "errors", "OutputError": "files", "ForeignError": "auditing.foreign",
 }
-__all__ = ["__version__", *_HOMES]
+__all__ = ["__version__", "weights", *_HOMES]
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'lstmgen' has no attribute '{name}'")
     from importlib import import_module
 
+    if name == "weights":  # a folder with public names of its own
+        return import_module(".weights", __name__)
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lstmgen' has no attribute '{name}'")
     found: object = getattr(import_module(f".{_HOMES[name]}", __name__), name)
     return found
 

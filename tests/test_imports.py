@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).parent.parent / "lstmgen"
 # A folder, or a file at the top, may import those before it and its own files. `__init__` is the public front: it
 # imports what it shows, and of it the others may take the version alone.
 ORDER = """
-    errors resources files printed language spec derivation numerics schedule proofs outputs document pipeline auditing api
-    cli __init__ __main__
+    errors resources files printed language spec derivation numerics schedule proofs outputs document pipeline weights
+    auditing api cli __init__ __main__
 """.split()
 
 # The interpreter of the proofs proves something because it shares nothing with what it checks: neither
