@@ -120,11 +120,12 @@ fuzz: venv  ## throws mutated inputs at the reader for MINUTES, and proves CELLS
 versions: venv  ## builds all specs with old and new Pythons, SymPys and NumPys: the same bytes?
 	@$(BIN)/python tests/versions.py
 
-bench: $(READY)  ## times generated modules beside PyTorch, JAX and autograd, and the generator: docs/performance.md
+bench: $(READY)  ## times generated modules and C beside PyTorch, JAX and autograd, and the generator: docs/performance.md
 	@$(SAY) bench "installing what to compare with"
 	@$(PIP) install --editable '.[bench]'
 	@$(BIN)/python benchmarks/modules.py $(if $(QUICK),--quick)
 	@$(if $(QUICK),true,$(BIN)/python benchmarks/generator.py)
+	@$(if $(and $(HAS_CC),$(if $(QUICK),,full)),$(BIN)/python benchmarks/native.py)
 
 documents: venv tex  ## sets every document in every notation, tells what leaves its margins
 	@$(BIN)/python tests/documents.py

@@ -264,11 +264,14 @@ def page(results: list[Result], names: list[str]) -> str:
     return told
 
 
-def with_generator(text: str, path: Path) -> str:
-    """The page with what `generator.py` wrote into the one that it replaces."""
-    section = re.compile("(?s)<!-- generator -->\n.*?<!-- end -->\n")
-    written = section.search(path.read_text(encoding="utf-8")) if path.exists() else None
-    return section.sub(lambda _: written[0], text) if written else text
+def with_others(text: str, path: Path) -> str:
+    """The page with what `generator.py` and `native.py` wrote into the one that it replaces."""
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    for first, last in (("generator", "end"), ("native", "end of native")):
+        section = re.compile(f"(?s)<!-- {first} -->\n.*?<!-- {last} -->\n")
+        if written := section.search(before):
+            text = section.sub(lambda _, kept=written[0]: kept, text)
+    return text
 
 
 def plot(results: list[Result], names: list[str], path: Path) -> None:
@@ -335,7 +338,7 @@ def main() -> None:
               flush=True)
     images = path.parent / "images"
     images.mkdir(parents=True, exist_ok=True)
-    path.write_text(with_generator(page(results, names), path), encoding="utf-8")
+    path.write_text(with_others(page(results, names), path), encoding="utf-8")
     if importlib.util.find_spec("matplotlib"):
         plot(results, names, images / "performance.png")
 

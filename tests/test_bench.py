@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
 import contenders
 import modules
+import native
 
 
 @pytest.mark.parametrize("cell", modules.CELLS)
@@ -58,10 +59,10 @@ def test_a_wrong_contender_does_not_count(monkeypatch):
 
 def test_a_page_keeps_what_is_told_of_the_generator(tmp_path):
     new = (modules.HERE / "performance.md").read_text(encoding="utf-8")
-    assert modules.with_generator(new, tmp_path / "none.md") == new
+    assert modules.with_others(new, tmp_path / "none.md") == new
     old = tmp_path / "old.md"
     old.write_text("# Old\n\n<!-- generator -->\nseconds\n<!-- end -->\n")
-    kept = modules.with_generator(new, old)
+    kept = modules.with_others(new, old)
     assert "\n<!-- generator -->\nseconds\n<!-- end -->\n" in kept and "# Old" not in kept
 
 
@@ -70,3 +71,13 @@ def test_a_contender_that_ends_says_why(monkeypatch, tmp_path):
     with pytest.raises(ChildProcessError, match="(?s)nobody ended with status 1:.*KeyError: 'nobody'"):
         contender.ask({"burst": 0.01})
     contender.end()
+
+
+def test_what_the_c_reaches_is_told(tmp_path):
+    """The program that `native.py` asks compiles without a warning, and answers each question."""
+    native.write_lstm(tmp_path)
+    program = native.Native(tmp_path, "-Wall -Wextra -Werror")
+    assert program.ask("peak")[0] > 0
+    assert program.ask("train", 3, 2, 4, 5, 2)[0] > 0
+    step, products = program.ask("step", 4, 5)
+    assert step > 0 and products > 0
