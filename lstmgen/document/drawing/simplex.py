@@ -38,6 +38,7 @@ class _Simplex:
 
     def __init__(self, count: int, springs: Sequence[Spring]):
         self.count, self.springs = count, springs
+        self.tails, self.heads = [spring.tail for spring in springs], [spring.head for spring in springs]
         self.touching: list[list[int]] = [[] for _ in range(count)]
         self.pull = [0] * count  # weight that leaves a place, less what enters it
         for index, spring in enumerate(springs):
@@ -116,32 +117,32 @@ class _Simplex:
 
     def _leaving(self) -> tuple[int, list[int], int] | None:
         """The tree's spring whose cut costs most, with the branch beyond it and that branch's direction."""
-        order, above = [0], {0: -1}
+        tails, heads, tree = self.tails, self.heads, self.tree
+        order, above, below = [0], [-1] * self.count, [-1] * self.count
         for place in order:
-            for index in self.tree[place]:
-                if index != above[place]:
-                    other = self._other(index, place)
-                    above[other] = index
+            spring_above = above[place]
+            for index in tree[place]:
+                if index != spring_above:
+                    other = heads[index] if tails[index] == place else tails[index]
+                    above[other], below[other] = index, place
                     order.append(other)
         branch_pull = self.pull[:]
         worst, worst_cut, worst_place = None, 0, 0
         for place in reversed(order[1:]):
-            index = above[place]
-            is_tail = self.springs[index].tail == place
-            cut = branch_pull[place] if is_tail else -branch_pull[place]
-            if cut < worst_cut or (cut == worst_cut and worst is not None and index < worst):
+            index, pull = above[place], branch_pull[place]
+            cut = pull if tails[index] == place else -pull
+            if cut <= worst_cut and (cut < worst_cut or (worst is not None and index < worst)):
                 worst, worst_cut, worst_place = index, cut, place
-            branch_pull[self._other(index, place)] += branch_pull[place]
+            branch_pull[below[place]] += pull
         if worst is None:
             return None
-        branch, members = {worst_place}, [worst_place]
-        for place in members:
-            for index in self.tree[place]:
-                other = self._other(index, place)
-                if index != above[place] and other not in branch:
-                    branch.add(other)
-                    members.append(other)
-        return worst, members, 1 if self.springs[worst].tail == worst_place else -1
+        branch = [False] * self.count
+        branch[worst_place] = True
+        for place in order:
+            if place and branch[below[place]]:
+                branch[place] = True
+        members = [place for place in order if branch[place]]
+        return worst, members, 1 if tails[worst] == worst_place else -1
 
     def _exchange(self, leaving: int, members: list[int], direction: int) -> bool:
         """Put the tightest spring that leads back in place of `leaving`, and move the branch up to it."""
@@ -149,8 +150,8 @@ class _Simplex:
         for place in members:
             inside[place] = True
         entering, least = -1, 0
-        for index, spring in enumerate(self.springs):
-            if inside[spring.tail] == inside[spring.head] or inside[spring.head] != (direction > 0):
+        for index, (tail, head) in enumerate(zip(self.tails, self.heads)):
+            if inside[tail] == inside[head] or inside[head] != (direction > 0):
                 continue
             slack = self._slack(index)
             if entering < 0 or slack < least:
