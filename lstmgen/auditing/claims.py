@@ -51,6 +51,7 @@ class Claim:
     said: Expression  # the right side, in the spec's names
     expect: str | None = None  # the expected verdict, if the file has one
     note: str = ""
+    where: str = ""  # the line of a text that the claim was read from
 
     def __repr__(self) -> str:
         return shortened(f"<Claim {self.name}: {self.text}>")

@@ -57,7 +57,8 @@ class Judgement(Printed):
     def line(self) -> str:
         """`d_c: holds given t = T`."""
         given = f" {self.given}" if self.given else ""
-        return f"{self.claim.name}: {self.verdict}{given}"
+        where = f"{self.claim.where}: " if self.claim.where else ""
+        return f"{where}{self.claim.name}: {self.verdict}{given}"
 
     def lines(self) -> list[str]:
         """For a terminal: the verdict, and under it what there is to say."""
