@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "lstmgen"
 # imports what it shows, and of it the others may take the version alone.
 ORDER = """
     errors resources files printed language spec derivation numerics schedule proofs outputs document pipeline weights
-    auditing api cli __init__ __main__
+    auditing latexin api cli __init__ __main__
 """.split()
 
 # The interpreter of the proofs proves something because it shares nothing with what it checks: neither

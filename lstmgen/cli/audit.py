@@ -11,6 +11,7 @@ import click
 
 from ..resources import DOCS
 from .shared import existing, existing_claims
+from .texts import is_text, read_text
 
 if TYPE_CHECKING:
     from ..auditing.comparing import CodeAudit
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
 
 HELP = f"""Compare a derivation by hand, a program, or its numbers with the true gradients.
 
-CLAIMS is a file of equations, or the name of one that comes with lstmgen. With --module or --arrays, give a SPEC
-in its place. Status 0: nothing is wrong; 1: something is wrong; 2: a file cannot be read. How to write claims, and how a
-function is called: {DOCS / 'audit.md'}
+CLAIMS is a file of equations, the name of one that comes with lstmgen, or a text of LaTeX or Markdown (.tex, .md,
+.ipynb). With --module or --arrays, give a SPEC in its place. Status 0: nothing is wrong; 1: something is wrong; 2: a file
+cannot be read. How to write claims, and how a function is called: {DOCS / 'audit.md'}. What is read of a
+text: {DOCS / 'latex.md'}
 """
 
 
-@click.command(help=HELP, epilog="Example:  lstmgen audit notes_hats")
+@click.command(help=HELP, epilog="Example:  lstmgen audit notes_hats\n\nExample:  lstmgen audit notes.tex --spec lstm")
 @click.argument("claims", metavar="CLAIMS|SPEC")
 @click.option("--module", "target", metavar="FILE.py:FUNCTION",
               help="Run this backward function for the cell of SPEC. This runs somebody else's code.")
@@ -38,23 +40,37 @@ function is called: {DOCS / 'audit.md'}
 @click.option("--strict", is_flag=True, help="Status 1 also if something holds only under a condition.")
 @click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(0.1, 3600),
               help="Time limit of --module.")
+@click.option("--spec", metavar="SPEC", help="The cell that a text of LaTeX or Markdown is about.")
+@click.option("--notation", metavar="N", help="Its symbols: greff, ng, hats, colah or graves.  [default: found by trying]")
+@click.option("--names", metavar="FILE", type=click.Path(), help="A YAML mapping of its LaTeX to names of SPEC.")
+@click.option("--inline", is_flag=True, help="Read formulas within lines of text, too.")
+@click.option("--as-claims", is_flag=True, help="Print its equations as a file of claims, and judge nothing.")
 def audit(
-    claims: str, target: str | None, arrays: str | None, as_json: bool, pdf: bool, out: str, strict: bool, seconds: float
+    claims: str, target: str | None, arrays: str | None, as_json: bool, pdf: bool, out: str, strict: bool, seconds: float,
+    spec: str | None, notation: str | None, names: str | None, inline: bool, as_claims: bool,
 ) -> None:
+    if not is_text(claims) and (spec or notation or names or inline or as_claims):
+        raise click.UsageError("--spec, --notation, --names, --inline and --as-claims are for a text: .tex, .md or .ipynb")
     if sum(map(bool, (target, arrays, pdf))) > 1:
         raise click.UsageError("--module, --arrays and --pdf exclude each other")
     if target:
         sys.exit(_audit_code(claims, as_json, lambda graph: _of_module(graph, target, seconds)))
     if arrays:
         sys.exit(_audit_code(claims, as_json, lambda graph: _of_arrays(graph, arrays)))
-    import json
-
-    from ..auditing.judge import audit_file
     from ..auditing.judgement import HOLDS, NOT_READ
-    from ..auditing.report import as_json as report_json
 
-    audited = audit_file(existing_claims(claims))
-    click.echo(json.dumps(report_json(audited), indent=2) if as_json else "\n".join(audited.lines()))
+    if is_text(claims):
+        read = read_text(claims, spec, notation, names, inline)
+        if as_claims:
+            click.echo(read.as_claims(), nl=False)
+            return
+        audited = read.audit
+        _print(audited, read.lines(), as_json)
+    else:
+        from ..auditing.judge import audit_file
+
+        audited = audit_file(existing_claims(claims))
+        _print(audited, audited.lines(), as_json)
     holds = all(each.verdict == HOLDS for each in audited.judgements) if strict else audited.holds
     status = 0 if holds else 1
     if audited.holds and audited.count(NOT_READ):
@@ -62,6 +78,14 @@ def audit(
     if pdf:
         status = max(status, _audit_report(audited, claims, Path(out), quiet=as_json))
     sys.exit(status)
+
+
+def _print(audited: Audit, lines: list[str], as_json: bool) -> None:
+    import json
+
+    from ..auditing.report import as_json as report_json
+
+    click.echo(json.dumps(report_json(audited), indent=2) if as_json else "\n".join(lines))
 
 
 def _audit_code(spec: str, as_json: bool, compared: Callable[[Graph], CodeAudit]) -> int:

@@ -69,11 +69,12 @@ def _quoted(text: str) -> str:
 
 def audit_text(
     path: str | Path, spec: str | Path | None = None, notation: str | None = None, names: str | Path | None = None,
-    inline: bool = False, steps: int = USUAL_STEPS,
+    inline: bool = False, steps: int | None = None,
 ) -> TextAudit:
     """Audit a file. What is not given, its first comment says. Raises `SpecError` if nothing of it can be read."""
     document = load_document(path)
     header, folder = document.header, Path(path).parent
+    steps = steps or header.steps or USUAL_STEPS
     found = Path(spec) if spec is not None else _spec_of(document, folder)
     graph = build_graph(load_spec(found))
     given = _names_of(document, graph, names, folder)

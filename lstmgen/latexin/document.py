@@ -62,7 +62,7 @@ class Header:
     spec: str | None = None
     notation: str | None = None
     names: str | None = None  # a file's path, or a mapping in braces
-    names_at: int = 0
+    steps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -280,6 +280,7 @@ def _header(text: str, is_tex: bool) -> Header:
     spec = re.search(r"\bspec:\s*[`'\"]?([\w./\\-]*[\w/])", said)
     notation = re.search(rf"\bnotation:\s*[`'\"]?([\w-]+)|\bnotation\s+[`'\"]({_KNOWN_NOTATION})\b", said)
     names = re.search(r"\bnames:\s*(\{.*?\}(?=\s*(?:$|\n|[.;,]))|[\w./\\-]+)", said, re.DOTALL)
+    steps = re.search(r"\bsteps:\s*([2-8])\b", said)
     return Header(
         spec[1] if spec else None, (notation[1] or notation[2]) if notation else None, names[1] if names else None,
-        match.start(1) + names.start(1) if names else 0)
+        int(steps[1]) if steps else None)

@@ -179,7 +179,7 @@ def _without_group(row: Row) -> Row:
 def _segments(row: Row) -> list[Row]:
     """The parts between commas, wide spaces and words."""
     found: list[list[Node]] = [[]]
-    for node in row:
+    for node in (_word_of(node) for node in row):
         separates = isinstance(node, Mark) and node.text in (",", ";", "quad", ".") or (
             isinstance(node, Letter) and node.text in _LINKS and len(node.text) > 1)
         if isinstance(node, Words) or isinstance(node, Letter) and node.text in _CONDITIONS and len(node.text) > 1:
@@ -191,6 +191,12 @@ def _segments(row: Row) -> list[Row]:
         elif not (isinstance(node, Mark) and node.text == "space"):
             found[-1].append(node)
     return [tuple(part) for part in found if part and not all(isinstance(node, Words) for node in part)]
+
+
+def _word_of(node: Node) -> Node:
+    """The word that stands alone in braces."""
+    alone = isinstance(node, Group) and len(node.items) == 1 and isinstance(node.items[0], Letter)
+    return node.items[0] if alone and isinstance(node, Group) else node
 
 
 def _has_relation(row: Row) -> bool:

@@ -49,6 +49,7 @@ class CellMeanings:
         self.algebra = Algebra(Sizes(), choices, lenient)
         self.reader = Reader(self, self.algebra, choices)
         self.sure = True  # whether every symbol so far is one that the spec or the user names
+        self.on_left = False
         self.at_last: bool | None = None  # the loss has a step: the equation is about a sequence that ends there
 
     # ------------------------------------------------------------------ values
@@ -219,9 +220,7 @@ class CellMeanings:
         """The gradient at a symbol. `spelled`: `delta` with scripts, `d` before it, or `partial` of a fraction."""
         found = self.names.find(symbol)
         if found is None:
-            if self.cell.definitions.get(symbol.key) is not None:
-                raise NotRead(symbol.at, f"'{symbol.told()}' is defined here and no value of the cell, which has no gradient of it")
-            raise Unknown(symbol)
+            return self._of_definition(symbol)
         self.sure = self.sure and found.sure
         symbol = self._settled(found.symbol, found.name in self.names.graph.static)
         if symbol.power or symbol.primes:
@@ -230,6 +229,20 @@ class CellMeanings:
         if name in self.names.graph.targets:
             raise NotRead(symbol.at, f"'{symbol.told()}' is a target: it has no gradient")
         return self._scripts(self._arriving(name, symbol), symbol)
+
+    def _of_definition(self, symbol: Symbol) -> Term:
+        """The gradient at a symbol that the text defines: of a stack of values, the stack of their gradients."""
+        defined = self._defined(replace(symbol, transposed=False))
+        if defined is None:
+            raise Unknown(symbol)
+        parts = self.cell.definitions[symbol.key].term.parts
+        if not parts or any(not isinstance(part.expression, Value) for part in parts):
+            raise NotRead(symbol.at, f"'{symbol.told()}' is defined in the text, and the cell has no gradient of it")
+        lag = self._lag(symbol.step)
+        adjoints = [
+            Term(Adjoint(part.expression.name, part.expression.lag + lag), part.shape, symbol.at)
+            for part in parts if isinstance(part.expression, Value)]
+        return self._scripts(self.algebra.stack(adjoints, symbol.at), symbol)
 
     def _before_activation(self, found: Found, spelled: str) -> str:
         """A delta of f may be the gradient before the activation of f."""
@@ -241,6 +254,10 @@ class CellMeanings:
         return (found.name, pre)[self.choices.pick(("pre", spelled), told)]
 
     def _arriving(self, name: str, symbol: Symbol) -> Term:
+        if symbol.step == Step(LAG, -1) and name in self.names.graph.states and not self.on_left:
+            told = ("", f"the gradient of {name} at step t-1 is read as what goes back to it from step t")
+            if self.choices.pick(("back", name), told) == 1:
+                return Term(Call(VIA, (Adjoint(name, -1), Value(STEP))), self.names.shapes[name], symbol.at)
         if symbol.step is None or symbol.step.kind != NEXT:
             return self.adjoint(name, 0 if name in self.names.graph.static else self._lag(symbol.step), symbol)
         told = (f"the gradient of next {name} is read as the one at step t",
@@ -386,6 +403,9 @@ class CellMeanings:
         if shape is None:
             raise NotRead(at, f"the derivative of {found.name} by {inner.name} has more than two axes, or is none of an equation's "
                           "value", f"claim the gradient of {inner.name}")
+        if len(shape) == 2 and self.choices.pick(("layout",), (
+                "", "the derivative of a vector by a vector has a row for each entry of what stands below")) == 1:
+            return Term(transposed(expression), shape[::-1], at)
         return Term(expression, shape, at)
 
     # ------------------------------------------------------------------ sums over time

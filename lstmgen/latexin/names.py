@@ -62,9 +62,10 @@ class Names:
         if notation:
             for name, symbol in self._styled(notation):
                 self._enter(symbol, name, chosen)
+        renamed = {meaning for meaning, _ in self.table.values()}
         for name in self.own:
-            self._enter(read_name(name, self.own), name, True)
-            self.table.setdefault(key(name, (), ()), (name, True))
+            self._enter(read_name(name, self.own), name, name not in renamed)
+            self.table.setdefault(key(name, (), ()), (name, name not in renamed))
         if not notation and isinstance(graph.spec.notation, tuple):
             for name, symbol in self._styled(None):
                 self._enter(symbol, name, True)

@@ -65,6 +65,7 @@ class Parser:
         self.tokens, self.at, self.start = tokens, 0, start
         self.depth = 0
         self.bold = False
+        self.upright = False  # within {\rm ...}
 
     def row(self) -> Row:
         """All of it."""
@@ -95,16 +96,17 @@ class Parser:
         if self.depth > DEEPEST:
             raise NotRead(self._place(), f"nested deeper than {DEEPEST}")
         found: list[Node] = []
-        bold = self.bold
+        bold, upright = self.bold, self.upright
         while (token := self._next()) is not None:
             if self._closes(token, until, in_scripts):
                 break
             node = self._node(in_scripts)
             if node is not None:
                 found.append(self._scripted(node))
-        self.bold = bold
+        merged = _merged(tuple(found)) if self.upright else tuple(found)
+        self.bold, self.upright = bold, upright
         self.depth -= 1
-        return tuple(found)
+        return merged
 
     def _closes(self, token: Token, until: str, in_scripts: bool) -> bool:
         if token.kind in (LETTER, DIGITS):
@@ -122,7 +124,7 @@ class Parser:
     def _scripted(self, node: Node) -> Node:
         sub: list[Node] = []
         sup: list[Node] = []
-        primes, at = 0, node.at
+        primes, at, lost = 0, node.at, None
         while (token := self._next()) is not None:
             if token.kind in (LETTER, DIGITS) or token.text not in ("_", "^", "'") or token.kind == COMMAND:
                 break
@@ -131,6 +133,8 @@ class Parser:
                 primes += 1
                 continue
             script = self._argument(in_scripts=True)
+            if not script:
+                lost = lost or token
             if token.text == "^" and flat_primes(script):
                 primes += flat_primes(script)
                 continue
@@ -139,6 +143,8 @@ class Parser:
                 held.append(Mark(",", script[0].at))
             held += script
         if not (sub or sup or primes):
+            if lost is not None:
+                raise NotRead(lost.at, f"'{lost.text}' with nothing in it: something is lost here")
             return node
         if isinstance(node, Scripted):
             return Scripted(node.base, _joined(node.sub, tuple(sub)), _joined(node.sup, tuple(sup)), node.primes + primes, at)
@@ -225,6 +231,7 @@ class Parser:
             return self._font(name, at, in_scripts)
         if name in _SWITCHES:
             self.bold = self.bold or _SWITCHES[name]
+            self.upright = self.upright or name in ("rm", "sf", "tt")
             return None
         if name in _ACCENTS:
             body = self._argument(in_scripts)

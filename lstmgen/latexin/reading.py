@@ -18,7 +18,7 @@ from ..auditing.spelling import Spelling
 from ..auditing.view import Unsayable, View
 from ..derivation.graph import Graph
 from ..errors import Mistakes, Place, Text
-from ..language.expressions import Adjoint, Call, Expression, Outside, Value, transform
+from ..language.expressions import Adjoint, Call, Expression, Outside, Value, transform, walk
 from ..language.shapes import Shape
 from .algebra import Misfit, Term, transposed
 from .choices import Choices, Key, Taken, readings
@@ -30,7 +30,7 @@ from .reader import Unknown
 from .symbols import Habits, Symbol, read_symbol, symbols_of
 from .tree import Row
 
-_OF_THE_TEXT = ("next", "gradient of next", "pre", "function", "loss", "derivative", "T", "raised")
+_OF_THE_TEXT = ("next", "gradient of next", "pre", "function", "loss", "derivative", "T", "raised", "layout")
 """Questions that have one answer in a whole text."""
 
 
@@ -156,6 +156,18 @@ def _of_the_text(equations: Sequence[Equation]) -> dict[Key, int]:
     return {key: min(count, key=lambda answer: (-count[answer], answer)) for key, count in votes.items() if count}
 
 
+class _Stacked(Exception):
+    """Both sides are stacks of so many parts: they are compared part by part."""
+
+    def __init__(self, height: int):
+        super().__init__(height)
+        self.height = height
+
+
+class _Instance(NotRead):
+    """One side is about any step, the other about a step by its number."""
+
+
 class _Text:
     """Reads the equations of a text one after the other; what it defines serves those that follow."""
 
@@ -172,14 +184,23 @@ class _Text:
             if isinstance(line, NotRead):
                 found.append(Equation(line.at, fault=line))
                 continue
-            found += [self._equation(line, side) for side in line.sides[1:]]
+            left = line.sides[0]
+            for side in line.sides[1:]:
+                try:
+                    equation = self._equation(line, left, side)
+                except _Stacked as stacked:
+                    found += [self._equation(line, left, side, part) for part in range(stacked.height)]
+                    continue
+                found.append(equation)
+                if isinstance(equation.fault, _Instance):
+                    left = side  # what follows is about that step, too
         return found
 
-    def _equation(self, line: Line, right: Row) -> Equation:
-        left = line.sides[0]
+    def _equation(self, line: Line, left: Row, right: Row, part: int | None = None) -> Equation:
+        """One equation. `part`: the part of two stacks that are equal. Raises `_Stacked` if that has to be said."""
         ways: dict[tuple[Expression, Expression], Said] = {}
         fault: NotRead | None = None
-        for result, taken in readings(lambda choices: self._say(line, left, right, choices), self.fixed):
+        for result, taken in readings(lambda choices: self._say(line, left, right, choices, part), self.fixed):
             if isinstance(result, NotRead):
                 fault = fault or result
                 continue
@@ -191,15 +212,18 @@ class _Text:
         if ways:
             return Equation(line.at, tuple(ways.values()))
         assert fault is not None
-        if isinstance(fault, Unknown) and fault.symbol.at == self._left_symbol(left, fault):
-            defined = self._defined(line, left, right)
-            if defined is not None:
-                return defined
-        return self._literal(line, left, right, fault)
+        defined = self._defined(line, left, right) if self._is_new(left, fault) else None
+        return defined or self._literal(line, left, right, fault)
 
-    def _left_symbol(self, left: Row, fault: Unknown) -> int:
+    def _is_new(self, left: Row, fault: NotRead) -> bool:
+        """Whether the left side is a symbol that the text defines: it is unknown, or was only guessed and does not fit."""
         symbol = _symbol_of(left, self.names.clock)
-        return symbol.at if symbol is not None and symbol.key == fault.symbol.key else -1
+        if symbol is None or symbol.key in self.definitions:
+            return False
+        if isinstance(fault, Unknown):
+            return symbol.key == fault.symbol.key
+        found = self.names.find(symbol)
+        return isinstance(fault, Misfit) and found is not None and not found.sure
 
     def _resolved(self, said: Said, taken: tuple[Taken, ...]) -> Said | NotRead:
         subject, right = self.judged.resolved(said.subject), self.judged.resolved(said.said)
@@ -207,6 +231,8 @@ class _Text:
             if isinstance(each, str):
                 return NotRead(0, each)
         assert not isinstance(subject, str) and not isinstance(right, str)
+        if subject == right:
+            said = replace(said, remarks=(*said.remarks, "both sides are read as the same"))
         return replace(said, subject=subject, said=right, taken=taken, holds=self.judged.holds(subject, right))
 
     def _literal(self, line: Line, left: Row, right: Row, fault: NotRead) -> Equation:
@@ -215,18 +241,27 @@ class _Text:
             return Equation(line.at, fault=fault)
         try:
             said = self._say(line, left, right, Choices((), self.fixed), lenient=True)
-        except NotRead:
+        except (NotRead, _Stacked):
             return Equation(line.at, fault=fault)
         found = self._resolved(said, ()) if said.remarks != ("unsure",) else fault
         if isinstance(found, NotRead):
-            return Equation(line.at, fault=replace_at(fault, fault.at))
+            return Equation(line.at, fault=fault)
         return Equation(line.at, (found,))
 
     # ------------------------------------------------------------------ one reading
 
-    def _say(self, line: Line, left: Row, right: Row, choices: Choices, lenient: bool = False) -> Said:
+    def _say(
+        self, line: Line, left: Row, right: Row, choices: Choices, part: int | None = None, lenient: bool = False
+    ) -> Said:
         meanings = CellMeanings(self.cell, choices, lenient)
-        above, below = meanings.reader.row(left, line.at), meanings.reader.row(right, right[0].at)
+        meanings.on_left = True
+        above = meanings.reader.row(left, line.at)
+        meanings.on_left = False
+        below = meanings.reader.row(right, right[0].at)
+        if above.parts and len(above.parts) == len(below.parts):
+            if part is None:
+                raise _Stacked(len(above.parts))
+            above, below = above.parts[part], below.parts[part]
         if not self._is_subject(above) and self._is_subject(below) and not line.adds:
             above, below = below, above
         self._check_subject(above)
@@ -238,7 +273,7 @@ class _Text:
             remarks = (*remarks, told)
         if meanings.at_last or line.condition in (f"{self.names.clock}=T", "T"):
             subject, said = self._at_last(subject), self._at_last(said)
-        _check_lags(subject, said, line.at)
+        _check_steps(subject, said, self.judged.graph.static, line.at)
         return Said(subject, said, remarks=remarks)
 
     def _is_subject(self, term: Term) -> bool:
@@ -328,18 +363,17 @@ class _Text:
     def _defined(self, line: Line, left: Row, right: Row) -> Equation | None:
         """A symbol that the cell has not: another name for one of its values, or an abbreviation."""
         symbol = _symbol_of(left, self.names.clock)
-        if symbol is None or line.adds:
+        if symbol is None or line.adds or symbol.step is not None and (symbol.step.kind, symbol.step.offset) != ("lag", 0):
             return None
         try:
             meanings = CellMeanings(self.cell, Choices((), self.fixed))
             term = meanings.reader.row(right, right[0].at)
         except NotRead as fault:
             return Equation(line.at, fault=fault)
-        if symbol.step is not None and (symbol.step.kind, symbol.step.offset) != ("lag", 0):
-            return None
         said = self.judged.resolved(term.expression)
         if isinstance(said, str):
             return None
+        self.names.table.pop(symbol.key, None)
         for name, shape in self.names.shapes.items():
             owner = name.removesuffix("_pre")
             if shape != term.shape or self.judged.graph.find(owner) is None or said == Value(name):
@@ -354,10 +388,6 @@ class _Text:
         return Equation(line.at, defines=f"{symbol.told()} = {self.judged.spelling(term.expression)}")
 
 
-def replace_at(fault: NotRead, at: int) -> NotRead:
-    return NotRead(at, fault.reason, fault.cure)
-
-
 def _symbol_of(row: Row, clock: str) -> Symbol | None:
     symbol = read_symbol(row[0], clock) if len(row) == 1 else None
     return symbol if symbol is None or not (symbol.power or symbol.transposed or symbol.primes) else None
@@ -370,9 +400,21 @@ def _bare(expression: Expression) -> Expression:
     return expression
 
 
-def _check_lags(subject: Expression, said: Expression, at: int) -> None:
-    from ..language.expressions import walk
+def _check_steps(subject: Expression, said: Expression, static: frozenset[str], at: int) -> None:
+    """Raises where the language of claims has no such step, and where the two sides speak of different ones."""
+    numbered = [_numbered(side, static, at) for side in (subject, said)]
+    if numbered in ([{False}, {True}], [{True}, {False}]):
+        raise _Instance(at, "one side is about any step, the other about a step by its number")
 
-    for node in (*walk(subject), *walk(said)):
-        if isinstance(node, (Value, Adjoint, Outside)) and not is_number(node.lag) and abs(node.lag) > FARTHEST:
-            raise NotRead(at, f"a step more than {FARTHEST} away")
+
+def _numbered(side: Expression, static: frozenset[str], at: int) -> set[bool]:
+    """Whether what a side reads has steps by their numbers."""
+    found = set()
+    for node in walk(side):
+        if isinstance(node, (Value, Adjoint, Outside)) and node.name not in static:
+            if not is_number(node.lag) and abs(node.lag) > FARTHEST:
+                raise NotRead(at, f"a step more than {FARTHEST} away")
+            found.add(is_number(node.lag))
+        elif isinstance(node, Call) and node.function == SUM_T:
+            return set()
+    return found

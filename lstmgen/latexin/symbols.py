@@ -89,6 +89,8 @@ def _parts(row: Row) -> list[Row]:
 
 def _with_script(symbol: Symbol, part: Row, raised: bool, clock: str) -> Symbol:
     said = flat(part)
+    if said in ("<>", "()", "[]"):
+        raise NotRead(part[0].at, f"the step of '{symbol.told()}' is missing")
     step = read_step(said, clock, raised)
     if step is not None:
         return replace(symbol, step=step)
@@ -133,8 +135,9 @@ def read_step(said: str, clock: str, raised: bool) -> Step | None:
         if match[1] == clock:
             return Step(LAG, offset)
         return Step(END, offset) if bare or offset or not raised else None
-    if bare and re.fullmatch(r"\d{1,3}", text):
-        return Step(NUMBER, int(text))
+    counted = re.fullmatch(r"(\d{1,3})(?:([+-])(\d{1,3}))?", text) if bare else None
+    if counted:
+        return Step(NUMBER, int(counted[1]) + int(counted[3] or 0) * (-1 if counted[2] == "-" else 1))
     return None
 
 

@@ -25,7 +25,7 @@ WORDS = """
 """Words that people type without a command, in letters."""
 
 _TOKEN = re.compile(
-    r"%[^\n]*\n?|<!--.*?(?:-->|\Z)|\\([A-Za-z]+)\*?[ \t]*|\\(\n|.)|(?<![A-Za-z])(" + "|".join(WORDS) + r")(?![A-Za-z])"
+    r"%[^\n]*\n?|<!--.*?(?:-->|\Z)|\\([A-Za-z]+)\*?[ \t]*|\\(\n|.)|(?<![A-Za-ce-z])(" + "|".join(WORDS) + r")(?![A-Za-z])"
     r"|(\d+(?:\.\d+)?|\.\d+)|([A-Za-z])|(\s+)|(.)",
     re.DOTALL,
 )

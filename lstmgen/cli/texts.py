@@ -1,0 +1,29 @@
+"""Texts of LaTeX and Markdown on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .failures import Refused
+from .shared import existing
+
+if TYPE_CHECKING:
+    from ..latexin.audit import TextAudit
+
+ENDINGS = (".tex", ".ltx", ".latex", ".md", ".markdown", ".rst", ".txt", ".ipynb")
+
+
+def is_text(path: str) -> bool:
+    """Whether a file's ending says that it is a text with formulas."""
+    return Path(path).suffix.lower() in ENDINGS
+
+
+def read_text(path: str, spec: str | None, notation: str | None, names: str | None, inline: bool) -> TextAudit:
+    """The audit of a text."""
+    from ..latexin.audit import audit_text
+
+    for each in filter(None, (path, names)):
+        if not Path(each).is_file():
+            raise Refused(f"there is no file '{each}'")
+    return audit_text(path, existing(spec) if spec else None, notation, names, inline)
