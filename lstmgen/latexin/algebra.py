@@ -171,6 +171,8 @@ class Algebra:
             return Term(Call("outer", (a, b)), one.shape + other.shape, one.at)
         if not self._alike(one, other):
             if sign != ELEMENTWISE and not one.row:
+                told = f"the product of '{_short(one)}' and '{_short(other)}', whose sizes differ, is read as their outer product"
+                self.choices.pick(("sizes differ", str(other.at)), (told,))
                 return Term(Call("outer", (a, b)), one.shape + other.shape, one.at)
             self._misfit(one.at, one, "times", other)
         if one.row and not other.row and sign != ELEMENTWISE:
@@ -229,7 +231,7 @@ class Algebra:
         return replace(whole, expression=Quotient(above.expression, below.expression), at=above.at, parts=())
 
     def _misfit(self, at: int, one: Term, how: str, other: Term) -> None:
-        told = " ".join(f"'{_short(term)}' is {self.sizes.told(term.shape)}{sign}" for term, sign in ((one, ","), (other, "")))
+        told = ", ".join(f"'{_short(term)}' is {self.sizes.told(term.shape)}" for term in (one, other))
         raise Misfit(at, f"{how} does not fit: {told}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from os.path import isfile
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from ..auditing.judgement import NOT_READ, OTHER, Audit, Finding, Judgement
 from ..auditing.spelling import Spelling
 from ..derivation.build import build_graph
 from ..derivation.graph import Graph
-from ..errors import Place, SpecError
+from ..errors import Mistakes, Place, SpecError
 from ..language.expressions import number
 from ..language.names import did_you_mean
 from ..printed import Printed, counted
@@ -29,7 +29,7 @@ from .lines import Line, columns, equations
 from .names import NOTATIONS, PLAIN, Names, _named
 from .parser import Parser
 from .reading import Equation, Judged, Pass, read_all
-from .symbols import habits, read_symbol
+from .symbols import habits, read_symbol, symbols_of
 from .tokens import tokens
 
 
@@ -51,7 +51,9 @@ class TextAudit(Printed):
 
     def as_claims(self) -> str:
         """The equations as a file of claims."""
-        lines = [f"# {Path(self.document.path).name}, as it was read", f"spec: {self.audit.claims.spec}", "claims:"]
+        spec = Path(self.audit.claims.spec)
+        named = spec.stem if find_spec(spec.stem) == spec else str(spec)
+        lines = [f"# {Path(self.document.path).name}, as it was read", f"spec: {named}", "claims:"]
         for judgement in self.audit.judgements:
             claim = judgement.claim
             if judgement.verdict == NOT_READ and not claim.text:
@@ -67,11 +69,31 @@ def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
+@dataclass(frozen=True)
+class TextRead:
+    """A text with its equations in the language of claims."""
+
+    document: Document
+    spec: Path
+    graph: Graph
+    reading: Pass
+    chosen: bool  # somebody asked for the notation
+    steps: int
+
+
 def audit_text(
     path: str | Path, spec: str | Path | None = None, notation: str | None = None, names: str | Path | None = None,
     inline: bool = False, steps: int | None = None,
 ) -> TextAudit:
     """Audit a file. What is not given, its first comment says. Raises `SpecError` if nothing of it can be read."""
+    return _judged(read_text(path, spec, notation, names, inline, steps))
+
+
+def read_text(
+    path: str | Path, spec: str | Path | None = None, notation: str | None = None, names: str | Path | None = None,
+    inline: bool = False, steps: int | None = None,
+) -> TextRead:
+    """Read a file, and judge nothing."""
     document = load_document(path)
     header, folder = document.header, Path(path).parent
     steps = steps or header.steps or USUAL_STEPS
@@ -83,7 +105,7 @@ def audit_text(
         near = did_you_mean(asked, NOTATIONS[1:]) or f"there are {', '.join(NOTATIONS[1:])}"
         raise document.mistakes().fatal(Place(1, 1), f"there is no notation '{asked}'", near)
     reading = read_document(document, graph, asked, given, inline, steps)
-    return _judged(document, str(found), graph, reading, asked is not None, steps)
+    return TextRead(document, found, graph, reading, asked is not None, steps)
 
 
 def read_document(
@@ -98,15 +120,23 @@ def read_document(
     own = graph.spec.notation if isinstance(graph.spec.notation, str) else PLAIN
     candidates = [notation] if notation is not None else list(dict.fromkeys((PLAIN, own, *NOTATIONS)))
     best: Pass | None = None
+    seen: set[tuple[str | None, ...]] = set()
+    symbols = symbols_of(sides, usual.clock)
     for candidate in candidates:
+        chosen = candidate == notation or not candidate or candidate == own
+        known = Names(graph, candidate, given, usual.clock, chosen)
+        meanings = tuple(found.name if (found := known.find(symbol)) else None for symbol in symbols)
+        if meanings in seen:
+            continue  # this notation reads the text as another one does
+        seen.add(meanings)
         for turned in (False, True):
             if turned and (best is None or not best.has_misfits):
                 continue
-            chosen = candidate == notation or not candidate or candidate == own
-            known = Names(graph, candidate, given, usual.clock, chosen)
-            found = read_all(lines, known, judged, usual, turned)
-            if best is None or found.score > best.score:
-                best = found
+            if turned:
+                known = Names(graph, candidate, given, usual.clock, chosen)
+            run = read_all(lines, known, judged, usual, turned)
+            if best is None or run.score > best.score:
+                best = run
     assert best is not None
     return best
 
@@ -154,7 +184,7 @@ def _spec_of(document: Document, folder: Path) -> Path:
     packaged = find_spec(Path(said).name) if "/" not in said else None
     if packaged is None:
         raise document.mistakes().fatal(
-            Place(1, 1), f"the first comment names the spec '{said}': there is no such file, and no packaged spec of that name",
+            Place(1, 1), f"there is no file '{said}', which the first comment names, and no packaged spec of that name",
             "the path is relative to this file")
     return packaged
 
@@ -169,8 +199,6 @@ def _names_of(document: Document, graph: Graph, path: str | Path | None, folder:
     else:
         file = Path(path) if path is not None else folder / str(said)
         source, name = yamltext.read_file(file), str(file)
-    from ..errors import Mistakes
-
     mistakes = Mistakes(name, source)
     root = yamltext.parse(source, name)
     if isinstance(root, YamlMapping) and len(root.items) == 1 and root.items[0][0].value == "names":
@@ -184,7 +212,8 @@ def _names_of(document: Document, graph: Graph, path: str | Path | None, folder:
         bare = value.removeprefix("d_").removesuffix("_pre")
         symbol = _symbol_in(latex.value)
         if symbol is None:
-            mistakes.add(latex.place, f"'{latex.value}' is not one symbol", r"a letter with accents and scripts: '\bar{z}', 'W_{xi}'")
+            cure = r"a letter with accents and scripts: '\bar{z}', 'W_{xi}'"
+            mistakes.add(latex.place, f"'{latex.value}' is not one symbol", cure)
         elif bare not in known:
             mistakes.add(ours.place, f"the spec has no '{value}'", did_you_mean(bare, known) or "the LaTeX comes first")
         else:
@@ -206,13 +235,14 @@ def _symbol_in(latex: str) -> str | None:
 # ---------------------------------------------------------------- judgements
 
 
-def _judged(document: Document, spec: str, graph: Graph, reading: Pass, chosen: bool, steps: int) -> TextAudit:
-    judge = Judge(graph, Spelling(graph), steps)
-    judge.scenes = reading.judged.scenes
+def _judged(read: TextRead) -> TextAudit:
+    document, graph, reading = read.document, read.graph, read.reading
+    judge = Judge(graph, Spelling(graph), read.steps, reading.judged.scenes.derivation)
     judgements = [_judgement(document, equation, reading, judge) for equation in reading.equations if not equation.defines]
-    claims = Claims(document.path, spec, Path(document.path).name, graph, (), steps, tuple(each.claim for each in judgements))
-    return TextAudit(document, reading.names.notation, chosen, Audit(claims, tuple(judgements)),
-                     tuple(_told(document, graph, reading, chosen)))
+    claims = Claims(
+        document.path, str(read.spec), Path(document.path).name, graph, (), read.steps, tuple(each.claim for each in judgements))
+    return TextAudit(document, reading.names.notation, read.chosen, Audit(claims, tuple(judgements)),
+                     tuple(_told(document, graph, reading, read.chosen)))
 
 
 def _judgement(document: Document, equation: Equation, reading: Pass, judge: Judge) -> Judgement:
@@ -253,4 +283,3 @@ def _told(document: Document, graph: Graph, reading: Pass, chosen: bool) -> list
     return lines
 
 
-__all__ = ["TextAudit", "audit_text", "read_document", "replace", "text_lines"]

@@ -12,7 +12,8 @@ from .tokens import COMMAND, DIGITS, LETTER, Token, tokens
 from .tree import Grid, Group, Letter, Mark, Node, Row, Words, flat
 
 _RELATIONS = {"=": "="}
-_OTHER_RELATIONS = {"approx": "'\\approx' is no equation", "propto": "'\\propto' is no equation", "!=": "'\\ne' is no equation",
+_OTHER_RELATIONS = {"approx": "'\\approx' is no equation", "propto": "'\\propto' is no equation",
+                    "!=": "'\\ne' is no equation",
                     "<-": "an assignment (\\leftarrow) is no equation of values", "->": "'\\to' is no equation",
                     "sim": "'\\sim' is no equation"}
 _CONDITIONS = ("if", "for", "when", "at")
@@ -47,7 +48,7 @@ def equations(document: Document, formula: Formula) -> Iterator[Line | NotRead]:
             yield fault
             continue
         for line in parsed:
-            if previous is not None and not (line.sides[0] is previous.sides[0] and len(line.sides) > len(previous.sides)):
+            if previous is not None and line.sides[0] is not previous.sides[0]:
                 yield previous
             previous = line
     if previous is not None:

@@ -12,8 +12,8 @@ from .algebra import Algebra, Sizes, Term, transposed
 from .choices import Choices
 from .faults import NotRead
 from .names import Found, Names
-from .reader import Reader, Unknown, _begins_derivative, _core, _is_mark
-from .symbols import END, LAG, NEXT, NUMBER, Step, Symbol, read_step, read_symbol
+from .reader import Reader, Unknown, _begins_derivative, _core, step_behind
+from .symbols import END, LAG, NEXT, NUMBER, PREV, Step, Symbol, read_step, read_symbol
 from .tree import Fraction, Letter, Mark, Node, Row, Scripted, flat
 
 ShapeOf = Callable[[Expression], Shape | None]
@@ -114,7 +114,7 @@ class CellMeanings:
         match step:
             case None:
                 return 0
-            case Step(kind="lag", offset=offset):
+            case Step(kind="lag" | "prev", offset=offset):
                 return offset
             case Step(kind="number", offset=offset):
                 return lag_to(offset)
@@ -187,10 +187,16 @@ class CellMeanings:
             return self.gradient(inner, "delta"), 1
         if isinstance(node, Scripted) or len(items) < 2:
             raise NotRead(node.at, "this delta does not say of which value", "--names says it: {'\\delta': d_h_pre}")
-        follows = read_symbol(items[1], self.clock)
+        follows, used = self._follows(items)
         if follows is None:
             raise NotRead(items[1].at, "a delta before what is no symbol")
-        return self.gradient(follows, "d"), 2
+        return self.gradient(follows, "d"), used
+
+    def _follows(self, items: Row) -> tuple[Symbol | None, int]:
+        """The symbol behind the first node, with the step of `c(t-1)`, and how many nodes both take."""
+        symbol = read_symbol(items[1], self.clock) if len(items) > 1 else None
+        step = step_behind(items[1:], symbol, self.clock) if symbol is not None else None
+        return (replace(symbol, step=step), 3) if symbol is not None and step is not None else (symbol, 2)
 
     def _inner(self, node: Scripted) -> Symbol | None:
         """The value that stands in the scripts of a delta."""
@@ -254,16 +260,21 @@ class CellMeanings:
         return (found.name, pre)[self.choices.pick(("pre", spelled), told)]
 
     def _arriving(self, name: str, symbol: Symbol) -> Term:
-        if symbol.step == Step(LAG, -1) and name in self.names.graph.states and not self.on_left:
+        if symbol.step in (Step(LAG, -1), Step(PREV, -1)) and name in self.names.graph.states and not self.on_left:
             told = ("", f"the gradient of {name} at step t-1 is read as what goes back to it from step t")
             if self.choices.pick(("back", name), told) == 1:
                 return Term(Call(VIA, (Adjoint(name, -1), Value(STEP))), self.names.shapes[name], symbol.at)
+        if symbol.step == Step(PREV, -1) and name in self.names.graph.states and self.on_left:
+            texts = (f"the gradient of previous {name} is read as what goes back to it from step t",
+                     f"the gradient of previous {name} is read as the one at step t-1")
+            if self.choices.pick(("gradient of prev", name), texts) == 0:
+                return Term(Call(VIA, (Adjoint(name, -1), Value(STEP))), self.names.shapes[name], symbol.at)
         if symbol.step is None or symbol.step.kind != NEXT:
             return self.adjoint(name, 0 if name in self.names.graph.static else self._lag(symbol.step), symbol)
-        told = (f"the gradient of next {name} is read as the one at step t",
-                f"the gradient of next {name} is read as what arrives at {name} from step t+1",
-                f"the gradient of next {name} is read as the one at step t+1")
-        answer = self.choices.pick(("gradient of next", name), told)
+        meant = (f"the gradient of next {name} is read as the one at step t",
+                 f"the gradient of next {name} is read as what arrives at {name} from step t+1",
+                 f"the gradient of next {name} is read as the one at step t+1")
+        answer = self.choices.pick(("gradient of next", name), meant)
         if answer == 1 and name in self.names.graph.states:
             return Term(Call(VIA, (Adjoint(name), Value(STEP, 1))), self.names.shapes[name], symbol.at)
         return self.adjoint(name, answer // 2, symbol)
@@ -297,10 +308,10 @@ class CellMeanings:
         """`dc_t`, where no value is called d."""
         node = items[0]
         symbol = read_symbol(node, self.clock)
-        follows = read_symbol(items[1], self.clock) if len(items) > 1 else None
+        follows, used = self._follows(items)
         if symbol is None or self.names.find(symbol) is not None or follows is None:
             return None
-        return self.gradient(follows, "d"), 2
+        return self.gradient(follows, "d"), used
 
     def _word(self, items: Row, text: str) -> tuple[Term, int] | None:
         """`dc` as a word that is set upright."""
@@ -401,8 +412,8 @@ class CellMeanings:
         expression = Call(form, pair)
         shape = self.cell.shape_of(expression)
         if shape is None:
-            raise NotRead(at, f"the derivative of {found.name} by {inner.name} has more than two axes, or is none of an equation's "
-                          "value", f"claim the gradient of {inner.name}")
+            raise NotRead(at, f"the derivative of {found.name} by {inner.name} has more than two axes, or no equation gives "
+                          f"{found.name}", f"claim the gradient of {inner.name}")
         if len(shape) == 2 and self.choices.pick(("layout",), (
                 "", "the derivative of a vector by a vector has a row for each entry of what stands below")) == 1:
             return Term(transposed(expression), shape[::-1], at)
@@ -464,6 +475,3 @@ def _unscripted(node: Node) -> Node:
 
 def _is_delta(node: Node) -> bool:
     return isinstance(node, Letter) and node.text == "delta"
-
-
-__all__ = ["Cell", "CellMeanings", "Definition", "LAG"]

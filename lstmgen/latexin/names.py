@@ -52,7 +52,8 @@ class Names:
         self.graph, self.notation, self.clock = graph, notation, clock
         self.shapes: dict[str, Shape] = {
             name: shape for name, shape in graph.shapes.items() if graph.loss is None or name != graph.loss}
-        self.pres = {stage.name: f"{stage.name}_pre" for stage in graph.stages if stage.name != graph.loss and _has_pre(graph, stage)}
+        stages = [stage for stage in graph.stages if stage.name != graph.loss]
+        self.pres = {stage.name: f"{stage.name}_pre" for stage in stages if _has_pre(graph, stage)}
         for name, inner in self.pres.items():
             self.shapes[inner] = graph.shapes[name]
         self.own = [name for name in _named(graph) if name != graph.loss]
@@ -108,7 +109,8 @@ class Names:
         return None
 
     def is_loss(self, symbol: Symbol) -> bool:
-        return symbol.base in LOSSES and self.find(symbol) is None and not [m for m in symbol.marks if m not in ("total", "tot")]
+        others = [mark for mark in symbol.marks if mark not in ("total", "tot")]
+        return symbol.base in LOSSES and self.find(symbol) is None and not others
 
     def pre(self, name: str) -> str | None:
         """The name of a value's pre-activation, if it has one."""
@@ -154,7 +156,8 @@ class Names:
             letters = [key("h", (), ()), key("s", (), ()), key("y", (), ())]
         elif len(graph.states) == 1 and _is_candidate(graph, name):
             letters = [key("h", ("tilde",), ()), key("h", ("hat",), ()), key("h", ("bar",), ()), key("h'", (), ()),
-                       key("g", (), ()), key("n", (), ()), key("c", (), ()), key("c", ("tilde",), ()), key("s", ("tilde",), ())]
+                       key("g", (), ()), key("n", (), ()), key("c", (), ()), key("c", ("tilde",), ()),
+                       key("s", ("tilde",), ())]
         elif len(graph.states) == 1 and name == "z":
             letters = [key("u", (), ()), key("Gamma", (), ("u",)), key("f", (), ())]
         elif len(graph.states) == 1 and name == "r":
@@ -174,9 +177,9 @@ class Names:
                 yield key(base.lower(), text.accents, scripts)  # \gamma_f of \Gamma_f
             yield key(base, text.accents, (*scripts, "pre"))
         for made in self._other_letters(name):
-            accents, base, scripts = made.split(":")
+            accents, base, mark = made.split(":")
             for accent in ("bar", "hat"):
-                yield key(base, (*filter(None, accents.split(".")), accent), (scripts,) if scripts else ())
+                yield key(base, (*filter(None, accents.split(".")), accent), (mark,))
         for base in _INNER_BASES:
             for mark in marks:
                 yield key(base, (), (mark,))
@@ -279,6 +282,8 @@ def _role_symbols(
     sources = [*marks.get(role.source, [role.source]), *(("h",) if recurrent and role.source in graph.outputs else ())]
     if role.source in graph.inputs:
         sources.append("i")
+    bases: tuple[str, ...]
+    plain: tuple[str, ...]
     if not role.matrix:  # a peephole
         bases, plain = ("p", "w", "W", "P", "V", "v"), ("p", "P", "V", "v")
         sources = [*sources, "c"]

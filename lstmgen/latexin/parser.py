@@ -16,10 +16,14 @@ GREEK = frozenset(
     Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell omicron
     """.split()
 )
-_VARIANTS = {"varepsilon": "epsilon", "vartheta": "theta", "varphi": "phi", "varrho": "rho", "varsigma": "sigma", "varpi": "pi"}
-_FUNCTIONS = frozenset("tanh sin cos exp log ln max min softmax sigmoid sgn".split())
+_VARIANTS = {"varepsilon": "epsilon", "vartheta": "theta", "varphi": "phi", "varrho": "rho",
+             "varsigma": "sigma", "varpi": "pi"}
+_FUNCTIONS = frozenset("tanh sech sin cos exp log ln max min softmax sigmoid sgn".split())
 _WORD_FONTS = frozenset(
-    "mathrm operatorname mathsf mathit mathtt textrm textit textsf texttt textnormal text mbox mathop textsc mathnormal".split())
+    """
+    mathrm operatorname mathsf mathit mathtt textrm textit textsf texttt textnormal text mbox mathop textsc mathnormal
+    """.split()
+)
 _BOLD_FONTS = frozenset("mathbf boldsymbol bm pmb textbf vec vb mathbfit bold vect symbf overrightarrow".split())
 _LETTER_FONTS = frozenset("mathcal mathscr mathbb mathfrak mathds symbb symcal cal EuScript".split())
 _SWITCHES = {"bf": True, "bfseries": True, "boldmath": True, "rm": False, "it": False, "sf": False, "tt": False, "cal": False,
@@ -27,7 +31,8 @@ _SWITCHES = {"bf": True, "bfseries": True, "boldmath": True, "rm": False, "it": 
 _ACCENTS = {"bar": "bar", "overline": "bar", "hat": "hat", "widehat": "hat", "tilde": "tilde", "widetilde": "tilde",
             "dot": "dot", "check": "check", "breve": "breve", "mathring": "ring", "acute": "acute", "grave": "grave"}
 _FRACTIONS = frozenset("frac dfrac tfrac cfrac sfrac nicefrac".split())
-_DERIVATIVES = {"pdv": "partial", "pderiv": "partial", "pd": "partial", "dv": "d", "deriv": "d", "partialderivative": "partial"}
+_DERIVATIVES = {"pdv": "partial", "pderiv": "partial", "pd": "partial", "dv": "d", "deriv": "d",
+                "partialderivative": "partial"}
 _DROPPED = frozenset(
     """
     displaystyle textstyle scriptstyle limits nolimits nonumber notag hfill hline left right big Big bigg Bigg bigl bigr Bigl
@@ -54,7 +59,8 @@ _MARKS = {
 }
 _OPENING = {"(": "(", "[": "[", "lbrack": "[", "{": "{", "lbrace": "{", "langle": "<", "lfloor": "|", "lvert": "|"}
 _CLOSING = {")": "(", "]": "[", "rbrack": "[", "}": "{", "rbrace": "{", "rangle": "<", "rfloor": "|", "rvert": "|"}
-GRIDS = frozenset("matrix pmatrix bmatrix Bmatrix vmatrix smallmatrix array cases dcases rcases psmallmatrix bsmallmatrix".split())
+GRIDS = frozenset(
+    "matrix pmatrix bmatrix Bmatrix vmatrix smallmatrix psmallmatrix bsmallmatrix array cases dcases rcases".split())
 ALIGNED = frozenset("aligned split gathered alignedat multlined align gather equation".split())
 
 

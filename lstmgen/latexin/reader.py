@@ -24,7 +24,8 @@ _PRODUCTS = ("odot", "cdot", "times", "*", "otimes", "star")
 FUNCTIONS = {
     "tanh": "tanh", "sigma": "sigmoid", "sigmoid": "sigmoid", "sigm": "sigmoid", "logistic": "sigmoid", "relu": "relu",
     "ReLU": "relu", "exp": "exp", "log": "log", "softmax": "softmax", "softplus": "softplus", "softsign": "softsign",
-    "sin": "sin", "cos": "cos", "max": "max", "min": "min", "sign": "sign", "identity": "identity", "elu": "elu", "ELU": "elu",
+    "sin": "sin", "cos": "cos", "max": "max", "min": "min", "sign": "sign", "identity": "identity",
+    "elu": "elu", "ELU": "elu",
     "silu": "silu", "SiLU": "silu", "gelu": "gelu", "GELU": "gelu", "sqrt": "sqrt", "abs": "abs", "swish": "silu",
     "layer_norm": "layer_norm", "LN": "layer_norm", "LayerNorm": "layer_norm", "leaky_relu": "leaky_relu",
     "LeakyReLU": "leaky_relu", "hard_sigmoid": "hard_sigmoid", "concat": "concat", "Concat": "concat", "cat": "concat",
@@ -95,7 +96,7 @@ class Reader:
             if _is_mark(node, "sum", "prod", "int"):
                 found = self.meanings.special(row[position:], node.at)
                 if found is None:
-                    raise NotRead(node.at, f"'\\{_core(node).text}' is not read here")
+                    raise NotRead(node.at, f"'{_shown(node)}' is not read here")
                 return found[0] if position == 0 else self._product((*row[:position],), found[0])
         return self._product(row, None)
 
@@ -176,7 +177,7 @@ class Reader:
         if symbol is None:
             raise NotRead(node.at, f"'{_shown(node)}' is not read here")
         used = 1
-        step = _step_behind(row, symbol, self.meanings.clock)
+        step = step_behind(row, symbol, self.meanings.clock)
         if step is not None:
             symbol, used = replace(symbol, step=step), 2
         term = self.meanings.value(symbol, _use(row, used))
@@ -264,6 +265,9 @@ class Reader:
         symbol = read_symbol(node, self.meanings.clock)
         if symbol is None:
             return None
+        if symbol.base == "sech" and flat(symbol.power) == "2" and len(row) > 1:
+            inner, used = self._arguments(row[1:], isinstance(row[1], Fenced))
+            return self._applied("tanh", inner, node.at, 1), used + 1
         known = FUNCTIONS.get(symbol.base) if not symbol.accents else None
         behind = row[1] if len(row) > 1 else None
         bracket = behind.base if isinstance(behind, Scripted) else behind
@@ -273,7 +277,7 @@ class Reader:
         if known is None:
             if not opens or symbol.step is not None or symbol.base not in _UNNAMED or symbol.accents:
                 return None
-            if _step_behind(row, symbol, self.meanings.clock) is not None:
+            if step_behind(row, symbol, self.meanings.clock) is not None:
                 return None
             if self._is_value(symbol, False) and not self._function_meant(symbol, row):
                 return None
@@ -351,7 +355,10 @@ class Unknown(NotRead):
     """A symbol that is not known."""
 
     def __init__(self, symbol: Symbol):
-        super().__init__(symbol.at, f"'{symbol.told()}' is no value of this cell", "--names says what a symbol means")
+        several = "*" in symbol.marks or symbol.base in ("star", "cdot")
+        super().__init__(symbol.at, *(
+            (f"'{symbol.told()}' stands for several values at once", "write an equation for each of them") if several else
+            (f"'{symbol.told()}' is no value of this cell", "--names says what a symbol means")))
         self.symbol = symbol
 
 
@@ -424,7 +431,7 @@ def _begins_derivative(node: Node) -> bool:
     return _is_mark(node, "partial") or isinstance(node, Letter) and node.text == "d"
 
 
-def _step_behind(row: Row, symbol: Symbol, clock: str) -> Step | None:
+def step_behind(row: Row, symbol: Symbol, clock: str) -> Step | None:
     """The step of `c(t-1)`."""
     if symbol.step is not None or len(row) < 2 or not isinstance(row[1], Fenced) or row[1].open not in "([":
         return None

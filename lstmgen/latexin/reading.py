@@ -30,7 +30,8 @@ from .reader import Unknown
 from .symbols import Habits, Symbol, read_symbol, symbols_of
 from .tree import Row
 
-_OF_THE_TEXT = ("next", "gradient of next", "pre", "function", "loss", "derivative", "T", "raised", "layout")
+_OF_THE_TEXT = (
+    "next", "gradient of next", "gradient of prev", "pre", "function", "loss", "derivative", "T", "raised", "layout")
 """Questions that have one answer in a whole text."""
 
 
@@ -257,6 +258,8 @@ class _Text:
         meanings.on_left = True
         above = meanings.reader.row(left, line.at)
         meanings.on_left = False
+        if isinstance(_bare(above.expression), Value) and not above.parts:
+            self._check_subject(above)
         below = meanings.reader.row(right, right[0].at)
         if above.parts and len(above.parts) == len(below.parts):
             if part is None:

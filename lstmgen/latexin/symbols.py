@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from .faults import NotRead
 from .tree import Accent, Fenced, Fraction, Grid, Group, Letter, Mark, Node, Root, Row, Scripted, flat
 
-LAG, NUMBER, END, NEXT = "lag", "number", "end", "next"
+LAG, NUMBER, END, NEXT, PREV = "lag", "number", "end", "next", "prev"
 _TRANSPOSED = ("\u22a4", "tr", "\u22a4r")
 _PREVIOUS, _FOLLOWING = ("prev", "previous", "old", "last"), ("next",)
 
@@ -126,7 +126,7 @@ def read_step(said: str, clock: str, raised: bool) -> Step | None:
     bare = re.fullmatch(r"[(<\[]([^()<>\[\]]*)[)>\]]", said)
     text = bare[1] if bare else said
     if text in _PREVIOUS:
-        return Step(LAG, -1)
+        return Step(PREV, -1)
     if text in _FOLLOWING:
         return Step(NEXT)
     match = re.fullmatch(rf"({re.escape(clock)}|T)(?:([+-])(\d{{1,3}}))?", text)

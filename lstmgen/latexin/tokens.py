@@ -39,7 +39,7 @@ _UNICODE = {
     "\u2208": r"\in", "\u2248": r"\approx", "\u221d": r"\propto", "\u2026": r"\dots",
 }
 _RAISED = {"\u1d40": r"^\top", "\u1d57": "^t", "\u207a": "^+", "\u207b": "^-", "\u209c": "_t", "\u208a": "_+", "\u208b": "_-",
-           **{chr(code): f"^{digit}" for digit, code in zip("0123456789", (0x2070, 0xB9, 0xB2, 0xB3, *range(0x2074, 0x207A)))},
+           **{char: f"^{digit}" for digit, char in enumerate("\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")},
            **{chr(0x2080 + digit): f"_{digit}" for digit in range(10)},
            "\u1d62": "_i", "\u2095": "_h", "\u2093": "_x", "\u2092": "_o"}
 
@@ -146,7 +146,8 @@ def _argument(stream: Iterator[Token], macro: Token) -> list[Token]:
         raise NotRead(macro.at, f"\\{macro.text} lacks an argument")
     if first.text != "{" or first.kind != SIGN:
         return [first]
-    taken, level = [], 1
+    taken: list[Token] = []
+    level = 1
     for token in stream:
         level += {"{": 1, "}": -1}.get(token.text, 0) if token.kind == SIGN else 0
         if not level:

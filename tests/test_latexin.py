@@ -1,0 +1,277 @@
+"""Derivations in LaTeX and Markdown: what is read of them, as what, and what is not."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from lstmgen.auditing.claims import read as read_claims
+from lstmgen.auditing.judge import audit
+from lstmgen.auditing.judgement import HOLDS, NOT_READ
+from lstmgen.cli import main
+from lstmgen.errors import SpecError
+from lstmgen.latexin.audit import audit_text, read_text
+
+SPECS = Path(__file__).parent.parent / "specs"
+TEXTS = sorted((Path(__file__).parent / "latex").iterdir())
+EXPECTED = re.compile(r"(?:%|<!--) (holds|incomplete|wrong|not read)\b")
+
+
+def verdicts(path, **options):
+    """The line, the claim and the verdict of every equation of a text."""
+    return [(each.claim.place.line, each.claim.name, each.verdict) for each in audit_text(path, **options).audit.judgements]
+
+
+def said(tmp_path, latex, spec="lstm_no_bias"):
+    """The one equation of a text as a claim, and whether it holds."""
+    path = tmp_path / "notes.md"
+    path.write_text(f"$${latex}$$\n", encoding="utf-8")
+    read = read_text(path, SPECS / f"{spec}.yaml")
+    (equation,) = read.reading.equations
+    assert equation.fault is None, equation.fault
+    spelled, way = read.reading.judged.spelling, equation.best()
+    return f"{spelled(way.subject)} = {spelled(way.said)}", way.holds
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
+def test_each_line_gets_the_verdict_that_stands_beside_it(path):
+    """A line without a comment holds."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for line, name, verdict in verdicts(path):
+        expected = EXPECTED.search(lines[line - 1])
+        assert verdict == (expected[1] if expected else HOLDS), f"{path.name}:{line}: {name}"
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
+def test_what_is_printed_as_claims_gets_the_same_verdicts(path):
+    found = audit_text(path)
+    again = audit(read_claims(found.as_claims()))
+    kept = [each.verdict for each in found.audit.judgements if each.verdict != NOT_READ]
+    assert [each.verdict for each in again.judgements] == kept
+
+
+MUTATIONS = (
+    ("t-1", "t"), ("t+1", "t"), (" + ", " - "), (" - ", " + "), (r"\tanh", r"\sigma"), (r"^\top", ""), (r"\sigma'", r"\sigma"),
+    (r"\sum_{t=1}^{T}", r"\sum_{t=2}^{T}"), ("c_t", "h_t"), ("^2", "^3"), ("1 - ", "2 - "), (r" \had \vect{f}^t", ""),
+    ("W_f", "W_i"), ("*da_{next}", ""), ("next", "prev"), ("_i", "_f"),
+)
+
+
+def holding(path):
+    """How many equations of each line hold, and how many were read."""
+    read, found = read_text(path), {}
+    for each in read.reading.equations:
+        held, whole = found.get(read.document.place(each.at).line, (0, 0))
+        found[read.document.place(each.at).line] = (held + any(way.holds for way in each.ways), whole + bool(each.ways))
+    return found
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
+def test_a_line_that_was_changed_is_not_called_right(path, tmp_path):
+    """Every change at every place where it can be made, one at a time."""
+    lines, before, made = path.read_text(encoding="utf-8").splitlines(), holding(path), 0
+    for line, (held, whole) in before.items():
+        formula = lines[line - 1]
+        at = formula.find("=") + 1
+        if held < whole or not at or "name" in formula:
+            continue
+        for old, new in MUTATIONS:
+            if old not in formula[at:]:
+                continue
+            changed = formula[:at] + formula[at:].replace(old, new, 1)
+            copy = tmp_path / path.name
+            copy.write_text("\n".join([*lines[: line - 1], changed, *lines[line:]]), encoding="utf-8")
+            found = holding(copy).get(line, (0, 0))
+            assert found[0] < held, f"{line}: {old} -> {new}: {changed}"
+            made += 1
+    assert made > 3
+
+
+# ---------------------------------------------------------------- notation
+
+
+@pytest.mark.parametrize(
+    "latex",
+    [
+        r"\delta c^t = \delta h^t \odot o^t \odot (1 - \tanh^2(c^t)) + \delta c^{t+1} \odot f^{t+1}",
+        r"\delta c_t = \delta h_t \circ o_t \circ (1 - \tanh(c_t)^2) + \delta c_{t+1} \circ f_{t+1}",
+        r"\delta_{c,t} = \delta_{h,t} * o_t * \tanh'(c_t) + \delta_{c,t+1} * f_{t+1}",
+        r"\delta^c_t = \delta^h_t o_t (1 - \tanh^{2} c_t) + \delta^c_{t+1} f_{t+1}",
+        r"\delta_{c_t} = \delta_{h_t} \cdot o_t \cdot (1 - \tanh(c_t) \odot \tanh(c_t)) + f_{t+1}\, \delta_{c_{t+1}}",
+        r"\frac{\partial E}{\partial c_t} = \frac{\partial E}{\partial h_t} \odot o_t \odot [1 - \tanh^2 (c_t)]"
+        r" + \frac{\partial E}{\partial c_{t+1}} \odot f_{t+1}",
+        r"\frac{dL}{dc_t} = \frac{dL}{dh_t} \times o_t \times (1-\tanh^2(c_t)) + \frac{dL}{dc_{t+1}} \times f_{t+1}",
+        r"\partial E/\partial c_t = \partial E/\partial h_t \odot o_t \odot (1-\tanh^2(c_t)) + \partial E/\partial c_{t+1} f_{t+1}",
+        r"dc_t = dh_t o_t (1-\tanh^2(c_t)) + dc_{t+1} f_{t+1}",
+        r"\mathrm{d}\mathbf{c}_t = \mathrm{d}\mathbf{h}_t \odot \mathbf{o}_t \odot \left(\mathbf 1 - \tanh^2(\mathbf{c}_t)\right)"
+        r" + \mathrm{d}\mathbf{c}_{t+1} \odot \mathbf{f}_{t+1}",
+        r"\nabla_{c_t} \mathcal L = \nabla_{h_t} \mathcal L \odot o_t \odot (1-\tanh^2(c_t)) + \nabla_{c_{t+1}}\mathcal L \odot f_{t+1}",
+        r"\delta c(t) = \delta h(t) \odot o(t) \odot (1-\tanh^2(c(t))) + \delta c(t+1) \odot f(t+1)",
+        r"\delta c^{(t)} = \delta h^{(t)} \odot o^{(t)} \odot (1-\tanh^2(c^{(t)})) + \delta c^{(t+1)} \odot f^{(t+1)}",
+        r"\delta c^{<t>} = \delta h^{<t>} o^{<t>} (1-\tanh^2(c^{<t>})) + \delta c^{<t+1>} f^{<t+1>}",
+        r"\delta c^{[t]} = \delta h^{[t]} o^{[t]} (1-\tanh^2(c^{[t]})) + \delta c^{[t+1]} f^{[t+1]}",
+        r"\boldsymbol{\delta}{\bf c}_t = \bm\delta\bm h_t \odot \bm o_t \odot (1-\tanh^2(\bm c_t)) + \bm\delta\bm c_{t+1} \odot \bm f_{t+1}",
+        r"\pdv{E}{c_t} = \pdv{E}{h_t} o_t (1-\tanh^2(c_t)) + \pdv{E}{c_{t+1}} f_{t+1}",
+        r"\delta c_k = \delta h_k \odot o_k \odot (1-\tanh^2(c_k)) + \delta c_{k+1} \odot f_{k+1}",
+        r"δc_t = δh_t ⊙ o_t ⊙ (1 − tanh²(c_t)) + δc_{t+1} ⊙ f_{t+1}",
+        r"\delta c_t = \delta h_t \odot o_t \odot \operatorname{sech}^2(c_t) + \delta c_{t+1} \odot f_{t+1}",
+    ],
+)
+def test_one_gradient_in_the_notations_of_the_field(latex, tmp_path):
+    assert said(tmp_path, latex)[1]
+
+
+@pytest.mark.parametrize("transpose", [r"^T", r"^\top", r"^\intercal", r"^{\mathsf T}", r"^{\mathrm{T}}", r"^{\text{T}}", r"^{\rm T}", "ᵀ", "^{tr}"])
+def test_every_spelling_of_a_transpose(transpose, tmp_path):
+    latex = rf"\delta x_t = W_z{transpose} \delta\bar z_t + W_i{transpose} \delta\bar i_t + W_f{transpose}\delta\bar f_t"
+    assert said(tmp_path, rf"{latex} + W_o{transpose} \delta\bar o_t")[1]
+
+
+@pytest.mark.parametrize(
+    "latex, claim",
+    [
+        (r"\delta W_f = \delta\bar f_t \otimes x_t", "d_W_f = outer(d_f_pre, x)"),
+        (r"\delta W_f = \delta\bar f_t x_t^T", "d_W_f = outer(d_f_pre, x)"),
+        (r"\delta W_f = \delta\bar f_t (x_t)^\top", "d_W_f = outer(d_f_pre, x)"),
+        (r"\delta W_f = (x_t\, \delta\bar f_t^\top)^\top", "d_W_f = outer(d_f_pre, x)"),
+        (r"\delta h_{t-1}^T = \delta\bar f_t^T R_f", "d_h[t-1] = transpose(R_f) @ d_f_pre"),
+        (r"\frac{\partial h_t}{\partial o_t} = \tanh(c_t)", "partial(h, o) = tanh(c)"),
+        (r"\frac{\partial E}{\partial R_f} = \sum_{t=2}^T \delta\bar f_t h_{t-1}^T", "d_R_f = sum_t(outer(d_f_pre, h[t-1]), 2, 4)"),
+        (r"\delta c^{<3>} = \delta h^{<3>} o^{<3>}", "d_c[3] = d_h[3] * o[3]"),
+        (r"\delta \bar f_t = f_t (1 - f_t) c_{t-1} \delta c_t", "d_f_pre = f * (1 - f) * c[t-1] * d_c"),
+        (r"\delta \bar f_t = \frac{1}{2} \delta f_t", "d_f_pre = 0.5 * d_f"),
+        (r"f_t = \frac{1}{1 + \exp(-\bar f_t)}", "f = 1 / (1 + exp(-f_pre))"),
+        (r"\delta o_t = \delta h_t \tanh c_t, \quad t = T", "d_o[4] = d_h[4] * tanh(c[4])"),
+    ],
+)
+def test_what_a_line_is_read_as(latex, claim, tmp_path):
+    assert said(tmp_path, latex)[0] == claim
+
+
+@pytest.mark.parametrize(
+    "latex, reason",
+    [
+        (r"\delta c_t = \delta h_t \odot q_t", "'q' is no value of this cell"),
+        (r"\delta c_{t,i} = \sum_j W_{ij} \delta f_{t,j}", "is no value of this cell"),
+        (r"\frac{\partial h_t}{\partial h_{t-2}} = \prod_{i=k}^t f_i", "product over an index"),
+        (r"c_t = W^{-1} h_t", "inverse"),
+        (r"\delta c_t \approx \delta h_t", "no equation"),
+        (r"W_f = W_f - \eta \frac{\partial E}{\partial W_f}", "is a parameter"),
+        (r"\delta c_t = \delta h_t \odot (o_t", "never closed"),
+        (r"\delta c^{} = \delta h^{}", "something is lost"),
+        (r"\delta W_\star = \delta\star_t x_t^T", "stands for several values"),
+        (r"\delta_t = o_t", "does not say of which value"),
+        (r"\delta c_t = \foo{o_t}", r"\foo is not known"),
+        (r"\delta c_t = \input{o_t}", r"\input is not read"),
+        (r"h_0 = 0", "is the caller's"),
+    ],
+)
+def test_what_is_not_read_is_said_with_its_reason(latex, reason, tmp_path):
+    path = tmp_path / "notes.md"
+    path.write_text(f"Text.\n\n$$o_t = o_t$$\n$${latex}$$\n", encoding="utf-8")
+    judgement = audit_text(path, SPECS / "lstm_no_bias.yaml").audit.judgements[-1]
+    assert judgement.verdict == NOT_READ and reason in judgement.findings[0].sentence and judgement.claim.where == "line 4"
+
+
+# ---------------------------------------------------------------- files
+
+
+def test_a_notebook_and_its_cells(tmp_path):
+    cells = [
+        {"cell_type": "code", "source": ["x = 1\n"]},
+        {"cell_type": "markdown", "source": ["<!-- spec: lstm -->\n", "Text\n", "$$\\delta o_t = \\delta h_t \\odot \\tanh(c_t)$$\n"]},
+        {"cell_type": "markdown", "source": "Text\n\n$$\\delta z_t = \\delta c_t \\odot z_t$$"},
+    ]
+    path = tmp_path / "notes.ipynb"
+    path.write_text(json.dumps({"cells": cells}), encoding="utf-8")
+    found = [(each.claim.where, each.verdict) for each in audit_text(path).audit.judgements]
+    assert found == [("cell 2, line 3", HOLDS), ("cell 3, line 3", "wrong")]
+
+
+@pytest.mark.parametrize("said", [r"{'\Phi': f, '\delta_t': d_h}", r"names.yaml"])
+def test_names_say_what_symbols_mean(tmp_path, said):
+    (tmp_path / "names.yaml").write_text("'\\Phi_t': f\n'\\delta_t': d_h\n", encoding="utf-8")
+    path = tmp_path / "notes.tex"
+    path.write_text(f"% spec: lstm\n% names: {said}\n$$\\frac{{dE}}{{do_t}} = \\delta_t \\tanh(c_t)$$\n"
+                    "$$\\frac{\\partial c_t}{\\partial c_{t-1}} = \\Phi_t$$\n", encoding="utf-8")
+    assert [verdict for _, _, verdict in verdicts(path)] == [HOLDS, HOLDS]
+
+
+def test_a_dollar_in_markdown_is_a_price_and_code_is_code(tmp_path):
+    path = tmp_path / "notes.md"
+    path.write_text("It costs $5.\n\n`$$x = 1$$`\n\n```\n$$h_t = c_t$$\n```\n\n```math\nh_t = o_t \\tanh(c_t)\n```\n", encoding="utf-8")
+    assert verdicts(path, spec=SPECS / "lstm.yaml") == [(10, "h", HOLDS)]
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("no formula", "there is no displayed equation"),
+        ("$$h_t = o_t$$", "which cell is it about?"),
+        ("<!-- spec: nothing -->\n$$h_t = o_t$$", "there is no file 'nothing'"),
+        ("<!-- spec: lstm, notation: gref -->\n$$h_t = o_t$$", "there is no notation 'gref'; did you mean 'greff'?"),
+        ("<!-- spec: lstm, names: {'\\Phi': g} -->\n$$h_t = o_t$$", "the spec has no 'g'"),
+    ],
+)
+def test_what_stops_a_file_is_said(tmp_path, text, words):
+    path = tmp_path / "notes.md"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(SpecError, match=re.escape(words)):
+        audit_text(path, SPECS / "lstm.yaml" if "formula" in text else None)
+
+
+def test_the_command(tmp_path):
+    path = tmp_path / "notes.md"
+    path.write_text("$$\\delta o_t = \\delta h_t \\odot \\tanh(c_t)$$\n", encoding="utf-8")
+    result = CliRunner().invoke(main, ["audit", str(path), "--spec", "lstm"])
+    assert result.exit_code == 0 and "line 1: d_o: holds" in result.output
+    path.write_text("$$\\delta o_t = \\delta h_t \\odot \\tanh(c_t)$$\n$$\\delta_k = 1$$\n", encoding="utf-8")
+    assert CliRunner().invoke(main, ["audit", str(path), "--spec", "lstm"]).exit_code == 2
+    printed = CliRunner().invoke(main, ["audit", str(path), "--spec", "lstm", "--as-claims"]).output
+    assert "d_h * tanh(c)" in printed and "# line 2: not read" in printed
+    assert "are for a text" in CliRunner().invoke(main, ["audit", "notes_hats", "--inline"]).output
+
+
+# ---------------------------------------------------------------- hostile files
+
+
+HOSTILE = {
+    "braces": "$$" + "{" * 5000 + "$$",
+    "deep": "$$" + r"\frac{1}{" * 3000 + "x" + "}" * 3000 + "= 1$$",
+    "fences": "$$c_t = " + "(" * 4000 + "c_t" + ")" * 4000 + "$$",
+    "scripts": "$$c" + "_{x" * 4000 + "}" * 4000 + "= 1$$",
+    "bomb": "".join(rf"\newcommand{{\{chr(97 + i)}x}}{{\{chr(98 + i)}x\{chr(98 + i)}x\{chr(98 + i)}x}}" for i in range(20)) + r"$$\ax = 1$$",
+    "loop": r"\def\ax{\bx}\def\bx{\ax}$$\ax = 1$$",
+    "self": r"\newcommand{\ax}[1]{#1\ax{#1}\ax{#1}}$$\ax{c} = 1$$",
+    "parameter": r"\newcommand{\ax}[1]{#2}$$\ax{c} = 1$$",
+    "input": r"\input{/etc/passwd}$$c_t = \input{/etc/passwd}$$",
+    "write": r"$$\immediate\write18{rm x} = 1$$",
+    "catcode": r"\catcode`\$=12 $$c_t = \csname x\endcsname$$",
+    "open": "$$c_t = 1",
+    "many": "$$a=b$$" * 5000,
+    "fractions": "$$c_t = " + r"\frac{\partial E}{\partial c_t}" * 900 + "$$",
+    "sums": "$$c_t = " + "c_t f_t " * 900 + "$$",
+    "empty": "$$" + "= " * 1500 + "$$",
+    "ampersands": "$$" + "&" * 3000 + r"\\" * 400 + "$$",
+    "matrices": "$$" + r"\begin{pmatrix}" * 100 + "x" + r"\end{pmatrix}" * 100 + "= 1$$",
+    "choices": "$$c_t = " + " + ".join(rf"g_{{{k}}}(c_t)" for k in range(60)) + "$$",
+    "control": "$$c_t = \x00\x1b[2J$$",
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("ending", ["tex", "md"])
+def test_hostile_files_are_refused_soon(kind, ending, tmp_path):
+    path = tmp_path / f"hostile.{ending}"
+    path.write_text(HOSTILE[kind], encoding="utf-8")
+    began = time.process_time()
+    try:
+        found = [each.verdict for each in audit_text(path, SPECS / "lstm_no_bias.yaml").audit.judgements]
+    except SpecError:
+        found = []
+    assert HOLDS not in found and time.process_time() - began < 10
