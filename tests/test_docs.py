@@ -5,6 +5,7 @@
 A document is run from top to bottom in an empty folder. In it
 * a block of yaml that has a `name` is a spec, and is built; one of `yaml wrong` must be refused; a first line
   `# FILE.yaml` gives it a file for the commands that follow,
+* a block of latex with a first line `% FILE.tex` gives a file for the commands that follow,
 * a block of console holds commands, each behind `$ `, and what they print; a line `...` stands for any lines,
   and a command without output is run and no more,
 * a block of python or pycon is run; one that is indented is an excerpt and stands in a module made before it,
@@ -192,8 +193,10 @@ class Runner:
                     self.session(body) if kind == "pycon" else self.python(body)
             elif kind == "c":
                 self.c(body)
+            elif kind == "latex":
+                self.latex(body)
             else:
-                assert kind in ("text", "bash", "latex", "json"), f"a block of {kind}, which nothing checks"
+                assert kind in ("text", "bash", "json"), f"a block of {kind}, which nothing checks"
 
     def c(self, body: str) -> None:
         """It compiles without a warning, beside what the document has built."""
@@ -201,6 +204,11 @@ class Runner:
         if compiler:
             command = [compiler, "-std=c99", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I.", "-xc", "-"]
             subprocess.run(command, input=body, text=True, check=True)
+
+    def latex(self, body: str) -> None:
+        file = re.match(r"% (\w+\.tex)\n", body)
+        if file:
+            Path(file[1]).write_text(body, encoding="utf-8")
 
     def yaml(self, body: str, wrong: bool) -> None:
         file = re.match(r"# (\w+\.yaml)\n", body)

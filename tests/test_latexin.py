@@ -1,5 +1,7 @@
 """Derivations in LaTeX and Markdown: what is read of them, as what, and what is not."""
 
+# ruff: noqa: E501  a formula is a line
+
 from __future__ import annotations
 
 import json

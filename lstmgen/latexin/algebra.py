@@ -171,7 +171,8 @@ class Algebra:
             return Term(Call("outer", (a, b)), one.shape + other.shape, one.at)
         if not self._alike(one, other):
             if sign != ELEMENTWISE and not one.row:
-                told = f"the product of '{_short(one)}' and '{_short(other)}', whose sizes differ, is read as their outer product"
+                pair = f"'{_short(one)}' and '{_short(other)}'"
+                told = f"the product of {pair}, whose sizes differ, is read as their outer product"
                 self.choices.pick(("sizes differ", str(other.at)), (told,))
                 return Term(Call("outer", (a, b)), one.shape + other.shape, one.at)
             self._misfit(one.at, one, "times", other)

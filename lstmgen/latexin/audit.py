@@ -239,8 +239,8 @@ def _judged(read: TextRead) -> TextAudit:
     document, graph, reading = read.document, read.graph, read.reading
     judge = Judge(graph, Spelling(graph), read.steps, reading.judged.scenes.derivation)
     judgements = [_judgement(document, equation, reading, judge) for equation in reading.equations if not equation.defines]
-    claims = Claims(
-        document.path, str(read.spec), Path(document.path).name, graph, (), read.steps, tuple(each.claim for each in judgements))
+    said = tuple(each.claim for each in judgements)
+    claims = Claims(document.path, str(read.spec), Path(document.path).name, graph, (), read.steps, said)
     return TextAudit(document, reading.names.notation, read.chosen, Audit(claims, tuple(judgements)),
                      tuple(_told(document, graph, reading, read.chosen)))
 
