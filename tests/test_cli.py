@@ -265,8 +265,8 @@ def test_a_name_without_its_ending_suggests_the_file():
 
 @pytest.mark.parametrize("command, name, text, words", [
     ("show", "cell.py", "x = 1\n", "'cell.py' is Python, and a spec is a YAML file; lstmgen audit SPEC --module FILE"),
-    ("audit", "notes.tex", "$x$\n", "'notes.tex' is LaTeX, and a file of claims is a YAML file; "),
-    ("audit", "notes.md", "# x\n", "audit.md tells how one is written"),
+    ("audit", "notes.tex", "$x$\n", "there is no displayed equation"),
+    ("build", "notes.md", "# x\n", "spec.md tells how one is written"),
     ("build", "notes.ipynb", "{}\n", "'notes.ipynb' is a notebook, and a spec is a YAML file; "),
     ("audit", "theirs.npz", "", "lstmgen audit SPEC --arrays FILE.npz compares its numbers with a cell"),
     ("show", "claims.yaml", "spec: rnn\nclaims: {d_h: dy}\n", "claims.yaml:1:1: error: this is a file of claims, not a spec; "
