@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 
 from ...derivation.graph import Graph, Stage
 from ...language.expressions import (
-    ONE, Call, Compare, Expression, MatVec, Negative, Number, Product, Quotient, Sum, Value, product, values, walk,
+    ONE, Call, Compare, Expression, MatVec, Negative, Number, Product, Quotient, Sum, Value, product, transform, values,
+    walk,
 )
 from ...language.functions import WHERE
 from ...language.shapes import SCALAR
@@ -36,6 +37,12 @@ MOST_OPERATORS = 7  # of one stage; beyond, it is a box with its symbol
 WIDEST_LABEL = 15.0  # of what a box does, before it gets its symbol instead
 
 
+HOLE = Value("")
+"""The place of an argument, in what a box shows: 1 - · is what it does."""
+
+Shown = tuple["str | Expression", ...]
+
+
 @dataclass(frozen=True)
 class Node:
     """Something drawn. Sizes are in millimetres, labels are formulas."""
@@ -48,6 +55,7 @@ class Node:
     caption: str = ""  # the symbol of the value that leaves, written on its wire
     caption_width: float = 0.0
     caption_height: float = 0.0
+    shows: Shown = ()  # the label for an output that is no LaTeX: signs, names of functions, expressions
 
 
 @dataclass(frozen=True)
@@ -166,25 +174,25 @@ class _Drafter:
         for value in sorted(read, key=lambda value: [*declared, value.name].index(value.name)):
             label = self.printer(value)
             name = _wire_name(value)
-            self._add(Node(name, SOURCE, label, label_width(label) + 0.8, label_height(label)))
+            self._add(Node(name, SOURCE, label, label_width(label) + 0.8, label_height(label), shows=(value,)))
             self._wire(name, name, value.name, badge=not value.lag)
 
     def _sinks(self) -> None:
         """Where the states go, and what is seen from outside."""
         graph = self.graph
         for name in graph.states:
-            self._sink(f"{name} leaves", self.printer(Value(name)), name)
+            self._sink(f"{name} leaves", self.printer(Value(name)), name, Value(name))
         for name in graph.outputs:
             if name not in graph.states:
-                self._sink(f"{name} leaves", self.printer(Value(name)), name)
+                self._sink(f"{name} leaves", self.printer(Value(name)), name, Value(name))
             elif graph.loss is None:
-                self._sink(f"{name} is seen", LOSS, name)
+                self._sink(f"{name} is seen", LOSS, name, "loss")
         if graph.loss is not None:
-            self._sink("loss leaves", self.printer(Value(graph.loss)), graph.loss)
+            self._sink("loss leaves", self.printer(Value(graph.loss)), graph.loss, Value(graph.loss))
 
-    def _sink(self, name: str, label: str, value: str) -> None:
+    def _sink(self, name: str, label: str, value: str, shown: str | Expression) -> None:
         if value in self.wires:
-            self._add(Node(name, SINK, label, label_width(label) + 0.8, label_height(label)))
+            self._add(Node(name, SINK, label, label_width(label) + 0.8, label_height(label), shows=(shown,)))
             self._read(value, name)
 
     # ------------------------------------------------------------------ stages
@@ -192,18 +200,18 @@ class _Drafter:
     def _stage(self, stage: Stage) -> None:
         expression = stage.expression
         if isinstance(expression, Call):
-            self._box(stage, CALL, self._function_label(expression), values(expression))
+            label, shown = self._function_label(expression)
+            self._box(stage, CALL, label, shown, values(expression))
         elif any(isinstance(node, MatVec) for node in walk(expression)):
             self._affine(stage)
         else:
             self._pointwise(stage)
 
     def _affine(self, stage: Stage) -> None:
-        label = self.printer(Value(stage.name))
+        shown: Expression = Value(stage.name)
         if self._is_seen(stage.name) and isinstance(stage.expression, MatVec):
-            written = self.printer(stage.expression)
-            label = written if label_width(written) <= WIDEST_LABEL else label
-        self._box(stage, AFFINE, label, ())
+            shown = stage.expression if label_width(self.printer(stage.expression)) <= WIDEST_LABEL else shown
+        self._box(stage, AFFINE, self.printer(shown), (shown,), ())
         terms = stage.expression.terms if isinstance(stage.expression, Sum) else (stage.expression,)
         for term in terms:
             moving = self._moving(term)
@@ -224,7 +232,8 @@ class _Drafter:
     def _pointwise(self, stage: Stage) -> None:
         drawn = self._attempt(stage, lambda: self._algebra(stage, stage.expression, stage.name))
         if not drawn:
-            self._box(stage, AFFINE, self.printer(Value(stage.name)), values(stage.expression))
+            shown = Value(stage.name)
+            self._box(stage, AFFINE, self.printer(shown), (shown,), values(stage.expression))
 
     def _attempt(self, stage: Stage, draw: Callable[[], str]) -> str | None:
         """What `draw` adds, if it is not too big; else nothing is added."""
@@ -239,10 +248,10 @@ class _Drafter:
             return None
         return wire
 
-    def _box(self, stage: Stage, kind: str, label: str, reads: tuple[Value, ...]) -> None:
+    def _box(self, stage: Stage, kind: str, label: str, shown: Shown, reads: tuple[Value, ...]) -> None:
         least = 10.5 if kind == AFFINE else 7.6
         size = max(least, label_width(label) + 2.0), max(5.6, label_height(label) + 1.0)
-        node = Node(stage.name, kind, label, *size)
+        node = Node(stage.name, kind, label, *size, shows=shown)
         self._add(node if kind == AFFINE else self._captioned(node))
         self._wire(stage.name, stage.name, stage.name)
         for value in reads:
@@ -276,22 +285,23 @@ class _Drafter:
         if isinstance(expression, Value) and not wire:
             return _wire_name(expression)
         if isinstance(expression, Value):
-            return self._operator(stage, "=", (_wire_name(expression),), wire)
+            return self._operator(stage, "=", ("=",), (_wire_name(expression),), wire)
         if isinstance(expression, Negative) and isinstance(expression.operand, Value):
-            return self._operator(stage, "-", (_wire_name(expression.operand),), wire)
+            return self._operator(stage, "-", ("-",), (_wire_name(expression.operand),), wire)
         if len(moving) == 1:
             is_inverse = expression == Quotient(ONE, moving[0])
             label = r"1/\cdot" if is_inverse else self._hole(expression, moving[0])
-            return self._operator(stage, label, (_wire_name(moving[0]),), wire)
+            shown = transform(expression, lambda node: HOLE if node == moving[0] else None)
+            return self._operator(stage, label, ("=",) if label == "=" else (shown,), (_wire_name(moving[0]),), wire)
         match expression:
             case Sum(terms=parts):
-                sign = "+"
+                sign, sign_shown = "+", "+"
             case Product(factors=parts):
-                sign = r"\odot" if self.notation.shape(expression) != SCALAR else r"\cdot"
+                sign, sign_shown = self._times(expression)
             case Quotient(numerator=numerator, denominator=denominator):
                 return self._quotient(stage, numerator, denominator, wire)
             case Negative(operand=operand):
-                return self._operator(stage, "-", (self._algebra(stage, operand),), wire)
+                return self._operator(stage, "-", ("-",), (self._algebra(stage, operand),), wire)
             case _:
                 raise _TooBig
         still = [part for part in parts if not self._moving(part)]
@@ -299,32 +309,37 @@ class _Drafter:
         if len(set(reads)) < len(reads) or (len(reads) < 2 and not still):
             raise _TooBig
         if still:
-            rest = self.printer(product(*still) if isinstance(expression, Product) else Sum(tuple(still)))
-            sign = rf"{{}}{sign} {rest}"
-        return self._operator(stage, sign, tuple(reads), wire)
+            rest = product(*still) if isinstance(expression, Product) else Sum(tuple(still))
+            return self._operator(stage, rf"{{}}{sign} {self.printer(rest)}", (sign_shown, rest), tuple(reads), wire)
+        return self._operator(stage, sign, (sign_shown,), tuple(reads), wire)
+
+    def _times(self, product_: Expression) -> tuple[str, str]:
+        """The sign of a product: entry by entry, or of scalars."""
+        return (r"\odot", "⊙") if self.notation.shape(product_) != SCALAR else (r"\cdot", "·")
 
     def _quotient(self, stage: Stage, numerator: Expression, denominator: Expression, wire: str) -> str:
         if not self._moving(denominator):
             label = rf"{{}}/{self.printer(denominator)}"
             if not isinstance(denominator, Value):
                 raise _TooBig
-            return self._operator(stage, label, (self._algebra(stage, numerator),), wire)
+            return self._operator(stage, label, ("/", denominator), (self._algebra(stage, numerator),), wire)
         inverse = Quotient(ONE, denominator)
         if numerator == ONE:
-            return self._operator(stage, r"1/\cdot", (self._algebra(stage, denominator),), wire)
+            shown = Quotient(ONE, HOLE)
+            return self._operator(stage, r"1/\cdot", (shown,), (self._algebra(stage, denominator),), wire)
         if not self._moving(numerator):
             raise _TooBig
         reads = self._algebra(stage, numerator), self._algebra(stage, inverse)
-        array = self.notation.shape(Quotient(numerator, denominator)) != SCALAR
-        return self._operator(stage, r"\odot" if array else r"\cdot", reads, wire)
+        sign, shown_sign = self._times(Quotient(numerator, denominator))
+        return self._operator(stage, sign, (shown_sign,), reads, wire)
 
-    def _operator(self, stage: Stage, label: str, reads: tuple[str, ...], wire: str) -> str:
+    def _operator(self, stage: Stage, label: str, shown: Shown, reads: tuple[str, ...], wire: str) -> str:
         name = wire or self._free(stage.name)
         is_circle = label in ("+", "-", "=", r"\odot", r"\cdot") and len(reads) <= 3
         if not is_circle and label_width(label) > WIDEST_LABEL:
             raise _TooBig
         sizes = (CIRCLE, CIRCLE) if is_circle else (max(7.0, label_width(label) + 2.0), 5.2)
-        node = Node(name, OPERATOR if is_circle else CALL, label, *sizes)
+        node = Node(name, OPERATOR if is_circle else CALL, label, *sizes, shows=shown)
         self._add(self._captioned(node) if wire else node)
         self._wire(name, name, wire)
         for read in reads:
@@ -342,19 +357,21 @@ class _Drafter:
         names = (f"{owner} {count}" for count in itertools.count(1))
         return next(name for name in names if name not in self.nodes)
 
-    def _function_label(self, call: Call) -> str:
+    def _function_label(self, call: Call) -> tuple[str, Shown]:
         """What a call does, without what it does it to."""
         match call:
             case Call(function=function, arguments=(Compare() as condition, _, _)) if function == WHERE:
                 label = self.printer(condition) + "?"
-                return label if label_width(label) <= WIDEST_LABEL else r"\text{where}"
+                if label_width(label) <= WIDEST_LABEL:
+                    return label, (condition, "?")
+                return r"\text{where}", ("where",)
             case Call(function="part", arguments=(_, Number(value=index), Number(value=count))):
-                return rf"\operatorname{{part}}_{{{int(index)}/{int(count)}}}"
+                return rf"\operatorname{{part}}_{{{int(index)}/{int(count)}}}", (f"part {int(index)}/{int(count)}",)
             case Call(function="repeat", arguments=(_, count)):
-                return rf"\times {self.printer(count)}"
-        if call.function in _LABELS:
-            return _LABELS[call.function]
-        return rf"\operatorname{{{call.function.replace('_', '')}}}"
+                return rf"\times {self.printer(count)}", ("×", count)
+        label, shown = _LABELS.get(call.function, ("", ""))
+        name = call.function.replace("_", "")
+        return label or rf"\operatorname{{{name}}}", (shown or name,)
 
     # ------------------------------------------------------------------ records
 
@@ -406,13 +423,15 @@ class _Drafter:
         return is_algebra and self.nodes[name].kind in (OPERATOR, CALL)
 
 
-_LABELS = {
-    "sigmoid": r"\sigma", "tanh": r"\tanh", "exp": r"\exp", "log": r"\log", "sin": r"\sin", "cos": r"\cos",
-    "max": r"\max", "min": r"\min", "sum": r"\textstyle\sum", "layer_norm": r"\operatorname{LN}",
-    "logsigmoid": r"\log\sigma", "sqrt": r"\sqrt{\cdot}", "abs": r"|\cdot|", "floor": r"\lfloor\cdot\rfloor",
-    "outer": r"\otimes", "dot": r"\langle\cdot,\cdot\rangle", "transpose": r"\cdot^{\mathsf T}",
-    "concat": r"[\,\cdot\,;\cdot\,]", "logsumexp": r"\operatorname{lse}",
-    "stop_gradient": r"\operatorname{stop}", "leaky_relu": r"\operatorname{lrelu}",
+_LABELS = {  # in LaTeX, and in characters
+    "sigmoid": (r"\sigma", "σ"), "tanh": (r"\tanh", "tanh"), "exp": (r"\exp", "exp"), "log": (r"\log", "log"),
+    "sin": (r"\sin", "sin"), "cos": (r"\cos", "cos"), "max": (r"\max", "max"), "min": (r"\min", "min"),
+    "sum": (r"\textstyle\sum", "Σ"), "layer_norm": (r"\operatorname{LN}", "LN"),
+    "logsigmoid": (r"\log\sigma", "log σ"), "sqrt": (r"\sqrt{\cdot}", "√"), "abs": (r"|\cdot|", "|·|"),
+    "floor": (r"\lfloor\cdot\rfloor", "⌊·⌋"), "outer": (r"\otimes", "⊗"), "dot": (r"\langle\cdot,\cdot\rangle", "⟨·,·⟩"),
+    "transpose": (r"\cdot^{\mathsf T}", "·ᵀ"), "concat": (r"[\,\cdot\,;\cdot\,]", "[·;·]"),
+    "logsumexp": (r"\operatorname{lse}", "lse"), "stop_gradient": (r"\operatorname{stop}", "stop"),
+    "leaky_relu": (r"\operatorname{lrelu}", "lrelu"),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...derivation.chain import ELEMENTWISE, OUTER, OUTPUT, START, Contribution, Derivation, Gradient
@@ -28,6 +28,20 @@ def explain_gradient(derivation: Derivation, name: str, unicode: bool, width: in
     """The gradient at one value, reader by reader, as text for a terminal."""
     pen = TerminalPen(derivation, unicode, width)
     return "\n".join(_Explanation(pen, gradient_of(derivation, name)).lines())
+
+
+@dataclass(frozen=True)
+class Reasons:
+    """The sentences of an explanation, for another output that arranges them itself."""
+
+    rule: str  # who reads the value, and that the terms are added
+    terms: tuple[tuple[tuple[str, str], ...], ...]  # for each contribution: (what is told, text); `~` is a space
+    ends: tuple[str, ...]  # about the first and the last step
+
+
+def reasons(pen: TerminalPen, gradient: Gradient) -> Reasons:
+    """Why a gradient is what it is, with formulas as `pen` spells them."""
+    return _Explanation(pen, gradient).reasons()
 
 
 def gradient_of(derivation: Derivation, name: str) -> Gradient:
@@ -126,14 +140,14 @@ class _Explanation:
             when = "in the next step" if all(fork.lag for fork in through) else "in its own step and the next"
         if self.still:
             when = "at every step"
-        text = f"{name} is read by {counted(len(through), 'stage')} {when}"
+        text = f"{pen.value(name)} is read by {counted(len(through), 'stage')} {when}"
         text += ", and it is an output. " if outside else ". "
         text += "Each reader sends back one term" if len(through) > 1 else "That reader sends back one term"
         added = " The terms are added." if len(forks) > 1 else ""
         if self.still:
             added = " The terms of all steps are added."
         return (f"{text}: its own gradient (upstream), which already counts everything that happens later, times the "
-                f"derivative of its own equation with respect to {name} (local). The local derivative holds everything "
+                f"derivative of its own equation with respect to {pen.value(name)} (local). The local derivative holds everything "
                 f"else that the equation reads constant.{added}{self._idle()}")
 
     def _idle(self) -> str:
@@ -160,17 +174,9 @@ class _Explanation:
     def _branch(self, number: int, fork: Contribution) -> list[str]:
         pen = self.pen
         mark = f"{number:>3}  "
-        if fork.kind == OUTPUT:
-            text = (f"{pen.spell(fork.term)}: {self.name} is an output, and this is the gradient that reaches it from "
-                    "outside at step t, from the loss or from the layer above: dy of the module.")
-            return prose(text, pen.width, " " * len(mark), mark)
-        if fork.kind == START:
-            state = fork.reader
-            terms = ", ".join(pen.term(way) for way in pen.derivation.adjoints[state].through_time())
-            text = (f"If no state is given, {self.name} is the state {state} before the first step. So its gradient is "
-                    f"{pen.delta(state)}[0]: the terms of {pen.delta(state)} that come from the next step, at "
-                    f"t = 0, where t+1 is the first step: {terms}.")
-            return prose(text, pen.width, " " * len(mark), mark)
+        special = self._special(fork)
+        if special:
+            return prose(special, pen.width, " " * len(mark), mark)
         stage = self.graph.stage(fork.reader)
         head = broken(pen.equation(stage, fork.lag), pen.width - len(mark))
         lines = [mark + bold(head[0]), *(" " * (len(mark) + 2) + bold(line) for line in head[1:])]
@@ -180,6 +186,27 @@ class _Explanation:
         for title, text in self._facts(fork):
             lines += prose(text, pen.width, f"{label}{'':<12}", f"{label}{grey(f'{title:<12}')}")
         return lines
+
+    def _special(self, fork: Contribution) -> str:
+        """What is told of a contribution that no reader of this step or the next sends."""
+        pen = self.pen
+        if fork.kind == OUTPUT:
+            return (f"{pen.spell(fork.term)}: {self.name} is an output, and this is the gradient that reaches it from "
+                    "outside at step t, from the loss or from the layer above: dy of the module.")
+        if fork.kind == START:
+            state = fork.reader
+            terms = ", ".join(pen.term(way) for way in pen.derivation.adjoints[state].through_time())
+            return (f"If no state is given, {self.name} is the state {state} before the first step. So its gradient is "
+                    f"{pen.delta(state)}[0]: the terms of {pen.delta(state)} that come from the next step, at "
+                    f"t = 0, where t+1 is the first step: {terms}.")
+        return ""
+
+    def reasons(self) -> Reasons:
+        """The sentences alone."""
+        facts = [self._facts(fork) if not self._special(fork) else [("outside", self._special(fork))]
+                 for fork in self.gradient.forks]
+        return Reasons(self._rule() if facts else self._nothing(), tuple(map(tuple, facts)), tuple(
+            line.strip() for line in self._ends()))
 
     def _facts(self, fork: Contribution) -> list[tuple[str, str]]:
         pen = self.pen

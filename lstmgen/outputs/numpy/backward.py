@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ...derivation.chain import OUTPUT, Contribution, Gradient
+from ...derivation.chain import OUTPUT, TRANSPOSED, Contribution, Gradient, Key
 from ...language.expressions import Adjoint, Call, Expression, Number, Outside, Product, Value, walk
 from ...language.shapes import Shape, shape_of
 from ...language.text import ATOM, PRODUCT, SUM
@@ -13,7 +13,7 @@ from ...schedule.plan import AFTER, BEFORE, LAST, LOOP, BiasStack, Block, Stack
 from ...schedule.records import (
     EVERY_STEP, FINAL, Back, BackwardTerm, Carry, FromFinalState, FromNextStep, Gather, Reduce, Share, Summed, ToStart,
 )
-from .lines import Line, Piece, axes, indented, numbered, statement
+from .lines import About, Line, Piece, axes, indented, numbered, statement
 from .places import EACH, LAST_STEP, WHOLE, Places
 from .spelling import ENTRIES, Speller, Spelled, is_fill
 
@@ -92,7 +92,7 @@ class BackwardPrinter:
                 pieces = [replace(pieces[0], text=f"{pieces[0].text}.copy()")]
             lines += self._fork(left, gather, pieces, place)
             lines += self._at_the_end([
-                Line(f"d_{name}[-1] += {piece.text}", f"({gather.number}) {piece.comment}")
+                Line(f"d_{name}[-1] += {piece.text}", f"({gather.number}) {piece.comment}", piece.about)
                 for piece in self._pieces(gather.at_last, LAST_STEP)
             ])
         return lines
@@ -133,7 +133,7 @@ class BackwardPrinter:
             name = self.hoisted[stack] = self.places.fresh(f"d_{stack.vector.name}_{stack.name}")
             numbers = self._told_here(*map(Adjoint, stack.stages))
             piece = Piece(self._back(stack, WHOLE), ", ".join(stack.stages), numbers)
-            lines.append(Line(f"{name} = {piece.text}", piece.comment))
+            lines.append(Line(f"{name} = {piece.text}", piece.comment, self._keys(stack)))
         return lines
 
     def _back(self, stack: Stack, place: str) -> str:
@@ -169,7 +169,7 @@ class BackwardPrinter:
         if not self.ends:
             return statement(name, [*outside, *last], "")
         nothing = Piece(f"np.zeros({axes(carry.gradient.shape, self.places.B)}, dtype)")
-        added = [Line(f"{name} = {name} + {piece.text}", piece.comment) for piece in last]
+        added = [Line(f"{name} = {name} + {piece.text}", piece.comment, piece.about) for piece in last]
         return [*statement(name, outside or [nothing], ""), *self._at_the_end(added)]
 
     def _at_step(self, gather: Gather) -> list[Line]:
@@ -180,7 +180,8 @@ class BackwardPrinter:
         for term in gather.terms:
             if isinstance(term, FromNextStep):
                 told = f"step t+1: {', '.join(term.readers)}" if term.readers else "the last step"
-                pieces.append(Piece(self.places.next[name], told))
+                about = tuple(fork.key for fork in gather.gradient.through_time())
+                pieces.append(Piece(self.places.next[name], told, about=about))
         pieces += self._pieces([term for term in gather.terms if not isinstance(term, FromNextStep)], EACH)
         if not pieces:
             pieces = [Piece(f"np.zeros({axes(gather.gradient.shape, self.places.B)}, dtype)", "no reader")]
@@ -196,13 +197,14 @@ class BackwardPrinter:
             pieces = [self._same_everywhere(carry.gradient, carry.sent, EACH, (self.places.B,))]
         if len(pieces) == 1:
             shown = numbered(sorted((*pieces[0].numbers, number)))
-            lines = [Line(f"{name} = {pieces[0].text}", f"{shown} to {value}[t-1], from {pieces[0].readers}")]
+            told = f"{shown} to {value}[t-1], from {pieces[0].readers}"
+            lines = [Line(f"{name} = {pieces[0].text}", told, pieces[0].about)]
         else:
             lines = [Line(f"# ({number}) to {value}[t-1]: what step t sends back, one line per reader"),
                      *statement(name, pieces, "")]
         for piece in self._pieces(carry.sent_by_last, LAST_STEP):
             lines.append(Line(f"if {self.ends + ' and ' if self.ends else ''}t == {self.places.T} - 1:"))
-            lines.append(Line(f"    {name} = {name} + {piece.text}", piece.comment))
+            lines.append(Line(f"    {name} = {name} + {piece.text}", piece.comment, piece.about))
         return lines
 
     # --- contributions
@@ -211,8 +213,10 @@ class BackwardPrinter:
         if len(pieces) == 1:
             reader = pieces[0].readers
             told = reader if reader.startswith(OUTSIDE) else f"from {reader}"
-            return [Line(f"{left} = {pieces[0].text}", f"{numbered(sorted((*pieces[0].numbers, number)))} {told}")]
-        head = Line(f"# ({number}) fork of {gradient.value}: one line per reader")
+            about: tuple[About, ...] = (f"d_{gradient.value}", *pieces[0].about)
+            shown = numbered(sorted((*pieces[0].numbers, number)))
+            return [Line(f"{left} = {pieces[0].text}", f"{shown} {told}", about)]
+        head = Line(f"# ({number}) fork of {gradient.value}: one line per reader", about=(f"d_{gradient.value}",))
         parts = as_parts(gradient.forks)
         if parts is not None and len(parts) == len(pieces):
             return [head, *_concatenation(left, parts, pieces, self.places.speller(place))]
@@ -229,13 +233,21 @@ class BackwardPrinter:
                 case Share(contribution=fork):
                     speller = self.places.speller(place)
                     spelled = speller.thin(fork.at_reader) if full else speller.spell(fork.at_reader)
-                    pieces.append(Piece(spelled.inside(SUM), reader_of(fork), self._told_here(fork.at_reader)))
+                    told = self._told_here(fork.at_reader)
+                    pieces.append(Piece(spelled.inside(SUM), reader_of(fork), told, (fork.key,)))
                 case Back(stack=stack, is_hoisted=is_hoisted):
                     text = f"{self.hoisted[stack]}[t]" if is_hoisted else self._back(stack, place)
-                    pieces.append(Piece(text, ", ".join(stack.stages), self._told_here(*map(Adjoint, stack.stages))))
+                    told = self._told_here(*map(Adjoint, stack.stages))
+                    pieces.append(Piece(text, ", ".join(stack.stages), told, self._keys(stack)))
                 case _:
                     raise TypeError(f"no term of a moving adjoint: {term!r}")
         return pieces
+
+    def _keys(self, stack: Stack) -> tuple[Key, ...]:
+        """The contributions that one product with a stack computes together."""
+        gradient = self.places.schedule.derivation.adjoints[stack.vector.name]
+        return tuple(fork.key for fork in gradient.forks
+                     if fork.kind == TRANSPOSED and fork.reader in stack.stages and fork.lag == -stack.vector.lag)
 
     def _told_here(self, *expressions: Expression) -> tuple[int, ...]:
         """The numbers of adjoints without a line of their own that are read here first."""
@@ -255,7 +267,7 @@ class BackwardPrinter:
         same = " + ".join(speller.thin(fork.at_reader).inside(SUM) for fork in forks)
         numbers = self._told_here(*(fork.at_reader for fork in forks))
         text = f"np.full({axes(gradient.shape, *leading)}, {same}, dtype)"
-        return Piece(text, ", ".join(map(reader_of, forks)), numbers)
+        return Piece(text, ", ".join(map(reader_of, forks)), numbers, tuple(fork.key for fork in forks))
 
     # --- what no step changes
 
@@ -267,15 +279,15 @@ class BackwardPrinter:
                 case ToStart(contribution=fork):
                     start = f"{self.places.next[fork.reader]}.sum(0)"
                     text = f"({start} if tape.learned_start else np.zeros_like({fork.target}))"
-                    pieces.append(Piece(text, f"the start of {fork.reader}"))
+                    pieces.append(Piece(text, f"the start of {fork.reader}", about=(fork.key,)))
                 case Share(contribution=fork):
                     text = self.places.speller(WHOLE).spell(fork.at_reader).inside(SUM)
-                    pieces.append(Piece(text, fork.reader, self._told_here(fork.at_reader)))
+                    pieces.append(Piece(text, fork.reader, self._told_here(fork.at_reader), (fork.key,)))
                 case Summed(contribution=fork, over=over):
                     text = self._summed(fork.at_reader, LAST_STEP if over == FINAL else WHOLE)
                     if over == FINAL:
                         text = self._or_zero(text, self.graph.shapes[fork.target])
-                    pieces.append(Piece(text, fork.reader, self._told_here(fork.at_reader)))
+                    pieces.append(Piece(text, fork.reader, self._told_here(fork.at_reader), (fork.key,)))
                 case _:
                     raise TypeError(f"no term of a static adjoint: {term!r}")
         return pieces
@@ -342,7 +354,10 @@ class BackwardPrinter:
         if len(numbers) > 2 and numbers == tuple(range(numbers[0], numbers[0] + len(numbers))):
             shown = f"({numbers[0]}) to ({numbers[-1]})"
         readers = f" from {', '.join(reduction.readers)}" if reduction.readers else ""
-        return Line(f'"{stored.name}": {text},', f"{shown}{readers}")
+        gradients = [self.places.schedule.derivation.adjoints[member.name] for member in stored.members]
+        about: list[About] = [f"d_{gradient.value}" for gradient in gradients]
+        about += [fork.key for gradient in gradients for fork in gradient.forks]
+        return Line(f'"{stored.name}": {text},', f"{shown}{readers}", tuple(about))
 
     def _stacked_gradient(self, reduction: Reduce) -> str | None:
         """The gradient of parameters that are stored under each other: one product, or one sum."""
@@ -387,5 +402,5 @@ def as_parts(forks: tuple[Contribution, ...]) -> list[Expression] | None:
 
 def _concatenation(left: str, parts: list[Expression], pieces: list[Piece], spell: Speller) -> list[Line]:
     """Gradients that do not overlap stand side by side instead of being added to zeros."""
-    rows = [Line(f"    {spell(part)},", piece.comment) for part, piece in zip(parts, pieces)]
+    rows = [Line(f"    {spell(part)},", piece.comment, piece.about) for part, piece in zip(parts, pieces)]
     return [Line(f"{left} = np.concatenate(["), *rows, Line("], axis=-1)")]

@@ -112,8 +112,8 @@ class _Printer:
         name = self.places.bundle(bundle)
         stack, = bundle.products
         code = f"{name} = {self._summand(stack, WHOLE)}"
-        lines = [Line(code, f"for all steps at once: {', '.join(bundle.stages)}")]
-        return [*lines, Line(f"{name} += {bundle.bias.name}")] if bundle.bias else lines
+        lines = [Line(code, f"for all steps at once: {', '.join(bundle.stages)}", bundle.stages)]
+        return [*lines, Line(f"{name} += {bundle.bias.name}", about=bundle.stages)] if bundle.bias else lines
 
     def _bundle(self, bundle: Bundle, place: str) -> Line:
         terms = [self._summand(each, place) for each in bundle.products]
@@ -121,7 +121,7 @@ class _Printer:
             terms.append(bundle.bias.name)
         name = self.places.bundle(bundle)
         left = f"{name}[t] +=" if bundle.onto else f"{name} ="
-        return Line(f"{left} {' + '.join(terms)}", f"{', '.join(bundle.stages)}, side by side")
+        return Line(f"{left} {' + '.join(terms)}", f"{', '.join(bundle.stages)}, side by side", bundle.stages)
 
     def _summand(self, product: Stack | Bundle, place: str) -> str:
         if isinstance(product, Bundle):
@@ -138,7 +138,8 @@ class _Printer:
         left = f"{stage.name}[t]" if place == EACH and self.places.is_array(stage.name) else stage.name
         read = [value.name for expression in assign.rest for value in values(expression)]
         numbers = [self.numbers_of_parts.pop(name) for name in read if name in self.numbers_of_parts]
-        return Line(f"{left} = {text}", numbered((*numbers, assign.number)))
+        parts = [name for name in read if name in self.places.parts]
+        return Line(f"{left} = {text}", numbered((*numbers, assign.number)), (*parts, stage.name))
 
     def _joined(self, joined: Joined, place: str) -> Line:
         gates = joined.gates
@@ -147,7 +148,7 @@ class _Printer:
         assert isinstance(function, functions.Pointwise), "gates are functions of single entries"
         code = self.places.speller(place).applied(function, [operand]).text
         numbers = numbered(joined.numbers)
-        return Line(f"{self._gates(joined)} = {code}", f"{numbers}: {', '.join(gates.stages)}, side by side")
+        return Line(f"{self._gates(joined)} = {code}", f"{numbers}: {', '.join(gates.stages)}, side by side", gates.stages)
 
     def _gates(self, joined: Joined | GatePart) -> str:
         return self.places.fresh("gates", joined.gates)

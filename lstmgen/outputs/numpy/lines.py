@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
+from ...derivation.chain import Key
 from ...language.shapes import Dim, Shape
 
 WIDTH = 100
 LONGEST = 120  # of a line with its comment; beyond, the comment stands above
 COMMENT_COLUMN = 58
+
+
+About = str | Key  # a stage's name; `d_` and the name of an adjoint; the key of a contribution
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,7 @@ class Line:
 
     code: str
     comment: str = ""
+    about: tuple[About, ...] = ()  # what it computes, for an output that shows code beside equations
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class Piece:
     text: str
     readers: str = ""
     numbers: tuple[int, ...] = ()  # of adjoints that are read in it under the name of another that they equal
+    about: tuple[About, ...] = ()
 
     @property
     def comment(self) -> str:
@@ -39,17 +45,18 @@ def numbered(numbers: Iterable[int]) -> str:
 
 
 def indented(lines: Iterable[Line]) -> list[Line]:
-    return [Line("    " + line.code, line.comment) for line in lines]
+    return [replace(line, code="    " + line.code) for line in lines]
 
 
 def statement(left: str, pieces: list[Piece], number: str) -> list[Line]:
     """`left = a + b + ...`, one line per piece with its comment; one line where there is one piece."""
     if len(pieces) == 1:
-        return [Line(f"{left} = {pieces[0].text}", f"{number} {pieces[0].comment}".strip())]
+        return [Line(f"{left} = {pieces[0].text}", f"{number} {pieces[0].comment}".strip(), pieces[0].about)]
     lines = [Line(f"{left} = (")]
     for index, piece in enumerate(pieces):
         sign = "" if not index else "- " if piece.text.startswith("-") else "+ "
-        lines.append(Line(f"    {sign}{piece.text.removeprefix('-') if index else piece.text}", piece.comment))
+        lines.append(Line(f"    {sign}{piece.text.removeprefix('-') if index else piece.text}", piece.comment,
+                          piece.about))
     return [*lines, Line(")")]
 
 
@@ -69,21 +76,30 @@ def wrapped_unpacking(names: list[str], right: str) -> list[Line]:
 
 def layout(lines: list[Line], indent: int) -> list[str]:
     """The lines with their comments, which begin in one column; a fork stands apart."""
-    laid_out: list[str] = []
+    return [line.code for line in laid_out(lines, indent)]
+
+
+def laid_out(lines: list[Line], indent: int) -> list[Line]:
+    """The same, each with what it is about; comments are part of the code."""
+    return list(_laid_out(lines, indent))
+
+
+def _laid_out(lines: list[Line], indent: int) -> Iterator[Line]:
+    before: str | None = None  # the line above
     for line in lines:
         code = " " * indent + line.code
         begins = line.code.lstrip().startswith(("# (", "for t in"))
-        before = laid_out[-1].strip() if laid_out else ""
-        if laid_out and ((begins and not before.endswith(":")) or (before == ")" and line.code.strip() != "")):
-            laid_out.append("")
+        if before is not None and (
+                (begins and not before.endswith(":")) or (before == ")" and line.code.strip() != "")):
+            yield Line("")
         if line.comment:
             beside = f"{code:<{COMMENT_COLUMN}}  # {line.comment}"
             if len(beside) > LONGEST:
-                laid_out.append(code[: len(code) - len(code.lstrip())] + f"# {line.comment}")
+                yield Line(code[: len(code) - len(code.lstrip())] + f"# {line.comment}", about=line.about)
             else:
                 code = beside
-        laid_out.append(code)
-    return laid_out
+        yield Line(code, about=line.about)
+        before = code.strip()
 
 
 def rows(names: list[str]) -> list[str]:

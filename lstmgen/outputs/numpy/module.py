@@ -20,7 +20,7 @@ from ...spec.cell import Parameter
 from ..render import render, template_text
 from .backward import BackwardPrinter
 from .forward import forward_lines, step_lines
-from .lines import as_tuple, axes, definition, layout, loop_over, parameters_read, rows, size, told, unpacked
+from .lines import Line, as_tuple, axes, definition, laid_out, layout, loop_over, parameters_read, rows, size, told, unpacked
 from .places import Places
 
 
@@ -38,6 +38,24 @@ def module_source(schedule: Schedule, verified: bool, checkpoint: int | None = N
 def module_context(schedule: Schedule) -> dict[str, object]:
     """What the module's interface is made of, for another file with the same interface."""
     return ModuleContext(schedule, None).context()
+
+
+@dataclass(frozen=True)
+class Passes:
+    """The lines of both passes, each with what it is about."""
+
+    forward: list[Line]
+    backward: list[Line]
+    gradients: list[Line]  # the entries of the dictionary of gradients
+
+
+def module_passes(schedule: Schedule) -> Passes:
+    """The two passes of the module as they stand in it, without what is around them."""
+    places = Places(schedule)
+    printer = BackwardPrinter(places, "")
+    forward = forward_lines(places)
+    step_lines(places)  # names helpers, in the order of the module
+    return Passes(laid_out(forward, 4), laid_out(printer.lines(), 4), laid_out(printer.parameter_lines(), 8))
 
 
 RANDOM = ("uniform", "glorot", "orthogonal")  # initial values that are drawn
