@@ -1,7 +1,7 @@
 # `make help` lists the targets. What they need is Python 3.10 or newer, git and make; the rest they fetch.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tex demo test test-torch audit-long fuzz mutation versions bench documents generated check-generated picture references \
+.PHONY: help venv tex browser demo test test-torch audit-long fuzz mutation versions bench documents generated check-generated picture references \
         wheel clean
 
 PYTHON ?= python3
@@ -74,6 +74,19 @@ tex:  ## TeX, where it is missing and can be installed
 	$(SAY) "" "Debian, Ubuntu: apt-get install --no-install-recommends $(TEX_PACKAGES)"; \
 	$(SAY) "" "elsewhere: TeX Live or MiKTeX with KOMA-Script, TikZ, booktabs, listings, mathtools, microtype"
 
+# Without a browser the tests of the page are skipped, so this never fails.
+HAS_BROWSER := command -v chromedriver >/dev/null 2>&1 && { command -v chromium || command -v google-chrome; } >/dev/null 2>&1
+browser:  ## Chromium for the tests of the page, where it is missing and can be installed
+	@$(HAS_BROWSER) && exit 0; \
+	if command -v apt-get >/dev/null 2>&1 && { [ "$$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }; then \
+	  $(SAY) browser "installing chromium chromium-driver"; \
+	  apt="$$([ "$$(id -u)" = 0 ] || echo sudo -n) env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300"; \
+	  { $$apt update; $$apt install -y --no-install-recommends chromium chromium-driver; } >/dev/null </dev/null; \
+	  $(HAS_BROWSER) && exit 0; \
+	fi; \
+	$(SAY) browser "no Chromium with chromedriver is installed, so the tests of the page are skipped; they need"; \
+	$(SAY) "" "Debian: apt-get install --no-install-recommends chromium chromium-driver"
+
 demo: venv tex  ## a peephole LSTM: module, derivation, PDF; then a character model trained with it
 	@$(BUILD) $(SPEC) -o generated $$($(HAS_TEX) && echo --pdf || echo --no-pdf)
 	@for file in generated/$(basename $(notdir $(SPEC))).*; do $(SAY) demo "$$file"; done
@@ -81,7 +94,7 @@ demo: venv tex  ## a peephole LSTM: module, derivation, PDF; then a character mo
 	@$(BIN)/python examples/char_model.py --short $(if $(HAS_CC),--in-c build/c)
 
 # The tests run even where ruff finds something, so that one run tells all. FRAMEWORKS is for tests/conftest.py.
-test: venv tex $(if $(EVERYTHING),$(PEERS))  ## all tests; FRAMEWORKS=1: also against PyTorch, JAX, Keras and others
+test: venv tex $(if $(EVERYTHING),$(PEERS) browser)  ## all tests; FRAMEWORKS=1: also against PyTorch, JAX, Keras and others
 	@$(BIN)/ruff check --quiet --output-format concise .; style=$$?; \
 	FRAMEWORKS=$(EVERYTHING) $(BIN)/python -m pytest -q -n auto && exit $$style
 

@@ -1,6 +1,6 @@
 """Write outputs whole or not at all, and never over a file that somebody edited.
 
-The first comment of every generated `.py` and `.tex` has a line with a checksum of all other lines. If the checksum does
+The first comment of every generated text file has a line with a checksum of all other lines. If the checksum does
 not fit, the file was edited; if there is none, the file was not generated. Such a file is overwritten only with force. A
 PDF has no checksum; it counts as generated if the `.tex` beside it does.
 
@@ -25,8 +25,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-_STAMP = re.compile(r"(?:[#%]|//) lstmgen: sha256:([0-9a-f]{16})\r?\n?\Z")
-_COMMENTS = ("#", "%", "//")  # what begins a comment in a file of ours
+_STAMP = re.compile(r"(?:[#%]|//|<!--) lstmgen: sha256:([0-9a-f]{16})(?: -->)?\r?\n?\Z")
+_COMMENTS = {"#": "", "%": "", "//": "", "<!--": " -->"}  # what begins a comment in a file of ours, and what ends it
 _DIFF_LINES = 12  # enough for a message
 _DIFF_LIMIT = 500_000  # characters; comparing more takes too long
 
@@ -69,17 +69,17 @@ class OutputEdited(OutputError):
 def stamp(text: str, comment: str) -> str:
     """The text with its checksum, as the last line of the comment that opens it.
 
-    `comment` begins a comment: `#` or `%`. A text without a comment at its top gets the stamp in its first line.
+    `comment` begins a comment: `#`, `%`, `//` or `<!--`. A text without a comment at its top gets the stamp in its first line.
     """
     lines = _lines(text)
     end = _opening(lines, comment)
-    return "".join([*lines[:end], f"{comment} lstmgen: sha256:{_checksum(text)}\n", *lines[end:]])
+    return "".join([*lines[:end], f"{comment} lstmgen: sha256:{_checksum(text)}{_COMMENTS.get(comment, '')}\n", *lines[end:]])
 
 
 def is_edited(text: str) -> bool:
     """Whether a text was changed since it was stamped. A text without a stamp counts as changed."""
     lines = _lines(text)
-    for position in range(_opening(lines, text[:2] if text.startswith("//") else text[:1])):
+    for position in range(_opening(lines, next(filter(text.startswith, _COMMENTS), ""))):
         found = _STAMP.match(lines[position])
         if found:
             rest = "".join(lines[:position] + lines[position + 1 :])

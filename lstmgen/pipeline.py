@@ -8,6 +8,7 @@
     texts           Schedule    -> other files  outputs/targets.py: c/, torch/, jax/
     verify          all of it   -> Verdict      proofs/
     render_document Schedule    -> NAME.tex     document/, templates/latex/
+    render_page     Schedule    -> NAME.html    document/page/, templates/page/
     compile_pdf     NAME.tex    -> NAME.pdf     document/latex/pdf.py
 
 Each stage takes the record of the one before and knows nothing of the others. Files are written whole or not at all, and
@@ -144,11 +145,12 @@ def build(
     bare: bool = False,
     targets: Sequence[str] = ("numpy",),
     document: bool = True,
+    html: bool = False,
 ) -> Built:
     """Write the files of each target into `out`, and with "numpy" NAME.tex, and NAME.pdf with `pdf`, if the proofs hold.
 
     `targets` are some of "numpy" (NAME.py), "c" (NAME.c, NAME.h, NAME_test.c, NAME_c.py), "torch" (NAME_torch.py) and "jax"
-    (NAME_jax.py). Without `document` there is no NAME.tex.
+    (NAME_jax.py). Without `document` there is no NAME.tex; with `html` there is NAME.html, a page that computes.
     A target that cannot be run on this machine is written all the same, and says that it is not verified.
 
     `notation` is used in place of the spec's own. `force` overwrites files that were edited since they were generated.
@@ -186,6 +188,10 @@ def build(
             listing = module_source(schedule, verified=verify, checkpoint=checkpoint, bare=True)
             extras = replace(_extras(schedule, reference, unroll), listing=listing)
             texts[f"{name}.tex"] = render_document(schedule.plan, symbols, verdict, name, extras)
+    if html:
+        from .document.page.compose import render_page
+
+        texts[f"{name}.html"] = render_page(schedule, notation, verdict)
     for each in dict.fromkeys(targets):
         if each != NUMPY:
             its_texts, result = _built_target(each, schedule, reference, verdict, checkpoint, targets)

@@ -26,6 +26,7 @@ NOTATIONS = ("greff", "ng", "hats", "colah", "graves")  # those of spec/reader.p
 @click.option("--target", "targets", multiple=True, type=click.Choice((*TARGETS, "all")), metavar="TARGET",
               help=f"What to write: {', '.join(TARGETS)}, or all; may be given several times.  [default: numpy]")
 @click.option("--no-document", is_flag=True, help="Do not write NAME.tex.")
+@click.option("--html", is_flag=True, help="Also write NAME.html: the derivation as a page that computes, for a browser.")
 @click.option("--pdf/--no-pdf", default=False, help="Also compile NAME.tex to NAME.pdf.")
 @click.option("--notation", type=click.Choice(NOTATIONS), metavar="N",
               help=f"Symbols of the document: {', '.join(NOTATIONS)}.")
@@ -38,7 +39,7 @@ NOTATIONS = ("greff", "ng", "hats", "colah", "graves")  # those of spec/reader.p
 @click.option("--bare", is_flag=True, help="Write NAME.py without checks of arguments and without its own check: to read.")
 @click.option("-j", "--jobs", type=click.IntRange(1), help="How many specs to build at the same time.  [default: all cores]")
 def build(
-    specs: tuple[str, ...], out: str, targets: tuple[str, ...], no_document: bool, pdf: bool, notation: str | None,
+    specs: tuple[str, ...], out: str, targets: tuple[str, ...], no_document: bool, html: bool, pdf: bool, notation: str | None,
     unroll: int | None, no_verify: bool, force: bool, checkpoint: int | None, bare: bool, jobs: int | None,
 ) -> None:
     """Write the files of each target for each SPEC, if its proofs hold.
@@ -54,7 +55,7 @@ def build(
     from .. import pipeline
 
     work = partial(pipeline.build, out=out, pdf=pdf, notation=notation, verify=not no_verify, force=force,
-                   unroll=unroll, checkpoint=checkpoint, bare=bare, document=not no_document,
+                   unroll=unroll, checkpoint=checkpoint, bare=bare, document=not no_document, html=html,
                    targets=TARGETS if "all" in targets else targets or TARGETS[:1])
     paths = [existing(spec) for spec in specs]
     if len(paths) == 1:

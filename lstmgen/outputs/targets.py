@@ -41,7 +41,8 @@ class Target:
 # By name, the module of each target, which has `TARGET`. They are imported when they are asked for.
 TARGETS = {C: "c.target", TORCH: "torch.target", JAX: "jax.target"}
 NAMES = (NUMPY, *TARGETS)
-COMMENTS = {".py": "#", ".tex": "%", ".c": "//", ".h": "//"}  # what begins a comment, by the ending of a file's name
+# what begins a comment, by the ending of a file's name
+COMMENTS = {".py": "#", ".tex": "%", ".c": "//", ".h": "//", ".html": "<!--"}
 
 
 def target(name: str) -> Target:

@@ -147,8 +147,8 @@ class _Explanation:
         if self.still:
             added = " The terms of all steps are added."
         return (f"{text}: its own gradient (upstream), which already counts everything that happens later, times the "
-                f"derivative of its own equation with respect to {pen.value(name)} (local). The local derivative holds everything "
-                f"else that the equation reads constant.{added}{self._idle()}")
+                f"derivative of its own equation with respect to {pen.value(name)} (local). The local derivative holds "
+                f"everything else that the equation reads constant.{added}{self._idle()}")
 
     def _idle(self) -> str:
         """The readers that have no term."""
@@ -191,13 +191,13 @@ class _Explanation:
         """What is told of a contribution that no reader of this step or the next sends."""
         pen = self.pen
         if fork.kind == OUTPUT:
-            return (f"{pen.spell(fork.term)}: {self.name} is an output, and this is the gradient that reaches it from "
+            return (f"{pen.spell(fork.term)}: {pen.value(self.name)} is an output, and this is the gradient that reaches it from "
                     "outside at step t, from the loss or from the layer above: dy of the module.")
         if fork.kind == START:
             state = fork.reader
             terms = ", ".join(pen.term(way) for way in pen.derivation.adjoints[state].through_time())
-            return (f"If no state is given, {self.name} is the state {state} before the first step. So its gradient is "
-                    f"{pen.delta(state)}[0]: the terms of {pen.delta(state)} that come from the next step, at "
+            return (f"If no state is given, {pen.value(self.name)} is the state {state} before the first step. So its "
+                    f"gradient is {pen.delta(state)}[0]: the terms of {pen.delta(state)} that come from the next step, at "
                     f"t = 0, where t+1 is the first step: {terms}.")
         return ""
 
