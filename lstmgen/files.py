@@ -69,7 +69,8 @@ class OutputEdited(OutputError):
 def stamp(text: str, comment: str) -> str:
     """The text with its checksum, as the last line of the comment that opens it.
 
-    `comment` begins a comment: `#`, `%`, `//` or `<!--`. A text without a comment at its top gets the stamp in its first line.
+    `comment` begins a comment: `#`, `%`, `//` or `<!--`. A text without a comment at its top gets the stamp in its
+    first line.
     """
     lines = _lines(text)
     end = _opening(lines, comment)

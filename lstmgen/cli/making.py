@@ -39,8 +39,9 @@ NOTATIONS = ("greff", "ng", "hats", "colah", "graves")  # those of spec/reader.p
 @click.option("--bare", is_flag=True, help="Write NAME.py without checks of arguments and without its own check: to read.")
 @click.option("-j", "--jobs", type=click.IntRange(1), help="How many specs to build at the same time.  [default: all cores]")
 def build(
-    specs: tuple[str, ...], out: str, targets: tuple[str, ...], no_document: bool, html: bool, pdf: bool, notation: str | None,
-    unroll: int | None, no_verify: bool, force: bool, checkpoint: int | None, bare: bool, jobs: int | None,
+    specs: tuple[str, ...], out: str, targets: tuple[str, ...], no_document: bool, html: bool, pdf: bool,
+    notation: str | None, unroll: int | None, no_verify: bool, force: bool, checkpoint: int | None, bare: bool,
+    jobs: int | None,
 ) -> None:
     """Write the files of each target for each SPEC, if its proofs hold.
 

@@ -42,7 +42,7 @@ function judgeLine(event) {
 
 function verdictTold(name, {verdict, missing, told}) {
   const through = fork => fork.kind === "output" ? "what comes from outside"
-    : ["through ", formula(moved(valueOf(fork.reader), fork.lag)), ["=", "at step t"][0] === "" ? "" : ""];
+    : ["through ", formula(moved(valueOf(fork.reader), fork.lag))];
   const list = missing.map((fork, k) => [k ? (k === missing.length - 1 ? " and " : ", ") : "", through(fork)]);
   if (verdict === "right") return [el("b", {}, "Right. "), "It equals the derived gradient at every random point."];
   const spoiler = view.practising && practice.hints < 2 && missing.length;

@@ -3,7 +3,7 @@
 const JUDGED_STEPS = 4, JUDGED_POINTS = 5, SAME = 1e-8;
 
 function judgedPoints() {
-  const sizes = Object.fromEntries(CELL.dims.map((symbol, k) => [symbol, 3 + k])), random = generator(7), found = [];
+  const sizes = byName(CELL.dims.map((symbol, k) => [symbol, 3 + k])), random = generator(7), found = [];
   for (let draw = 0; draw < 60 && found.length < JUDGED_POINTS; draw++) {
     const run = new Run({sizes, start: drawn(sizes, JUDGED_STEPS, random), steps: JUDGED_STEPS}).backward();
     if (CELL.gradients.every(({value}) => entries(run.adjoint(value, 2) ?? 0).every(Number.isFinite))) found.push(run);
@@ -54,36 +54,39 @@ function explained(forks, said, terms) {
   if (whole.some((factor, k) => Math.abs(factor - factors[k]) > 1e-6)) return null;
   const missing = forks.filter((_, k) => whole[k] === 0);
   const odd = forks.map((fork, k) => [fork, whole[k]]).filter(([, factor]) => factor !== 0 && factor !== 1);
-  if (!odd.length) return {verdict: "incomplete", missing, told: []};
+  if (!odd.length) return {verdict: missing.length ? "incomplete" : "right", missing, told: []};
   const told = odd.map(([fork, factor]) => factor === -1 ? `The term through ${fork.reader} has the wrong sign.`
     : `The term through ${fork.reader} is there ${minus(String(Math.round(factor * 1e6) / 1e6))} times.`);
   return {verdict: "wrong", missing, told};
 }
 
-// A line that is right but for one usual slip in one term.
+// A line with one usual slip in one term, the others being right or missing.
 function slipped(name, forks, said, terms) {
-  const total = terms.reduce(add);
   for (const [k, fork] of forks.entries()) {
     for (const [told, variant] of slips(fork)) {
       const found = pointsOfJudge.flatMap(run => judgedSteps(name).flatMap(step => variantAt(run, fork, variant, step)));
-      if (found.length === said.length && distance(said, add(subtract(total, terms[k]), found)) < SAME) {
-        return {verdict: "wrong", missing: [], told: [`In the term through ${fork.reader} ${told}.`]};
+      const others = found.length === said.length && explained(forks, said, terms.with(k, found));
+      if (others && others.verdict !== "wrong" && !others.missing.includes(fork)) {
+        return {verdict: "wrong", missing: others.missing, told: [`In the term through ${fork.reader} ${told}.`]};
       }
     }
   }
-  const missing = forks.filter((_, k) => distance(said, subtract(total, terms[k])) < SAME);
-  return {verdict: "wrong", missing, told: ["It is neither the sum of the terms nor a part of it."]};
+  return {verdict: "wrong", missing: [], told: ["It is neither the sum of the terms nor a part of it."]};
 }
 
 function* slips(fork) {
-  const at = moved(expression(fork.at), STATIC.has(fork.target) ? 0 : fork.lag);
-  if (fork.lag) {
-    yield ["the time of the reader is not t+1", moved(at, -1)];
-    yield ["the values are not of step t+1", replaced(at, part => part[0] === "v" && part[2] > 0 ? [part[0], part[1], part[2] - 1] : null)];
-    yield ["the upstream gradient is not of step t+1", replaced(at, part => part[0] === "d" && part[2] > 0 ? [part[0], part[1], part[2] - 1] : null)];
+  const isStatic = STATIC.has(fork.target), lag = isStatic ? 0 : fork.lag, at = moved(expression(fork.at), lag);
+  const later = (kind, by) => replaced(at, part => part[0] === kind && !STATIC.has(part[1]) ? [kind, part[1], part[2] + by] : null);
+  if (lag) {
+    yield ["everything is of step t, and the reader is of step t+1", moved(at, -1)];
+    yield ["the values are not of step t+1", later("v", -1)];
+    yield ["the upstream gradient is not of step t+1", later("d", -1)];
   }
+  yield ["a value is of the step before", later("v", -1)];
+  yield ["a value is of the step after", later("v", 1)];
+  yield ["the matrix is not transposed", replaced(at, part => part[0] === "f" && part[1] === "transpose" ? part[2] : null)];
   yield ["a square is missing", replaced(at, part => part[0] === "^" && part[2] === 2 ? part[1] : null)];
-  yield ["the local derivative is missing", moved(expression(fork.up), fork.lag)];
+  yield ["the local derivative is missing", moved(expression(fork.up), lag)];
 }
 
 function replaced(e, rule) {

@@ -112,7 +112,7 @@ class Reader {
 // The nearest name, if there is one.
 function near(name, names) {
   const found = names.map(each => [steps(name.toLowerCase(), each.toLowerCase()), each]).sort((a, b) => a[0] - b[0])[0];
-  return found && found[0] <= Math.max(1, name.length / 3) ? `: did you mean “${found[1]}”?` : "";
+  return found && name.length > 1 && found[0] <= Math.max(1, name.length / 2) ? `: did you mean “${found[1]}”?` : "";
 }
 
 function steps(a, b) {

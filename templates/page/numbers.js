@@ -71,8 +71,8 @@ function generator(seed) {
 const minus = text => text.replace("-", "−");
 function told(number, digits = 4) {
   if (!Number.isFinite(number)) return String(number);
-  if (number === 0) return "0";
   const size = Math.abs(number);
+  if (size < 1e-13) return "0";                  // a rounding error of terms that cancel
   return minus(size >= 1e4 || size < 10 ** -digits ? number.toExponential(1) : number.toFixed(digits));
 }
 const toldAll = (a, digits = 4) => !isArray(a) ? told(a, digits)

@@ -191,8 +191,8 @@ class _Explanation:
         """What is told of a contribution that no reader of this step or the next sends."""
         pen = self.pen
         if fork.kind == OUTPUT:
-            return (f"{pen.spell(fork.term)}: {pen.value(self.name)} is an output, and this is the gradient that reaches it from "
-                    "outside at step t, from the loss or from the layer above: dy of the module.")
+            return (f"{pen.spell(fork.term)}: {pen.value(self.name)} is an output, and this is the gradient that reaches it "
+                    "from outside at step t, from the loss or from the layer above: dy of the module.")
         if fork.kind == START:
             state = fork.reader
             terms = ", ".join(pen.term(way) for way in pen.derivation.adjoints[state].through_time())
