@@ -1,6 +1,6 @@
 // Is a line right? It is compared with the derived gradient at random points, and with what is left without some terms.
 
-const JUDGED_STEPS = 4, JUDGED_POINTS = 5, SAME = 1e-8;
+const JUDGED_STEPS = 4, JUDGED_POINTS = 12, SAME = 1e-8;
 
 function judgedPoints() {
   const sizes = byName(CELL.dims.map((symbol, k) => [symbol, 3 + k])), random = generator(7), found = [];
@@ -48,7 +48,7 @@ function judge(name, line) {
 
 // A line that is a sum of the right terms, some of them with another factor.
 function explained(forks, said, terms) {
-  const factors = leastSquares(terms, said);
+  const factors = leastSquares(terms, said) ?? subset(terms, said);
   if (!factors || distance(said, combined(factors, terms)) > 1e-7) return null;
   const whole = factors.map(factor => Math.round(factor * 12) / 12);
   if (whole.some((factor, k) => Math.abs(factor - factors[k]) > 1e-6)) return null;
@@ -104,6 +104,14 @@ function variantAt(run, fork, variant, step) {
 }
 
 const combined = (factors, terms) => terms.map((term, k) => scaled(factors[k], term)).reduce(add);
+
+// Factors of 0 and 1 with which the terms give the line, the fewest zeros first; null if there are none.
+function subset(terms, said) {
+  if (terms.length > 10) return null;
+  const choices = Array.from({length: 2 ** terms.length}, (_, bits) => terms.map((_, k) => bits >> k & 1));
+  choices.sort((a, b) => total(b) - total(a));
+  return choices.find(factors => distance(said, combined(factors, terms)) < SAME) ?? null;
+}
 
 // The factors with which the terms come closest to the line; null where the terms cannot be told apart.
 function leastSquares(terms, said) {
