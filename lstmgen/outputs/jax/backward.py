@@ -7,31 +7,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ...derivation.chain import Gradient
-from ...language.expressions import Adjoint, Call, Expression, Outside, Value, walk
-from ...language.shapes import Shape
+from ...derivation.chain import Contribution
+from ...language.expressions import Adjoint, Expression, Outside, Value, walk
+from ...language.shapes import shape_of
 from ...language.text import ATOM, PRODUCT, SUM
-from ...schedule.plan import LAST, LOOP, BiasStack, Block, Stack
+from ...schedule.plan import LOOP, BiasStack, Block, Stack
 from ...schedule.records import (
-    FINAL, Back, BackwardTerm, Carry, FromFinalState, FromNextStep, Gather, Reduce, Share, Summed, ToStart,
+    Back, BackwardTerm, Carry, FromFinalState, FromNextStep, Gather, Share, StoredParameter, Summed,
 )
-from ..numpy.backward import OUTSIDE, as_parts, moves, reader_of
-from ..numpy.lines import Line, Piece, as_tuple, axes, numbered, statement
+from ..numpy.lines import Line, Piece, as_tuple, axes, statement
 from ..numpy.places import EACH, LAST_STEP, WHOLE
-from ..numpy.spelling import Leaf, Spelled, is_fill
+from ..numpy.spelling import Leaf, Spelled
+from ..numpy.sums import OUTSIDE, Sums, moves, reader_of, times_loss
 from .places import JaxPlaces
 from .scan import Scan
 
 
-class BackwardPrinter:
+class BackwardPrinter(Sums):
     """`given_state` is the name of the state that the caller gave: None in it means the learned one."""
 
+    places: JaxPlaces
+
     def __init__(self, places: JaxPlaces, given_state: str):
-        self.places, self.graph, self.plan = places, places.graph, places.schedule.plan
-        self.backward, self.given_state = places.schedule.backward, given_state
-        self.block_of = {stage: block for block in self.plan.blocks for stage in block.stages}
-        self.hoisted: dict[Stack, str] = {}  # what stages after the loop send into it: the names of the arrays
-        self.side_by_side: dict[tuple[str, ...], str] = {}  # stages whose adjoints have been joined: the name of the array
+        super().__init__(places)
+        self.given_state = given_state
+        self.joined: dict[tuple[str, ...], str] = {}  # stages whose adjoints are side by side by now: the name of the array
         self.done: set[str] = set()  # stages whose adjoints have been computed
 
     def lines(self) -> list[Line]:
@@ -101,7 +101,7 @@ class BackwardPrinter:
         block = self.block_of.get(stage)
         if block is None or len(block.stages) == 1 or not self.done.issuperset(block.stages):
             return []
-        name = self.side_by_side[block.stages] = self.places.block_gradient[block]
+        name = self.joined[block.stages] = self.places.block_gradient[block]
         return [Line(f"{name} = {_concatenated(block.stages)}", "side by side, as their weights are stacked")]
 
     def _joined_for(self, terms: Iterable[BackwardTerm], place: str) -> list[Line]:
@@ -111,21 +111,13 @@ class BackwardPrinter:
     def _joined(self, stack: Stack, place: str) -> list[Line]:
         """The adjoints of a stack's stages side by side, if they are needed before the others of their block are there."""
         block = self.block_of[stack.stages[0]]
-        if len(stack.stages) == 1 or block.stages in self.side_by_side or stack.stages in self.side_by_side:
+        if len(stack.stages) == 1 or block.stages in self.joined or stack.stages in self.joined:
             return []
-        name = self.side_by_side[stack.stages] = self.places.fresh(f"d_{stack.name}")
+        name = self.joined[stack.stages] = self.places.fresh(f"d_{stack.name}")
         return [Line(f"{name} = {_concatenated(stack.stages)}", "side by side, as their weights are stacked")]
 
-    def _columns(self, stages: tuple[str, ...], place: str) -> str:
-        """The adjoints of neighbouring stages of a block, side by side."""
-        if len(stages) == 1:
-            return self.places.name_of(place)(Adjoint(stages[0]))
-        if stages in self.side_by_side:
-            return self.side_by_side[stages]
-        return self.places.columns(self.block_of[stages[0]], stages, place == EACH)
-
     def _back(self, stack: Stack, place: str) -> str:
-        gradient = Spelled(self._columns(stack.stages, place), ATOM, 1, True)
+        gradient = Spelled(self._side_by_side(self.block_of[stack.stages[0]], stack.stages, place), ATOM, 1, True)
         return self.places.speller(place).product(gradient, self.places.own(stack.name), turned=False).text
 
     # --- the loop
@@ -206,7 +198,7 @@ class BackwardPrinter:
         read = self._read_outside()
         lines = []
         for block in self._loop_blocks():
-            self.side_by_side = {stages: name for stages, name in self.side_by_side.items()
+            self.joined = {stages: name for stages, name in self.joined.items()
                                  if stages[0] not in block.stages or stages == block.stages}
             for stage in block.stages:
                 if stage in read:
@@ -257,130 +249,48 @@ class BackwardPrinter:
 
     # --- contributions
 
-    def _numbered(self, left: str, pieces: list[Piece], gradient: Gradient, number: int, place: str) -> list[Line]:
-        if len(pieces) == 1:
-            told = pieces[0].readers if pieces[0].readers.startswith(OUTSIDE) else f"from {pieces[0].readers}"
-            return [Line(f"{left} = {pieces[0].text}", f"({number}) {told}")]
-        head = Line(f"# ({number}) fork of {gradient.value}: one line per reader")
-        parts = as_parts(gradient.forks)
-        if parts is not None and len(parts) == len(pieces):  # they do not overlap: side by side, not added to zeros
-            spell = self.places.speller(place)
-            rows = [Line(f"    {spell(part)},", piece.comment) for part, piece in zip(parts, pieces)]
-            return [head, Line(f"{left} = jnp.concatenate(["), *rows, Line("], axis=-1)")]
-        return [head, *statement(left, pieces, "")]
-
-    def _pieces(self, terms: Iterable[BackwardTerm], place: str) -> list[Piece]:
-        """The code of each term, with its readers."""
-        terms = tuple(terms)
-        # beside a full array, a scalar that goes to every entry need not be copied to each
-        full = any(not isinstance(term, Share) or not is_fill(term.contribution.at_reader) for term in terms)
-        pieces = []
-        for term in terms:
-            match term:
-                case Share(contribution=fork):
-                    speller = self.places.speller(place)
-                    spelled = speller.thin(fork.at_reader) if full else speller.spell(fork.at_reader)
-                    pieces.append(Piece(self._scaled(spelled, fork.upstream), reader_of(fork)))
-                case Back(stack=stack, is_hoisted=is_hoisted):
-                    text = self.hoisted[stack] if is_hoisted else self._back(stack, place)
-                    pieces.append(Piece(text, ", ".join(stack.stages)))
-                case _:
-                    raise TypeError(f"no term of a moving adjoint: {term!r}")
-        return pieces
-
-    def _scaled(self, spelled: Spelled, upstream: Expression) -> str:
-        """What the loss sends back, times the gradient at the loss, for which the derivation has 1.
-
-        All gradients begin at an output, at the final state or at the loss; a number is one that has come from the loss.
-        """
-        if self.graph.loss is None or any(isinstance(node, (Adjoint, Outside)) for node in walk(upstream)):
-            return spelled.inside(SUM)
-        return f"d_{self.graph.loss} * {spelled.inside(PRODUCT)}"
-
     def _same(self, terms: Iterable[BackwardTerm], place: str) -> tuple[str, str]:
         """What contributions send back that is the same at every step and example, and where it comes from."""
         forks = [term.contribution for term in terms if isinstance(term, Share)]
         speller = self.places.speller(place)
-        same = " + ".join(self._scaled(speller.thin(fork.at_reader), fork.upstream) for fork in forks)
-        return same, ", ".join(map(reader_of, forks))
+        same = (self._seeded(fork.at_reader, speller.thin(fork.at_reader)) for fork in forks)
+        return " + ".join(spelled.inside(SUM) for spelled in same), ", ".join(map(reader_of, forks))
 
     def _same_everywhere(self, terms: Iterable[BackwardTerm], place: str, shape: str) -> Piece:
         """The same, as an array of that shape."""
         same, told = self._same(terms, place)
         return Piece(self.places.speller(place).full(shape, same), told)
 
-    # --- what no step changes
+    # --- as `Sums` asks for it
 
-    def _summed_pieces(self, terms: Iterable[BackwardTerm]) -> list[Piece]:
-        """Contributions to what no step changes: summed over steps and examples."""
-        pieces = []
-        for term in terms:
-            match term:
-                case ToStart(contribution=fork):
-                    start = f"{self.places.next[fork.reader]}.sum(0)"
-                    zero = f"jnp.zeros_like({self.places.own(fork.target)})"
-                    text = f"({start} if {self.given_state} is None else {zero})"
-                    pieces.append(Piece(text, f"the start of {fork.reader}"))
-                case Share(contribution=fork):
-                    spelled = self.places.speller(WHOLE).spell(fork.at_reader)
-                    pieces.append(Piece(self._scaled(spelled, fork.upstream), fork.reader))
-                case Summed(contribution=fork, over=over):
-                    place, shape = LAST_STEP if over == FINAL else WHOLE, self.graph.shapes[fork.target]
-                    summed = Spelled(self._summed(fork.at_reader, shape, place), ATOM, len(shape), False)
-                    pieces.append(Piece(self._scaled(summed, fork.upstream), fork.reader))
-                case _:
-                    raise TypeError(f"no term of a static adjoint: {term!r}")
-        return pieces
+    @property
+    def library(self) -> str:
+        return "jnp"
 
-    def _summed(self, term: Expression, shape: Shape, place: str) -> str:
-        over = "0" if place == LAST_STEP else "(0, 1)"
-        speller = self.places.speller(place)
-        if isinstance(term, Call) and term.function == "outer":
-            left, right = (speller.spell(argument) for argument in term.arguments)
-            if left.moving and right.moving:
-                return self._sum_of_outer(left.text, right.text)
-            if left.moving:
-                return f"jnp.outer({left.inside(ATOM)}.sum({over}), {right.text})"
-            return f"jnp.outer({left.text}, {right.inside(ATOM)}.sum({over}))"
-        inner = term
-        while isinstance(inner, Call) and inner.function == "sum":
-            inner = inner.arguments[0]
-        is_scalar = inner is not term
-        spelled = speller.spell(inner)
-        if not spelled.moving:
-            count = self.places.B if place == LAST_STEP else f"{self.places.T} * {self.places.B}"
-            return speller.full(axes(shape), f"{count} * {speller.spell(term).inside(PRODUCT)}")
-        if is_scalar or spelled.rank == 0:
-            return f"{spelled.inside(ATOM)}.sum()"
-        return f"{spelled.inside(ATOM)}.sum({over})"
+    def _beside(self, left: str, rows: list[Line]) -> list[Line]:
+        return [Line(f"{left} = jnp.concatenate(["), *rows, Line("], axis=-1)")]
 
-    def _sum_of_outer(self, left: str, right: str) -> str:
-        self.places.helpers.add("sum_of_outer")
-        return f"_sum_of_outer({left}, {right})"
+    def _side_by_side(self, block: Block, stages: tuple[str, ...], place: str) -> str:
+        if len(stages) == 1:
+            return self.places.name_of(place)(Adjoint(stages[0]))
+        return self.joined.get(stages) or self.places.columns(block, stages, place == EACH)
 
-    def _reduced(self, reduction: Reduce) -> Line:
-        stored, numbers = reduction.stored, reduction.numbers
-        text = self._stacked_gradient(reduction)
-        if text is None:
-            pieces = self._summed_pieces(reduction.terms)
-            zeros = f'jnp.zeros_like(params["{stored.name}"])'
-            text = " + ".join(piece.text for piece in pieces) or zeros
-        shown = numbered(numbers)
-        if len(numbers) > 2 and numbers == tuple(range(numbers[0], numbers[0] + len(numbers))):
-            shown = f"({numbers[0]}) to ({numbers[-1]})"
-        readers = f" from {', '.join(reduction.readers)}" if reduction.readers else ""
-        return Line(f'"{stored.name}": {text},', f"{shown}{readers}")
+    def _hoisted_now(self, stack: Stack) -> str:
+        return self.hoisted[stack]  # a step of the scan is given its own
 
-    def _stacked_gradient(self, reduction: Reduce) -> str | None:
-        """The gradient of parameters that are stored under each other: one product, or one sum."""
-        stack, block = reduction.stack, reduction.block
-        if stack is None or block is None:
-            return None
-        place = LAST_STEP if block.phase == LAST else WHOLE
-        part = self._columns(stack.stages, place)
-        if isinstance(stack, Stack):
-            return self._sum_of_outer(part, self.places.name_of(place)(stack.vector))
-        return f"{part}.sum({'0' if place == LAST_STEP else '(0, 1)'})"
+    def _seeded(self, term: Expression, spelled: Spelled) -> Spelled:
+        return spelled if self.graph.loss is None else times_loss(f"d_{self.graph.loss}", term, spelled)
+
+    def _start(self, fork: Contribution) -> Piece:
+        start, zero = f"{self.places.next[fork.reader]}.sum(0)", f"jnp.zeros_like({self.places.own(fork.target)})"
+        return Piece(f"({start} if {self.given_state} is None else {zero})", f"the start of {fork.reader}")
+
+    def _constant(self, term: Expression, spelled: Spelled, count: str) -> str:
+        shape = axes(shape_of(term, self.graph.shapes))
+        return self.places.speller(WHOLE).full(shape, f"{count} * {spelled.inside(PRODUCT)}")
+
+    def _none(self, stored: StoredParameter) -> str:
+        return f'jnp.zeros_like(params["{stored.name}"])'
 
 
 def _concatenated(stages: Iterable[str]) -> str:

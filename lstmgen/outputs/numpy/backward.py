@@ -5,29 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ...derivation.chain import OUTPUT, TRANSPOSED, Contribution, Gradient, Key
-from ...language.expressions import Adjoint, Call, Expression, Number, Outside, Product, Value, walk
+from ...derivation.chain import Contribution, Gradient
+from ...language.expressions import Adjoint, Call, Expression, Outside, Product, walk
 from ...language.shapes import Shape, shape_of
 from ...language.text import ATOM, PRODUCT, SUM
 from ...schedule.plan import AFTER, BEFORE, LAST, LOOP, BiasStack, Block, Stack
 from ...schedule.records import (
-    EVERY_STEP, FINAL, Back, BackwardTerm, Carry, FromFinalState, FromNextStep, Gather, Reduce, Share, Summed, ToStart,
+    EVERY_STEP, BackwardTerm, Carry, FromFinalState, FromNextStep, Gather, Share, StoredParameter,
 )
-from .lines import About, Line, Piece, axes, indented, numbered, statement
+from .lines import Line, Piece, axes, indented, numbered, statement
 from .places import EACH, LAST_STEP, WHOLE, Places
-from .spelling import ENTRIES, Speller, Spelled, is_fill
+from .spelling import ENTRIES, Spelled, is_fill
+from .sums import OUTSIDE, Sums, moves, reader_of
 
-OUTSIDE = "from outside"
 
-
-class BackwardPrinter:
+class BackwardPrinter(Sums):
     """`ends` is the name of what tells, between checkpoints, whether the last step is in this part."""
 
     def __init__(self, places: Places, ends: str):
-        self.places, self.graph, self.plan = places, places.graph, places.schedule.plan
-        self.backward, self.ends = places.schedule.backward, ends
-        self.block_of = {stage: block for block in self.plan.blocks for stage in block.stages}
-        self.hoisted: dict[Stack, str] = {}  # what stages after the loop send into it: the names of the arrays
+        super().__init__(places)
+        self.ends = ends
         self.untold: dict[str, int] = {}  # numbers of adjoints that equal others, until the first line that reads them
         for gather in self.backward.gathers():
             equal = self._equal(gather)
@@ -137,7 +134,7 @@ class BackwardPrinter:
         return lines
 
     def _back(self, stack: Stack, place: str) -> str:
-        gradient = Spelled(self.places.columns(self._block(stack), stack.stages, place == EACH), ATOM, 1, True)
+        gradient = Spelled(self._side_by_side(self._block(stack), stack.stages, place), ATOM, 1, True)
         return self.places.speller(place).product(gradient, stack.name, turned=False).text
 
     def _block(self, stack: Stack | BiasStack) -> Block:
@@ -209,46 +206,6 @@ class BackwardPrinter:
 
     # --- contributions
 
-    def _numbered(self, left: str, pieces: list[Piece], gradient: Gradient, number: int, place: str) -> list[Line]:
-        if len(pieces) == 1:
-            reader = pieces[0].readers
-            told = reader if reader.startswith(OUTSIDE) else f"from {reader}"
-            about: tuple[About, ...] = (f"d_{gradient.value}", *pieces[0].about)
-            shown = numbered(sorted((*pieces[0].numbers, number)))
-            return [Line(f"{left} = {pieces[0].text}", f"{shown} {told}", about)]
-        head = Line(f"# ({number}) fork of {gradient.value}: one line per reader", about=(f"d_{gradient.value}",))
-        parts = as_parts(gradient.forks)
-        if parts is not None and len(parts) == len(pieces):
-            return [head, *_concatenation(left, parts, pieces, self.places.speller(place))]
-        return [head, *statement(left, pieces, "")]
-
-    def _pieces(self, terms: Iterable[BackwardTerm], place: str) -> list[Piece]:
-        """The code of each term, with its readers."""
-        terms = tuple(terms)
-        # beside a full array, a scalar that goes to every entry need not be copied to each
-        full = any(not isinstance(term, Share) or not is_fill(term.contribution.at_reader) for term in terms)
-        pieces = []
-        for term in terms:
-            match term:
-                case Share(contribution=fork):
-                    speller = self.places.speller(place)
-                    spelled = speller.thin(fork.at_reader) if full else speller.spell(fork.at_reader)
-                    told = self._told_here(fork.at_reader)
-                    pieces.append(Piece(spelled.inside(SUM), reader_of(fork), told, (fork.key,)))
-                case Back(stack=stack, is_hoisted=is_hoisted):
-                    text = f"{self.hoisted[stack]}[t]" if is_hoisted else self._back(stack, place)
-                    told = self._told_here(*map(Adjoint, stack.stages))
-                    pieces.append(Piece(text, ", ".join(stack.stages), told, self._keys(stack)))
-                case _:
-                    raise TypeError(f"no term of a moving adjoint: {term!r}")
-        return pieces
-
-    def _keys(self, stack: Stack) -> tuple[Key, ...]:
-        """The contributions that one product with a stack computes together."""
-        gradient = self.places.schedule.derivation.adjoints[stack.vector.name]
-        return tuple(fork.key for fork in gradient.forks
-                     if fork.kind == TRANSPOSED and fork.reader in stack.stages and fork.lag == -stack.vector.lag)
-
     def _told_here(self, *expressions: Expression) -> tuple[int, ...]:
         """The numbers of adjoints without a line of their own that are read here first."""
         names = [node.name for expression in expressions for node in walk(expression) if isinstance(node, Adjoint)]
@@ -269,65 +226,39 @@ class BackwardPrinter:
         text = f"np.full({axes(gradient.shape, *leading)}, {same}, dtype)"
         return Piece(text, ", ".join(map(reader_of, forks)), numbers, tuple(fork.key for fork in forks))
 
-    # --- what no step changes
+    # --- as `Sums` asks for it
 
-    def _summed_pieces(self, terms: Iterable[BackwardTerm]) -> list[Piece]:
-        """Contributions to what no step changes: summed over steps and examples."""
-        pieces = []
-        for term in terms:
-            match term:
-                case ToStart(contribution=fork):
-                    start = f"{self.places.next[fork.reader]}.sum(0)"
-                    text = f"({start} if tape.learned_start else np.zeros_like({fork.target}))"
-                    pieces.append(Piece(text, f"the start of {fork.reader}", about=(fork.key,)))
-                case Share(contribution=fork):
-                    text = self.places.speller(WHOLE).spell(fork.at_reader).inside(SUM)
-                    pieces.append(Piece(text, fork.reader, self._told_here(fork.at_reader), (fork.key,)))
-                case Summed(contribution=fork, over=over):
-                    text = self._summed(fork.at_reader, LAST_STEP if over == FINAL else WHOLE)
-                    if over == FINAL:
-                        text = self._or_zero(text, self.graph.shapes[fork.target])
-                    pieces.append(Piece(text, fork.reader, self._told_here(fork.at_reader), (fork.key,)))
-                case _:
-                    raise TypeError(f"no term of a static adjoint: {term!r}")
-        return pieces
+    @property
+    def library(self) -> str:
+        return "np"
 
-    def _or_zero(self, text: str, shape: Shape) -> str:
-        """What reaches a parameter at the last step: between checkpoints, in the last part alone."""
+    def _beside(self, left: str, rows: list[Line]) -> list[Line]:
+        return [Line(f"{left} = np.concatenate(["), *rows, Line("], axis=-1)")]
+
+    def _side_by_side(self, block: Block, stages: tuple[str, ...], place: str) -> str:
+        return self.places.columns(block, stages, place == EACH)
+
+    def _start(self, fork: Contribution) -> Piece:
+        text = f"({self.places.next[fork.reader]}.sum(0) if tape.learned_start else np.zeros_like({fork.target}))"
+        return Piece(text, f"the start of {fork.reader}", about=(fork.key,))
+
+    def _constant(self, term: Expression, spelled: Spelled, count: str) -> str:
+        return f"np.asarray({count} * {spelled.inside(PRODUCT)}, dtype)"
+
+    def _none(self, stored: StoredParameter) -> str:
+        return f"np.zeros({axes(stored.shape)}, dtype)"
+
+    def _whole(self, text: str, stored: StoredParameter) -> str:
+        """A sum over all entries is a number, where `named` hands out arrays."""
+        return text if stored.shape else f"np.asarray({text}, dtype)"
+
+    def _at_last(self, text: str, shape: Shape) -> str:
+        """Between checkpoints, it is in the last part alone."""
         return f"({text} if {self.ends} else np.zeros({axes(shape)}, dtype))" if self.ends else text
 
-    def _summed(self, term: Expression, place: str) -> str:
-        over = "0" if place == LAST_STEP else "(0, 1)"
-        speller = self.places.speller(place)
-        if isinstance(term, Call) and term.function == "outer":
-            left, right = (speller.spell(argument) for argument in term.arguments)
-            if left.moving and right.moving:
-                self.places.helpers.add("sum_of_outer")
-                return f"_sum_of_outer({left.text}, {right.text})"
-            if left.moving:
-                return f"np.outer({left.inside(ATOM)}.sum({over}), {right.text})"
-            return f"np.outer({left.text}, {right.inside(ATOM)}.sum({over}))"
-        inner = term
-        while isinstance(inner, Call) and inner.function == "sum":
-            inner = inner.arguments[0]
-        is_scalar = inner is not term
-        spelled = speller.spell(inner)
-        pair = None if is_scalar else self._summed_pair(term, place)
-        if pair:
-            return pair
-        if not spelled.moving:
-            count = self.places.B if place == LAST_STEP else f"{self.places.T} * {self.places.B}"
-            return f"np.asarray({count} * {speller.spell(term).inside(PRODUCT)}, dtype)"
-        if is_scalar or spelled.rank == 0:
-            return f"{spelled.inside(ATOM)}.sum()"
-        return f"{spelled.inside(ATOM)}.sum({over})"
-
-    def _summed_pair(self, term: Expression, place: str) -> str | None:
-        """The sum of products of two arrays over steps and examples, without an array of the products.
-
-        A factor that is the same along its last axes is read without them.
-        """
-        if not (isinstance(term, Product) and len(term.factors) == 2):
+    def _summed_pair(self, term: Product, place: str) -> str | None:
+        """Without an array of the products: a factor that is the same along its last axes is read without them."""
+        if len(term.factors) != 2:
             return None
         factors, ranks = [], []
         for factor in term.factors:
@@ -340,67 +271,3 @@ class BackwardPrinter:
         entries, leading = ENTRIES[ranks[0]], "b" if place == LAST_STEP else "tb"
         axes_of = [leading + entries[: factor.rank] for factor in factors]
         return f'np.einsum("{axes_of[0]},{axes_of[1]}->{entries}", {factors[0].text}, {factors[1].text})'
-
-    def _reduced(self, reduction: Reduce) -> Line:
-        stored, numbers = reduction.stored, reduction.numbers
-        text = self._stacked_gradient(reduction)
-        if text is None:
-            pieces = self._summed_pieces(reduction.terms)
-            numbers = tuple(sorted({*numbers, *(number for piece in pieces for number in piece.numbers)}))
-            text = " + ".join(piece.text for piece in pieces) or f"np.zeros({axes(stored.shape)}, dtype)"
-            if not stored.shape and pieces:
-                text = f"np.asarray({text}, dtype)"  # a sum over all entries is a number, where `named` hands out arrays
-        shown = numbered(numbers)
-        if len(numbers) > 2 and numbers == tuple(range(numbers[0], numbers[0] + len(numbers))):
-            shown = f"({numbers[0]}) to ({numbers[-1]})"
-        readers = f" from {', '.join(reduction.readers)}" if reduction.readers else ""
-        gradients = [self.places.schedule.derivation.adjoints[member.name] for member in stored.members]
-        about: list[About] = [f"d_{gradient.value}" for gradient in gradients]
-        about += [fork.key for gradient in gradients for fork in gradient.forks]
-        return Line(f'"{stored.name}": {text},', f"{shown}{readers}", tuple(about))
-
-    def _stacked_gradient(self, reduction: Reduce) -> str | None:
-        """The gradient of parameters that are stored under each other: one product, or one sum."""
-        stack, block = reduction.stack, reduction.block
-        if stack is None or block is None:
-            return None
-        place = LAST_STEP if block.phase == LAST else WHOLE
-        part = self.places.columns(block, stack.stages)
-        if isinstance(stack, Stack):
-            self.places.helpers.add("sum_of_outer")
-            text = f"_sum_of_outer({part}, {self.places.name_of(place)(stack.vector)})"
-        else:
-            text = f"{part}.sum({'0' if place == LAST_STEP else '(0, 1)'})"
-        return self._or_zero(text, reduction.stored.shape) if place == LAST_STEP else text
-
-
-def moves(term: BackwardTerm, static: frozenset[str]) -> bool:
-    """Whether what a term sends back is not the same at all steps and examples."""
-    if not isinstance(term, Share):
-        return True
-    leaves = (node for node in walk(term.contribution.at_reader) if isinstance(node, (Value, Adjoint, Outside)))
-    return any(leaf.name not in static for leaf in leaves)
-
-
-def reader_of(fork: Contribution) -> str:
-    """Where a contribution comes from, for a comment."""
-    return f"{OUTSIDE}, through the output" if fork.kind == OUTPUT else fork.reader
-
-
-def as_parts(forks: tuple[Contribution, ...]) -> list[Expression] | None:
-    """The gradients of a value's n equal parts, if each reader takes one part, in order, and all are taken."""
-    parts = []
-    for place, fork in enumerate(forks):
-        match fork.at_reader:
-            case Call(function="Place", arguments=(part, Number(value=k), Number(value=n))) if (
-                    not fork.lag and k == place and n == len(forks)):
-                parts.append(part)
-            case _:
-                return None
-    return parts or None
-
-
-def _concatenation(left: str, parts: list[Expression], pieces: list[Piece], spell: Speller) -> list[Line]:
-    """Gradients that do not overlap stand side by side instead of being added to zeros."""
-    rows = [Line(f"    {spell(part)},", piece.comment, piece.about) for part, piece in zip(parts, pieces)]
-    return [Line(f"{left} = np.concatenate(["), *rows, Line("], axis=-1)")]

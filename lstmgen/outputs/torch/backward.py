@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ...derivation.chain import Gradient
-from ...language.expressions import Adjoint, Call, Expression, Outside, Value, total, walk
-from ...language.text import ATOM, PRODUCT, SUM
+from ...derivation.chain import Contribution, Gradient
+from ...language.expressions import Expression, total
+from ...language.text import ATOM, PRODUCT
 from ...schedule.plan import AFTER, BEFORE, LAST, LOOP, Block, Stack
 from ...schedule.records import (
-    FINAL, Back, BackwardTerm, Carry, FromFinalState, FromNextStep, Gather, Reduce, Share, Summed, ToStart,
+    BackwardTerm, Carry, FromFinalState, FromNextStep, Gather, Reduce, Share, StoredParameter, ToStart,
 )
-from ..numpy.backward import OUTSIDE, as_parts, reader_of
 from ..numpy.lines import Line, Piece, axes, indented, size, statement
 from ..numpy.places import LAST_STEP, WHOLE
-from ..numpy.spelling import Spelled, is_fill
+from ..numpy.spelling import Spelled
+from ..numpy.sums import OUTSIDE, Sums, moves, reader_of, times_loss
 from .places import BACK, TorchPlaces
 
 
-class BackwardPrinter:
+class BackwardPrinter(Sums):
     """Prints the sums of contributions; adjoints that a stored matrix needs side by side are put there when all are known."""
 
+    places: TorchPlaces
+
     def __init__(self, places: TorchPlaces):
-        self.places, self.graph, self.plan = places, places.graph, places.schedule.plan
-        self.backward = places.schedule.backward
-        self.block_of = {stage: block for block in self.plan.blocks for stage in block.stages}
-        self.hoisted: dict[Stack, str] = {}  # what stages after the loop send into it: the names of the tensors
+        super().__init__(places)
         self.joined: dict[tuple[str, ...], str] = {}  # adjoints that are side by side by now: the names of the tensors
         self.lines_: list[Line] = []
 
@@ -72,9 +71,9 @@ class BackwardPrinter:
         leading = {"": (), LAST_STEP: (B,)}.get(place, (T, B))
         if not pieces:
             pieces = [self._nothing(gather.gradient, *leading)]
-        elif place and not any(map(self._moves, gather.terms)):
+        elif place and not any(moves(term, self.graph.static) for term in gather.terms):
             pieces = [self._same_everywhere(gather.gradient, gather.terms, place, leading)]
-        self._numbered(f"d_{gather.gradient.value}", pieces, gather.gradient, gather.number, place or WHOLE)
+        self._add(*self._numbered(f"d_{gather.gradient.value}", pieces, gather.gradient, gather.number, place or WHOLE))
 
     def _nothing(self, gradient: Gradient, *leading: str) -> Piece:
         return Piece(f"{self.places.like}.new_zeros({axes(gradient.shape, *leading)})", "no reader")
@@ -91,9 +90,9 @@ class BackwardPrinter:
         """Every block of these phases, side by side."""
         for block in self.plan.blocks:
             if block.phase in phases:
-                self._side_by_side(block, block.stages)
+                self._side_by_side(block, block.stages, "")
 
-    def _side_by_side(self, block: Block, stages: tuple[str, ...]) -> str:
+    def _side_by_side(self, block: Block, stages: tuple[str, ...], place: str) -> str:
         """The adjoints of neighbouring stages of a block as one tensor, and a line that makes it if there is none yet."""
         if len(stages) == 1:
             return f"d_{stages[0]}"
@@ -110,7 +109,7 @@ class BackwardPrinter:
         return self.joined[stages]
 
     def _back(self, stack: Stack, place: str) -> str:
-        gradient = Spelled(self._side_by_side(self.block_of[stack.stages[0]], stack.stages), ATOM, 1, True)
+        gradient = Spelled(self._side_by_side(self.block_of[stack.stages[0]], stack.stages, place), ATOM, 1, True)
         return self.places.speller(place).product(gradient, stack.name, turned=False).text
 
     # --- the loop
@@ -167,16 +166,16 @@ class BackwardPrinter:
                 pieces.append(Piece(self.places.next[name], told))
         pieces += self._pieces([term for term in gather.terms if not isinstance(term, FromNextStep)], BACK)
         pieces = pieces or [self._nothing(gather.gradient, self.places.B)]
-        if not any(map(self._moves, gather.terms)) and gather.terms:
+        if not any(moves(term, self.graph.static) for term in gather.terms) and gather.terms:
             pieces = [self._same_everywhere(gather.gradient, gather.terms, BACK, (self.places.B,))]
-        self._numbered(f"d_{name}", pieces, gather.gradient, gather.number, BACK)
+        self._add(*self._numbered(f"d_{name}", pieces, gather.gradient, gather.number, BACK))
 
     def _sent(self, carry: Carry) -> None:
         name, value, number = self.places.next[carry.gradient.value], carry.gradient.value, carry.number
         pieces = self._pieces(carry.sent, BACK)
         if not pieces:
             pieces = [self._nothing(carry.gradient, self.places.B)]
-        elif not any(map(self._moves, carry.sent)):
+        elif not any(moves(term, self.graph.static) for term in carry.sent):
             pieces = [self._same_everywhere(carry.gradient, carry.sent, BACK, (self.places.B,))]
         if len(pieces) == 1:
             self._add(Line(f"{name} = {pieces[0].text}", f"({number}) to {value}[t-1], from {pieces[0].readers}"))
@@ -188,54 +187,6 @@ class BackwardPrinter:
 
     # --- contributions
 
-    def _numbered(self, left: str, pieces: list[Piece], gradient: Gradient, number: int, place: str) -> None:
-        if len(pieces) == 1:
-            reader = pieces[0].readers
-            told = reader if reader.startswith(OUTSIDE) else f"from {reader}"
-            self._add(Line(f"{left} = {pieces[0].text}", f"({number}) {told}"))
-            return
-        self._add(Line(f"# ({number}) fork of {gradient.value}: one line per reader"))
-        parts = as_parts(gradient.forks)
-        if parts is not None and len(parts) == len(pieces):
-            speller = self.places.speller(place)
-            rows = [Line(f"    {self._seeded(part, speller.spell(part)).text},", piece.comment)
-                    for part, piece in zip(parts, pieces)]
-            self._add(Line(f"{left} = {self.places.package}.cat(["), *rows, Line("], -1)"))
-        else:
-            self._add(*statement(left, pieces, ""))
-
-    def _pieces(self, terms: Iterable[BackwardTerm], place: str) -> list[Piece]:
-        """The code of each term, with its readers."""
-        terms = tuple(terms)
-        # beside a full tensor, a scalar that goes to every entry need not be copied to each
-        full = any(not isinstance(term, Share) or not is_fill(term.contribution.at_reader) for term in terms)
-        pieces = []
-        for term in terms:
-            match term:
-                case Share(contribution=fork):
-                    speller = self.places.speller(place)
-                    spelled = speller.thin(fork.at_reader) if full else speller.spell(fork.at_reader)
-                    pieces.append(Piece(self._seeded(fork.at_reader, spelled).inside(SUM), reader_of(fork)))
-                case Back(stack=stack, is_hoisted=is_hoisted):
-                    text = f"{self.hoisted[stack]}[t]" if is_hoisted else self._back(stack, place)
-                    pieces.append(Piece(text, ", ".join(stack.stages)))
-                case _:
-                    raise TypeError(f"no term of a moving adjoint: {term!r}")
-        return pieces
-
-    def _seeded(self, term: Expression, spelled: Spelled) -> Spelled:
-        """A contribution of the loss, times what reaches the loss from outside: it has no other adjoint in it."""
-        if any(isinstance(node, (Adjoint, Outside)) for node in walk(term)):
-            return spelled
-        return Spelled(f"dloss * {spelled.inside(PRODUCT)}", PRODUCT, spelled.rank, spelled.moving)
-
-    def _moves(self, term: BackwardTerm) -> bool:
-        """Whether what a term sends back is not the same at all steps and examples."""
-        if not isinstance(term, Share):
-            return True
-        leaves = (node for node in walk(term.contribution.at_reader) if isinstance(node, (Value, Adjoint, Outside)))
-        return any(leaf.name not in self.graph.static for leaf in leaves)
-
     def _same_everywhere(self, gradient: Gradient, terms: tuple[BackwardTerm, ...], place: str,
                          leading: tuple[str, ...]) -> Piece:
         """What contributions of the loss send back that is the same at every step and example."""
@@ -245,67 +196,23 @@ class BackwardPrinter:
         text = f"(dloss * {whole.inside(PRODUCT)}).expand({axes(gradient.shape, *leading)})"
         return Piece(text, ", ".join(map(reader_of, forks)))
 
-    # --- what no step changes
+    # --- as `Sums` asks for it
 
-    def _summed_pieces(self, terms: Iterable[BackwardTerm]) -> list[Piece]:
-        """Contributions to what no step changes: summed over steps and examples."""
-        pieces = []
-        for term in terms:
-            match term:
-                case ToStart():
-                    pass  # `_start` copies it for each example, and PyTorch knows how to differentiate that
-                case Share(contribution=fork):
-                    spelled = self.places.speller(WHOLE).spell(fork.at_reader)
-                    pieces.append(Piece(spelled.inside(SUM), fork.reader))
-                case Summed(contribution=fork, over=over):
-                    pieces.append(Piece(self._summed(fork.at_reader, LAST_STEP if over == FINAL else WHOLE), fork.reader))
-                case _:
-                    raise TypeError(f"no term of a static adjoint: {term!r}")
-        return pieces
+    @property
+    def library(self) -> str:
+        return self.places.package
 
-    def _summed(self, term: Expression, place: str) -> str:
-        over = "0" if place == LAST_STEP else "(0, 1)"
-        speller = self.places.speller(place)
-        if isinstance(term, Call) and term.function == "outer":
-            left, right = (speller.spell(argument) for argument in term.arguments)
-            left = self._seeded(term, left)
-            if left.moving and right.moving:
-                self.places.helpers.add("sum_of_outer")
-                return f"_sum_of_outer({left.text}, {right.text})"
-            if left.moving:
-                return f"{self.places.package}.outer({left.inside(ATOM)}.sum({over}), {right.text})"
-            return f"{self.places.package}.outer({left.text}, {right.inside(ATOM)}.sum({over}))"
-        inner = term
-        while isinstance(inner, Call) and inner.function == "sum":
-            inner = inner.arguments[0]
-        spelled = self._seeded(term, speller.spell(inner))
-        if not spelled.moving:
-            count = self.places.B if place == LAST_STEP else f"{self.places.T} * {self.places.B}"
-            return f"{count} * {self._seeded(term, speller.spell(term)).inside(PRODUCT)}"
-        if inner is not term or spelled.rank == 0:
-            return f"{spelled.inside(ATOM)}.sum()"
-        return f"{spelled.inside(ATOM)}.sum({over})"
+    def _beside(self, left: str, rows: list[Line]) -> list[Line]:
+        return [Line(f"{left} = {self.library}.cat(["), *rows, Line("], -1)")]
 
-    def _reduced(self, reduction: Reduce) -> Line:
-        stored, numbers = reduction.stored, reduction.numbers
-        text = self._stacked_gradient(reduction)
-        if text is None:
-            pieces = self._summed_pieces(reduction.terms)
-            text = " + ".join(piece.text for piece in pieces) or f"{self.places.like}.new_zeros({axes(stored.shape)})"
-        shown = ", ".join(f"({number})" for number in numbers)
-        if len(numbers) > 2 and numbers == tuple(range(numbers[0], numbers[0] + len(numbers))):
-            shown = f"({numbers[0]}) to ({numbers[-1]})"
-        readers = f" from {', '.join(reduction.readers)}" if reduction.readers else ""
-        return Line(f'"{stored.name}": {text},', f"{shown}{readers}")
+    def _seeded(self, term: Expression, spelled: Spelled) -> Spelled:
+        return times_loss("dloss", term, spelled)
 
-    def _stacked_gradient(self, reduction: Reduce) -> str | None:
-        """The gradient of parameters that are stored under each other: one product, or one sum."""
-        stack, block = reduction.stack, reduction.block
-        if stack is None or block is None:
-            return None
-        place = LAST_STEP if block.phase == LAST else WHOLE
-        part = self._side_by_side(block, stack.stages)
-        if isinstance(stack, Stack):
-            self.places.helpers.add("sum_of_outer")
-            return f"_sum_of_outer({part}, {self.places.name_of(place)(stack.vector)})"
-        return f"{part}.sum({'0' if place == LAST_STEP else '(0, 1)'})"
+    def _start(self, fork: Contribution) -> None:
+        """`_start` of the module copies the parameter for each example, and PyTorch knows how to differentiate that."""
+
+    def _constant(self, term: Expression, spelled: Spelled, count: str) -> str:
+        return f"{count} * {spelled.inside(PRODUCT)}"
+
+    def _none(self, stored: StoredParameter) -> str:
+        return f"{self.places.like}.new_zeros({axes(stored.shape)})"
