@@ -7,6 +7,7 @@ RUN=qemu-aarch64 these tests are about another machine.
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -72,9 +73,16 @@ def test_some_cells_with_other_definitions(name, defined, tmp_path):
     _is_right(name, defined, tmp_path)
 
 
-def _is_right(name: str, defined: str, tmp_path: Path) -> None:
+@needs_compiler
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "i686") or "CC" in os.environ, reason="no i387 here")
+@pytest.mark.parametrize("name", ["slstm", "layer_norm_lstm"])
+def test_where_float_is_computed_in_a_larger_type(name, tmp_path):
+    _is_right(name, "", tmp_path, "-mfpmath=387")
+
+
+def _is_right(name: str, defined: str, tmp_path: Path, *flags: str) -> None:
     small = "SMALL" in defined
-    done = ran(name, tmp_path, *STRICT, *(f"-D{name.upper()}_{each}" for each in defined.split()))
+    done = ran(name, tmp_path, *STRICT, *flags, *(f"-D{name.upper()}_{each}" for each in defined.split()))
     assert done.returncode == 0, done.stdout + done.stderr
     *lines, last = done.stdout.splitlines()
     assert last == f"{name}.c is right here"
