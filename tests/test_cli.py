@@ -265,7 +265,7 @@ def test_a_name_without_its_ending_suggests_the_file():
 
 @pytest.mark.parametrize("command, name, text, words", [
     ("show", "cell.py", "x = 1\n", "'cell.py' is Python, and a spec is a YAML file; lstmgen audit SPEC --module FILE"),
-    ("audit", "notes.tex", "$x$\n", "there is no displayed equation"),
+    ("audit", "notes.tex", "$x$\n", "which cell is it about?"),
     ("build", "notes.md", "# x\n", "spec.md tells how one is written"),
     ("build", "notes.ipynb", "{}\n", "'notes.ipynb' is a notebook, and a spec is a YAML file; "),
     ("audit", "theirs.npz", "", "lstmgen audit SPEC --arrays FILE.npz compares its numbers with a cell"),
