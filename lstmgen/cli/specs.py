@@ -9,6 +9,7 @@ import click
 
 from .failures import Refused
 from .shared import existing, has_symbols, width
+from .texts import drafted
 
 
 @click.command(epilog="Example:  lstmgen expand lstm > my_cell.yaml")
@@ -39,17 +40,20 @@ def list_functions() -> None:
     click.echo(listed(width()))
 
 
-@click.command(epilog="Example:  lstmgen new my_cell --from gru")
+@click.command(epilog="Example:  lstmgen new my_cell --from gru\n\nExample:  lstmgen new my_cell --latex paper.tex")
 @click.argument("name")
 @click.option("--from", "origin", metavar="SPEC", help="Start with the equations of this cell.")
+@click.option("--latex", metavar="FILE", help="Start with the forward equations of this text of LaTeX or Markdown.")
 @click.option("--force", is_flag=True, help="Overwrite NAME.yaml if it exists.")
-def new(name: str, origin: str | None, force: bool) -> None:
+def new(name: str, origin: str | None, latex: str | None, force: bool) -> None:
     """Write NAME.yaml, a commented spec to start from."""
     from ..files import write_outputs
     from ..spec.starter import starter
 
+    if origin and latex:
+        raise click.UsageError("--from and --latex exclude each other")
     try:
-        text = starter(name, existing(origin) if origin else None)
+        text = drafted(name, latex) if latex else starter(name, existing(origin) if origin else None)
     except ValueError as error:
         raise Refused(str(error)) from None
     path = Path(f"{name}.yaml")

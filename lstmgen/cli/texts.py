@@ -27,3 +27,12 @@ def read_text(path: str, spec: str | None, notation: str | None, names: str | No
         if not Path(each).is_file():
             raise Refused(f"there is no file '{each}'")
     return audit_text(path, existing(spec) if spec else None, notation, names, inline)
+
+
+def drafted(name: str, path: str) -> str:
+    """A spec from the forward equations of a text."""
+    from ..latexin.draft import draft
+
+    if not Path(path).is_file():
+        raise Refused(f"there is no file '{path}'")
+    return draft(name, path).text

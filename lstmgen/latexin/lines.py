@@ -79,10 +79,31 @@ def _rows(found: list[Token]) -> Iterator[list[Token]]:
                 row, braces = [], 0
             continue
         elif token.kind != COMMAND and token.text == "&" and level <= 0:
+            if _ends_column(row, found[position + 1 :]):
+                row.append(Token(COMMAND, "quad", token.at))
             continue
         row.append(token)
     if row:
         yield row
+
+
+def _ends_column(row: list[Token], rest: list[Token]) -> bool:
+    """Whether another equation begins behind a `&`: there is one before it, and an `=` behind it in the same line."""
+    for token in reversed(row):
+        if token.text == "=":
+            break
+        if token.kind == COMMAND and token.text == "quad":
+            return False
+    else:
+        return False
+    if row[-1].text == "=":
+        return False
+    for token in rest[:200]:
+        if token.text == "=":
+            return True
+        if token.kind == COMMAND and token.text == "\\":
+            return False
+    return False
 
 
 def _ends_here(row: list[Token]) -> bool:
