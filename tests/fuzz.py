@@ -2,8 +2,8 @@
 
     python tests/fuzz.py [MINUTES] [SEED]
 
-Each seed is one input: bytes, YAML, an expression, a spec or a file of claims, made from a real one by a few random
-edits. It has to be taken, or refused by a `SpecError`; anything else is a defect, and so is a refusal that
+Each seed is one input: bytes, YAML, an expression, a spec, a file of claims or a text of LaTeX, made from a real one by a
+few random edits. It has to be taken, or refused by a `SpecError`; anything else is a defect, and so is a refusal that
 takes longer than ten seconds. `make fuzz` runs it for long, `tests/test_fuzz.py` for some seconds.
 """
 
@@ -22,15 +22,19 @@ from functools import cache
 from pathlib import Path
 
 from lstmgen.auditing.claims import read as read_claims
+from lstmgen.derivation.build import build_graph
 from lstmgen.errors import SpecError
 from lstmgen.document.notation import make_notation
+from lstmgen.latexin.audit import read_document
+from lstmgen.latexin.document import read as read_latex
+from lstmgen.latexin.draft import draft_of
 from lstmgen.outputs.numpy.module import module_source
 from lstmgen.pipeline import derive
 from lstmgen.schedule.make import make_schedule
 from lstmgen.spec.reader import load, read
 
 ROOT = Path(__file__).parent.parent
-KINDS = ("bytes", "lines", "tokens", "expression", "claims")
+KINDS = ("bytes", "lines", "tokens", "expression", "claims", "latex")
 LONGEST_REFUSAL = 10.0  # seconds
 PATIENCE = 120  # seconds, for an input that is taken
 
@@ -45,6 +49,18 @@ PIECES = (
     "a if b else c", "-" * 70, "(" * 70, "{{ x }}", "{% x %}", "\\input{x}", "$", "%", "^^M", "../", "/etc",
     "state:", "equations:", "name:", "output: h", "dims: {", "loss:", "initial:", "functions:", "range:",
     "cell: lstm", "peepholes: true", "init:", "shape:",
+)
+
+# What LaTeX is made of, whole and in pieces.
+LATEX_PIECES = (
+    "\\", "{", "}", "$$", "$", "&", "\\\\", "^", "_", "^{", "_{", "(", ")", "\\left(", "\\right.", "=", "+=", "+",
+    "-", ",", "%", "\\frac{", "\\frac{\\partial E}{\\partial c_t}", "\\begin{bmatrix}", "\\end{bmatrix}",
+    "\\begin{align}", "\\end{align}", "\\begin{cases}", "\\sum_t", "\\sum_{t=1}^T", "\\prod", "\\delta", "\\nabla",
+    "\\odot", "\\mathbf{", "\\bar", "\\tanh", "\\sigma'", "^{t-1}", "_{t+1}", "^\\top", "^T", "^2", "^{-1}", "^{<t>}",
+    "\\langle", "\\input{x}", "\\def\\x{\\x\\x}", "\\x", "\\newcommand{\\y}[2]{#2#1}", "\\y{a}{b}", "\\text{if }",
+    "\\quad", "\\verb", "`", "```", "<!--", "-->", "next", "prev", "1e9", "9" * 50, "\x00", "\u202e", "\u03c3", "d",
+    "E", "I", "T", "t", "(t)", "[", "]", ";", "/", "'", "''", "\\star", "\\rm", "~", "h_t", "c_{t-1}", "W_f",
+    "{{{{{{", "}}}}",
 )
 
 FORMS = (
@@ -70,11 +86,16 @@ def claims() -> tuple[tuple[Path, str], ...]:
     return tuple((path, path.read_text(encoding="utf-8")) for path in sorted((ROOT / "audits").glob("*.yaml")))
 
 
+@cache
+def texts() -> tuple[str, ...]:
+    return tuple(path.read_text(encoding="utf-8") for path in sorted((ROOT / "tests" / "latex").iterdir()))
+
+
 def make(seed: int) -> Input:
     """The input of a seed."""
     choose = random.Random(seed)
     kind = choose.choice(KINDS)
-    text = choose.choice(claims())[1] if kind == "claims" else choose.choice(originals())
+    text = choose.choice({"claims": [text for _, text in claims()], "latex": texts()}.get(kind, originals()))
     edits = choose.choice((1, 1, 2, 3, 8))
     if kind == "bytes":
         data = bytearray(text.encode())
@@ -83,15 +104,16 @@ def make(seed: int) -> Input:
         return Input(kind, bytes(data))
     if kind == "expression":
         return Input(kind, _with_equation(text, _expression(choose, choose.randrange(6)), choose))
+    pieces = LATEX_PIECES if kind == "latex" else PIECES
     for _ in range(edits):
-        text = _edited_lines(text, choose) if kind == "lines" else _edited(text, choose)
+        text = _edited_lines(text, choose) if kind == "lines" else _edited(text, choose, pieces)
     return Input(kind, text)
 
 
-def _edited(text: str, choose: random.Random) -> str:
+def _edited(text: str, choose: random.Random, pieces: tuple[str, ...] = PIECES) -> str:
     start = choose.randrange(len(text) + 1)
     end = min(len(text), start + choose.choice((0, 0, 1, 1, 3, 10)))
-    return text[:start] + choose.choice((*PIECES, "")) + text[end:]
+    return text[:start] + choose.choice((*pieces, "")) + text[end:]
 
 
 def _edited_lines(text: str, choose: random.Random) -> str:
@@ -135,6 +157,8 @@ def run(given: Input) -> str:
         if given.kind == "claims":
             read_claims(given.text, "<claims>", claims()[0][0].parent)
             return "taken"
+        if given.kind == "latex":
+            return _read_text(given.text)
         schedule = make_schedule(derive(_read(given)))
         compile(module_source(schedule, verified=False), "<module>", "exec")
         make_notation(schedule.graph)
@@ -143,6 +167,33 @@ def run(given: Input) -> str:
         if not error.mistakes:
             raise AssertionError("a refusal without a reason") from error
         return "refused"
+
+
+def _read_text(text: str) -> str:
+    """A text, as a derivation about a small cell and as the forward pass of one."""
+    outcome = "refused"
+    for path in ("<text>.tex", "<text>.md"):
+        for read_as in (_as_derivation, _as_forward):
+            try:
+                read_as(text, path)
+                outcome = "taken"
+            except SpecError as error:
+                if not error.mistakes:
+                    raise AssertionError("a refusal without a reason") from error
+    return outcome
+
+
+def _as_derivation(text: str, path: str) -> None:
+    read_document(read_latex(text, path), _small(), None, {}, True, 3)
+
+
+def _as_forward(text: str, path: str) -> None:
+    draft_of("made", read_latex(text, path), True)
+
+
+@cache
+def _small():
+    return build_graph(load(ROOT / "specs" / "lstm_no_bias.yaml"))
 
 
 def _read(given: Input):

@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from lstmgen.cli import main
-from lstmgen.errors import SpecError
+from lstmgen.errors import Mistakes, SpecError
 from lstmgen.language.evaluate import Floats
+from lstmgen.language.shapes import read_dim
 from lstmgen.latexin.document import read as read_document
 from lstmgen.latexin.draft import draft_of
 from lstmgen.proofs.interpret import Interpreter
@@ -231,10 +232,9 @@ def test_a_published_cell_is_that_of_the_zoo(key):
     theirs, ours = read(drafted(latex).text, "made.yaml"), load(find_spec(packaged))
     rng = np.random.default_rng(3)
     numbers = dict(zip((each.symbol for each in ours.dims), (3, 4, 5, 6)))
-    dims = {symbol: str(size) for symbol, size in numbers.items()}
 
     def draw(shape):
-        return rng.uniform(-1, 1, [eval(axis.value, {}, {k: int(v) for k, v in dims.items()}) for axis in shape])
+        return rng.uniform(-1, 1, [read_dim(axis, numbers, Mistakes("", "")).value(numbers) for axis in shape])
 
     params = {each.name: draw(each.shape) for each in ours.parameters}
     (source,) = [each.name for each in ours.inputs]

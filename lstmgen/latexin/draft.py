@@ -137,7 +137,7 @@ class _Draft:
         return list(found.values())
 
     def _is_behind(self) -> bool:
-        """Whether the text writes h_{t+1} = f(h_t, x_t): then h_t is the state of the step before, and x_t the input of this."""
+        """Whether the text writes h_{t+1} = f(h_t, x_t): then h_t is of the step before, and x_t the input of this one."""
         others = [
             symbol.step.offset for each in self.forward if each.ahead == 1 for symbol in _symbols(each.right, self.clock)
             if symbol.step is not None and symbol.key not in self.later]
@@ -199,7 +199,7 @@ class _Draft:
             raise NotRead(symbol.at, f"a prime at '{symbol.told()}'")
         if found not in self.names:
             if symbol.base == "I" and not symbol.marks and symbol.step is None:
-                raise NotRead(symbol.at, "I, an identity matrix: the language of specs has none", "write what it stands in for")
+                raise NotRead(symbol.at, "I, an identity matrix: the language of specs has none", "write the sum without it")
             timed = symbol.step is not None or found in self.kinds.timed
             self._declare(replace(symbol, base=symbol.base), (self.sizes.new(),) if timed else self._static(found), found)
         name = self.names[found]
@@ -333,7 +333,7 @@ class _Draft:
                 for size in self.shapes[name]:
                     for symbol, _ in self.sizes.resolved(size).terms:
                         if symbol not in letters:
-                            usable = [each for each in free[kind] if each not in self.shapes and each not in letters.values()]
+                            usable = [each for each in free[kind] if each not in (*self.shapes, *letters.values())]
                             letter = usable[0] if usable else f"S{len(letters)}"
                             first = {"state": "hidden_size", "input": "input_size"}.get(kind, "")
                             taken = not first or first in self.keywords.values()
