@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ import pytest
 
 from lstmgen.proofs import derivation as prove_derivation
 from lstmgen.derivation.chain import Gradient, derive
-from lstmgen.language.expressions import Adjoint, Negative, Outside, Sum, Value, shift, transform, walk
+from lstmgen.language.expressions import Adjoint, Negative, Number, Outside, Product, Sum, Value, shift, transform, walk
 from lstmgen.proofs.verdict import (
     COMPLEX_STEP, HIGH_PRECISION, KNOCK_OUT, MEANING, SPLITTING, Figure, Verdict, compared, relative_error,
 )
@@ -663,3 +664,40 @@ def test_a_long_chain_passes():
     """How its cost grows is measured by benchmarks/generator.py: no time is asked for here."""
     graph, derivation = derived(chain_of(300))
     assert verify(graph, derivation, generated(graph, derivation)).passed
+
+
+def many_states(count: int) -> str:
+    states = ", ".join(f"s_{index}: H" for index in range(count))
+    lines = [f"  s_{index}: tanh({f's_{index - 1}' if index else 'W @ x'} + 0.5 * s_{index}[t-1])" for index in range(count)]
+    return "\n".join(["name: many", f"state: {{{states}}}", "parameters: {W: [H, D]}", "equations:", *lines,
+                      f"output: s_{count - 1}", ""])
+
+
+@pytest.mark.parametrize("wrong", ["", "(1 - s_40[t] ** 2)", "(1 - s_68[t] ** 2)"])
+def test_of_very_many_arrays_some_share_a_direction(wrong):
+    """A figure for each group, and a mistake in one of its arrays does not hide behind the others."""
+    graph, derivation = derived(many_states(70))
+    text = module_source(make_schedule(derivation), verified=False)
+    assert not wrong or wrong in text
+    figures = list(complex_step(graph, execute(text.replace(wrong, wrong.replace("1", "1.000000001")), "many")))
+    assert 0 < len([figure for figure in figures if " to " in figure.what]) <= 16
+    assert bool(failed(figures)) == bool(wrong)
+
+
+@pytest.mark.parametrize("wrong", ["", "s_1", "s_69"])
+def test_of_very_many_derived_gradients_too(wrong):
+    graph, derivation = derived(many_states(70))
+
+    def changed(gradient: Gradient) -> Gradient:
+        if gradient.value != wrong:
+            return gradient
+        *rest, last = gradient.forks
+        return replace(gradient, forks=(*rest, replace(last, **{
+            name: Sum((getattr(last, name), tiny(getattr(last, name)))) for name in ("term", "at_reader")}, local=None)))
+
+    def tiny(term):
+        return Product((Number(Fraction(1, 10**20)), term))
+
+    bent = replace(derivation, stages=tuple(map(changed, derivation.stages)))
+    figures = failed(high_precision(graph, bent))
+    assert bool(figures) == bool(wrong)

@@ -17,10 +17,10 @@ from ..derivation.graph import Graph
 from ..language.evaluate import Digits, Floats
 from ..language.expressions import Adjoint, Expression, Outside, Product, Value, children, rebuild, walk
 from ..numerics.points import DRAWS, STEPS, Point, by_step, choose_sizes, draw_point, of_one, reach_after
-from ..numerics.unrolled import Adjoints, Unrolled, at_point
+from ..numerics.unrolled import Adjoints, Arrays, Unrolled, at_point
 from ..numerics.vanishing import saturated
 from .interpret import Branches, Interpreter, Run
-from .verdict import BOUNDS, HIGH_PRECISION, KNOCK_OUT, Figure, compared, exactly, relative_error, worst_of
+from .verdict import BOUNDS, HIGH_PRECISION, KNOCK_OUT, Figure, all_of, compared, exactly, grouped, relative_error, worst_of
 
 LARGEST = 1e100  # a value at a point
 DIFFERENCE = 30  # decimal places of the step of central differences
@@ -115,14 +115,18 @@ class DerivationProofs:
         yield from self._forward_figures(run, differences.base)
         yield self._parts(adjoints)
         every_entry = every_entry and self._work() <= MOST_WORK
-        for name in (*self.graph.parameters, *self.graph.inputs, *self.graph.states):
+        names = (*self.graph.parameters, *self.graph.inputs, *self.graph.states)
+        for name in names:
             if name not in found:
                 yield exactly(HIGH_PRECISION, f"gradient of {self._label(name)}", False)
-                continue
-            derived, expected = differences.along(name, found[name], every_entry, self.random)
+        scale = digits.number("1e-45") * (1 + abs(differences.value))
+        for group in grouped([name for name in names if name in found]):
+            if len(group) == 1:
+                derived, expected = differences.along(group[0], found[group[0]], every_entry, self.random)
+            else:
+                derived, expected = differences.together({name: found[name] for name in group}, self.random)
             self.entries += len(expected)
-            scale = digits.number("1e-45") * (1 + abs(differences.value))
-            yield compared(HIGH_PRECISION, self._label(name), derived, expected, scale)
+            yield compared(HIGH_PRECISION, all_of([*map(self._label, group)]), derived, expected, scale)
 
     def _forward_figures(self, run: Unrolled, interpreted: Run) -> Iterator[Figure]:
         """The stages of the graph give what the equations give."""
@@ -275,6 +279,20 @@ class _Differences:
         derived, expected = zip(*pairs)
         return np.concatenate(derived), np.concatenate(expected)
 
+    def together(self, gradients: Arrays, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """The derived gradient and the difference along one direction of several arrays.
+
+        A wrong gradient is wrong along it with probability one; it is so drawn that each array has the same weight.
+        """
+        moves, derived = {}, self.math.number(0)
+        for name, gradient in gradients.items():
+            largest = float(np.abs(gradient).max(initial=0)) or 1.0
+            direction = self.math.array(random.uniform(-1, 1, gradient.shape) / largest)
+            derived = derived + (direction * gradient).sum()
+            moves[name] = self.step * direction
+        ahead, behind = (self._objective(self._all_moved(moves, sign))[0] for sign in (1, -1))
+        return np.array([derived]), np.array([(ahead - behind) / (2 * self.step)])
+
     def _array(
         self, name: str, step: int | None, gradient: np.ndarray, every_entry: bool, random: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -305,4 +323,15 @@ class _Differences:
             parameters[name] = parameters[name] + moves
         else:
             given[name] = self.point.state[name] + moves
+        return self.interpreter.run(parameters, inputs, given, held=self.base.held)
+
+    def _all_moved(self, moves: Arrays, sign: int) -> Run:
+        parameters, inputs, given = dict(self.parameters), list(self.inputs), dict(self.given)
+        for name, move in moves.items():
+            if name in parameters:
+                parameters[name] = parameters[name] + sign * move
+            elif name in self.graph.inputs:
+                inputs = [now | {name: now[name] + sign * move[:, step]} for step, now in enumerate(inputs)]
+            else:
+                given[name] = self.point.state[name] + sign * move
         return self.interpreter.run(parameters, inputs, given, held=self.base.held)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from types import ModuleType
@@ -16,7 +16,7 @@ from ..language.expressions import Value
 from ..numerics.points import BATCH, DRAWS, STEPS, Point, by_step, choose_sizes, draw_point, of_one, reach_after
 from .interpret import Interpreter, Run
 from .verdict import (
-    AGREEMENT, BOUNDS, COMPLEX_STEP, MEANING, SPLITTING, Figure, compared, exactly, relative_error, worst_of,
+    AGREEMENT, BOUNDS, COMPLEX_STEP, MEANING, SPLITTING, Figure, all_of, compared, exactly, grouped, relative_error, worst_of,
 )
 
 STEP = 1e-30  # into the complex plane
@@ -303,18 +303,27 @@ class ModuleProofs:
             passed = self._forward(params, moving.inputs, moving.state if start else None)
             return self._objective(passed, point).imag / STEP
 
-        for name, array in arrays.items():
-            if name not in found or np.shape(found[name]) != array.shape:
-                yield exactly(COMPLEX_STEP, f"{name} has a gradient of its shape", False)
-                continue
-            whole = every or name in {f"params[{each}]" for each in wholly}
-            directions = list(self._directions(array.shape, whole, FEW if start else 0))
-            expected = [self._along(array, direction, derivative) for direction in directions]
-            derived = [(direction * found[name]).sum() for direction in directions]
+        unlike = [name for name, array in arrays.items() if np.shape(found.get(name, np.nan)) != array.shape]
+        for name in unlike:
+            yield exactly(COMPLEX_STEP, f"{name} has a gradient of its shape", False)
+        alone = {f"params[{each}]" for each in wholly}
+        groups = [*grouped([name for name in arrays if name not in {*unlike, *alone}]),
+                  *([name] for name in alone if name not in unlike)]
+        for names in groups:
+            if len(names) == 1:
+                whole = every or names[0] in alone
+                directions = [{names[0]: direction} for direction in
+                              self._directions(arrays[names[0]].shape, whole, FEW if start else 0)]
+            else:
+                whole, directions = False, [{name: self._fair_direction(found[name]) for name in names}]
+            expected = [self._along([(arrays[name], each) for name, each in direction.items()], derivative)
+                        for direction in directions]
+            shares = [[direction[name] * found[name] for name in names] for direction in directions]
+            derived = [sum(share.sum() for share in each) for each in shares]
             self.entries += len(expected)
             # along a direction, entries may cancel: the scale is the sum of their sizes
-            least = 0.0 if whole else max(np.abs(direction * found[name]).sum() for direction in directions)
-            told = name if start else f"{name}, state=None"
+            least = 0.0 if whole else max(sum(np.abs(share).sum() for share in each) for each in shares)
+            told = all_of(names) + ("" if start else ", state=None")
             yield compared(COMPLEX_STEP, told, derived, expected, scale, least)
 
     def _objective(self, passed: _Pass, point: Point) -> complex:
@@ -324,13 +333,19 @@ class ModuleProofs:
             whole += complex(sum((weights[name] * arrays[name]).sum() for name in weights))
         return whole
 
-    def _along(self, array: np.ndarray, direction: np.ndarray, derivative: Callable[[], float]) -> float:
-        kept = array.copy()
-        array += 1j * STEP * direction
+    def _fair_direction(self, gradient: np.ndarray) -> np.ndarray:
+        """A random direction along which no array of a group hides another."""
+        return self.random.uniform(-1, 1, gradient.shape) / (np.abs(gradient).max(initial=0) or 1)
+
+    def _along(self, moves: Sequence[tuple[np.ndarray, np.ndarray]], derivative: Callable[[], float]) -> float:
+        kept = [array.copy() for array, _ in moves]
+        for array, direction in moves:
+            array += 1j * STEP * direction
         try:
             return derivative()
         finally:
-            array[...] = kept
+            for (array, _), before in zip(moves, kept):
+                array[...] = before
 
     def _directions(self, shape: tuple[int, ...], every: bool, few: int) -> Iterator[np.ndarray]:
         count = math.prod(shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence, Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from ..printed import Printed, counted
 
 NAMES = ("meaning", "complex step", "high precision", "splitting", "knock-out")
 MEANING, COMPLEX_STEP, HIGH_PRECISION, SPLITTING, KNOCK_OUT = range(5)
+MOST_ALONE, GROUPS = 64, 16  # arrays of a proof with figures of their own; where there are more, so many figures
 BOUNDS = (1e-12, 1e-12, 1e-35, 1e-12, 1e-8)  # the last one must be exceeded
 AGREEMENT = 1e-11  # of a target without complex numbers, with the NumPy module, in place of complex steps
 MOST_FAILED = 10  # figures of one proof that are printed beside its worst; also saturated equations
@@ -138,6 +139,17 @@ def compared(
 def exactly(proof: int, what: str, holds: bool) -> Figure:
     """The figure of something that is true or false."""
     return Figure(proof, what, 0.0 if holds else math.inf, BOUNDS[proof], bool(holds))
+
+
+def grouped(names: Sequence[str]) -> list[Sequence[str]]:
+    """The names of arrays, each alone; where there are very many, in few groups, for a figure each."""
+    size = 1 if len(names) <= MOST_ALONE else -(-len(names) // GROUPS)
+    return [names[first:first + size] for first in range(0, len(names), size)]
+
+
+def all_of(names: Sequence[str]) -> str:
+    """What a figure of a group is called."""
+    return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
 
 
 def worst_of(proof: int, what: str, errors: Iterable[float]) -> Figure:
