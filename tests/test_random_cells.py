@@ -14,7 +14,7 @@ from random_cells import is_dead, make_spec
 from lstmgen.pipeline import verify
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", [*range(60), 20220])  # the last: what is left of numbers that cancel
 def test_random_cells_pass_all_proofs(seed):
     text = make_spec(random.Random(seed).randrange)
     verdict = verify(text)

@@ -21,6 +21,7 @@ from .verdict import (
 
 STEP = 1e-30  # into the complex plane
 RETRIES = 6  # points at which proof 1 is tried if a saturated gate loses digits
+NEARER = 5  # as how many points that are unfit such a point counts: the next one is drawn from half the range
 DIGITS_LOST = 1e-2  # an error up to this may be such a loss
 MOST_ENTRIES = 600  # up to so many, every entry has its own complex step
 FEW = 8  # otherwise, so many entries of each array have one, and a random direction
@@ -49,6 +50,7 @@ class ModuleProofs:
         self.random = np.random.default_rng(1)
         self.entries = self.redraws = 0
         self._point: Point | None = None
+        self._saturated = 0  # points at which proof 1 has lost digits
 
     @property
     def point(self) -> Point:
@@ -69,7 +71,7 @@ class ModuleProofs:
 
     def _ranked_point(self, draw: int) -> tuple[tuple[float, int], Point]:
         """What is wrong with a point (digits lost, sides of choices not taken), and the point."""
-        reach = reach_after(self.redraws, draw - self.redraws)
+        reach = reach_after(self.redraws + (NEARER - 1) * self._saturated, draw - self.redraws)
         point = draw_point(self.graph, self.sizes, self.steps, BATCH, self.random, reach)
         unfit = max(0.0, self._spread(point) - 0.1 * BOUNDS[COMPLEX_STEP])
         self.redraws += unfit > 0
@@ -209,9 +211,10 @@ class ModuleProofs:
         return self._where_digits_last(self._complex_step)
 
     def _where_digits_last(self, prove: Callable[[], Iterator[Figure]]) -> Iterator[Figure]:
-        """Draw the point again if a gate is so saturated that 1 - y * y has lost its digits.
+        """Draw the point again, nearer to 0, if a gate is so saturated that 1 - y * y has lost its digits.
 
-        A mistake in the module does not go away at another point, so it is still found.
+        The same happens where numbers cancel, as in -v + mod(v, sigmoid(v) + 1): for large v, what is left is a slope of
+        the sigmoid beside a 1. A mistake in the module does not go away at another point, so it is still found.
         """
         for _ in range(RETRIES):
             figures = list(prove())
@@ -219,6 +222,7 @@ class ModuleProofs:
             if not errors or not max(errors) < DIGITS_LOST:
                 break
             self.redraws += 1
+            self._saturated += 1
             self._point = None
         yield from figures
 
