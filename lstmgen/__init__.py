@@ -4,7 +4,7 @@
     derivation = lstmgen.derive(cell)             # every gradient, one record for each contribution
     lstmgen.build("peephole_lstm.yaml", "out")    # NAME.py and NAME.tex, verified
     lstmgen.verify("peephole_lstm.yaml")          # the proofs' figures
-    print(lstmgen.explain("peephole_lstm", "c"))  # one gradient in words; also show, diff, flow, audit
+    print(lstmgen.explain("peephole_lstm", "c"))  # one gradient in words; also show, diff, draw, flow, audit
     print(lstmgen.cells())                        # the cells that come with lstmgen; also functions
     lstmgen.weights.from_torch("lstm", state_dict)  # weights of other libraries; also from_keras, from_onnx, to_torch ...
 
@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # a type checker cannot follow `__getattr__`
     from . import weights as weights
     from .api import (
-        audit as audit, cells as cells, diff as diff, explain as explain, flow as flow, functions as functions, show as show,
+        audit as audit, cells as cells, diff as diff, draw as draw, explain as explain, flow as flow,
+        functions as functions, show as show,
     )
     from .auditing.foreign import ForeignError as ForeignError
     from .errors import SpecError as SpecError
@@ -33,7 +34,7 @@ __version__ = "0.1.0"
 # `lstmgen --help` must not wait for SymPy.
 _HOMES = {
     **dict.fromkeys(("load", "derive", "build", "verify", "VerificationFailed"), "pipeline"),
-    **dict.fromkeys(("show", "explain", "diff", "flow", "audit", "cells", "functions"), "api"),
+    **dict.fromkeys(("show", "explain", "diff", "draw", "flow", "audit", "cells", "functions"), "api"),
     "SpecError": "errors", "OutputError": "files", "ForeignError": "auditing.foreign",
 }
 __all__ = ["__version__", "weights", *_HOMES]

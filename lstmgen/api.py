@@ -22,7 +22,9 @@ from .auditing.judge import audit as judge
 from .auditing.judgement import Audit
 from .derivation.chain import Derivation, Gradient
 from .document.catalogue import Entry, entries
-from .document.charts import draw
+from .document.charts import draw as draw_chart
+from .document.charts import write as write_file
+from .document.figures import draw_graph
 from .document.notebook import formula
 from .document.terminal.comparison import Comparison, compare
 from .document.terminal.explain import explain_gradient, gradient_of
@@ -132,7 +134,7 @@ class Flow(_Text):
         text = as_html(self.styled())
         if not any(fading.curves for fading in self.fadings):
             return text
-        figure = b64encode(draw(flow_chart(self.fadings), "svg")).decode("ascii")
+        figure = b64encode(draw_chart(flow_chart(self.fadings), "svg")).decode("ascii")
         return f'{text}<img alt="The norms over the lag" src="data:image/svg+xml;base64,{figure}">'
 
     def __repr__(self) -> str:
@@ -150,6 +152,35 @@ def flow(*cells: Cell) -> Flow:
     if REFERENCE not in [fading.name for _, fading in measured]:
         measured.append(pipeline.measure(REFERENCE))
     return Flow(tuple(measured))
+
+
+@dataclass(frozen=True, repr=False)
+class Picture:
+    """The graph of one step. It shows in a notebook."""
+
+    derivation: Derivation
+    notation: str | None  # in place of the spec's own
+
+    def write(self, path: str | Path, force: bool = False) -> None:
+        """Draw it into a file: .svg, or .pdf and .png by way of TeX. `force` overwrites a file that is not a figure of
+        lstmgen.
+
+        Raises `ValueError` for another ending and for a cell that is too large, `TexError` or `NoPicture` if something is
+        missing that the format needs, and `OutputError` if the file cannot or must not be written.
+        """
+        path = Path(path)
+        write_file(path, draw_graph(self.derivation, path.suffix[1:].lower(), self.notation), force)
+
+    def _repr_svg_(self) -> str:
+        return draw_graph(self.derivation, "svg", self.notation).decode("utf-8")
+
+    def __repr__(self) -> str:
+        return f"<Picture of {self.derivation.graph.spec.name}>"
+
+
+def draw(cell: Cell, notation: str | None = None) -> Picture:
+    """The graph of one step of a cell: what reads what, with forks in colours."""
+    return Picture(_derivation(cell), notation)
 
 
 # ---------------------------------------------------------------- audit

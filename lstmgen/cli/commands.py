@@ -13,7 +13,7 @@ from ..resources import DOCS
 from .audit import audit
 from .group import Group
 from .making import build, verify
-from .reading import diff, explain, flow, show
+from .reading import diff, draw, explain, flow, show
 from .specs import expand, list_functions, list_specs, new, schema
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -26,5 +26,5 @@ def main() -> None:
     """From the spec of a recurrent cell to its verified backward pass, as code and as a document."""
 
 
-for _command in (build, verify, show, explain, diff, flow, expand, list_specs, list_functions, new, schema, audit):
+for _command in (build, verify, show, explain, diff, draw, flow, expand, list_specs, list_functions, new, schema, audit):
     main.add_command(_command)

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from .failures import status_of, told
-from .shared import existing, names_of
+from .shared import NOTATIONS, existing, names_of
 from .workers import results
 
 if TYPE_CHECKING:
     from ..pipeline import Built
 
 TARGETS = ("numpy", "c", "torch", "jax")  # those of outputs/targets.py, which is not imported for --help
-NOTATIONS = ("greff", "ng", "hats", "colah", "graves")  # those of spec/reader.py, which is not imported for --help
 
 
 @click.command(epilog="Example:  lstmgen build lstm gru -o generated --pdf -j 2")

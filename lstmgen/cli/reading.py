@@ -1,4 +1,4 @@
-"""`show`, `explain`, `diff` and `flow`: a cell and its derivation, to be read in the terminal."""
+"""`show`, `explain`, `diff`, `draw` and `flow`: a cell and its derivation, to be read in the terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from .failures import Refused
-from .shared import existing, has_symbols, names_of, width
+from .shared import NOTATIONS, existing, has_symbols, names_of, width
 
 
 @click.command(epilog="Example:  lstmgen show gru")
@@ -42,6 +42,31 @@ def diff(first: str, second: str) -> None:
     from ..api import diff as compared
 
     click.echo(compared(existing(first), existing(second)).text(has_symbols(), width()))
+
+
+@click.command(epilog="Example:  lstmgen draw peephole_lstm -o peephole.svg")
+@click.argument("spec", metavar="SPEC")
+@click.option("-o", "--out", metavar="FILE", required=True, type=click.Path(dir_okay=False),
+              help="The file: svg, or pdf and png, which need TeX.")
+@click.option("--notation", type=click.Choice(NOTATIONS), metavar="N",
+              help=f"Symbols of the graph: {', '.join(NOTATIONS)}.")
+@click.option("--force", is_flag=True, help="Overwrite FILE even if it is not a figure of lstmgen.")
+def draw(spec: str, out: str, notation: str | None, force: bool) -> None:
+    """Draw the graph of one step: what reads what, with forks in colours."""
+    from ..document.charts import FORMATS, NoPicture
+    from ..document.latex.pdf import TexError
+
+    if Path(out).suffix[1:].lower() not in FORMATS:
+        raise Refused(f"'{out}' ends in none of .{', .'.join(FORMATS)}: the ending chooses the format")
+    from ..api import draw as drawn
+    from ..document.figures import TooLarge
+
+    try:
+        drawn(existing(spec), notation).write(out, force)
+    except (NoPicture, TexError, TooLarge) as error:
+        click.echo(f"error: no picture: {error}", err=True)
+        sys.exit(1)
+    click.echo(f"wrote {out}")
 
 
 @click.command(epilog="Example:  lstmgen flow lstm gru -o fading.svg")

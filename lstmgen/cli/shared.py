@@ -11,6 +11,8 @@ import click
 
 from .failures import Refused
 
+NOTATIONS = ("greff", "ng", "hats", "colah", "graves")  # those of spec/reader.py, which is not imported for --help
+
 
 def existing(spec: str) -> Path:
     """The file that SPEC means: itself, or a packaged spec of that name."""

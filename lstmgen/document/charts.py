@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from ..files import OutputError, write_outputs
+
 FORMATS = ("png", "svg", "pdf")
 COLOURS = (
     "C4481A", "1C6E8C", "7A3E9D", "3F7D20", "A3264F", "2F4FA8", "8A6100", "00766C", "B0337A", "5B6B1E",
@@ -193,7 +195,7 @@ def draw(chart: Chart, form: str) -> bytes:
         case "pdf":
             return _pdf(layout, chart.title)
         case "png":
-            return _png(_pdf(layout, chart.title))
+            return png_of(_pdf(layout, chart.title))
     raise ValueError(f"no format: {form}")
 
 
@@ -233,8 +235,7 @@ def _svg(layout: Layout) -> bytes:
         else:
             lines.append(f'<text x="{item.x:.2f}" y="{item.y:.2f}" font-size="{item.size:g}" '
                          f'text-anchor="{item.anchor}" fill="#{item.colour}">{escape(item.text)}</text>')
-    body = "\n".join([*lines, "</svg>\n"]).encode("utf-8")
-    return body + b"<!-- " + _seal(body) + b" -->\n"
+    return sealed_svg("\n".join([*lines, "</svg>\n"]))
 
 
 def _pdf(layout: Layout, title: str) -> bytes:
@@ -261,7 +262,7 @@ def _pdf(layout: Layout, title: str) -> bytes:
     made += b"".join(b"%010d 00000 n \n" % place for place in places)
     made += b"trailer\n<< /Size %d /Root 1 0 R /Info 6 0 R >>\n" % (len(objects) + 1)
     made += b"startxref\n%d\n" % start
-    return made + b"% " + _seal(made) + b"\n%%EOF\n"
+    return sealed_pdf(made)
 
 
 def _operators(item: Stroke | Label) -> str:
@@ -299,7 +300,7 @@ def _text_width(text: str) -> float:
 # ---------------------------------------------------------------- dots
 
 
-def _png(pdf: bytes) -> bytes:
+def png_of(pdf: bytes) -> bytes:
     """The PDF as dots, with our seal put into the PNG before its end."""
     programs = (
         ("pdftoppm", ("-png", "-r", str(DOTS), "-singlefile", "figure.pdf", "figure")),
@@ -338,6 +339,26 @@ _SEAL = re.compile(rb"lstmgen figure sha256:([0-9a-f]{16})")
 
 def _seal(content: bytes) -> bytes:
     return b"lstmgen figure sha256:" + hashlib.sha256(content).hexdigest()[:16].encode()
+
+
+def sealed_svg(text: str) -> bytes:
+    """An SVG with its seal."""
+    body = text.encode("utf-8")
+    return body + b"<!-- " + _seal(body) + b" -->\n"
+
+
+def sealed_pdf(made: bytes) -> bytes:
+    """A PDF with its seal at the end."""
+    return made + b"% " + _seal(made) + b"\n%%EOF\n"
+
+
+def write(path: Path, content: bytes, force: bool) -> None:
+    """Write a figure; a file that is not a figure of ours stays as it is, unless `force` says otherwise."""
+    if not force and path.is_file() and not path.is_symlink():
+        old = path.read_bytes()
+        if old != content and not is_ours(old):
+            raise OutputError(path, "is not a figure of lstmgen, or was edited since; --force overwrites it")
+    write_outputs(path.parent, {path.name: content}, force=True)
 
 
 def is_ours(content: bytes) -> bool:

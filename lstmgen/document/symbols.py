@@ -52,6 +52,29 @@ class Symbol:
             rf"\bm{self.base}" if bold else self.base)
 
 
+_COMMANDS = {
+    **{rf"\{name}": chr(code) for names, first in (
+        ("alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho", 0x3B1),
+        ("sigma tau upsilon phi chi psi omega", 0x3C3),
+        ("Alpha Beta Gamma Delta Epsilon Zeta Eta Theta Iota Kappa Lambda Mu Nu Xi Omicron Pi Rho", 0x391),
+        ("Sigma Tau Upsilon Phi Chi Psi Omega", 0x3A3),
+    ) for code, name in enumerate(names.split(), first)},
+    r"\star": "⋆", r"\ell": "ℓ",
+}
+_UPRIGHT = re.compile(r"\\mathrm\{(\w+)\}\Z")
+
+
+def characters(base: str) -> str:
+    """The letter or word of a symbol without LaTeX."""
+    return _COMMANDS.get(base, base.lstrip("\\"))
+
+
+def script_characters(script: str) -> tuple[str, bool]:
+    """A sub- or superscript without LaTeX, and whether it is a word, which stands upright."""
+    upright = _UPRIGHT.match(script)
+    return (upright[1], True) if upright else (_COMMANDS.get(script, script), False)
+
+
 def _script(sign: str, parts: tuple[str, ...]) -> str:
     if not parts:
         return ""

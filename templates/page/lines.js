@@ -28,7 +28,7 @@ function drawLines() {
   const shown = {forward: new Set(), backward: new Set()};
   refill(byId("forward"), CELL.stages.map(stage => lineRow(
     {class: `line ${colourOf(stage.name)}`, "data-value": stage.name, "data-stage": stage.name, onclick: () => choose(stage.name)},
-    String(stage.n), formula(valueOf(stage.name), "=", expression(stage.is)), codeOf("forward", stage.name, shown.forward),
+    String(stage.n), stageFormula(stage), codeOf("forward", stage.name, shown.forward),
     "forward", stage.name)));
   const isInner = gradient => gradient.value in STAGE;
   refill(byId("backward"), CELL.gradients.filter(isInner).map(gradient => gradientRows(gradient, shown.backward)));
@@ -38,6 +38,10 @@ function drawLines() {
   showNumbersInLines();
   light(view.chosen);
 }
+
+// A stage that has no symbol of its own is what is written for it.
+const stageFormula = stage => stage.name in view.printer.notation.writtenOut ? formula(expression(stage.is))
+  : formula(valueOf(stage.name), "=", expression(stage.is));
 
 function gradientRows(gradient, shown) {
   const name = gradient.value, several = gradient.forks.length > 1;

@@ -22,7 +22,8 @@ function forkItem(fork) {
   const stage = STAGE[fork.reader], special = fork.kind === "output" || fork.kind === "start";
   const isCut = view.cut.has(fork.key);
   const through = fork.kind === "output" ? "from outside" : fork.kind === "start" ? "from the first step"
-    : ["through ", formula(moved(valueOf(fork.reader), STATIC.has(fork.reader) ? 0 : fork.lag), "=", moved(expression(stage.is), fork.lag))];
+    : ["through ", stage.name in view.printer.notation.writtenOut ? formula(moved(expression(stage.is), fork.lag))
+      : formula(moved(valueOf(fork.reader), STATIC.has(fork.reader) ? 0 : fork.lag), "=", moved(expression(stage.is), fork.lag))];
   return el("li", {class: `fork ${isCut ? "is-cut" : ""}`, "data-keys": fork.key},
     el("p", {class: "through"}, el("span", {class: `badge ${colourOf(fork.target)}`}, String(fork.number)), el("span", {}, through)),
     special ? null : productTable(fork),

@@ -117,6 +117,9 @@ function showNumbersInPicture() {
     node.classList.toggle("wrong", Boolean(moved));
     node.classList.toggle("now", isKnown && isNow(number, of, step));
   }
+  for (const wire of document.querySelectorAll("#picture [data-keys]")) {
+    wire.classList.toggle("is-cut", wire.dataset.keys.split(" ").every(key => view.cut.has(key)));
+  }
 }
 
 follow("notation", drawPicture);

@@ -54,7 +54,7 @@ function walkTold(reached) {
   if (reached === 0) return "Nothing is computed yet: only the inputs, the parameters and the start are known.";
   const [kind, name, step] = events[reached - 1];
   const when = STATIC.has(name) ? "Once" : step ? `Step ${step}` : "Before step 1";
-  if (kind === "forward") return [`${when}, forward: `, formula(valueOf(name), "=", expression(STAGE[name].is)), ` = ${rowNumbers(view.run.value(name, step))}`];
+  if (kind === "forward") return [`${when}, forward: `, stageFormula(STAGE[name]), ` = ${rowNumbers(view.run.value(name, step))}`];
   const forks = GRADIENT[name].forks.length;
   return [`${when}, backward: `, formula(adjointOf(name)), ` = ${rowNumbers(view.run.adjoint(name, step))}`,
     forks > 1 ? `, a sum of ${forks} terms` : ""];

@@ -13,7 +13,8 @@ from ...outputs.numpy.lines import Line
 from ...outputs.numpy.module import module_passes
 from ...proofs.verdict import Verdict
 from ...schedule.records import Schedule
-from ..pen import COLOURS
+from ..notation import make_notation
+from ..pen import Pen
 from ..terminal.explain import reasons
 from ..terminal.pen import TerminalPen
 from .expressions import Json, Table, as_json
@@ -31,8 +32,6 @@ def page_data(schedule: Schedule, notation: str | None, verdict: Verdict | None)
     table = Table()
     pen = _MarkingPen(schedule, table)
     symbols = notations(graph)
-    moving = [gradient for gradient in derivation.stages if gradient.value not in graph.static]
-    forks = [gradient.value for gradient in moving if len(gradient.forks) > 1]
     data: dict[str, Json] = {
         "name": graph.spec.name, "steps": STEPS, "mostSteps": MOST_STEPS,
         "dims": [symbol for symbol, _ in graph.dims],
@@ -45,7 +44,7 @@ def page_data(schedule: Schedule, notation: str | None, verdict: Verdict | None)
         "stages": [_stage(stage, schedule, table) for stage in graph.stages],
         "gradients": [_gradient(gradient, schedule, table, pen) for gradient in
                       (*derivation.stages, *derivation.inputs, *derivation.parameters)],
-        "colours": sorted(forks, key=lambda name: name not in graph.states)[: len(COLOURS)],
+        "colours": list(Pen(schedule.plan, make_notation(graph, ())).colours),
         "code": _code(schedule),
         "notation": first_notation(graph, symbols, notation),
         "notations": [_symbols(each, table) for each in symbols],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,20 +9,10 @@ from ...derivation.graph import Graph
 from ...errors import SpecError
 from ...language.expressions import Expression
 from ..notation import STYLES, Notation, make_notation
-from ..symbols import ANGLE, SUPERSCRIPT, Symbol
+from ..symbols import ANGLE, SUPERSCRIPT, Symbol, characters, script_characters
 
 OWN = "spec"
 _LABELS = {OWN: "as in the spec", "greff": "Greff et al.", "ng": "Ng", "colah": "colah", "hats": "hats", "graves": "Graves"}
-_GREEK = {
-    name: chr(code) for names, first in (
-        ("alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho", 0x3B1),
-        ("sigma tau upsilon phi chi psi omega", 0x3C3),
-        ("Alpha Beta Gamma Delta Epsilon Zeta Eta Theta Iota Kappa Lambda Mu Nu Xi Omicron Pi Rho", 0x391),
-        ("Sigma Tau Upsilon Phi Chi Psi Omega", 0x3A3),
-    ) for code, name in enumerate(names.split(), first)
-}
-_COMMANDS = {**{rf"\{name}": char for name, char in _GREEK.items()}, r"\star": "⋆", r"\ell": "ℓ"}
-_UPRIGHT = re.compile(r"\\mathrm\{(\w+)\}\Z")
 _TIMES = {SUPERSCRIPT: "sup", ANGLE: "angle"}
 
 
@@ -64,13 +53,13 @@ def _notation(name: str, notation: Notation) -> PageNotation:
 
 
 def _pieces(symbol: Symbol) -> list[object]:
-    pieces: list[object] = [_COMMANDS.get(symbol.base, symbol.base.lstrip("\\"))]
-    pieces += [list(symbol.accents), list(map(_script, symbol.sub)), list(map(_script, symbol.sup))]
+    pieces: list[object] = [characters(symbol.base), list(symbol.accents)]
+    pieces += [list(map(_script, symbol.sub)), list(map(_script, symbol.sup))]
     while not pieces[-1]:
         pieces.pop()
     return pieces
 
 
 def _script(text: str) -> str:
-    upright = _UPRIGHT.match(text)
-    return f"'{upright[1]}" if upright else _COMMANDS.get(text, text)
+    shown, upright = script_characters(text)
+    return f"'{shown}" if upright else shown

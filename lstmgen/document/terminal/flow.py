@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...derivation.chain import Derivation
-from ...files import OutputError, write_outputs
 from ...language.expressions import Call, Negative, Value
 from ...language.shapes import SCALAR, shape_of
 from ...language.text import plain
@@ -15,7 +14,7 @@ from ...numerics.fading import LAGS, MOST_ENTRIES, SHOWN, Curve, Fading, OneStep
 from ...numerics.paths import DIAGONAL, Factor
 from ...numerics.paths import Path as Way
 from ...numerics.worked import three_digits
-from ..charts import COLOURS, GREY, Chart, Series, draw, is_ours
+from ..charts import COLOURS, GREY, Chart, Series, draw, write
 from .columns import INDENT, Row, bold, counted, display, grey, listed, prose
 
 REFERENCE = "rnn"  # the packaged cell that all others are compared with
@@ -204,9 +203,4 @@ def _pair(label: str, curve: Curve, colour: str) -> list[Series]:
 
 def write_figure(path: Path, fadings: Sequence[Fading], force: bool) -> None:
     """Draw it into a file whose ending says how; a file that is not a figure of ours stays as it is."""
-    content = draw(flow_chart(fadings), path.suffix[1:].lower())
-    if not force and path.is_file() and not path.is_symlink():
-        old = path.read_bytes()
-        if old != content and not is_ours(old):
-            raise OutputError(path, "is not a figure of lstmgen, or was edited since; --force overwrites it")
-    write_outputs(path.parent, {path.name: content}, force=True)
+    write(path, draw(flow_chart(fadings), path.suffix[1:].lower()), force)
