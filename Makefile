@@ -1,7 +1,7 @@
 # `make help` lists the targets. What they need is Python 3.10 or newer, git and make; the rest they fetch.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tex browser demo test test-torch audit-long fuzz mutation versions bench documents generated check-generated picture references \
+.PHONY: help venv tex browser demo test test-torch audit-long fuzz mutation versions bench documents generated check-generated site picture references \
         wheel clean
 
 PYTHON ?= python3
@@ -152,6 +152,14 @@ check-generated: venv  ## is generated/ what specs/ gives?
 	$(BUILD) specs/*.yaml -o "$$fresh" && \
 	{ diff -ru -x '*.pdf' -x __pycache__ generated "$$fresh" || { \
 	  $(SAY) generated "is out of step with specs/, as shown; to rebuild it: make generated"; exit 1; }; }
+
+# The PDFs of all cells take some minutes: make site PDF= leaves them out.
+PDF ?= 1
+site: venv tex  ## the cells as a site, in build/site: pages, PDFs, an index with drawings, docs/ beside them; checks links
+	@$(PIP) install --editable '.[site]'
+	@$(BUILD) specs/*.yaml -o build/site/cells --html --force \
+	  $$([ -n "$(PDF)" ] && $(HAS_TEX) && echo --pdf || echo --no-document)
+	@$(BIN)/python tests/zoo_site.py build/site
 
 # PAGE is the page with the adjoint of c; look at the picture whenever the document has changed.
 PAGE ?= 5
