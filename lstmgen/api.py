@@ -7,11 +7,13 @@ as HTML in a notebook, and holds what the text was made of.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from errno import ENOENT
 from pathlib import Path
 from typing import overload
+
+import numpy as np
 
 from . import pipeline
 from .auditing import claims as _claims
@@ -24,6 +26,7 @@ from .derivation.chain import Derivation, Gradient
 from .document.catalogue import Entry, entries
 from .document.charts import draw as draw_chart
 from .document.charts import write as write_file
+from .document.explained import explanation_html, overview_html
 from .document.figures import draw_graph
 from .document.notebook import formula
 from .document.terminal.comparison import Comparison, compare
@@ -31,6 +34,7 @@ from .document.terminal.explain import explain_gradient, gradient_of
 from .document.terminal.flow import REFERENCE, flow_chart, flow_text, write_figure
 from .document.terminal.functions import list_functions
 from .document.terminal.show import list_cells, show_derivation
+from .errors import SpecError
 from .language.functions import PUBLIC
 from .language.names import IDENTIFIER
 from .numerics.fading import Fading
@@ -65,6 +69,12 @@ class Overview(_Text):
     def text(self, unicode: bool = True, width: int = WIDTH) -> str:
         return show_derivation(self.derivation, unicode, width)
 
+    def _repr_html_(self) -> str:
+        try:
+            return overview_html(self.derivation)
+        except SpecError:  # two names have one symbol in the cell's notation
+            return super()._repr_html_()
+
     def _repr_latex_(self) -> str | None:
         return formula(self.derivation, self.derivation.graph)
 
@@ -86,6 +96,12 @@ class Explanation(_Text):
 
     def text(self, unicode: bool = True, width: int = WIDTH) -> str:
         return explain_gradient(self.derivation, self.gradient.value, unicode, width)
+
+    def _repr_html_(self) -> str:
+        try:
+            return explanation_html(self.derivation, self.gradient)
+        except SpecError:  # two names have one symbol in the cell's notation
+            return super()._repr_html_()
 
     def _repr_latex_(self) -> str | None:
         return formula(self.gradient, self.derivation.graph)
@@ -130,6 +146,15 @@ class Flow(_Text):
         """
         write_figure(Path(path), self.fadings, force)
 
+    def csv(self) -> str:
+        """What was measured as CSV: cell, state, path (all or direct), lag, norm."""
+        rows = [["cell", "state", "path", "lag", "norm"]]
+        for fading in self.fadings:
+            for curve in fading.curves:
+                for path, norms in (("all", curve.every), ("direct", curve.direct or ())):
+                    rows += [[fading.name, curve.state, path, str(lag), repr(norm)] for lag, norm in enumerate(norms)]
+        return "".join(",".join(row) + "\n" for row in rows)
+
     def _repr_html_(self) -> str:
         text = as_html(self.styled())
         if not any(fading.curves for fading in self.fadings):
@@ -141,14 +166,28 @@ class Flow(_Text):
         return shortened(f"<Flow of {', '.join(fading.name for fading in self.fadings)}>")
 
 
-def flow(*cells: Cell) -> Flow:
+def flow(
+    *cells: Cell, sizes: Mapping[str, int] | None = None, params: Mapping[str, np.ndarray] | None = None
+) -> Flow:
     """How the gradient of each cell vanishes or explodes: the norm of a state's derivative over the lag.
 
-    Along all paths and along the direct path only, beside a simple RNN of the same size.
+    Along all paths and along the direct path only, beside a simple RNN. `sizes` sets sizes, by symbol or keyword, of every
+    cell that has them. With `params`, arrays under the keys of `init_params` or under the spec's names, one cell is
+    measured with these. Raises `ValueError` if sizes or parameters do not fit.
     """
     if not cells:
         raise TypeError("flow() needs a cell: a path, the name of a packaged spec, or what load() or derive() returns")
-    measured = [pipeline.measure(_derivation(cell)) for cell in cells]
+    if params is not None and len(cells) > 1:
+        raise ValueError("parameters belong to one cell: give one cell with them")
+    derivations = [_derivation(cell) for cell in cells]
+    known = [{name for dim in derivation.graph.dims for name in dim} for derivation in derivations]
+    for name in sizes or {}:
+        if not any(name in names for names in known):
+            raise ValueError(f"there is no size '{name}' in {', '.join(each.graph.spec.name for each in derivations)}")
+    measured = [
+        pipeline.measure(derivation, {name: size for name, size in (sizes or {}).items() if name in names}, params)
+        for derivation, names in zip(derivations, known)
+    ]
     if REFERENCE not in [fading.name for _, fading in measured]:
         measured.append(pipeline.measure(REFERENCE))
     return Flow(tuple(measured))

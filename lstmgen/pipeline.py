@@ -17,7 +17,7 @@ only if the proofs hold.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from errno import ENOENT
 from functools import lru_cache
@@ -35,6 +35,8 @@ from .spec import reader as _spec
 from .spec.cell import CellSpec
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from .derivation.chain import Derivation
     from .document.compose import Extras
     from .numerics.fading import Fading
@@ -120,8 +122,11 @@ def verify(path_or_text: str | Path | CellSpec) -> Verdict:
     return _prove(_schedule(path_or_text))[1]
 
 
-def measure(cell: str | Path | CellSpec | Derivation) -> tuple[Derivation, Fading]:
-    """Derive a cell and measure how its gradient fades."""
+def measure(
+    cell: str | Path | CellSpec | Derivation, sizes: Mapping[str, int] | None = None,
+    params: Mapping[str, np.ndarray] | None = None,
+) -> tuple[Derivation, Fading]:
+    """Derive a cell and measure how its gradient fades, with sizes and parameters of one's own where they are given."""
     from .derivation.chain import Derivation
     from .numerics.fading import fade
     from .outputs.numpy.module import module_source
@@ -129,7 +134,7 @@ def measure(cell: str | Path | CellSpec | Derivation) -> tuple[Derivation, Fadin
 
     derivation = cell if isinstance(cell, Derivation) else derive(cell if isinstance(cell, CellSpec) else load(cell))
     module = execute(module_source(make_schedule(derivation), verified=False), derivation.graph.spec.name)
-    return derivation, fade(derivation, module)
+    return derivation, fade(derivation, module, sizes=sizes, params=params)
 
 
 def build(

@@ -6,6 +6,7 @@ import re
 from dataclasses import fields, is_dataclass
 from html import unescape
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -51,12 +52,34 @@ def test_a_record_prints_what_the_command_prints(found, name):
     assert str(record) == printed.rstrip("\n")
 
 
-@pytest.mark.parametrize("name", ["show", "explain", "diff", "flow", "audit", "cells", "functions", "verify"])
+@pytest.mark.parametrize("name", ["diff", "flow", "audit", "cells", "functions", "verify"])
 def test_a_record_shows_in_a_notebook_as_the_same_text(found, name):
     record, printed = found[name]
     block, _, rest = record._repr_html_().partition("</pre>")
     assert unescape(re.sub(r"<[^>]*>", "", block)) == printed.rstrip("\n")
     assert rest == "" or name == "flow" and rest.startswith("<img ") and "data:image/svg+xml;base64," in rest
+
+
+@pytest.mark.parametrize("name", ["show", "explain"])
+def test_formulas_show_in_a_notebook_with_forks_in_colours(found, name):
+    html = found[name][0]._repr_html_()
+    ElementTree.fromstring(html.replace("<br>", "<br/>"))
+    assert r"\textcolor{#C4481A}" in html and r"\bm" not in html and r"\fork" not in html and "\x02" not in html
+    assert html.count("$") % 2 == 0
+
+
+def test_an_explanation_in_a_notebook_has_every_contribution_and_its_reason(found):
+    html = found["explain"][0]._repr_html_()
+    assert html.count("<tr>") == 2 and "sends back" in html and "constant: " in html and "comes back in term" in html
+
+
+@pytest.mark.parametrize("cell", ["mlstm", "gru", "ng_lstm_last", "lmu"])
+def test_every_gradient_of_a_cell_shows_in_a_notebook(cell):
+    derivation = lstmgen.derive(lstmgen.load(cell))
+    for name in derivation.adjoints:
+        html = lstmgen.explain(derivation, name)._repr_html_()
+        ElementTree.fromstring(html.replace("<br>", "<br/>"))
+        assert "\x02" not in html and r"\fork" not in html
 
 
 @pytest.mark.parametrize("name", ["show", "explain"])

@@ -313,3 +313,59 @@ def test_an_ending_that_nobody_draws():
     done = CliRunner().invoke(main, ["flow", "rnn", "-o", "figure.gif"])
     assert done.exit_code == 2
     assert ".svg" in done.output
+
+
+# ---------------------------------------------------------------- sizes and parameters of one's own
+
+
+def test_own_parameters_are_measured():
+    """An identity as recurrent matrix of a linear network neither fades nor grows, and twice that doubles."""
+    spec = """
+name: linear
+state: {h: H}
+parameters: {W: [H, D], R: [H, H]}
+equations:
+  h: W @ x + R @ h[t-1]
+output: h
+"""
+    params = {"W": np.ones((3, 2)), "R": 2 * np.eye(3)}
+    derivation, fading = measure(load(spec), params=params)
+    curve, = fading.curves
+    assert fading.own_parameters and fading.sizes == (("input_size", 2), ("hidden_size", 3))
+    np.testing.assert_allclose(curve.every[:20], 2.0 ** np.arange(20), rtol=1e-12)
+    assert "given parameters of linear" in flow_text([(derivation, fading)], True, 100).replace("\n", " ")
+
+
+def test_stacked_parameters_are_those_of_the_spec():
+    derivation = derivation_of("gru")
+    module = module_of(derivation)
+    params = module.init_params(input_size=2, hidden_size=3, rng=5, dtype=np.float64)
+    stacked, named = (measure(derivation, params=given)[1] for given in (params, module.named(params)))
+    assert stacked.curves[0].every == named.curves[0].every
+    assert stacked.sizes == (("input_size", 2), ("hidden_size", 3))
+
+
+@pytest.mark.parametrize("given, told", [
+    ({"sizes": {"Q": 3}}, "there is no size 'Q'"),
+    ({"sizes": {"H": 0}}, "at least 1"),
+    ({"sizes": {"H": 500}}, "at most 128"),
+    ({"params": {"a": np.zeros(3)}}, "neither the keys"),
+    ({"params": {"W_h": np.zeros((3, 2)), "R_h": np.zeros((3, 4)), "b_h": np.zeros(3)}}, "R_h has shape (3, 4)"),
+    ({"params": {"W_h": np.zeros(3), "R_h": np.zeros((3, 3)), "b_h": np.zeros(3)}}, "W_h has shape (3,)"),
+])
+def test_what_does_not_fit_is_refused(given, told):
+    with pytest.raises(ValueError) as error:
+        measure(derivation_of("rnn"), **given)
+    assert told in str(error.value)
+
+
+def test_the_command_writes_every_number(tmp_path):
+    table, params = tmp_path / "fading.csv", tmp_path / "params.npz"
+    np.savez(params, **module_of(derivation_of("gru")).init_params(input_size=2, hidden_size=3))
+    done = CliRunner().invoke(main, ["flow", "gru", "--params", str(params), "--size", "D=2", "--csv", str(table)])
+    assert done.exit_code == 0, done.output
+    rows = [line.split(",") for line in table.read_text().splitlines()]
+    assert rows[0] == ["cell", "state", "path", "lag", "norm"] and {row[0] for row in rows[1:]} == {"gru", "rnn"}
+    assert {row[2] for row in rows[1:]} == {"all", "direct"}
+    for wrong in (["--size", "H"], ["--size", "H=x"], ["--params", str(table)], ["--size", "Q=3"]):
+        assert CliRunner().invoke(main, ["flow", "gru", *wrong]).exit_code == 2

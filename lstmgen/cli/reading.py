@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .failures import Refused
 from .shared import NOTATIONS, existing, has_symbols, names_of, width
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @click.command(epilog="Example:  lstmgen show gru")
@@ -73,8 +77,15 @@ def draw(spec: str, out: str, notation: str | None, force: bool) -> None:
 @click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
 @click.option("-o", "--out", metavar="FILE", type=click.Path(dir_okay=False),
               help="Also draw it into this file: png, svg or pdf.")
+@click.option("--size", "sizes", multiple=True, metavar="SYMBOL=N",
+              help="A size, as in H=32; may be given several times. Others are chosen.")
+@click.option("--params", metavar="FILE", type=click.Path(exists=True, dir_okay=False),
+              help="Parameters of your own, an .npz file with the keys of init_params. For one SPEC.")
+@click.option("--csv", metavar="FILE", type=click.Path(dir_okay=False), help="Also write every number into this file.")
 @click.option("--force", is_flag=True, help="Overwrite FILE even if it is not a figure of lstmgen.")
-def flow(specs: tuple[str, ...], out: str | None, force: bool) -> None:
+def flow(
+    specs: tuple[str, ...], out: str | None, sizes: tuple[str, ...], params: str | None, csv: str | None, force: bool
+) -> None:
     """Show how the gradient vanishes or explodes: the norm of a state's derivative over the lag.
 
     Along all paths and along the direct path only, beside a simple RNN of the same size.
@@ -88,8 +99,14 @@ def flow(specs: tuple[str, ...], out: str | None, force: bool) -> None:
 
     paths = [existing(spec) for spec in specs]
     names_of(paths)  # all mistakes of all specs are reported before anything is measured
-    found = measured(*paths)
+    try:
+        found = measured(*paths, sizes=_sizes(sizes), params=_arrays(params) if params else None)
+    except ValueError as error:
+        raise Refused(str(error)) from None
     click.echo(found.text(has_symbols(), width()))
+    if csv:
+        Path(csv).write_text(found.csv(), encoding="utf-8")
+        click.echo(f"wrote {csv}")
     if path is None:
         return
     try:
@@ -98,3 +115,27 @@ def flow(specs: tuple[str, ...], out: str | None, force: bool) -> None:
         click.echo(f"error: no figure: {error}", err=True)
         sys.exit(1)
     click.echo(f"wrote {path}")
+
+
+def _sizes(pairs: tuple[str, ...]) -> dict[str, int]:
+    """`H=32` and the like."""
+    found = {}
+    for pair in pairs:
+        name, _, number = pair.partition("=")
+        if not (name and number.isascii() and number.isdigit() and len(number) < 5):
+            raise Refused(f"'{pair}' is no size: write SYMBOL=N, as in H=32")
+        found[name] = int(number)
+    return found
+
+
+def _arrays(path: str) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file; one that holds objects is refused, because reading these could run code."""
+    import zipfile
+
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile):
+        raise Refused(f"'{path}' is no .npz file of arrays: np.savez(file, **params) writes one") from None

@@ -12,7 +12,7 @@ but that is on other paths.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from types import ModuleType
 
@@ -85,6 +85,7 @@ class Fading:
     sizes: tuple[tuple[str, int], ...]  # by keyword
     seed: int
     examples: int
+    own_parameters: bool = False  # given, and not fresh ones of `init_params`
 
     @property
     def has_carousel(self) -> bool:
@@ -132,12 +133,31 @@ def carries(fork: Contribution, graph: Graph) -> bool:
 # ---------------------------------------------------------------- measured
 
 
-def fade(derivation: Derivation, module: ModuleType, lags: int = LAGS, seed: int = SEED) -> Fading:
-    """Measure how the gradient fades, with the module's own fresh parameters and unit normal inputs."""
+class Unmeasurable(ValueError):
+    """Sizes or parameters with which nothing can be measured; the text says why."""
+
+
+def fade(
+    derivation: Derivation, module: ModuleType, lags: int = LAGS, seed: int = SEED,
+    sizes: Mapping[str, int] | None = None, params: Mapping[str, np.ndarray] | None = None,
+) -> Fading:
+    """Measure how the gradient fades, with the module's own fresh parameters and unit normal inputs.
+
+    `sizes` sets some sizes, by symbol or keyword; others are chosen. `params` is measured in place of fresh parameters:
+    arrays under the keys of `init_params`, or under the spec's names. Raises `Unmeasurable`.
+    """
     graph = derivation.graph
-    sizes = small_sizes(graph)
-    keywords = {keyword: sizes[symbol] for symbol, keyword in graph.dims}
-    parameters = module.named(module.init_params(**keywords, rng=seed, dtype=np.float64))
+    given = None if params is None else _named(graph, module, params)
+    chosen = _chosen_sizes(graph, sizes or {}, given)
+    keywords = {keyword: chosen[symbol] for symbol, keyword in graph.dims}
+    parameters = given or module.named(module.init_params(**keywords, rng=seed, dtype=np.float64))
+    return replace(_measured(derivation, chosen, parameters, lags, seed), own_parameters=given is not None)
+
+
+def _measured(
+    derivation: Derivation, sizes: Mapping[str, int], parameters: Mapping[str, np.ndarray], lags: int, seed: int
+) -> Fading:
+    graph = derivation.graph
     inputs = _inputs(graph, sizes, WARMING + lags, np.random.default_rng([seed, 1]))
     with np.errstate(all="ignore"):
         run = Unrolled(derivation, sizes, of_one(parameters), inputs, _starts(graph, sizes, parameters))
@@ -145,7 +165,46 @@ def fade(derivation: Derivation, module: ModuleType, lags: int = LAGS, seed: int
         entries = sum(prod(run.shape(name)) for name in graph.states)
         curves = _curves(run, steps[:MOST_CURVES], lags) if entries <= MOST_ENTRIES_IN_ALL and run.finite() else ()
     spec = graph.spec
-    return Fading(spec.name, spec.title, steps, curves, tuple(keywords.items()), seed, EXAMPLES)
+    keywords = tuple((keyword, sizes[symbol]) for symbol, keyword in graph.dims)
+    return Fading(spec.name, spec.title, steps, curves, keywords, seed, EXAMPLES)
+
+
+def _named(graph: Graph, module: ModuleType, params: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The parameters by the spec's names."""
+    if not set(graph.parameters) <= set(params):
+        try:
+            params = module.named({name: np.asarray(array, float) for name, array in params.items()})
+        except (KeyError, IndexError, ValueError, AttributeError):
+            missing = ", ".join(name for name in graph.parameters if name not in params)
+            raise Unmeasurable(f"the parameters have neither the keys of init_params nor {missing}") from None
+    return {name: np.asarray(params[name], float) for name in graph.parameters}
+
+
+def _chosen_sizes(
+    graph: Graph, wanted: Mapping[str, int], parameters: Mapping[str, np.ndarray] | None
+) -> dict[str, int]:
+    """Those that are given, then those that the parameters tell, then small ones."""
+    symbols = {name: symbol for symbol, keyword in graph.dims for name in (symbol, keyword)}
+    unknown = [name for name in wanted if name not in symbols]
+    if unknown:
+        raise Unmeasurable(f"there is no size '{unknown[0]}': the sizes are {', '.join(dict(graph.dims))}")
+    if any(size < 1 for size in wanted.values()):
+        raise Unmeasurable("a size is at least 1")
+    told: dict[str, int] = {}
+    for name, array in (parameters or {}).items():
+        if array.ndim != len(graph.shapes[name]):
+            raise Unmeasurable(f"{name} has shape {array.shape}, and needs ({', '.join(map(str, graph.shapes[name]))})")
+        told |= {dim.terms[0][0]: length for dim, length in zip(graph.shapes[name], array.shape)
+                 if len(dim.terms) == 1 and dim.terms[0][1] == 1 and not dim.constant}
+    sizes = small_sizes(graph) | told | {symbols[name]: size for name, size in wanted.items()}
+    for name, array in (parameters or {}).items():
+        shape = tuple(dim.value(sizes) for dim in graph.shapes[name])
+        if array.shape != shape:
+            raise Unmeasurable(f"{name} has shape {array.shape}, and needs {shape}")
+    entries = sum(prod(dim.value(sizes) for dim in graph.shapes[name]) for name in graph.states)
+    if entries > MOST_ENTRIES_IN_ALL:
+        raise Unmeasurable(f"the states have {entries} numbers, and at most {MOST_ENTRIES_IN_ALL} are measured")
+    return sizes
 
 
 def small_sizes(graph: Graph) -> dict[str, int]:

@@ -101,10 +101,11 @@ function pressed(event, act) {
 // As many entries as fit: the rest is in the lines below.
 function shortNumbers(array, room) {
   const flat = entries(array), digits = flat.some(number => Math.abs(number) >= 9.995) ? 1 : 2;
-  const short = flat.map(number => told(number, digits).replace(/^(−?)0\./, "$1."));
-  const fitting = count => short.slice(0, count).join(" ").length * NUMBER_WIDTH <= room;
-  const most = short.reduce((count, _, k) => fitting(k + 1) ? k + 1 : count, 1);
-  return short.slice(0, most).join(" ") + (flat.length > most ? "…" : "");
+  const short = flat.map(number => Math.abs(number) < 1e-13 ? "0" : Math.abs(number) < 0.005 ? "~0"
+    : told(number, digits).replace(/^(−?)0\./, "$1."));
+  const shown = count => short.slice(0, count).join(" ") + (count < flat.length ? "…" : "");
+  const most = short.reduce((count, _, k) => shown(k + 1).length * NUMBER_WIDTH <= room ? k + 1 : count, 1);
+  return shown(most);
 }
 
 function showNumbersInPicture() {

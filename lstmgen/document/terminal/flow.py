@@ -162,10 +162,18 @@ def _reading(fadings: Sequence[Fading], width: int) -> list[str]:
     texts = [
         "The derivative is the total derivative: along all paths from a state to itself, also through other states. "
         "On the direct path, the constant error carousel, the state is only multiplied, entry by entry.",
-        f"Norm: the largest singular value, the median of {first.examples} sequences. Fresh parameters of "
-        f"init_params, unit normal inputs, seed {first.seed}; {sizes}.",
+        f"Norm: the largest singular value, the median of {first.examples} sequences. {_parameters(fadings)}, unit normal "
+        f"inputs, seed {first.seed}; {sizes}.",
     ]
     return [grey(line) for text in texts for line in prose(text, width, "")]
+
+
+def _parameters(fadings: Sequence[Fading]) -> str:
+    own = [fading.name for fading in fadings if fading.own_parameters]
+    fresh = "resh parameters of init_params"
+    if not own:
+        return f"F{fresh}"
+    return f"The given parameters of {listed(own)}" + f", f{fresh} elsewhere" * (len(own) < len(fadings))
 
 
 def _sizes(fading: Fading) -> str:
@@ -188,12 +196,16 @@ def flow_chart(fadings: Sequence[Fading]) -> Chart:
             series += _pair(f"{fading.name}, {curve.state}", curve, GREY if reference else next(colours))
     return Chart(
         title="Vanishing and exploding gradients: the norm of d s[t] / d s[t-k]",
-        note=f"fresh parameters, unit normal input, median of {fadings[0].examples} sequences, states of at "
+        note=f"{_whose(fadings)} parameters, unit normal input, median of {fadings[0].examples} sequences, states of at "
              f"most {MOST_ENTRIES} numbers, seed {fadings[0].seed}",
         axis="k, steps back",
         series=tuple(series),
         kinds=("along all paths", "along the direct path"),
     )
+
+
+def _whose(fadings: Sequence[Fading]) -> str:
+    return "given" if any(fading.own_parameters for fading in fadings) else "fresh"
 
 
 def _pair(label: str, curve: Curve, colour: str) -> list[Series]:
