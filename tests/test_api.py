@@ -64,7 +64,7 @@ def test_a_record_shows_in_a_notebook_as_the_same_text(found, name):
 def test_formulas_show_in_a_notebook_with_forks_in_colours(found, name):
     html = found[name][0]._repr_html_()
     ElementTree.fromstring(html.replace("<br>", "<br/>"))
-    assert r"\textcolor{#C4481A}" in html and r"\bm" not in html and r"\fork" not in html and "\x02" not in html
+    assert r"\textcolor{#" in html and r"\bm" not in html and r"\fork" not in html and "\x02" not in html
     assert html.count("$") % 2 == 0
 
 
