@@ -180,6 +180,58 @@ def test_what_is_not_read_is_said_with_its_reason(latex, reason, tmp_path):
     assert judgement.verdict == NOT_READ and reason in judgement.findings[0].sentence and judgement.claim.where == "line 4"
 
 
+@pytest.mark.parametrize(
+    "spec, latex",
+    [
+        ("peephole_lstm", r"\delta \mathbf p_o = \sum_{t=1}^T \mathbf c^t \odot \delta\bar{\mathbf o}^t"),
+        ("peephole_lstm", r"\delta \mathbf R_f = \sum_{t=0}^{T-1} \langle \delta\bar{\mathbf f}^{t+1}, \mathbf y^t \rangle"),
+        ("lstm", r"{\partial E \over \partial o_t} = {\partial E \over \partial h_t} \tanh(c_t)"),
+        ("lstm", r"\partial_{o_t} L = \partial_{h_t} L \odot \tanh(c_t)"),
+        ("lstm", r"d_{o_t} = d_{h_t} \odot \tanh(c_t)"),
+        ("lstm", r"\texttt{do} = \texttt{dh} \odot \tanh(c)"),
+        ("lstm", r"\text{dc} = \text{dh} \odot o \odot (1-\tanh^2(c)) + \text{dc\_next}"),
+        ("lstm", r"\delta o_t = \frac12 \delta h_t \odot \tanh(c_t) \cdot 2"),
+        ("lstm", r"\delta c^{\lt t \gt} = \delta h^{\lt t \gt} o^{\lt t \gt} (1 - \tanh^2(c^{\lt t \gt})) + \\ \delta c^{\lt t+1 \gt} f^{\lt t+1 \gt}"),
+        ("lstm", r"\delta c_t = \underbrace{\delta h_t \odot o_t \odot (1 - \tanh^2(c_t))}_{\text{through }h_t} + \underbrace{\delta c_{t+1} \odot f_{t+1}}_{\text{through }c_{t+1}}"),
+        ("lstm", r"\frac{\partial E}{\partial c_t} \mathbin{+}= \frac{\partial E}{\partial c_{t+1}} \odot f_{t+1}"),
+        ("lstm", r"\begin{bmatrix}\delta \bar i_t \\ \delta \bar f_t\end{bmatrix} = \begin{bmatrix} \delta c_t \odot z_t \odot i_t \odot (1-i_t) \\ \delta c_t \odot c_{t-1} \odot f_t \odot (1-f_t)\end{bmatrix}"),
+        ("lstm", r"\frac{\partial E}{\partial f_t} = \frac{\partial E}{\partial c_t} \frac{\partial c_t}{\partial f_t}"),
+        ("lstm", r"\frac{\partial E}{\partial h_t} = \frac{\partial E_t}{\partial h_t} + R_z^T \delta\bar z_{t+1} + R_i^T \delta\bar i_{t+1} + R_f^T\delta\bar f_{t+1} + R_o^T \delta\bar o_{t+1}"),
+        ("lstm", r"\frac{\partial c_t}{\partial c_{t-1}} = \operatorname{diag}(f_t)"),
+        ("lstm", r"\frac{\partial c_{t+1}}{\partial c_t} = f_{t+1}"),
+        ("lstm", r"h_t = o_t \odot \phi(c_t)"),
+        ("lstm", r"f_t = \sigma_g(W_f x_t + U_f h_{t-1} + b_f)"),
+        ("lstm", r"\tilde c_t = \sigma_c(W_c x_t + U_c h_{t-1} + b_c)"),
+        ("lstm", r"c_t = f_t \odot c_{t-1} + i_t \odot \tilde c_t"),
+        ("lstm", r"h_t = o_t \odot \sigma_h(c_t)"),
+        ("lstm", r"\begin{pmatrix} i_t \\ o_t\end{pmatrix} = \begin{pmatrix}\sigma(W_i x_t + U_i h_{t-1} + b_i) \\ \sigma(W_o x_t + U_o h_{t-1} + b_o)\end{pmatrix}"),
+        ("rnn", r"h_t = \tanh(W_{xh} x_t + W_{hh} h_{t-1} + b_h)"),
+        ("rnn", r"\frac{\partial L}{\partial W_{hh}} = \sum_{t=1}^T \left(\frac{\partial L}{\partial h_t} \odot (1 - h_t^2)\right) h_{t-1}^\top"),
+        ("gru", r"n_t = \tanh(W_n x_t + r_t \odot (U_n h_{t-1} + c_n) + b_n)"),
+        ("gru", r"z_t = \sigma(W_{iz} x_t + W_{hz} h_{t-1} + b_z)"),
+        ("gru", r"\frac{\partial \ell}{\partial n_t} = \frac{\partial \ell}{\partial h_t} \odot (1 - z_t)"),
+        ("ng_lstm", r"dc_{prev} = dc_{next} * \Gamma_f^{\langle t\rangle} + \Gamma_o^{\langle t\rangle} * (1-\tanh(c_{next})^2)*\Gamma_f^{\langle t\rangle}*da_{next}"),
+        ("lstm", r"\delta W_f = \delta \bar f_t [h_{t-1}, x_t]^T"),
+        ("gru_reset_before", r"n_t = \tanh(W_n \cdot [r_t * h_{t-1}, x_t] + b_n)"),
+        ("lstm", r"\tilde{C}_t = \tanh(W_C \cdot [h_{t-1}, x_t] + b_C)"),
+        ("lstm", r"f_t = \sigma(W_f \cdot [h_{t-1}, x_t] + b_f)"),
+    ],
+)
+def test_right_lines_of_many_kinds_hold(spec, latex, tmp_path):
+    path = tmp_path / "notes.md"
+    path.write_text(f"$${latex}$$\n", encoding="utf-8")
+    found = read_text(path, SPECS / f"{spec}.yaml").reading.equations
+    assert found and all(each.best().holds for each in found)
+
+
+def test_a_matrix_for_h_and_x_together_is_told(tmp_path):
+    path = tmp_path / "notes.md"
+    path.write_text("$$f_t = \\sigma(W_f \\cdot [h_{t-1}, x_t] + b_f)$$ $$\\delta h_{t-1} = W_f^T \\delta f_t$$", encoding="utf-8")
+    first, second = read_text(path, SPECS / "lstm.yaml").reading.equations
+    assert "'W_f' of the text is read as R_f and W_f, side by side" in first.best().told()
+    assert second.fault is not None  # not wrong: what it says of the part of h is not read
+
+
 # ---------------------------------------------------------------- files
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ..language.expressions import (
@@ -79,8 +79,10 @@ class Unknown(Sizes):
 class Algebra:
     """Sums and products of terms, with the choices that shapes leave open."""
 
-    def __init__(self, sizes: Sizes, choices: Choices, lenient: bool = False):
-        self.sizes, self.choices, self.lenient = sizes, choices, lenient
+    def __init__(self, sizes: Sizes, choices: Choices, lenient: bool = False, rows: bool = False):
+        """`rows`: a vector is a row, and a transposed one a column."""
+        self.sizes, self.choices, self.lenient, self.rows = sizes, choices, lenient, rows
+        self.joined: Callable[[Term, Term], Term | None] = lambda matrix, stack: None
 
     # ------------------------------------------------------------------ sums
 
@@ -151,6 +153,9 @@ class Algebra:
             case (2, 1):
                 if self.sizes.same(one.shape[1], other.shape[0]) and not (other.row and sign != ELEMENTWISE):
                     return Term(MatVec(a, b), one.shape[:1], one.at)
+                apart = self.joined(one, other)
+                if apart is not None:
+                    return apart
                 if self.lenient:
                     return Term(MatVec(a, b), one.shape[:1], one.at)
             case (1, 2):
@@ -167,16 +172,17 @@ class Algebra:
 
     def _of_vectors(self, one: Term, other: Term, sign: str) -> Term:
         a, b = one.expression, other.expression
-        if other.row and not one.row and sign != ELEMENTWISE:
+        one_row, other_row = one.row != self.rows, other.row != self.rows
+        if other_row and not one_row and sign != ELEMENTWISE:
             return Term(Call("outer", (a, b)), one.shape + other.shape, one.at)
         if not self._alike(one, other):
-            if sign != ELEMENTWISE and not one.row:
+            if sign != ELEMENTWISE and one.row == other.row:
                 pair = f"'{_short(one)}' and '{_short(other)}'"
                 told = f"the product of {pair}, whose sizes differ, is read as their outer product"
                 self.choices.pick(("sizes differ", str(other.at)), (told,))
                 return Term(Call("outer", (a, b)), one.shape + other.shape, one.at)
             self._misfit(one.at, one, "times", other)
-        if one.row and not other.row and sign != ELEMENTWISE:
+        if one_row and not other_row and sign != ELEMENTWISE:
             return Term(Call("dot", (a, b)), (), one.at)
         return Term(product(a, b), one.shape, one.at, one.row and other.row)
 

@@ -122,9 +122,10 @@ def read_document(
     best: Pass | None = None
     seen: set[tuple[str | None, ...]] = set()
     symbols = symbols_of(sides, usual.clock)
+    present = {symbol.key for symbol in symbols}
     for candidate in candidates:
         chosen = candidate == notation or not candidate or candidate == own
-        known = Names(graph, candidate, given, usual.clock, chosen)
+        known = Names(graph, candidate, given, usual.clock, chosen, present)
         meanings = tuple(found.name if (found := known.find(symbol)) else None for symbol in symbols)
         if meanings in seen:
             continue  # this notation reads the text as another one does
@@ -133,7 +134,7 @@ def read_document(
             if turned and (best is None or not best.has_misfits):
                 continue
             if turned:
-                known = Names(graph, candidate, given, usual.clock, chosen)
+                known = Names(graph, candidate, given, usual.clock, chosen, present)
             run = read_all(lines, known, judged, usual, turned)
             if best is None or run.score > best.score:
                 best = run

@@ -169,7 +169,7 @@ def _equations(row: Row, previous: Line | None) -> Iterator[Line]:
     first = segments[0]
     if not _has_relation(first):
         _refuse_relations(first)
-        if previous is not None and _continues(first):
+        if previous is not None and (_continues(first) or _is_open(previous.sides[-1])):
             last = previous.sides[-1]
             yield replace(previous, sides=(*previous.sides[:-1], (*last, *first)))
             segments = segments[1:]
@@ -243,6 +243,11 @@ def _refuse_relations(row: Row) -> None:
 
 def _continues(row: Row) -> bool:
     return isinstance(row[0], Mark) and row[0].text in ("+", "-", "odot", "cdot", "times", "*")
+
+
+def _is_open(side: Row) -> bool:
+    """Whether a side ends in a sign, so that it goes on in the next line."""
+    return isinstance(side[-1], Mark) and side[-1].text in ("+", "-", "odot", "cdot", "times", "*")
 
 
 def _condition(row: Row) -> str | None:

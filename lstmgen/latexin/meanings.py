@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from ..auditing.forms import PARTIAL, STEP, SUM_T, TOTAL, VIA, is_number, lag_to
-from ..language.expressions import Adjoint, Call, Expression, Outside, Size, Value, number, shift, transform
+from ..language.expressions import (
+    Adjoint, Call, Expression, MatVec, Outside, Size, Value, number, shift, transform, values,
+)
 from ..language.shapes import Shape
 from .algebra import Algebra, Sizes, Term, transposed
 from .choices import Choices
@@ -46,11 +48,36 @@ class CellMeanings:
     def __init__(self, cell: Cell, choices: Choices, lenient: bool = False):
         self.cell, self.names, self.choices = cell, cell.names, choices
         self.clock = cell.names.clock
-        self.algebra = Algebra(Sizes(), choices, lenient)
+        self.algebra = Algebra(Sizes(), choices, lenient, cell.turned)
+        self.algebra.joined = self._joined
         self.reader = Reader(self, self.algebra, choices)
         self.sure = True  # whether every symbol so far is one that the spec or the user names
         self.on_left = False
+        self.joins = False  # whether matrices stand side by side in the text that are apart in the cell
         self.at_last: bool | None = None  # the loss has a step: the equation is about a sequence that ends there
+
+    # ------------------------------------------------------------------ matrices side by side
+
+    def _joined(self, matrix: Term, stack: Term) -> Term | None:
+        """W_f [h; x] of a cell whose W_f multiplies x alone: the matrices of h and of x, side by side in the text."""
+        if not isinstance(matrix.expression, Value) or not stack.parts:
+            return None
+        products = []
+        for part in stack.parts:
+            name = self.matrix_of(matrix.expression.name, part)
+            if name is None:
+                return None
+            products.append((False, self.algebra.multiply(Term(Value(name), self.names.shapes[name], matrix.at), part)))
+        told = f"'{matrix.expression.name}' of the text is read as {' and '.join(map(_matrix, products))}, side by side"
+        self.choices.pick(("joined", matrix.expression.name), (told,))
+        self.joins = True
+        return self.algebra.add(products, matrix.at)
+
+    def matrix_of(self, beside: str, part: Term) -> str | None:
+        """The matrix of the same equation that multiplies a part of a stack."""
+        states = [each.name for each in values(part.expression)]
+        moving = [name for name in states if name in self.names.graph.states] if len(states) > 1 else states
+        return self.names.beside(beside, moving[0]) if len(moving) == 1 else None
 
     # ------------------------------------------------------------------ values
 
@@ -163,6 +190,8 @@ class CellMeanings:
             return self._sum(items)
         if isinstance(core, Mark) and core.text == "nabla":
             return self._nabla(items)
+        if isinstance(core, Mark) and core.text == "partial" and isinstance(node, Scripted):
+            return self._nabla(items)
         if isinstance(core, Mark) and core.text == "partial":
             raise NotRead(at, "'\\partial' outside of a fraction")
         if not isinstance(core, Letter):
@@ -173,6 +202,8 @@ class CellMeanings:
             return self._outside(items)
         if core.text == "d" and isinstance(node, Letter):
             return self._differential(items)
+        if core.text == "d" and isinstance(node, Scripted):
+            return self._marked(node)
         return self._word(items, core.text)
 
     def _delta(self, items: Row) -> tuple[Term, int] | None:
@@ -313,12 +344,22 @@ class CellMeanings:
             return None
         return self.gradient(follows, "d"), used
 
+    def _marked(self, node: Scripted) -> tuple[Term, int] | None:
+        """`d_{c_t}`, where no value is called so."""
+        whole = read_symbol(node, self.clock)
+        if whole is None or self.names.find(whole) is not None or whole.power:
+            return None
+        inner = self._inner(node)
+        return None if inner is None or self.names.find(inner) is None else (self.gradient(inner, "delta"), 1)
+
     def _word(self, items: Row, text: str) -> tuple[Term, int] | None:
         """`dc` as a word that is set upright."""
         symbol = read_symbol(items[0], self.clock)
         if symbol is None or len(text) < 2 or text[0] != "d" or self.names.find(symbol) is not None:
             return None
-        inner = replace(symbol, base=text[1:].lstrip("_"))
+        base, _, moment = text[1:].lstrip("_").rpartition("_")
+        step = {"next": Step(NEXT), "prev": Step(PREV, -1)}.get(moment)
+        inner = replace(symbol, base=base, step=step) if step else replace(symbol, base=text[1:].lstrip("_"))
         return (self.gradient(inner, "d"), 1) if self.names.find(inner) is not None else None
 
     def _nabla(self, items: Row) -> tuple[Term, int]:
@@ -447,6 +488,13 @@ class CellMeanings:
         if first is None or last is None:
             raise NotRead(at, f"the bounds of this sum, from '{start}' to '{high}'")
         return () if first == 1 and last == 0 else (first, self.cell.steps + last)
+
+
+def _matrix(product: tuple[bool, Term]) -> str:
+    match product[1].expression:
+        case MatVec(matrix=Value(name=name)):
+            return name
+    return "another"
 
 
 def _split(row: Row) -> list[Row]:

@@ -7,7 +7,7 @@ first holds: `--names`, then a notation, then the spec's own names, then what is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..derivation.graph import Graph, Stage
@@ -47,8 +47,12 @@ class _Role:
 class Names:
     """The symbols of one cell in one notation."""
 
-    def __init__(self, graph: Graph, notation: str, given: Mapping[str, str], clock: str, chosen: bool):
-        """`given`: keys of symbols and what they mean. `chosen`: somebody asked for this notation."""
+    def __init__(
+        self, graph: Graph, notation: str, given: Mapping[str, str], clock: str, chosen: bool, present: Collection[str]
+    ):
+        """`given`: keys of symbols and what they mean. `chosen`: somebody asked for this notation. `present`: the keys of
+        the text's symbols. A value has one symbol in a text: where it has that of the notation, no other is tried."""
+        self.present = present
         self.graph, self.notation, self.clock = graph, notation, clock
         self.shapes: dict[str, Shape] = {
             name: shape for name, shape in graph.shapes.items() if graph.loss is None or name != graph.loss}
@@ -56,6 +60,7 @@ class Names:
         self.pres = {stage.name: f"{stage.name}_pre" for stage in stages if _has_pre(graph, stage)}
         for name, inner in self.pres.items():
             self.shapes[inner] = graph.shapes[name]
+        self.roles = tuple(_roles(graph))
         self.own = [name for name in _named(graph) if name != graph.loss]
         self.table: dict[str, tuple[str, bool]] = {}
         for text, meaning in given.items():
@@ -108,6 +113,12 @@ class Names:
                 return self.table[each.key]
         return None
 
+    def beside(self, matrix: str, source: str) -> str | None:
+        """The matrix that multiplies another value in the same equation: R_f beside W_f."""
+        owners = {role.owner for role in self.roles if role.name == matrix and role.matrix}
+        found = {role.name for role in self.roles if role.matrix and role.owner in owners and role.source == source}
+        return found.pop() if len(found) == 1 else None
+
     def is_loss(self, symbol: Symbol) -> bool:
         others = [mark for mark in symbol.marks if mark not in ("total", "tot")]
         return symbol.base in LOSSES and self.find(symbol) is None and not others
@@ -121,14 +132,17 @@ class Names:
     def _usual(self) -> Iterator[tuple[str, str]]:
         """Symbols that texts use, with the name that each would mean, where the symbol is still free."""
         marks = {name: self._marks(name) for name in self.own}
+        said = {meaning for made, (meaning, _) in self.table.items() if made in self.present}
         for name in self.own:
-            for made in self._other_letters(name):
-                yield made, name
+            letters = [made for made in self._other_letters(name) if made not in self.table and made in self.present]
+            if name in self.graph.inputs:
+                yield from ((made, name) for made in letters)  # x and X for one input
+            elif name not in said and letters:
+                yield letters[0], name
         for name, inner in self.pres.items():
             yield from ((made, inner) for made in self._inner_symbols(name, marks[name]))
-        roles = list(_roles(self.graph))
-        for role in roles:
-            yield from ((made, role.name) for made in _role_symbols(role, roles, marks, self.graph))
+        for role in self.roles:
+            yield from ((made, role.name) for made in _role_symbols(role, self.roles, marks, self.graph))
 
     def _marks(self, name: str) -> list[str]:
         """How scripts may name a value."""
@@ -267,7 +281,7 @@ def _moving(read: list[str], graph: Graph) -> str:
 
 
 def _role_symbols(
-    role: _Role, roles: list[_Role], marks: Mapping[str, list[str]], graph: Graph
+    role: _Role, roles: Sequence[_Role], marks: Mapping[str, list[str]], graph: Graph
 ) -> Iterator[str]:
     owners = marks.get(role.owner, [role.owner])
     alone = sum(each.source == role.source and each.matrix == role.matrix for each in roles) == 1

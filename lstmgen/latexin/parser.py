@@ -106,6 +106,10 @@ class Parser:
         while (token := self._next()) is not None:
             if self._closes(token, until, in_scripts):
                 break
+            if token.kind == COMMAND and token.text == "over":
+                self.at += 1
+                found = [Fraction(tuple(found), self._items(until, in_scripts), token.at)]
+                break
             node = self._node(in_scripts)
             if node is not None:
                 found.append(self._scripted(node))
@@ -123,7 +127,7 @@ class Parser:
             return True
         if until == "end" and (token.text == "&" or token.text == "\\"):
             return True
-        if token.text == ">" and in_scripts and token.kind != COMMAND:
+        if in_scripts and token.text == (">" if token.kind != COMMAND else "gt"):
             return until == "<"
         return token.text in _CLOSING and not (token.kind != COMMAND and token.text in "{}")
 
@@ -189,8 +193,12 @@ class Parser:
             return Letter(token.text, token.at, self.bold)
         if token.kind == DIGITS:
             text = token.text
-            if alone and len(text) > 1:  # x_12 is x with a 1 and then a 2: nobody means it
-                raise NotRead(token.at, f"'{text}' without braces", "write the script in braces")
+            if alone and len(text) > 1:  # \\frac12 takes one digit; x_12 would, too, and nobody means it
+                if in_scripts:
+                    raise NotRead(token.at, f"'{text}' without braces", "write the script in braces")
+                self.at -= 1
+                self.tokens = [*self.tokens[: self.at], Token(DIGITS, text[1:], token.at + 1), *self.tokens[self.at + 1 :]]
+                text = text[:1]
             return Digits(text, token.at)
         match token.text:
             case "{":
@@ -212,7 +220,7 @@ class Parser:
         token = self._next()
         if token is None or token.text == "end" or token.kind != COMMAND and token.text == "}":
             raise NotRead(at, f"this '{opening}' is never closed")
-        closed = "<" if token.text == ">" else _CLOSING[token.text]
+        closed = "<" if token.text in (">", "gt") else _CLOSING[token.text]
         if closed != opening and {closed, opening} - {"(", "["}:
             raise NotRead(token.at, f"'{_written(token)}' closes a '{opening}'")
         self.at += 1
@@ -227,6 +235,8 @@ class Parser:
             return Letter({"ln": "log", "sgn": "sign"}.get(name, name), at)
         if name in _SPACES:
             return Mark(_SPACES[name], at) if _SPACES[name] else None
+        if name == "lt" and in_scripts:
+            return self._fenced("<", at, in_scripts)
         if name in _OPENING:
             return self._fenced(_OPENING[name], at, in_scripts)
         if name in _MARKS:
@@ -383,7 +393,7 @@ def _words(tokens: Sequence[Token]) -> str | None:
             text += " " * bool(text and end is not None and token.at > end) + token.text
         else:
             return None
-        end = token.at + len(token.text)
+        end = token.at + len(token.text) + (token.kind == COMMAND)
     return " ".join(text.split())
 
 

@@ -159,6 +159,8 @@ class Reader:
                 return self._grid(node), 1
             case Fenced(open="(" | "[" | "{"):
                 return self._fenced(node), 1
+            case Fenced(open="<"):
+                return self._pair(node), 1
             case Scripted(base=Fenced() | Grid() | Group() | Digits() | Fraction() | Root() as base):
                 symbol = read_symbol(node, self.meanings.clock)
                 if symbol is None:
@@ -230,6 +232,19 @@ class Reader:
         if len(rows) == 1 and len(rows[0]) == 1:
             return self.row(rows[0][0], node.at)
         return self._cells(rows, node.at)
+
+    def _pair(self, node: Fenced) -> Term:
+        """`\\langle a, b \\rangle`, which is an outer product in some texts and an inner one in others."""
+        cells = [cell for cells in _cells(node.items, spaces=False) for cell in cells]
+        if len(cells) != 2 or not all(cells):
+            raise NotRead(node.at, "angle brackets around what is no pair")
+        one, other = (self.row(cell, cell[0].at) for cell in cells)
+        if len(one.shape) != 1 or len(other.shape) != 1:
+            raise NotRead(node.at, "angle brackets around what is no pair of vectors")
+        told = ("'<a, b>' is read as an outer product", "'<a, b>' is read as an inner product")
+        answer = self.choices.pick(("pair",), told if one.shape == other.shape else told[:1])
+        return self.algebra.outer(one, other) if answer == 0 else Term(
+            Call("dot", (one.expression, other.expression)), (), node.at)
 
     def _grid(self, node: Grid) -> Term:
         if node.kind in ("cases", "dcases", "rcases"):

@@ -31,7 +31,7 @@ from .symbols import Habits, Symbol, read_symbol, symbols_of
 from .tree import Row
 
 _OF_THE_TEXT = (
-    "next", "gradient of next", "gradient of prev", "pre", "function", "loss", "derivative", "T", "raised", "layout")
+    "next", "gradient of next", "gradient of prev", "pre", "function", "pair", "loss", "derivative", "T", "raised", "layout")
 """Questions that have one answer in a whole text."""
 
 
@@ -176,6 +176,7 @@ class _Text:
         self.run, self.lines, self.fixed = run, lines, fixed
         self.names, self.judged = run.names, run.judged
         self.definitions: dict[str, Definition] = {}
+        self.joins = False  # whether the text has matrices side by side that the cell has not
         self.cell = Cell(self.names, self.judged.steps, self.judged.shape_of, run.habits.timed, run.habits.raised,
                          self.definitions, run.turned)
 
@@ -238,7 +239,7 @@ class _Text:
 
     def _literal(self, line: Line, left: Row, right: Row, fault: NotRead) -> Equation:
         """An equation whose shapes do not fit, if all of its symbols are sure: then it is wrong as it stands."""
-        if not isinstance(fault, Misfit):
+        if not isinstance(fault, Misfit) or self.joins:
             return Equation(line.at, fault=fault)
         try:
             said = self._say(line, left, right, Choices((), self.fixed), lenient=True)
@@ -265,10 +266,12 @@ class _Text:
             if part is None:
                 raise _Stacked(len(above.parts))
             above, below = above.parts[part], below.parts[part]
+        above, below = self._apart(above, below, meanings, part)
         if not self._is_subject(above) and self._is_subject(below) and not line.adds:
             above, below = below, above
         self._check_subject(above)
         subject, said, remarks = self._facing(above, below, lenient)
+        self.joins = self.joins or meanings.joins
         if lenient and not meanings.sure:
             remarks = ("unsure",)
         if line.adds and not (isinstance(subject, Adjoint) and subject.name in self.judged.graph.static):
@@ -278,6 +281,24 @@ class _Text:
             subject, said = self._at_last(subject), self._at_last(said)
         _check_steps(subject, said, self.judged.graph.static, line.at)
         return Said(subject, said, remarks=remarks)
+
+    def _apart(self, above: Term, below: Term, meanings: CellMeanings, part: int | None) -> tuple[Term, Term]:
+        """dW = d [h; x]^T of a cell with a matrix for each of h and x: one equation for each. Raises `_Stacked`."""
+        match above.expression, below.expression:
+            case Adjoint(name=name), Call(function="outer", arguments=(one, Call(function="concat", arguments=parts))):
+                if above.shape == below.shape or name not in self.judged.graph.parameters:
+                    return above, below
+                read = [Term(each, self.names.shapes[each.name], above.at) for each in parts if isinstance(each, Value)]
+                names = [meanings.matrix_of(name, each) for each in read]
+                if len(read) < len(parts) or None in names:
+                    return above, below
+                if part is None:
+                    raise _Stacked(len(parts))
+                mine = str(names[part])
+                outer = Call("outer", (one, read[part].expression))
+                return (Term(Adjoint(mine), self.names.shapes[mine], above.at),
+                        Term(outer, self.names.shapes[mine], below.at))
+        return above, below
 
     def _is_subject(self, term: Term) -> bool:
         try:
@@ -312,7 +333,7 @@ class _Text:
             if len(shape) == 2 and below.shape == shape[::-1] and self._turns(subject):
                 said = transposed(said)
                 remarks.append("it is read in the layout of the transposed matrix")
-            elif not (len(shape) == len(below.shape) == 1 and shape == below.shape):
+            elif not (_is_derivative(subject) and {len(shape), len(below.shape)} == {1, 2} and shape[0] == below.shape[-1]):
                 told = self.judged_sizes
                 raise Misfit(above.at, f"the left side is {told(above.shape)}, the right side {told(below.shape)}")
         if len(shape) == 1 and above.row != below.row and below.shape:
@@ -389,6 +410,11 @@ class _Text:
                                                True),))
         self.definitions[symbol.key] = Definition(term)
         return Equation(line.at, defines=f"{symbol.told()} = {self.judged.spelling(term.expression)}")
+
+
+def _is_derivative(expression: Expression) -> bool:
+    """Whether a matrix may be told by its diagonal: a derivative of a vector by a vector."""
+    return isinstance(expression, Call) and expression.function in (PARTIAL, TOTAL)
 
 
 def _symbol_of(row: Row, clock: str) -> Symbol | None:

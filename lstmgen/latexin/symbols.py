@@ -191,9 +191,9 @@ def habits(rows: list[Row]) -> Habits:
 
 
 def symbols_of(rows: list[Row], clock: str) -> list[Symbol]:
-    """Every symbol of a text that can be read, each once."""
+    """Every symbol of a text that can be read, each once. What marks another letter, as the f of W_f, is none."""
     found: dict[Symbol, None] = {}
-    for node in nodes(rows):
+    for node in nodes(rows, marks=False):
         try:
             symbol = read_symbol(node, clock)
         except NotRead:
@@ -203,8 +203,8 @@ def symbols_of(rows: list[Row], clock: str) -> list[Symbol]:
     return list(found)
 
 
-def nodes(rows: list[Row]) -> list[Node]:
-    """Every node, parents before children."""
+def nodes(rows: list[Row], marks: bool = True) -> list[Node]:
+    """Every node, parents before children. Without `marks`, scripts are left out but for those that name a value."""
     found: list[Node] = []
     ahead: list[Node] = [node for row in reversed(rows) for node in reversed(row)]
     while ahead:
@@ -212,9 +212,13 @@ def nodes(rows: list[Row]) -> list[Node]:
         found.append(node)
         match node:
             case Scripted(base=base, sub=sub, sup=sup):
-                ahead += [*sup[::-1], *sub[::-1], base]
+                naming = isinstance(base, (Letter, Mark)) and base.text in ("delta", "nabla", "partial", "d", "Delta")
+                if marks or naming:
+                    ahead += [*sup[::-1], *sub[::-1]]
+                if marks or not isinstance(base, Letter):
+                    ahead.append(base)
             case Accent(body=body):
-                ahead.append(body)
+                ahead += [body] if marks else []
             case Group(items=items) | Fenced(items=items):
                 ahead += items[::-1]
             case Fraction(top=top, bottom=bottom):
