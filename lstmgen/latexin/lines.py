@@ -183,6 +183,8 @@ def _equations(row: Row, previous: Line | None) -> Iterator[Line]:
         if condition is not None or not _has_relation(segment):
             if held is not None and condition:
                 held = replace(held, condition=condition)
+            elif held is not None and flat(segment) in ("dots", "...", "T", "1"):
+                held = replace(held, condition="")  # t = 1, ..., T
             continue
         if held is not None:
             yield held
@@ -212,7 +214,14 @@ def _segments(row: Row) -> list[Row]:
             found.append([])
         elif not (isinstance(node, Mark) and node.text == "space"):
             found[-1].append(node)
-    return [tuple(part) for part in found if part and not all(isinstance(node, Words) for node in part)]
+    return [tuple(part) for part in found if part and (
+        _is_at_the_end(part) or not all(isinstance(node, Words) for node in part))]
+
+
+def _is_at_the_end(row: list[Node]) -> bool:
+    """Whether it is `at the last step` in words."""
+    ends = ("at the last", "at the first", "at the final")
+    return len(row) == 1 and isinstance(row[0], Words) and row[0].text.startswith(ends)
 
 
 def _word_of(node: Node) -> Node:
@@ -257,6 +266,8 @@ def _condition(row: Row) -> str | None:
     if marked and isinstance(row[0], Words) and row[0].text.split()[0] not in _CONDITIONS:
         return None
     said = flat(rest)
+    if marked and not said and isinstance(row[0], Words):
+        return row[0].text
     if marked or said.startswith(("t=", "t<", "t>", "1<", "forall", "t\u2208", "tin")):
         return said or " "
     return None
@@ -291,6 +302,9 @@ def _line(segment: Row, previous: Line | None) -> Line:
 
 def columns(line: Line) -> list[Line]:
     """A line whose sides are columns of one height, as a line for each row; else the line itself."""
+    cases = _cases(line)
+    if cases:
+        return cases
     grids = [_column(side) for side in line.sides]
     heights = {len(grid.rows) for grid in grids if grid is not None}
     if any(grid is None for grid in grids) or len(heights) != 1:
@@ -299,6 +313,15 @@ def columns(line: Line) -> list[Line]:
     return [replace(line, sides=tuple(grid.rows[row][0] for grid in grids if grid is not None),
                     at=next((node.at for node in grids[0].rows[row][0]), line.at) if grids[0] else line.at)
             for row in rows]
+
+
+def _cases(line: Line) -> list[Line]:
+    """A line for each case, with its condition; none where there are no cases."""
+    match line.sides:
+        case (left, (Grid(kind="cases" | "dcases" | "rcases", rows=rows),)) if all(len(row) == 2 and row[0] for row in rows):
+            return [replace(line, sides=(left, row[0]), condition=_condition(row[1]) or flat(row[1]), at=row[0][0].at)
+                    for row in rows]
+    return []
 
 
 def _column(side: Row) -> Grid | None:

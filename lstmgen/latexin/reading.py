@@ -6,6 +6,7 @@ whether a delta is the gradient before an activation) is decided once, by the nu
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,7 @@ from .reader import Unknown
 from .symbols import Habits, Symbol, read_symbol, symbols_of
 from .tree import Row
 
+_EVERY_STEP = re.compile(r"(.*[<>]=?)?t([<>\u2208]|in).*|(1[<>]=?)?t<=?T|t|(forall|all|each|every|otherwise|else).*")
 _OF_THE_TEXT = (
     "next", "gradient of next", "gradient of prev", "pre", "function", "pair", "loss", "derivative", "T", "raised", "layout")
 """Questions that have one answer in a whole text."""
@@ -277,8 +279,9 @@ class _Text:
         if line.adds and not (isinstance(subject, Adjoint) and subject.name in self.judged.graph.static):
             subject, told = self._added(subject, choices, line.at)
             remarks = (*remarks, told)
-        if meanings.at_last or line.condition in (f"{self.names.clock}=T", "T"):
-            subject, said = self._at_last(subject), self._at_last(said)
+        step = self.judged.steps if meanings.at_last else self._step_of(line)
+        if step is not None:
+            subject, said = self._at_step(subject, step), self._at_step(said, step)
         _check_steps(subject, said, self.judged.graph.static, line.at)
         return Said(subject, said, remarks=remarks)
 
@@ -367,17 +370,33 @@ class _Text:
         ways.append((subject, "'+=' is read as all contributions"))
         return ways[choices.pick(("adds", str(at)), tuple(told for _, told in ways))]
 
-    def _at_last(self, expression: Expression) -> Expression:
+    def _step_of(self, line: Line) -> int | None:
+        """The step that a condition names; None where it is about all of them."""
+        said, clock = line.condition.replace(" ", ""), re.escape(self.names.clock)
+        ends = re.fullmatch(r"atthe(last|final|first)(time)?step", said)
+        if ends:
+            return 1 if ends[1] == "first" else self.judged.steps
+        named = re.fullmatch(rf"{clock}=(T|\d{{1,3}})", said)
+        if named:
+            step = self.judged.steps if named[1] == "T" else int(named[1])
+            if step > self.judged.steps:
+                raise NotRead(line.at, f"there is no step {step}: the steps are 1 to {self.judged.steps}")
+            return step
+        if said and not _EVERY_STEP.fullmatch(said.replace(self.names.clock, "t")):
+            raise NotRead(line.at, f"the condition '{said[:30]}'")
+        return None
+
+    def _at_step(self, expression: Expression, step: int) -> Expression:
         static = self.judged.graph.static
 
         def there(node: Expression) -> Expression | None:
             match node:
                 case Value(name="t", lag=lag) if not is_number(lag):
-                    return Value(STEP, lag_to(self.judged.steps + lag))
+                    return Value(STEP, lag_to(step + lag))
                 case Value(name=name, lag=lag) | Adjoint(name=name, lag=lag) | Outside(name=name, lag=lag):
                     if name in static or is_number(lag):
                         return node
-                    return type(node)(name, lag_to(self.judged.steps + lag))
+                    return type(node)(name, lag_to(step + lag))
             return None
 
         return transform(expression, there)
