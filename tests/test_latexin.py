@@ -80,7 +80,7 @@ def test_a_line_that_was_changed_is_not_called_right(path, tmp_path):
     for line, (held, whole) in before.items():
         formula = lines[line - 1]
         at = formula.find("=") + 1
-        if held < whole or not at or "name" in formula:
+        if held < whole or not held or not at or "name" in formula:
             continue
         for old, new in MUTATIONS:
             if old not in formula[at:]:
