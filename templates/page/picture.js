@@ -102,7 +102,7 @@ function pressed(event, act) {
 function shortNumbers(array, room) {
   const flat = entries(array), digits = flat.some(number => Math.abs(number) >= 9.995) ? 1 : 2;
   const short = flat.map(number => Math.abs(number) < 1e-13 ? "0" : Math.abs(number) < 0.005 ? "~0"
-    : told(number, digits).replace(/^(−?)0\./, "$1."));
+    : minus(number.toFixed(digits)).replace(/^(−?)0\./, "$1."));
   const shown = count => short.slice(0, count).join(" ") + (count < flat.length ? "…" : "");
   const most = short.reduce((count, _, k) => shown(k + 1).length * NUMBER_WIDTH <= room ? k + 1 : count, 1);
   return shown(most);
