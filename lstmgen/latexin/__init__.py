@@ -9,7 +9,10 @@
     names.py      a name -> a value of the cell: the spec's names, notations, `--names`
     algebra.py    terms with shapes: which product two of them have
     choices.py    what can be read in several ways
-    terms.py      tree -> an expression of the language of claims
+    reader.py     tree -> a term: sums, products, brackets, functions
+    values.py     what a symbol is: a value of the cell at a step
+    meanings.py   what a derivation has besides: gradients, derivatives, sums over time
+    reading.py    all equations of a text -> claims, in one notation
     audit.py      a file -> claims, and their judgements
     draft.py      a file -> a spec
 

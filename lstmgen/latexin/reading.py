@@ -25,11 +25,12 @@ from .algebra import Misfit, Term, transposed
 from .choices import Choices, Key, Taken, readings
 from .faults import NotRead
 from .lines import Line
-from .meanings import Cell, CellMeanings, Definition
+from .meanings import CellMeanings
 from .names import Names
 from .reader import Unknown
 from .symbols import Habits, Symbol, read_symbol, symbols_of
 from .tree import Row
+from .values import Cell, Definition
 
 _EVERY_STEP = re.compile(r"(.*[<>]=?)?t([<>\u2208]|in).*|(1[<>]=?)?t<=?T|t|(forall|all|each|every|otherwise|else).*")
 _OF_THE_TEXT = (
