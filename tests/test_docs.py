@@ -8,7 +8,8 @@ A document is run from top to bottom in an empty folder. In it
 * a block of latex with a first line `% FILE.tex` gives a file for the commands that follow,
 * a block of console holds commands, each behind `$ `, and what they print; a line `...` stands for any lines,
   and a command without output is run and no more,
-* a block of python or pycon is run; one that is indented is an excerpt and stands in a module made before it,
+* a block of python or pycon is run, and a first line `# FILE.py` gives it a file; one that is indented is an excerpt and
+  stands in a module made before it,
 * what stands between `<!-- made: NAME -->` and `<!-- end -->` is made by the function of that name below.
 """
 
@@ -264,6 +265,9 @@ class Runner:
             modules = [path.read_text(encoding="utf-8") for path in Path().glob("*.py")]
             assert any(body in module for module in modules), f"no module made so far holds this:\n{body}"
         else:
+            file = re.match(r"# (\w+\.py)\n", body)
+            if file:
+                Path(file[1]).write_text(body, encoding="utf-8")
             exec(compile(body, "<block>", "exec"), self.names)
 
     def session(self, body: str) -> None:

@@ -43,18 +43,19 @@ def audit_module(graph: Graph, path: str | Path, function: str, seconds: float =
     def answer(given: Data) -> dict[str, np.ndarray]:
         return run_function(path, function, graph, given, seconds)
 
-    return audit_answers(graph, answer)
+    sizes = choose_sizes(graph, 2)
+    return audit_answers(derive(graph), answer, sizes, draw(graph, sizes))
 
 
 def audit_answers(
-    graph: Graph, answer: Callable[[Data], dict[str, np.ndarray]], data: Data | None = None, notes: tuple[str, ...] = ()
+    derivation: Derivation, answer: Callable[[Data], dict[str, np.ndarray]], sizes: Mapping[str, int], data: Data,
+    notes: tuple[str, ...] = (),
 ) -> CodeAudit:
-    """Compare what somebody's code answers to `data`, or to random data, with the true gradients.
+    """Compare what somebody's code answers to `data` with the true gradients.
 
     `answer` gives their gradients for data in our layout, by name, and raises `ForeignError` where their code fails.
     """
-    derivation, sizes, told = derive(graph), choose_sizes(graph, 2), [*notes]
-    data = data or draw(graph, sizes)
+    told = [*notes]
     theirs = answer(data)
     comparer = Comparer(derivation, sizes, data, theirs)
     if comparer.differing:
@@ -73,6 +74,8 @@ def _as_read(
     """The data with zeros for what their function does not read, and what that is: its answer stays if it is changed."""
     unread = []
     for group in ("state", "dstate"):
+        if not any(np.any(array) for array in getattr(data, group).values()):
+            continue  # zero already
         changed = replace(data, **{group: {name: 0 * array for name, array in getattr(data, group).items()}})
         try:
             again = answer(changed)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..resources import DOCS
+from .code import audit_handed_in
 from .shared import existing, existing_claims
 from .texts import is_text, read_text
 
@@ -22,14 +23,26 @@ if TYPE_CHECKING:
 HELP = f"""Compare a derivation by hand, a program, or its numbers with the true gradients.
 
 CLAIMS is a file of equations, the name of one that comes with lstmgen, or a text of LaTeX or Markdown (.tex, .md,
-.ipynb). With --module or --arrays, give a SPEC in its place. Status 0: nothing is wrong; 1: something is wrong; 2: a file
-cannot be read. How to write claims, and how a function is called: {DOCS / 'audit.md'}. What is read of a
-text: {DOCS / 'latex.md'}
+.ipynb). With --code, --module or --arrays, give a SPEC in its place. Status 0: nothing is wrong; 1: something is wrong;
+2: a file cannot be read. How to write claims: {DOCS / 'audit.md'}. How to hand in code:
+{DOCS / 'code.md'}. What is read of a text: {DOCS / 'latex.md'}
+"""
+
+EXAMPLES = """\b
+Examples:  lstmgen audit notes_hats
+           lstmgen audit notes.tex --spec lstm
+           lstmgen audit lstm --code my_lstm.py
+           lstmgen audit lstm --code my_lstm.py --layout my_lstm.layout.yaml
 """
 
 
-@click.command(help=HELP, epilog="Example:  lstmgen audit notes_hats\n\nExample:  lstmgen audit notes.tex --spec lstm")
-@click.argument("claims", metavar="CLAIMS|SPEC")
+@click.command(help=HELP, epilog=EXAMPLES)
+@click.argument("claims", metavar="CLAIMS|SPEC", required=False)
+@click.option("--code", metavar="FILE", help="Run the backward function of this .py or .ipynb file, in the form in which it "
+              "is written, for the cell of SPEC. This runs somebody else's code.")
+@click.option("--layout", metavar="FILE.yaml", help="How the file of --code is called, and which of its arrays is which. "
+              "What it leaves out is guessed, and printed.")
+@click.option("--python", metavar="INTERPRETER", help="The Python that has what --code imports.  [default: this one]")
 @click.option("--module", "target", metavar="FILE.py:FUNCTION",
               help="Run this backward function for the cell of SPEC. This runs somebody else's code.")
 @click.option("--arrays", metavar="FILE.npz", help="Compare these numbers with those of the cell of SPEC.")
@@ -39,20 +52,27 @@ text: {DOCS / 'latex.md'}
               help="Folder for the report.")
 @click.option("--strict", is_flag=True, help="Status 1 also if something holds only under a condition.")
 @click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(0.1, 3600),
-              help="Time limit of --module.")
+              help="Time limit of --code and --module.")
 @click.option("--spec", metavar="SPEC", help="The cell that a text of LaTeX or Markdown is about.")
 @click.option("--notation", metavar="N", help="Its symbols: greff, ng, hats, colah or graves.  [default: found by trying]")
 @click.option("--names", metavar="FILE", type=click.Path(), help="A YAML mapping of its LaTeX to names of SPEC.")
 @click.option("--inline", is_flag=True, help="Read formulas within lines of text, too.")
 @click.option("--as-claims", is_flag=True, help="Print its equations as a file of claims, and judge nothing.")
 def audit(
-    claims: str, target: str | None, arrays: str | None, as_json: bool, pdf: bool, out: str, strict: bool, seconds: float,
+    claims: str | None, code: str | None, layout: str | None, python: str | None, target: str | None, arrays: str | None,
+    as_json: bool, pdf: bool, out: str, strict: bool, seconds: float,
     spec: str | None, notation: str | None, names: str | None, inline: bool, as_claims: bool,
 ) -> None:
-    if not is_text(claims) and (spec or notation or names or inline or as_claims):
+    if not is_text(claims or "") and (spec or notation or names or inline or as_claims):
         raise click.UsageError("--spec, --notation, --names, --inline and --as-claims are for a text: .tex, .md or .ipynb")
-    if sum(map(bool, (target, arrays, pdf))) > 1:
-        raise click.UsageError("--module, --arrays and --pdf exclude each other")
+    if sum(map(bool, (code, target, arrays, pdf))) > 1:
+        raise click.UsageError("--code, --module, --arrays and --pdf exclude each other")
+    if (layout or python) and not code:
+        raise click.UsageError("--layout and --python belong to --code FILE")
+    if code:
+        sys.exit(audit_handed_in(claims, code, layout, python, seconds, as_json))
+    if claims is None:
+        raise click.UsageError("give a file of claims, or a SPEC with --code FILE")
     if target:
         sys.exit(_audit_code(claims, as_json, lambda graph: _of_module(graph, target, seconds)))
     if arrays:

@@ -40,27 +40,51 @@ def list_functions() -> None:
     click.echo(listed(width()))
 
 
-@click.command(epilog="Example:  lstmgen new my_cell --from gru\n\nExample:  lstmgen new my_cell --latex paper.tex")
+@click.command(epilog="\b\nExamples:  lstmgen new my_cell --from gru\n           lstmgen new my_cell --latex paper.tex\n"
+               "           lstmgen new my_lstm --code my_lstm.py")
 @click.argument("name")
-@click.option("--from", "origin", metavar="SPEC", help="Start with the equations of this cell.")
+@click.option("--from", "origin", metavar="SPEC", help="Start with the equations of this cell; with --code: the file's cell.")
 @click.option("--latex", metavar="FILE", help="Start with the forward equations of this text of LaTeX or Markdown.")
-@click.option("--force", is_flag=True, help="Overwrite NAME.yaml if it exists.")
-def new(name: str, origin: str | None, latex: str | None, force: bool) -> None:
-    """Write NAME.yaml, a commented spec to start from."""
+@click.option("--code", metavar="FILE", help="Write NAME.layout.yaml for this .py or .ipynb file: how it is called, and "
+              "which of its arrays is which. This runs somebody else's code.")
+@click.option("--python", metavar="INTERPRETER", help="The Python that has what --code imports.  [default: this one]")
+@click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
+def new(name: str, origin: str | None, latex: str | None, code: str | None, python: str | None, force: bool) -> None:
+    """Write NAME.yaml, a commented spec to start from; or the layout of somebody's code, for `lstmgen audit --code`."""
     from ..files import write_outputs
     from ..spec.starter import starter
 
-    if origin and latex:
-        raise click.UsageError("--from and --latex exclude each other")
-    try:
-        text = drafted(name, latex) if latex else starter(name, existing(origin) if origin else None)
-    except ValueError as error:
-        raise Refused(str(error)) from None
-    path = Path(f"{name}.yaml")
+    if latex and (origin or code):
+        raise click.UsageError("--latex stands without --from and --code")
+    if python and not code:
+        raise click.UsageError("--python belongs to --code FILE")
+    path = Path(f"{name}.layout.yaml" if code else f"{name}.yaml")
     if os.path.lexists(path) and not force:
         raise Refused(f"{path} exists already; --force overwrites it")
+    try:
+        if code:
+            text = _layout_of(code, origin, python)
+        else:
+            text = drafted(name, latex) if latex else starter(name, existing(origin) if origin else None)
+    except ValueError as error:
+        raise Refused(str(error)) from None
     write_outputs(path.parent, {path.name: text.encode("utf-8")}, force=True)
-    click.echo(f"wrote {path}; build it with: lstmgen build {path}")
+    then = f"compare it with: lstmgen audit --code {code} --layout {path}" if code else f"build it with: lstmgen build {path}"
+    click.echo(f"wrote {path}; {then}")
+
+
+def _layout_of(code: str, origin: str | None, python: str | None) -> str:
+    """The draft of a layout file; a ValueError says why there is none."""
+    import sys
+
+    from ..auditing.foreign import ForeignError
+    from ..auditing.theirs.starting import draft
+
+    click.echo(f"running {code}, which is not lstmgen's code, in a process of its own", err=True)
+    try:
+        return draft(code, existing(origin) if origin else None, origin or "", python or sys.executable)
+    except ForeignError as error:
+        raise ValueError(str(error)) from None
 
 
 @click.command(epilog="Example:  lstmgen schema > lstmgen.schema.json")

@@ -163,7 +163,7 @@ def named_gradient(name: str, known: Collection[str], moving: Collection[str]) -
         match = before.match(name)
         for after, step in _AFTER_NAME if match else ():
             bare = name[match.end():] if match else ""
-            value = _same_letters(bare.removesuffix(after), known) if bare.endswith(after) else None
+            value = same_letters(bare.removesuffix(after), known) if bare.endswith(after) else None
             if value is not None and (value in moving or not step):
                 return value, step
     return None
@@ -181,7 +181,7 @@ def gradient_cure(name: str, known: Collection[str], moving: Collection[str]) ->
     return f"write d_{value}[t-1]" if step else f"write d_{value}"
 
 
-def _same_letters(name: str, known: Collection[str]) -> str | None:
+def same_letters(name: str, known: Collection[str]) -> str | None:
     """The known name that is the same but for underscores and a last `t`: `Wf` is W_f, `ht` is h."""
     for written in (name, name.removesuffix("_t"), name.removesuffix("t")):
         if written in known:

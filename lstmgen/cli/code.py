@@ -1,0 +1,38 @@
+"""`audit --code`: somebody's code as it stands."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from .shared import existing
+
+
+def audit_handed_in(
+    spec: str | None, code: str, layout: str | None, python: str | None, seconds: float, as_json: bool
+) -> int:
+    """Print how code as it stands compares with the cell of SPEC, or of the layout, and return the status."""
+    import json
+
+    from ..auditing.foreign import ForeignError
+    from ..auditing.theirs import reading
+    from ..auditing.theirs.judging import audit_code
+    from ..derivation.build import build_graph
+    from ..spec.reader import load
+
+    written = reading.spec_of(layout) if layout and not spec else None
+    if spec is None and written is None:
+        raise click.UsageError("which cell is it? Give SPEC, or 'spec:' in the layout: lstmgen audit lstm --code FILE")
+    beside = Path(layout).parent / written if layout and written else None
+    graph = build_graph(load(existing(str(beside) if beside and beside.is_file() else str(spec or written))))
+    told = reading.load(layout, graph) if layout else None
+    click.echo(f"running {code}, which is not lstmgen's code, in a process of its own for at most {seconds:g} s", err=True)
+    try:
+        found = audit_code(graph, code, told, python or sys.executable, seconds)
+    except ForeignError as error:
+        click.echo(f"error: {error}", err=True)
+        return 2
+    click.echo(json.dumps(found.as_json(), indent=2) if as_json else "\n".join(found.lines()))
+    return 0 if found.holds else 1
