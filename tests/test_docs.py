@@ -190,6 +190,9 @@ class Runner:
             elif kind == "console":
                 yield from self.console(body)
             elif kind in ("python", "pycon"):
+                file = re.match(r"# (\w+\.py)\n", body)
+                if file:
+                    Path(file[1]).write_text(body, encoding="utf-8")
                 if self.runs_python:
                     self.session(body) if kind == "pycon" else self.python(body)
             elif kind == "c":
@@ -265,9 +268,6 @@ class Runner:
             modules = [path.read_text(encoding="utf-8") for path in Path().glob("*.py")]
             assert any(body in module for module in modules), f"no module made so far holds this:\n{body}"
         else:
-            file = re.match(r"# (\w+\.py)\n", body)
-            if file:
-                Path(file[1]).write_text(body, encoding="utf-8")
             exec(compile(body, "<block>", "exec"), self.names)
 
     def session(self, body: str) -> None:
