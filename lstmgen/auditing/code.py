@@ -43,19 +43,20 @@ def audit_module(graph: Graph, path: str | Path, function: str, seconds: float =
     def answer(given: Data) -> dict[str, np.ndarray]:
         return run_function(path, function, graph, given, seconds)
 
-    sizes = choose_sizes(graph, 2)
-    return audit_answers(derive(graph), answer, sizes, draw(graph, sizes))
+    return audit_answers(graph, answer)
 
 
 def audit_answers(
-    derivation: Derivation, answer: Callable[[Data], dict[str, np.ndarray]], sizes: Mapping[str, int], data: Data,
-    notes: tuple[str, ...] = (),
+    graph: Graph, answer: Callable[[Data], dict[str, np.ndarray]], data: Data | None = None, notes: tuple[str, ...] = (),
+    sizes: Mapping[str, int] | None = None,
 ) -> CodeAudit:
-    """Compare what somebody's code answers to `data` with the true gradients.
+    """Compare what somebody's code answers to `data`, or to random data, with the true gradients.
 
     `answer` gives their gradients for data in our layout, by name, and raises `ForeignError` where their code fails.
+    `sizes` are those of `data`, where they are given.
     """
-    told = [*notes]
+    derivation, sizes, told = derive(graph), sizes or choose_sizes(graph, 2), [*notes]
+    data = data or draw(graph, sizes)
     theirs = answer(data)
     comparer = Comparer(derivation, sizes, data, theirs)
     if comparer.differing:

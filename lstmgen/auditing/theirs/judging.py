@@ -281,7 +281,7 @@ class _Judge:
                 printed.extend(results[0].printed.splitlines()[:_LINES])
             return dict(adapter.answer(given, [result.found for result in results], found).gradients)
 
-        audit = audit_answers(self.derivation, answer, self.sizes, data, tuple(self._notes(trial, data)))
+        audit = audit_answers(self.graph, answer, data, tuple(self._notes(trial, data)), self.sizes)
         forward = self._forward(trial, data) if not audit.holds else ""
         guessed = any(getattr(self.layout, field) is None for field in ("backward", "vectors", "batch", "parameters"))
         return HandedIn(audit, layout_text(plan, self.layout.spec or ""), guessed, forward, tuple(printed))
