@@ -20,6 +20,7 @@ import doctest
 import importlib
 import io
 import os
+import math
 import re
 import shlex
 import shutil
@@ -435,20 +436,21 @@ def test_every_function_is_told_once():
     assert sorted(name for name, _, _ in _ROW.findall(text)) == sorted(functions.PUBLIC)
 
 
-@pytest.mark.parametrize("entry", functions.POINTWISE, ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", [each for each in functions.POINTWISE if each.name in functions.PUBLIC],
+                         ids=lambda entry: entry.name)
 def test_a_function_is_told_as_the_table_has_it(entry):
     arguments, (meaning, derivatives, kink) = _rows()[entry.name]
     assert arguments == ", ".join(entry.arguments)
     assert tuple(_code(derivatives)) == entry.derivatives
     assert kink == str(entry.kink or "")
     random = np.random.default_rng(0)
-    low = 0.1 if entry.name in ("log", "sqrt", "rsqrt") else -2
+    low = 0.1 if entry.name in ("log", "log1p", "sqrt", "rsqrt") else -2
     values = [random.uniform(low, 2, 50) for _ in entry.arguments]
     if entry.name == "clip":
         values[1:] = np.sort(values[1:], axis=0)
     (told,) = _code(meaning)
     words = ("exp", "log", "tanh", "sqrt", "sin", "cos", "floor", "abs", "where")
-    known = {word: getattr(np, word) for word in words}
+    known = {word: getattr(np, word) for word in words} | {"erf": np.vectorize(math.erf)}
     expected = entry.meaning(Floats(), *values)
     np.testing.assert_allclose(eval(told, known, dict(zip(entry.arguments, values))), expected, rtol=1e-14)
 

@@ -7,6 +7,7 @@ while it reads, so a sign, an index or an operand that the printer loses gives a
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import textwrap
@@ -69,7 +70,9 @@ equations:
   a9: layer_norm(a8, 1e-3) + dot(a7, a8) * m[t-1] + logsumexp(a8)
   B: outer(a9, a8)
   a10: transpose(B) @ a9 - (V @ x)
-  a11: a10 + stop_gradient(a9) * floor(a1) * sign(a2) + mod(a3, 2)
+  a12: log1p(a1) * expm1(-a3) + erf(a2)
+  a13: rms_norm(a8) * l2_norm(a7, 0.1) + a12
+  a11: a13 + a10 + stop_gradient(a9) * floor(a1) * sign(a2) + mod(a3, 2)
   m: 0.5 * a11 + m[t-1] / (1 + m[t-1] ** 2)
   s: 0.5 * s[t-1] + tanh(mean(m)) * zeta + max(s[t-1], 0.2) * u
   h: repeat(tanh(a11), 2) * (1 - s) + where(s > 0.5, h[t-1], 0.1 * h[t-1])
@@ -331,6 +334,14 @@ def _inverse_std(a, eps=1e-5):
     return 1 / np.sqrt(a.var(-1) + eps)
 
 
+def _inverse_rms(a, eps):
+    return 1 / np.sqrt((a * a).mean(-1) + eps)
+
+
+def _inverse_norm(a, eps):
+    return 1 / np.sqrt((a * a).sum(-1) + eps)
+
+
 def _softmax(a):
     return np.exp(a) / np.exp(a).sum(-1, keepdims=True)
 
@@ -360,6 +371,15 @@ NAMED = {
     "stop": lambda a: a,
     "LN": _normalised,
     "rstd": _inverse_std,
+    "RMSNorm": lambda a, eps=1e-6: a * _inverse_rms(a, eps)[..., None],
+    "rrms": lambda a, eps=1e-6: _inverse_rms(a, eps),
+    "L2Norm": lambda a, eps=1e-6: a * _inverse_norm(a, eps)[..., None],
+    "rnorm": lambda a, eps=1e-6: _inverse_norm(a, eps),
+    "expm1": np.expm1,
+    "log1p": np.log1p,
+    "erf": np.vectorize(math.erf),
+    "erf'": lambda a: 2 / math.sqrt(math.pi) * np.exp(-(a**2)),
+    "surrogate": lambda a, b, c: b,
     "repeat": lambda a, n: np.repeat(a, int(n), -1),
 }
 BARE = {r"\tanh": np.tanh, r"\sin": np.sin, r"\cos": np.cos, r"\exp": np.exp, r"\log": np.log}
@@ -591,6 +611,7 @@ class Reader:
         if name == r"\operatorname{":
             end = self.text.index("}", self.at)
             name, self.at = self.text[self.at : end], end + 1
+            name += self.accept("'") or ""
         transposed = bool(self.accept("^{\\mathsf T}"))
         mark = self.braces() if self.accept("_") else ""
         opening = self.accept(*DELIMITERS)
@@ -607,7 +628,7 @@ class Reader:
             return first.reshape(*first.shape[:-1], -1, int(mark)).sum(-1)
         if name == "cumsum" and transposed:
             return first[..., ::-1].cumsum(-1)[..., ::-1]
-        if name in ("LN", "rstd") and mark:
+        if name in ("LN", "rstd", "RMSNorm", "rrms", "L2Norm", "rnorm") and mark:
             return NAMED[name](first, float(self.inner(mark)))
         return NAMED[name](*arguments)
 

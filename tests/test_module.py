@@ -326,7 +326,8 @@ def test_a_nan_stays_in_its_example(spec_path):
     for array in broken[:inputs]:
         array[1, 1] = np.nan
     over_time, at_ends, sent_back = of(broken)
-    assert any(np.isnan(array[1:, 1]).any() for array in over_time)
+    if spec_path.stem != "spiking_lif":  # it puts out spikes, and a potential that is not a number is no spike
+        assert any(np.isnan(array[1:, 1]).any() for array in over_time)
     others = [0, 2]
     assert all(close(a[:, others], b[:, others]) for a, b in zip([*over_time, *sent_back], [*expected[0], *expected[2]]))
     assert all(close(a[others], b[others]) for a, b in zip(at_ends, expected[1]))
@@ -516,7 +517,8 @@ def test_saturated_gates_give_gradients_as_exact_as_the_type(spec_path):
 
 
 STABLE = ("sigmoid", "tanh", "softplus", "logsigmoid", "silu", "softsign", "elu", "gelu", "softmax", "logsumexp",
-          "layer_norm", "hard_sigmoid", "hard_tanh", "relu", "leaky_relu", "abs")
+          "layer_norm", "hard_sigmoid", "hard_tanh", "relu", "leaky_relu", "abs", "erf",
+          "rms_norm", "l2_norm")
 
 
 @pytest.mark.filterwarnings("error")

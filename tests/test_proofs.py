@@ -112,10 +112,13 @@ BODIES = [
         f"tanh({name}(u)) + b"
         for name in """
             sigmoid tanh relu leaky_relu elu softplus softsign gelu silu exp logsigmoid abs sin cos square
-            identity hard_sigmoid hard_tanh softmax cumsum layer_norm
+            identity hard_sigmoid hard_tanh softmax cumsum layer_norm rms_norm l2_norm expm1 erf
         """.split()
     ),
     "log(u ** 2 + 0.5) + b",
+    "log1p(u ** 2) + b",
+    "rms_norm(u, 0.1) * l2_norm(b, 0.3)",
+    "surrogate(u * b, where(u > b, u, 0.5 * b), cos(u) * b) + tanh(u)",
     "sqrt(u ** 2 + 0.5) + b",
     "rsqrt(u ** 2 + 0.5) + b",
     "max(u, b)",

@@ -102,7 +102,8 @@ def test_show_has_a_row_for_every_stage_and_every_fork(spec_path):
     derivation = lstmgen.derive(lstmgen.load(spec_path))
     shown = text_of(show_derivation(derivation, unicode=True))
     for stage in derivation.graph.stages:
-        assert re.search(rf"^  {stage.name} +=", shown, re.M)
+        constant = stage.name in derivation.graph.made
+        assert re.search(rf"constants +(.*; )?{stage.name} = " if constant else rf"^  {stage.name} +=", shown, re.M)
     remarks = re.findall(r"  from (?!outside)(\S+?)(?:, at t = T only)?$", shown, re.M)
     forks = [fork for fork in derivation.contributions() if fork.kind not in ("output", "start")]
     static = derivation.graph.static
@@ -295,7 +296,7 @@ def test_the_list_is_a_table_of_names_titles_and_who_confirmed_them(width, unico
             cells.append(parts)
         else:
             cells[-1] = [f"{cell} {part}".strip().replace("- ", "-") for cell, part in zip(cells[-1], parts)]
-    assert cells == [[entry.name, entry.title, ", ".join(entry.confirmed)] for entry in entries()]
+    assert cells == [[entry.name, entry.title + " *" * entry.is_linear, ", ".join(entry.confirmed)] for entry in entries()]
     assert all(by for _, _, by in cells)
 
 

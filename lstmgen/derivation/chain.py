@@ -28,6 +28,7 @@ from ..language.shapes import SCALAR, Dim, Shape, shape_of
 from ..language.text import source
 from ..printed import counted, shortened
 from .graph import Graph, Stage
+from .linear import is_linear_in_state
 
 ELEMENTWISE = "elementwise"  # through elementwise algebra or a call
 TRANSPOSED = "transposed"  # through A @ v to v: transpose(A) @ d
@@ -128,6 +129,11 @@ class Derivation:
     def last_step_only(self) -> frozenset[str]:
         """The stages that exist at the last step alone: a loss that is taken there, and what only it reads."""
         return self.loss_stages if self.graph.has_loss_at_last else frozenset()
+
+    @property
+    def is_linear_in_state(self) -> bool:
+        """Whether each state is linear in the states of the step before: steps can then be computed as a parallel scan."""
+        return is_linear_in_state(self.graph)
 
     def exists(self, stage: str, step: int, steps: int) -> bool:
         """Whether a stage is computed at a step, of the steps 1 to `steps`."""

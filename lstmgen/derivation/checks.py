@@ -67,7 +67,7 @@ def check_use(reading: Reading) -> None:
     outputs = {output.name for output in reading.spec.outputs}
     for kind, items in (
         ("parameter", reading.spec.parameters), ("input", reading.spec.inputs), ("target", reading.spec.targets),
-        ("constant", reading.spec.constants), ("function", reading.spec.functions),
+        ("constant", reading.spec.constants), ("constant", reading.spec.arrays), ("function", reading.spec.functions),
     ):
         for item in items:
             if item.name not in reading.read:

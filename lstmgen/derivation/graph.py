@@ -19,6 +19,7 @@ from functools import cached_property
 
 from ..errors import Place
 from ..language.expressions import Call, Expression, Number, Value, values
+from ..language.functions import MAKERS
 from ..language.shapes import Shape
 from ..language.text import source
 from ..printed import counted, shortened
@@ -79,6 +80,11 @@ class Graph:
     def find(self, name: str) -> Stage | None:
         """The stage of any value's name; None where it is an input, a target or a parameter."""
         return self._by_name.get(name)
+
+    @cached_property
+    def made(self) -> frozenset[str]:
+        """The stages that are constant arrays: made of numbers and sizes alone, so nothing goes back to them."""
+        return frozenset(stage.name for stage in self.stages if stage.function in MAKERS)
 
     @property
     def has_loss_at_last(self) -> bool:

@@ -9,8 +9,8 @@ from ..language import functions
 from ..language.constants import faults, is_constant
 from ..language.effort import derivative_nodes, extent_of_copies
 from ..language.expressions import (
-    Body, Call, Compare, Expression, MatVec, Negative, Number, Product, Sum, Value, children, negative, product, rebuild,
-    transform, walk,
+    Body, Call, Compare, Expression, MatVec, Negative, Number, Product, Size, Sum, Value, children, negative, product,
+    rebuild, transform, walk,
 )
 from ..language.parse import parse_rule
 from ..language.shapes import Shape, describe, shape_of
@@ -25,7 +25,7 @@ class Normaliser:
     def __init__(self, reading: Reading, bodies: Mapping[str, Expression]):
         self.reading, self.bodies = reading, bodies
         self.shapes = dict(reading.shapes)
-        self.taken = set(reading.declared) | set(reading.equations) | set(reading.constants) | set(reading.symbols)
+        self.taken = {*reading.declared, *reading.equations, *reading.constants, *reading.arrays, *reading.symbols}
         self.made: list[Stage] = []
         self.derived = 0  # operations of all derivatives
         self.unnamed: set[str] = set()  # stages that the spec gave no name
@@ -33,6 +33,9 @@ class Normaliser:
 
     def stages(self, order: list[str]) -> tuple[tuple[Stage, ...], str | None]:
         loss = None
+        for array in self.reading.spec.arrays:
+            self.owner, self.place = array.name, array.place
+            self._append(array.name, self.reading.arrays[array.name])
         for name in order:
             stage_name = name
             if name == LOSS:
@@ -77,6 +80,8 @@ class Normaliser:
         match expression:
             case Call(function=function) if body := self._body(function):
                 return self._stage_expression(self._expanded(expression, body, top), top)
+            case Call(function=function) if function in functions.MAKERS:
+                return expression
             case Call(function=function, arguments=arguments):
                 before = [argument for argument in arguments if not _is_atom(argument)]
                 pre = top and len(before) == 1 and function != functions.WHERE
@@ -184,6 +189,10 @@ class Normaliser:
                 name not in self.unnamed or name.endswith("_pre")
             ):
                 return f"{function}_{name}{'_prev' * -lag}"
+            case Call(function=function, arguments=sizes) if function in functions.MAKERS and (
+                all(isinstance(size, Size) for size in sizes)
+            ):
+                return "_".join([function, *(size.symbol for size in sizes if isinstance(size, Size))])
             case Product(factors=(Value(name=left, lag=early), Value(name=right, lag=lag))) if not (
                 {left, right} & self.unnamed
             ):

@@ -9,10 +9,10 @@ from ..language import functions
 from ..language.constants import faults
 from ..language.cures import loss_cure
 from ..language.effort import Extent, extent
-from ..language.expressions import Call, Expression, MatVec, Number, Size, Value, transform, walk
+from ..language.expressions import Call, Expression, MatVec, Number, Size, Value, number, transform, walk
 from ..language.names import did_you_mean
 from ..language.parse import parse, parse_rule
-from ..language.shapes import Shape, describe, read_shape
+from ..language.shapes import Shape, describe, read_shape, shape_of
 from ..language.text import source
 from ..spec.cell import CellSpec, Function
 from .limits import DEEPEST, MOST_ENTRIES, MOST_NODES, MOST_NODES_IN_ALL, entries
@@ -28,6 +28,10 @@ class Reading:
         self.symbols = {dim.symbol: dim for dim in spec.dims}
         self.functions = {function.name: function for function in spec.functions}
         self.constants = {constant.name: constant for constant in spec.constants}
+        self.arrays = {
+            array.name: Call("Array", (number(array.rows), *map(Number, array.entries)))
+            for array in spec.arrays
+        }
         self.declared = {item.name: item for item in spec.declared}
         self.inputs = {item.name for item in spec.inputs}
         self.states = {item.name for item in spec.states}
@@ -38,7 +42,7 @@ class Reading:
         if spec.loss is not None:
             self.texts[LOSS] = spec.loss
         self.function_bodies: dict[str, Expression] = {}
-        self.shapes: dict[str, Shape] = {}
+        self.shapes: dict[str, Shape] = {name: shape_of(array, {}) for name, array in self.arrays.items()}
         self.read: set[str] = set()  # every name that something reads
         self.read_back: set[str] = set()  # states that are read one step later
 
@@ -86,6 +90,10 @@ class Reading:
                 fine = False
             elif isinstance(node, Value) and node.name in self.constants:
                 self.read.add(node.name)
+            elif isinstance(node, Value) and node.name in self.arrays:
+                self.mistakes.add(place, f"'{node.name}' in the function {function.name} is no number",
+                                  "your own functions are scalar: they act entry by entry")
+                fine = False
             elif isinstance(node, Value) and node.name not in function.arguments:
                 known = [*function.arguments, *self.constants]
                 self.mistakes.add(place, f"{function.name} has no argument '{node.name}'",
@@ -177,6 +185,11 @@ class Reading:
                 self.mistakes.add(place, f"'{source(node)}': {name} does not change over time", f"write {name}")
             self.read.add(name)
             return Number(self.constants[name].value, node.at) if name in self.constants else Size(name, node.at)
+        if name in self.arrays:
+            if node.lag:
+                self.mistakes.add(place, f"'{source(node)}': {name} does not change over time", f"write {name}")
+            self.read.add(name)
+            return Value(name, 0, node.at)
         if name not in self.declared and name not in self.equations:
             cure = self._cure_loss(name) if in_loss else None
             self.mistakes.add(place, f"there is no '{name}'", cure or self._cure_unknown(name))
@@ -219,7 +232,7 @@ class Reading:
             return f"'{name}' is a function: write {name}(...)"
         if name.endswith("_pre") and name.removesuffix("_pre") in self.equations:
             return "the argument of a call has no name of its own: write it as an equation"
-        return did_you_mean(name, [*self.declared, *self.equations, *self.constants, *self.symbols])
+        return did_you_mean(name, [*self.declared, *self.equations, *self.constants, *self.arrays, *self.symbols])
 
 
 _NO_NUMBERS = {

@@ -11,12 +11,14 @@ from pathlib import Path
 
 from ..derivation.build import build_graph
 from ..derivation.graph import Graph
+from ..derivation.linear import is_linear_in_state
 from ..errors import Mistakes
 from ..language.expressions import Call, MatVec, walk
 from ..language.parse import parse
 from ..language.shapes import Shape, describe
 from ..printed import shortened
 from ..resources import CONFIRMED, packaged_specs
+from ..spec.expand import array_text
 from ..spec.reader import load
 
 OTHERS = "Other cells"  # the heading for specs without a group
@@ -53,6 +55,11 @@ class Entry:
 
     def count(self, unicode: bool = True) -> str:
         return parameter_count(self.graph, unicode)
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether each state is linear in the states of the step before."""
+        return is_linear_in_state(self.graph)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -177,12 +184,14 @@ def _section(entry: Entry) -> list[str]:
     width = max(len(equation.name) for equation in spec.equations)
     lines += [f"{item.name}({', '.join(item.arguments)}) = {item.body.value}" for item in spec.functions]
     lines += [f"{constant.name} = {float(constant.value):g}" for constant in spec.constants]
+    lines += [f"{array.name} = {array_text(array)}" for array in spec.arrays]
     lines += [f"{item.name:<{width}} = {' '.join(item.body.value.split())}" for item in spec.equations]
     if spec.loss is not None:
         lines.append(f"loss = {spec.loss.value}   ({spec.loss_at} step)")
     lines += ["```", ""]
     states = ", ".join(f"{name} {_shape(entry.graph, name)}" for name in entry.states)
-    lines.append(f"States: {states}. Parameters: {entry.count()}. "
+    linear = ", linear in the states of the step before" if entry.is_linear else ""
+    lines.append(f"States: {states}{linear}. Parameters: {entry.count()}. "
                  f"Needs: {', '.join(f'`{name}`' for name in entry.needs) or 'arithmetic alone'}.")
     if spec.references:
         lines += ["", *(f"* {_escaped(reference)}" for reference in spec.references)]

@@ -15,6 +15,7 @@ from .expressions import (
     Adjoint, Call, Expression, Negative, Number, Outside, Power, Product, Quotient, Size, Sum, Value, children, number,
     transform, walk,
 )
+from .functions import MAKERS
 from .parse import LARGEST_POWER
 from .text import source
 
@@ -32,8 +33,9 @@ class Fault:
 
 
 def is_constant(expression: Expression) -> bool:
-    """Whether it reads no value: numbers and sizes only."""
-    return not any(isinstance(node, (Value, Adjoint, Outside)) for node in walk(expression))
+    """Whether it reads no value and makes no array: numbers and sizes only."""
+    return not any(isinstance(node, (Value, Adjoint, Outside)) or isinstance(node, Call) and node.function in MAKERS
+                   for node in walk(expression))
 
 
 def constant_value(expression: Expression) -> Fraction | None:

@@ -26,7 +26,6 @@ _INSTEAD = {
     **dict.fromkeys(("negative", "neg"), "write -{a}"),
     "reciprocal": "write 1 / {a}",
     "einsum": "write W @ x, outer(a, b) or dot(a, b)",
-    "log1p": "write log(1 + {a})", "expm1": "write exp({a}) - 1",
     "log2": f"write log({{a}}) / {_LOG_2}", "exp2": f"write exp({_LOG_2} * {{a}})",
     "sinh": "write 0.5 * (exp({a}) - exp(-{a}))", "cosh": "write 0.5 * (exp({a}) + exp(-{a}))",
     "tan": "write sin({a}) / cos({a})",
@@ -35,7 +34,6 @@ _INSTEAD = {
     **dict.fromkeys(("norm", "l2norm"), "write sqrt(sum({a} ** 2))"),
     "var": "write mean(({a} - mean({a})) ** 2)", "std": "write sqrt(mean(({a} - mean({a})) ** 2))",
     "log_softmax": "write {a} - logsumexp({a})",
-    **dict.fromkeys(("rms_norm", "rmsnorm"), "write {a} * rsqrt(mean({a} ** 2) + 1e-6)"),
     "mish": "write {a} * tanh(softplus({a}))", "relu6": "write clip({a}, 0, 6)",
     **dict.fromkeys(("hard_swish", "hardswish", "h_swish"), "write {a} * clip({a} / 6 + 0.5, 0, 1)"),
     "selu": "write 1.0507009873554805 * where({a} > 0, {a}, 1.6732632423543772 * (exp({a}) - 1))",
@@ -43,7 +41,8 @@ _INSTEAD = {
     **dict.fromkeys(("batch_norm", "batchnorm"), "an equation sees one example of a batch; layer_norm({a}) is within one"),
     **dict.fromkeys(("conv", "conv1d", "conv2d"), "values are scalars, vectors and matrices: there is no convolution"),
     **dict.fromkeys(("zeros", "zeros_like"), "write 0: a number meets any shape"),
-    **dict.fromkeys(("ones", "ones_like"), "write 1: a number meets any shape"),
+    "ones_like": "write 1: a number meets any shape",
+    **dict.fromkeys(("tri", "tril"), "write triangle({a}), with a size"),
 }
 
 

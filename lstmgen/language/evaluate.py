@@ -7,6 +7,7 @@ array has one axis more in front, of length 1 or N: N examples at once, whose pa
 from __future__ import annotations
 
 import copy
+import math
 import operator
 from collections.abc import Callable, Mapping
 from fractions import Fraction
@@ -50,6 +51,9 @@ def _same(array: np.ndarray) -> np.ndarray:
     return array
 
 
+_ERF = np.frompyfunc(math.erf, 1, 1)
+
+
 class Floats:
     """Arithmetic in float64."""
 
@@ -69,6 +73,9 @@ class Floats:
 
     def floor(self, array: np.ndarray) -> np.ndarray:
         return self.array(np.floor(array))
+
+    def erf(self, array: np.ndarray) -> np.ndarray:
+        return self.array(_ERF(array))
 
     def number(self, value: Real) -> Real:
         """An exact number, or its decimal, as near as this arithmetic can hold it."""
@@ -98,11 +105,11 @@ class Digits(Floats):
         context.dps = digits
         self.context = context
         self._numbers: dict[Fraction, Real] = {}
-        self.exp, self.tanh, self.sin, self.cos, self._floor = (
+        self.exp, self.tanh, self.sin, self.cos, self._floor, self._erf = (
             np.frompyfunc(self._real(function, far), 1, 1)
             for function, far in (
                 (context.exp, lambda a: context.nan if a > 0 else context.zero), (context.tanh, context.sign),
-                (context.sin, None), (context.cos, None), (context.floor, None),
+                (context.sin, None), (context.cos, None), (context.floor, None), (context.erf, context.sign),
             )
         )
         self.log = np.frompyfunc(lambda a: context.log(a) if a > 0 else context.nan, 1, 1)
@@ -138,6 +145,9 @@ class Digits(Floats):
 
     def floor(self, array: np.ndarray) -> np.ndarray:
         return self.array(self._floor(array))
+
+    def erf(self, array: np.ndarray) -> np.ndarray:
+        return self.array(self._erf(array))
 
     def number(self, value: Real) -> Real:
         if isinstance(value, self.context.mpf):
@@ -268,6 +278,9 @@ class Evaluator:
         count = len(arguments) - functions.numbers_given(entry, len(arguments))
         arrays = [self.value(argument) for argument in arguments[:count]]
         numbers = [exact(argument, self.sizes, self.constants) for argument in arguments[count:]]
+        if not arrays:
+            made = entry.meaning(self.math, *numbers)
+            return made.reshape((1,) * self.leading + made.shape)
         if entry.name == "dot" and arrays[0].shape[self.leading :] != arrays[1].shape[self.leading :]:
             raise Mismatch(f"dot: shapes {arrays[0].shape} and {arrays[1].shape}")
         if entry.name == "concat" and self.leading:

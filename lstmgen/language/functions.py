@@ -46,6 +46,8 @@ class Arithmetic(Protocol):
 
     def floor(self, array: np.ndarray) -> np.ndarray: ...
 
+    def erf(self, array: np.ndarray) -> np.ndarray: ...
+
     def number(self, value: Real) -> Real: ...
 
     def array(self, value: object) -> np.ndarray: ...
@@ -100,6 +102,7 @@ class Operation:
 
 
 _A, _AB = ("a",), ("a", "b")
+_TWO_OVER_ROOT_PI = "1.1283791670955125738961589031215451716881012586579977136881714434212849368829868289734873204042147269"
 
 POINTWISE = (
     Pointwise("sigmoid", _A, ("y * (1 - y)",), lambda m, a: 1 / (1 + m.exp(-a))),
@@ -113,7 +116,10 @@ POINTWISE = (
     Pointwise("softplus", _A, ("sigmoid(a)",), lambda m, a: m.log(1 + m.exp(a))),
     Pointwise("softsign", _A, ("(1 - abs(y)) ** 2",), lambda m, a: a / (1 + m.select("<", a, 0 * a, -a, a))),
     Pointwise("exp", _A, ("y",), lambda m, a: m.exp(a)),
+    Pointwise("expm1", _A, ("y + 1",), lambda m, a: m.exp(a) - 1),
     Pointwise("log", _A, ("1 / a",), lambda m, a: m.log(a)),
+    Pointwise("log1p", _A, ("1 / (1 + a)",), lambda m, a: m.log(1 + a)),
+    Pointwise("erf", _A, ("Bell(a)",), lambda m, a: m.erf(a)),
     Pointwise("logsigmoid", _A, ("sigmoid(-a)",), lambda m, a: -m.log(1 + m.exp(-a))),
     Pointwise("sqrt", _A, ("0.5 / y",), lambda m, a: m.sqrt(a)),
     Pointwise("rsqrt", _A, ("-0.5 * y / a",), lambda m, a: 1 / m.sqrt(a)),
@@ -140,6 +146,11 @@ POINTWISE = (
         lambda m, a, b, c: m.select("<", a, b, b + 0 * a, m.select(">", a, c, c + 0 * a, a)),
         Kink("1", "at its bounds"),
     ),
+    # The value b at a, and c as its derivative: c takes the place of what the derivative of b would be.
+    Pointwise("surrogate", ("a", "b", "c"), ("c", "0", "0"),
+              lambda m, a, b, c: m.hold(b) + m.hold(c) * (a - m.hold(a))),
+    # internal: the derivative of erf
+    Pointwise("Bell", _A, ("-2 * a * y",), lambda m, a: m.number(_TWO_OVER_ROOT_PI) * m.exp(-a * a)),
 )
 
 MACROS = (
@@ -163,6 +174,12 @@ OPERATIONS = (
     Operation("layer_norm", _AB, "same",
               ("Fill(Inverse_std(a, b), n) * (d - Fill(mean(d), n) - y * Fill(mean(d * y), n))",),
               lambda m, a, b="1e-5": _standardised(m, a, b), literals=1, optional=("1e-5",)),
+    Operation("rms_norm", _AB, "same", ("Fill(Inverse_rms(a, b), n) * (d - y * Fill(mean(d * y), n))",),
+              lambda m, a, b="1e-6": a * _inverse_root(m, (a * a).sum(-1, keepdims=True) / a.shape[-1], b),
+              literals=1, optional=("1e-6",)),
+    Operation("l2_norm", _AB, "same", ("Fill(Inverse_norm(a, b), n) * (d - y * Fill(dot(d, y), n))",),
+              lambda m, a, b="1e-6": a * _inverse_root(m, (a * a).sum(-1, keepdims=True), b),
+              literals=1, optional=("1e-6",)),
     Operation("dot", _AB, "dot", ("Fill(d, n) * b", "Fill(d, n) * a"), lambda m, a, b: (a * b).sum(-1)),
     Operation("outer", _AB, "outer", ("d @ b", "transpose(d) @ a"), lambda m, a, b: a[..., :, None] * b[..., None, :]),
     Operation("transpose", _A, "transpose", ("transpose(d)",), lambda m, a: m.numpy.swapaxes(a, -1, -2)),
@@ -170,18 +187,34 @@ OPERATIONS = (
     Operation("concat", ("a", "b", "..."), "concat", (), lambda m, *parts: m.numpy.concatenate(parts, -1)),
     Operation("part", ("a", "b", "c"), "part", ("Place(d, b, c)",),
               lambda m, a, b, c: m.numpy.split(a, int(c), -1)[int(b)], literals=2),
+    # makers: arrays that are the same in every cell. Their arguments are sizes, and nothing goes back.
+    Operation("ones", _AB, "ones", (), lambda m, *sizes: m.array(m.numpy.ones(tuple(map(int, sizes)))),
+              literals=2, optional=("",)),
+    Operation("eye", _A, "square", (), lambda m, n: m.array(m.numpy.eye(int(n))), literals=1),
+    Operation("triangle", _A, "square", (), lambda m, n: m.array(m.numpy.tri(int(n))), literals=1),
     Operation("stop_gradient", _A, "same", (), lambda m, a: m.hold(a)),
+    # internal: the entries of a constant of the spec, row by row; a is the number of rows, or 0 for a vector
+    Operation("Array", ("a", "..."), "array", (),
+              lambda m, rows, *entries: _array(m, int(rows), entries), literals=1),
     # internal: what the adjoints above need
     Operation("Fill", _AB, "fill", (), lambda m, a, n: m.numpy.repeat(m.array(a)[..., None], int(n), -1)),
     Operation("Reverse_cumsum", _A, "same", (), lambda m, a: a[..., ::-1].cumsum(-1)[..., ::-1]),
     Operation("Inverse_std", _AB, "reduce", (), lambda m, a, eps: 1 / m.sqrt(_variance(a)[..., 0] + m.number(eps)),
               literals=1),
+    Operation("Inverse_rms", _AB, "reduce", (), lambda m, a, eps: _inverse_root(m, (a * a).sum(-1) / a.shape[-1], eps),
+              literals=1),
+    Operation("Inverse_norm", _AB, "reduce", (), lambda m, a, eps: _inverse_root(m, (a * a).sum(-1), eps), literals=1),
     Operation("Fold", _AB, "fold", (), lambda m, a, n: a.reshape(a.shape[:-1] + (-1, int(n))).sum(-1), literals=1),
     Operation("Place", ("a", "b", "c"), "place", (),
               lambda m, a, k, n: m.numpy.concatenate([a if j == int(k) else 0 * a for j in range(int(n))], -1),
               literals=2),
     Operation("Slice", ("a", "b", "c"), "slice", (), lambda m, a, low, high: a[..., int(low) : int(high)]),
 )
+
+
+def _array(math: Arithmetic, rows: int, entries: tuple[Fraction, ...]) -> np.ndarray:
+    array = math.array([math.number(entry) for entry in entries])
+    return array.reshape(rows, -1) if rows else array
 
 
 def _centred(a: np.ndarray) -> np.ndarray:
@@ -200,17 +233,29 @@ def _standardised(math: Arithmetic, a: np.ndarray, eps: Fraction | str) -> np.nd
     return standardised
 
 
+def _inverse_root(math: Arithmetic, a: np.ndarray, eps: Fraction | str) -> np.ndarray:
+    inverse: np.ndarray = 1 / math.sqrt(a + math.number(eps))
+    return inverse
+
+
 def left_out(entry: Operation, given: int) -> dict[str, str]:
     """The optional literals that a call of so many arguments does without, and what stands for them."""
+    if entry.name in MAKERS:
+        return {}  # a vector of ones has one size
     needed = len(entry.arguments) - len(entry.optional)
     return dict(zip(entry.arguments[given:], entry.optional[given - needed:]))
 
+
+MAKERS = frozenset({"ones", "eye", "triangle", "Array"})
+"""Operations that read no array: what they make is static, and nothing goes back through it."""
 
 _SIZES = {"Fill": 1, "Slice": 2}  # last arguments that are sizes; of the others the table tells the literals
 
 
 def numbers_given(entry: Operation, given: int) -> int:
     """How many of the `given` arguments are exact numbers, and no arrays."""
+    if entry.name in MAKERS:
+        return given
     if entry.name in _SIZES:
         return _SIZES[entry.name]
     without = 0 if entry.arguments[-1] == "..." else len(entry.arguments) - given

@@ -37,7 +37,8 @@ _ELSEWHERE = {
     "lrelu": "leaky_relu", "celu": "elu", "sgn": "sign", "hstack": "concat", "vstack": "concat",
     "hardsigmoid": "hard_sigmoid", "hardtanh": "hard_tanh", "layernorm": "layer_norm", "ln": "layer_norm", "lse": "logsumexp",
     "cat": "concat", "concatenate": "concat", "maximum": "max", "minimum": "min", "clamp": "clip", "detach": "stop_gradient",
-    "linear": "identity", "xavier": "glorot", "average": "mean", "inner": "dot",
+    "rmsnorm": "rms_norm", "l2_normalize": "l2_norm", "normalize": "l2_norm",
+    "identity_matrix": "eye", "linear": "identity", "xavier": "glorot", "average": "mean", "inner": "dot",
 }
 
 

@@ -10,7 +10,7 @@ from ..errors import Mistakes, Text
 from . import functions
 from .expressions import (
     Adjoint, Call, Compare, Expression, MatVec, Negative, Number, Outside, Power, Product, Quotient,
-    Size, Sum, Value, children, number, product, total,
+    Size, Sum, Value, children, number, product, total, walk,
 )
 from .names import did_you_mean
 from .text import source
@@ -312,6 +312,35 @@ def _slice(call: Call, known: Shapes) -> Shape:
     return shape[:-1] + (high + low.times(-1),)
 
 
+def _size_argument(call: Call, position: int) -> Dim:
+    """An argument that has to be a size."""
+    argument = call.arguments[position]
+    try:
+        dim = dim_of(argument)
+    except TypeError:
+        dim = Dim()
+    whole = all(node.value.denominator == 1 and 0 < node.value <= LARGEST_SIZE
+                for node in walk(argument) if isinstance(node, Number))
+    if dim == Dim() or not whole:
+        raise ShapeMismatch(argument, f"{call.function} needs a size here, not {source(argument)}",
+                            "a size is a symbol of 'dims', a whole number, a multiple such as 2 * H, or a sum such as D + H")
+    return dim
+
+
+def _ones(call: Call, known: Shapes) -> Shape:
+    return tuple(_size_argument(call, position) for position in range(len(call.arguments)))
+
+
+def _square(call: Call, known: Shapes) -> Shape:
+    size = _size_argument(call, 0)
+    return size, size
+
+
+def _constant_array(call: Call, known: Shapes) -> Shape:
+    rows, entries = literal(call, 0), len(call.arguments) - 1
+    return (Dim((), rows), Dim((), entries // rows)) if rows else (Dim((), entries),)
+
+
 def dim_of(expression: Expression) -> Dim:
     """The size that an expression of symbols and numbers stands for."""
     match expression:
@@ -332,5 +361,6 @@ def dim_of(expression: Expression) -> Dim:
 _RULES: dict[str, Callable[[Call, Shapes], Shape]] = {
     "reduce": _reduce, "same": _same, "dot": _dot, "outer": _outer, "transpose": _transpose,
     "repeat": _repeat, "concat": _concat, "part": _part,
+    "ones": _ones, "square": _square, "array": _constant_array,
     "fill": _fill, "fold": _fold, "place": _place, "slice": _slice,
 }

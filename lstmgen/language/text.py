@@ -107,13 +107,24 @@ class _Source:
         return f"{self.inside(base, ATOM)} ** {self.inside(exponent, POWER)}"
 
     def call(self, function: str, arguments: tuple[Expression, ...]) -> str:
+        if function == "Array":
+            return self.array(arguments)
         return f"{function}({', '.join(self.spell(argument)[0] for argument in arguments)})"
+
+
+    def array(self, arguments: tuple[Expression, ...]) -> str:
+        """A constant vector or matrix as a spec writes it."""
+        rows, *entries = (self.spell(argument)[0] for argument in arguments)
+        if rows == "0":
+            return f"[{', '.join(entries)}]"
+        wide = len(entries) // int(rows)
+        return "[" + ", ".join(f"[{', '.join(entries[low : low + wide])}]" for low in range(0, len(entries), wide)) + "]"
 
 
 _SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 _RELATIONS = {"<=": "≤", ">=": "≥"}
-_FUNCTIONS = {"sigmoid": "σ", "Inverse_std": "rstd"}
-_USUAL_EPS = Number(Fraction("1e-5"))
+_FUNCTIONS = {"sigmoid": "σ", "Inverse_std": "rstd", "Inverse_rms": "rrms", "Inverse_norm": "rnorm"}
+_USUAL_EPS = {"Inverse_std": "1e-5", "Inverse_rms": "1e-6", "Inverse_norm": "1e-6"}
 
 
 class _Symbols(_Source):
@@ -142,7 +153,9 @@ class _Symbols(_Source):
         return super().power(base, exponent)
 
     def call(self, function: str, arguments: tuple[Expression, ...]) -> str:
-        if function == "Inverse_std" and arguments[-1] == _USUAL_EPS:
+        if function == "Array":
+            return self.array(arguments)
+        if function in _USUAL_EPS and arguments[-1] == Number(Fraction(_USUAL_EPS[function])):
             arguments = arguments[:-1]
         # functions that only derivatives use begin with a capital: Fill, Place, Slice
         return super().call(_FUNCTIONS.get(function, function[:1].lower() + function[1:]), arguments)

@@ -21,7 +21,7 @@ from ..errors import Mistakes, Text
 from ..language.evaluate import RELATIONS, Evaluator, Floats, Leaf, exact
 from ..language.expressions import Body, Expression, values
 from ..language.parse import parse
-from ..spec.cell import CellSpec
+from ..spec.cell import ArrayConstant, CellSpec
 
 
 Arrays = Mapping[str, np.ndarray]
@@ -50,6 +50,7 @@ class Interpreter:
         self.math.hold, self.math.select = self._hold, self._select
         self._plain_select = arithmetic.select
         self.constants = {constant.name: constant.value for constant in spec.constants}
+        self.arrays = {item.name: self._array(item) for item in spec.arrays}
         self.function_names = [function.name for function in spec.functions]
         self.own = {
             function.name: Body(function.arguments, self._parsed(function.body)) for function in spec.functions
@@ -74,7 +75,7 @@ class Interpreter:
         steps: list[dict[str, np.ndarray]] = []
         losses: list[np.ndarray] = []
         for step, arrived in enumerate(inputs):
-            now = dict(parameters) | dict(arrived)
+            now = self.arrays | dict(parameters) | dict(arrived)
             for name in self.order:
                 now[name] = self._evaluated(name, self.bodies[name], now, before)
             if self.loss is not None and (self.spec.loss_at == "every" or step == len(inputs) - 1):
@@ -111,6 +112,11 @@ class Interpreter:
             return parameters[start]
         shape = tuple(int(exact(self._parsed(axis), self.sizes)) for axis in axes)
         return self.math.array(np.full((1,) * self.leading + shape, self.math.number(start)))
+
+    def _array(self, constant: ArrayConstant) -> np.ndarray:
+        entries = self.math.array([self.math.number(entry) for entry in constant.entries])
+        shape = (constant.rows, -1) if constant.rows else (-1,)
+        return entries.reshape((1,) * self.leading + shape)
 
     def _hold(self, array: np.ndarray) -> np.ndarray:
         kept = array if self._given is None else next(self._given)

@@ -55,6 +55,7 @@ class Verdict(Printed):
     batch: int
     untaken: tuple[str, ...]  # equations with a choice, of which one side was never taken
     saturated: tuple[str, ...]  # if a proof failed: equations with a function that had no slope at its point
+    replaced: tuple[str, ...] = ()  # equations with a derivative that the spec replaces: `surrogate`
 
     @property
     def passed(self) -> bool:
@@ -118,6 +119,9 @@ class Verdict(Printed):
             told.append(f"{self.redraws} points drawn again: not finite, or too ill-conditioned")
         if self.untaken:
             told.append(f"no point took both sides of a choice in {', '.join(self.untaken)}")
+        if self.replaced:
+            told.append(f"the spec replaces a derivative in {', '.join(self.replaced)}: the proofs take what it says for the "
+                        "derivative there")
         if self.saturated:
             names = [*self.saturated[:MOST_FAILED], *(["..."] if self.saturated[MOST_FAILED:] else [])]
             told.append(f"saturated at the points of the proofs: {', '.join(names)}; "

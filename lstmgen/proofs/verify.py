@@ -49,6 +49,7 @@ def verify(graph: Graph, derivation: Derivation, module: ModuleType) -> Verdict:
         module_steps=built.steps,
         batch=BATCH,
         untaken=derived.untaken,
+        replaced=tuple(dict.fromkeys(stage.owner for stage in graph.stages if stage.function == "surrogate")),
         saturated=() if all(figure.passed for figure in figures) else derived.saturated(),
     )
 

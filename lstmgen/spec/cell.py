@@ -60,6 +60,16 @@ class Function(Brief):
     place: Place
 
 
+@dataclass(frozen=True)
+class ArrayConstant:
+    """A vector or a matrix with a name, which is not learned."""
+
+    name: str
+    entries: tuple[Fraction, ...]  # row by row
+    rows: int  # 0 for a vector
+    place: Place
+
+
 @dataclass(frozen=True, repr=False)
 class Equation(Brief):
     name: str
@@ -127,6 +137,7 @@ class CellSpec:
     inputs: tuple[Declaration, ...]
     states: tuple[Declaration, ...]
     constants: tuple[Constant, ...]
+    arrays: tuple[ArrayConstant, ...]
     functions: tuple[Function, ...]
     parameters: tuple[Parameter, ...]
     equations: tuple[Equation, ...]

@@ -9,13 +9,16 @@ from typing import NamedTuple
 
 from ..errors import Place
 from ..language import names
-from .cell import CellSpec, Constant, Declaration, Dimension, Equation, Function, Parameter
+from .cell import ArrayConstant, CellSpec, Constant, Declaration, Dimension, Equation, Function, Parameter
 from .fields import Fields
 from .yamltext import Mapping, word
 
 DEFAULT_DIMS = {"D": "input_size", "H": "hidden_size", "P": "projection_size"}
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
+
+
+_Item = Declaration | Constant | ArrayConstant | Function | Parameter | Equation
 
 
 class Check:
@@ -109,10 +112,11 @@ def declared(spec: CellSpec) -> Iterator[Declared]:
     stages = {equation.name for equation in spec.equations}
     for dimension in spec.dims:
         yield Declared("a dimension", dimension.symbol, dimension.place)
-    categories: tuple[tuple[str, tuple[Declaration | Constant | Function | Parameter | Equation, ...]], ...] = (
+    categories: tuple[tuple[str, tuple[_Item, ...]], ...] = (
         ("an input", spec.inputs),
         ("a target", spec.targets),
         ("a constant", spec.constants),
+        ("a constant", spec.arrays),
         ("a function", spec.functions),
         ("a parameter", spec.parameters),
         ("the name of an equation", spec.equations),

@@ -11,7 +11,7 @@ from decimal import Decimal, localcontext
 from fractions import Fraction
 
 from ..errors import Place, Text
-from .cell import CellSpec, Parameter
+from .cell import ArrayConstant, CellSpec, Parameter
 from .yamltext import MAX_DIGITS, MAX_EXPONENT, Scalar
 
 WIDTH = 100
@@ -47,7 +47,8 @@ def _declarations(spec: CellSpec) -> list[str]:
     lines = _inline("dims", ((dim.symbol, _quoted(dim.keyword, flow=True)) for dim in spec.dims))
     lines += _inline("inputs", ((item.name, _shape(item.shape)) for item in spec.inputs))
     lines += _inline("state", ((item.name, _shape(item.shape)) for item in spec.states))
-    lines += _inline("constants", ((item.name, _decimal(item.value)) for item in spec.constants))
+    numbers = [(item.name, _decimal(item.value)) for item in spec.constants]
+    lines += _inline("constants", [*numbers, *((item.name, array_text(item)) for item in spec.arrays)])
     heads = (f"{item.name}({', '.join(item.arguments)})" for item in spec.functions)
     return lines + _block("functions", zip(heads, (_expression(item.body) for item in spec.functions)))
 
@@ -116,6 +117,16 @@ def _shape(axes: tuple[Text, ...]) -> str:
 
 def _expression(body: Text) -> str:
     return _quoted(body.value, number=True)
+
+
+def array_text(constant: ArrayConstant) -> str:
+    """The array as a spec writes it."""
+    entries = [_decimal(entry) for entry in constant.entries]
+    if not constant.rows:
+        return f"[{', '.join(entries)}]"
+    wide = len(entries) // constant.rows
+    rows = (entries[low : low + wide] for low in range(0, len(entries), wide))
+    return "[" + ", ".join(f"[{', '.join(row)}]" for row in rows) + "]"
 
 
 def _start(value: Fraction | str) -> str:

@@ -17,7 +17,7 @@ from ..errors import Mistakes, Text
 from ..language import functions, names
 from . import switches
 from .cell import (
-    NO_FILE, CellSpec, Constant, Declaration, Dimension, Equation, Function, Initial, Named, Parameter, Range,
+    NO_FILE, ArrayConstant, CellSpec, Constant, Declaration, Dimension, Equation, Function, Initial, Named, Parameter, Range,
 )
 from .consistency import Check, with_default_dims
 from .fields import Fields
@@ -29,6 +29,7 @@ INITS = ("uniform", "glorot", "orthogonal", "identity")
 
 MAX_EQUATIONS = 1000
 MAX_PARAMETERS = 1000
+MAX_ENTRIES = 1024  # of a constant vector or matrix
 MAX_DIMS = 20  # the proofs give each of them a different size
 MAX_TITLE = 200
 MAX_DESCRIPTION = 4000
@@ -93,6 +94,7 @@ class _Reader:
         from_switches = self._form()
         body = self._switch_body() if from_switches else self._equation_body()
         targets, loss = self._declarations("targets", "a target"), self._loss()
+        constants = self._constants()
         if loss is not None and loss.value == "squared_error":
             targets, loss = self._squared_error(body, targets, loss)
         spec = CellSpec(
@@ -107,7 +109,8 @@ class _Reader:
             dims=self._dims(),
             inputs=self._inputs(),
             states=body.states,
-            constants=self._constants(),
+            constants=tuple(item for item in constants if isinstance(item, Constant)),
+            arrays=tuple(item for item in constants if isinstance(item, ArrayConstant)),
             functions=self._functions(),
             parameters=body.parameters,
             equations=body.equations,
@@ -323,13 +326,42 @@ class _Reader:
         self._limit("dims", len(found), MAX_DIMS)
         return tuple(found)
 
-    def _constants(self) -> tuple[Constant, ...]:
-        found = []
+    def _constants(self) -> tuple[Constant | ArrayConstant, ...]:
+        found: list[Constant | ArrayConstant] = []
         for node, name, value in self._pairs("constants", "{beta: 0.1}", "a constant"):
-            number = self._fields.number(value, f"the constant '{name}'")
+            what = f"the constant '{name}'"
+            if isinstance(value, Sequence):
+                rows = self._rows(value, what)
+                if rows is not None:
+                    count = len(rows) if isinstance(value.items[0], Sequence) else 0
+                    found.append(ArrayConstant(name, tuple(entry for row in rows for entry in row), count, node.place))
+                continue
+            number = self._fields.number(value, what)
             if number is not None:
                 found.append(Constant(name, number, node.place))
         return tuple(found)
+
+    def _rows(self, value: Sequence, what: str) -> list[tuple[Fraction, ...]] | None:
+        """The numbers of a vector, which is one row, or of a matrix."""
+        nested = any(isinstance(item, Sequence) for item in value.items)
+        rows = []
+        for row in value.items if nested else (value,):
+            if not isinstance(row, Sequence):
+                self._fields.unexpected(row, f"a row of {what}", "a list of numbers")
+                return None
+            read = [self._fields.number(item, f"an entry of {what}") for item in row.items]
+            rows.append(tuple(number for number in read if number is not None))
+            if len(rows[-1]) < len(read):
+                return None
+        count = sum(map(len, rows))
+        if not count or len(set(map(len, rows))) > 1:
+            self._wrong(value.place, f"{what} has rows of {' and '.join(map(str, sorted(set(map(len, rows)))))} numbers",
+                        "a vector is [0, 1, 1], a matrix [[1, 0], [0, 1]] with rows of one length")
+            return None
+        if count > MAX_ENTRIES:
+            self._wrong(value.place, f"{what} has {count} entries, and the limit is {MAX_ENTRIES}")
+            return None
+        return rows
 
     def _functions(self) -> tuple[Function, ...]:
         found = []

@@ -105,6 +105,9 @@ def _body() -> Schema:
         "additionalProperties": False,
     }
     parameter = {"anyOf": [_ref("shape"), with_init]}
+    number: Schema = {"type": "number"}
+    vector: Schema = {"type": "array", "items": number, "minItems": 1}
+    matrix: Schema = {"type": "array", "items": vector, "minItems": 1}
     own_functions = {
         "type": "object",
         "propertyNames": {"pattern": _FUNCTION_HEAD},
@@ -114,7 +117,8 @@ def _body() -> Schema:
     return {
         "inputs": _described(_named(_ref("shape"), 1), "one value for each step; default {x: D}"),
         "state": _described(_named(_ref("shape"), 1), "what goes from step to step"),
-        "constants": _described(_named({"type": "number"}), "numbers with a name, not learned"),
+        "constants": _described(_named({"anyOf": [number, vector, matrix]}),
+                                "numbers, vectors and matrices with a name, not learned"),
         "functions": _described(own_functions, 'your own scalar functions, "mish(a)": an expression'),
         "parameters": _described(
             {**_named(parameter), "maxProperties": reader.MAX_PARAMETERS}, "what is learned"

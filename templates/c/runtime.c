@@ -381,13 +381,20 @@ INLINE real real_logsigmoid(real x) { return -real_softplus(-x); }
 INLINE real real_relu(real x) { return x < 0 ? R(0) : x; }
 INLINE real real_leaky_relu(real x) { return x > 0 ? x : R(0.01) * x; }
 INLINE real real_softsign(real x) { return x / (1 + real_abs(x)); }
-INLINE real real_elu(real x) {
-    const real below = x > 0 ? R(0) : x, inside = below < EXP_LEAST ? EXP_LEAST : below;
+/* exp(x) - 1 for x up to 40 */
+INLINE real expm1_of(real x) {
+    const real inside = x < EXP_LEAST ? EXP_LEAST : x;
     real r;
     const bits n = whole_powers(inside, &r), half = n >> 1;
-    const real scale = power_of_two(half) * power_of_two(n - half), y = expm1_near_zero(r) * scale + (scale - 1);
-    return x > 0 ? x : y;
+    const real scale = power_of_two(half) * power_of_two(n - half);
+    return expm1_near_zero(r) * scale + (scale - 1);
 }
+INLINE real real_elu(real x) { return x > 0 ? x : expm1_of(x > 0 ? R(0) : x); }
+INLINE real real_expm1(real x) { return x > 40 ? real_exp(x) : expm1_of(x > 40 ? R(40) : x); }
+INLINE real real_log1p(real x) { return MATH(log1p)(x); }
+INLINE real real_erf(real x) { return MATH(erf)(x); }
+INLINE real real_bell(real x) { return R(1.1283791670955126) * real_exp(-x * x); }
+INLINE real real_surrogate(real a, real value, real slope) { return (void)a, (void)slope, value; }
 INLINE real real_log(real x) { return MATH(log)(x); }
 INLINE real real_sqrt(real x) { return MATH(sqrt)(x); }
 INLINE real real_rsqrt(real x) { return 1 / MATH(sqrt)(x); }
@@ -492,6 +499,55 @@ static inline void op_layer_norm(real *y, const real *a, real epsilon, isize n, 
 static inline void op_inverse_std(real *y, const real *a, real epsilon, isize n, isize m) {
     real mean;
     for (isize i = 0; i < n; i++, a += m) mean_and_inverse(a, m, epsilon, &mean, y + i);
+}
+
+static inline void op_ones(real *y, isize n) {
+    for (isize i = 0; i < n; i++) y[i] = 1;
+}
+
+static inline void op_eye(real *y, isize n) {
+    for (isize i = 0; i < n; i++)
+        for (isize j = 0; j < n; j++) y[i * n + j] = i == j;
+}
+
+/* ones on the diagonal and below */
+static inline void op_triangle(real *y, isize n) {
+    for (isize i = 0; i < n; i++)
+        for (isize j = 0; j < n; j++) y[i * n + j] = j <= i;
+}
+
+static inline void op_array(real *y, const real *entries, isize n) {
+    for (isize i = 0; i < n; i++) y[i] = entries[i];
+}
+
+static inline real sum_of_squares(const real *a, isize m) {
+    real sum = 0;
+    SIMD_SUM(sum) for (isize j = 0; j < m; j++) sum += a[j] * a[j];
+    return sum;
+}
+
+static inline void op_inverse_rms(real *y, const real *a, real epsilon, isize n, isize m) {
+    for (isize i = 0; i < n; i++, a += m) y[i] = real_rsqrt(sum_of_squares(a, m) / (real)m + epsilon);
+}
+
+static inline void op_inverse_norm(real *y, const real *a, real epsilon, isize n, isize m) {
+    for (isize i = 0; i < n; i++, a += m) y[i] = real_rsqrt(sum_of_squares(a, m) + epsilon);
+}
+
+static inline void op_rms_norm(real *y, const real *a, real epsilon, isize n, isize m) {
+    for (isize i = 0; i < n; i++, a += m, y += m) {
+        real inverse;
+        op_inverse_rms(&inverse, a, epsilon, 1, m);
+        SIMD for (isize j = 0; j < m; j++) y[j] = a[j] * inverse;
+    }
+}
+
+static inline void op_l2_norm(real *y, const real *a, real epsilon, isize n, isize m) {
+    for (isize i = 0; i < n; i++, a += m, y += m) {
+        real inverse;
+        op_inverse_norm(&inverse, a, epsilon, 1, m);
+        SIMD for (isize j = 0; j < m; j++) y[j] = a[j] * inverse;
+    }
 }
 
 /* y (n, m) = a b^T */

@@ -431,7 +431,8 @@ _LABELS = {  # in LaTeX, and in characters
     "floor": (r"\lfloor\cdot\rfloor", "⌊·⌋"), "outer": (r"\otimes", "⊗"), "dot": (r"\langle\cdot,\cdot\rangle", "⟨·,·⟩"),
     "transpose": (r"\cdot^{\mathsf T}", "·ᵀ"), "concat": (r"[\,\cdot\,;\cdot\,]", "[·;·]"),
     "logsumexp": (r"\operatorname{lse}", "lse"), "stop_gradient": (r"\operatorname{stop}", "stop"),
-    "leaky_relu": (r"\operatorname{lrelu}", "lrelu"),
+    "leaky_relu": (r"\operatorname{lrelu}", "lrelu"), "expm1": (r"\operatorname{expm1}", "expm1"),
+    "log1p": (r"\operatorname{log1p}", "log1p"),
 }
 
 

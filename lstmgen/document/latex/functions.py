@@ -29,6 +29,10 @@ TABLE: dict[str, Formula] = {
     "max": Formula(r"\max({a},{b})"),
     "min": Formula(r"\min({a},{b})"),
     "clip": Formula(r"\operatorname{{clip}}({a},{b},{c})", r"\min(\max(a,b),c)"),
+    "expm1": Formula(r"\operatorname{{expm1}}({a})", r"e^{a}-1"),
+    "log1p": Formula(r"\operatorname{{log1p}}({a})", r"\log(1+a)"),
+    "erf": Formula(r"\operatorname{{erf}}({a})", r"\frac{2}{\sqrt{\pi}}\int_0^a e^{-s^2}\,ds"),
+    "surrogate": Formula(r"\operatorname{{surrogate}}({a},{b},{c})", "b"),
     "silu": Formula(r"\operatorname{{silu}}({a})"),
     "gelu": Formula(r"\operatorname{{gelu}}({a})"),
     "hard_sigmoid": Formula(r"\operatorname{{hsig}}({a})"),
@@ -41,6 +45,7 @@ TABLE: dict[str, Formula] = {
     "repeat": Formula(r"\operatorname{{repeat}}({a},{b})"),
     "part": Formula(r"\operatorname{{part}}_{{{b}/{c}}}({a})"),
     "stop_gradient": Formula(r"\operatorname{{stop}}({a})"),
+    "Bell": Formula(r"\operatorname{{erf}}'({a})", r"\frac{2}{\sqrt{\pi}}e^{-a^2}"),
     # what the adjoints of these need
     "Reverse_cumsum": Formula(r"\operatorname{{cumsum}}^{{\mathsf T}}({a})"),
     "Fold": Formula(r"\operatorname{{repeat}}^{{\mathsf T}}_{{{b}}}({a})"),
@@ -52,6 +57,7 @@ BARE = {"tanh": r"\tanh", "sin": r"\sin", "cos": r"\cos", "exp": r"\exp", "log":
 """Functions that stand before a single symbol without parentheses."""
 
 BY_RULE = frozenset({
-    "identity", "square", "mod", "sum", "layer_norm", "outer", "transpose", "concat", "Fill", "Inverse_std",
+    "identity", "square", "mod", "sum", "layer_norm", "rms_norm", "l2_norm", "outer", "transpose", "concat", "Fill",
+    "Inverse_std", "Inverse_rms", "Inverse_norm", "ones", "eye", "triangle", "Array",
 })
 """What a pattern cannot print: `Printer` has a rule for each."""

@@ -35,6 +35,9 @@ ONES = r"\bm 1"
 ODOT = r"\odot"
 HALF, _HALF = r"\tfrac{1}{2}", number(Fraction(1, 2))
 
+# name in print, and the literal that is not printed because it is usual
+_NORMALISING = {"layer_norm": ("LN", "1e-5"), "Inverse_std": ("rstd", "1e-5"), "rms_norm": ("RMSNorm", "1e-6"),
+                "Inverse_rms": ("rrms", "1e-6"), "l2_norm": ("L2Norm", "1e-6"), "Inverse_norm": ("rnorm", "1e-6")}
 _RELATIONS = {"<": "<", "<=": r"\le ", ">": ">", ">=": r"\ge ", "=": "="}
 
 Colour = Callable[[Expression], "str | None"]  # the number of a leaf's fork colour
@@ -286,12 +289,20 @@ class Printer:
                 return rf"{self._inside(left, TIMES, depth)}\bmod {self._inside(right, JUXTAPOSED, depth)}", SUM
             case "sum", (summed,):
                 return self._summed(summed, depth)
+            case "ones", sizes:
+                return (ONES, ATOM) if len(sizes) == 1 else (rf"{ONES}\,{ONES}{TRANSPOSE}", JUXTAPOSED)
+            case "eye", _:
+                return r"\bm I", ATOM
+            case "triangle", _:
+                return r"\bm L", ATOM
+            case "Array", (rows, *entries):
+                return self._array(rows, entries), APPLIED
             case "Fill", (filled, _):
                 return self._filled(filled, depth)
             case "concat", parts:
                 joint = ";" if len(self.notation.shape(call)) == 1 else ","
                 return f"[{(joint + ' ').join(self._spell(part, inner)[0] for part in parts)}]", APPLIED
-            case "layer_norm" | "Inverse_std", (argument, *eps):
+            case _, (argument, *eps) if function in _NORMALISING:
                 return self._normalised(function, argument, eps, inner), APPLIED
             case _, (Compare() as condition,) if function == IVERSON:
                 return f"[{self._spell(condition, inner)[0]}]", APPLIED
@@ -329,6 +340,16 @@ class Printer:
         text = _beside(rf"{ONES}{TRANSPOSE}", self._inside(body, BARE, depth))
         return ("-" + text, NEGATIVE) if minus else (text, JUXTAPOSED)
 
+    def _array(self, rows: Expression, entries: list[Expression]) -> str:
+        """The numbers of a constant: a column, or a matrix."""
+        texts = [self(entry) for entry in entries]
+        count = int(rows.value) if isinstance(rows, Number) else 0
+        if not count:
+            return f"[{'; '.join(texts)}]"
+        wide = len(texts) // count
+        lines = [" & ".join(texts[low : low + wide]) for low in range(0, len(texts), wide)]
+        return r"\begin{bmatrix}" + r"\\".join(lines) + r"\end{bmatrix}"
+
     def _filled(self, filled: Expression, depth: int) -> Spelled:
         """A value copied along a new last axis."""
         if filled == ONE:
@@ -338,11 +359,11 @@ class Printer:
         return _beside(self._inside(filled, APPLIED, depth), ONES + TRANSPOSE, space=True), JUXTAPOSED
 
     def _normalised(self, function: str, argument: Expression, eps: list[Expression], inner: int) -> str:
-        name = r"\operatorname{LN}" if function == "layer_norm" else r"\operatorname{rstd}"
+        name, usual = _NORMALISING[function]
         mark = ""
-        if eps and eps[0] != number(Fraction("1e-5")):
+        if eps and eps[0] != number(Fraction(usual)):
             mark = f"_{{{self(eps[0])}}}"
-        return f"{name}{mark}({self._spell(argument, inner)[0]})"
+        return rf"\operatorname{{{name}}}{mark}({self._spell(argument, inner)[0]})"
 
 
 def _number(value: Fraction) -> Spelled:

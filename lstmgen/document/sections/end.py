@@ -44,6 +44,9 @@ def proofs_section(pen: Pen, proofs: Verdict | None) -> Section:
     if proofs.untaken:
         blocks.append(Prose("No point was found that takes both sides of a choice in "
                             + listed([code(name) for name in proofs.untaken]) + "."))
+    if proofs.replaced:
+        blocks.append(Prose("The specification replaces a derivative in " + listed([code(name) for name in proofs.replaced])
+                            + "; the proofs take what it says for the derivative there."))
     return Section("What was proved", "proofs", (*blocks, source))
 
 

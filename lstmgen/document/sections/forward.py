@@ -45,7 +45,7 @@ def _what_it_does(pen: Pen) -> list[str]:
                  else "summed over all steps")
         said.append(rf"Its loss $\mathcal L$ is {step_loss}, {where}.")
     said.append(
-        f"One step consists of {count(len(graph.stages), 'stage')}. This document derives, stage by "
+        f"One step consists of {count(len(graph.stages) - len(graph.made), 'stage')}. This document derives, stage by "
         r"stage, the gradient of a scalar loss $\mathcal L$ with respect to "
         f"{listed(_differentiated(pen))}.")
     return said
@@ -278,5 +278,11 @@ _SIGNS_EXPLAINED = (
                            r"a)=1/\sqrt{\operatorname{var}(\bm a)+10^{-5}}$, the variance being the mean of "
                            "the squared deviations, and another number in place of $10^{-5}$ where "
                            r"$\operatorname{LN}$ carries one."),
+    (r"\operatorname{RMSNorm}", r"With $\operatorname{rrms}(\bm a)=1/\sqrt{\operatorname{mean}(\bm a\odot\bm a)+10^{-6}}$, "
+                                r"$\operatorname{RMSNorm}(\bm a)=\operatorname{rrms}(\bm a)\,\bm a$, and another number "
+                                r"in place of $10^{-6}$ where it carries one."),
+    (r"\operatorname{L2Norm}", r"With $\operatorname{rnorm}(\bm a)=1/\sqrt{\langle\bm a,\bm a\rangle+10^{-6}}$, "
+                               r"$\operatorname{L2Norm}(\bm a)=\operatorname{rnorm}(\bm a)\,\bm a$, and another number "
+                               r"in place of $10^{-6}$ where it carries one."),
     (r"\odot 2", "On a matrix, an exponent with $\\odot$ is the power of each entry."),
 )

@@ -167,6 +167,9 @@ def _kinks(pen: Pen, calls: list[Call]) -> list[str]:
         said.append(f"Where there is no derivative, one is chosen: {'; '.join(notes)}.")
     if any(call.function == functions.WHERE for call in calls):
         said.append("A choice sends its gradient to the side that was taken, and nothing to the comparison.")
+    if any(call.function == "surrogate" for call in calls):
+        said.append(r"The derivative of $\operatorname{surrogate}(a,b,c)$ with respect to $a$ is replaced by $c$ on purpose, "
+                    "and nothing goes back through $b$ and $c$. The proofs replace it, too.")
     if any(call.function == "stop_gradient" for call in calls):
         said.append(r"Nothing goes back through $\operatorname{stop}$: its argument is held constant by "
                     "definition.")

@@ -17,7 +17,8 @@ def list_functions(width: int = WIDTH) -> str:
     """Every function: how it is called, its derivative, and what is used as derivative at a kink."""
     operations = [entry for entry in OPERATIONS if entry.name in PUBLIC]
     pointwise = [
-        *((signature(entry), _each(entry.arguments, entry.derivatives), str(entry.kink or "")) for entry in POINTWISE),
+        *((signature(entry), _each(entry.arguments, entry.derivatives), str(entry.kink or ""))
+          for entry in POINTWISE if entry.name in PUBLIC),
         (signature(CHOICE), _each(CHOICE.arguments[1:], CHOICE.derivatives), str(CHOICE.kink)),
     ]
     macros = [(signature(entry), entry.body) for entry in MACROS]
@@ -68,6 +69,7 @@ def _literals(entry: Operation) -> str:
 
 def _internal(operations: Iterable[Operation]) -> list[str]:
     """The functions that are used only in what these operations send back."""
-    called = {node.function for entry in operations for rule in entry.adjoints for node in walk(parse_rule(rule))
-              if isinstance(node, Call)}
+    rules = [rule for entry in operations for rule in entry.adjoints]
+    rules += [rule for pointwise in POINTWISE for rule in pointwise.derivatives]
+    called = {node.function for rule in rules for node in walk(parse_rule(rule)) if isinstance(node, Call)}
     return [name for name in INTERNAL if name in called]

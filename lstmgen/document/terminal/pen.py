@@ -95,11 +95,14 @@ INTERNAL = {
     "Fill": "(a, n): a, n times",
     "Reverse_cumsum": "(a): the running sum from the last entry to the first",
     "Inverse_std": "(a): 1 / sqrt(var(a) + 1e-5), or with the constant that is its second argument",
+    "Inverse_rms": "(a): 1 / sqrt(mean(a ** 2) + 1e-6), or with the constant that is its second argument",
+    "Inverse_norm": "(a): 1 / sqrt(sum(a ** 2) + 1e-6), or with the constant that is its second argument",
+    "Bell": "(a): 2 / sqrt(pi) * exp(-a ** 2), the derivative of erf",
     "Fold": "(a, n): each n neighbouring entries of a added up",
     "Place": "(a, k, n): a as part k of n (the first is 0), and zeros elsewhere",
     "Slice": "(a, low, high): the entries of a from low up to, not including, high; the first is 0",
 }
-_SHOWN = {"Inverse_std": "rstd"}
+_SHOWN = {"Inverse_std": "rstd", "Inverse_rms": "rrms", "Inverse_norm": "rnorm"}
 
 
 def _broadcast(expression: Expression, graph: Graph) -> Expression:

@@ -48,8 +48,11 @@ def _declarations(pen: TerminalPen) -> list[str]:
         ("state", with_shapes(graph.states)),
         ("start", f"{starts}, if no state is given"),
         ("targets", with_shapes(graph.targets)),
+        ("constants", "; ".join(f"{stage.name} = {pen.spell(stage.expression)} {pen.size(stage.shape)}"
+                                for stage in graph.stages if stage.name in graph.made)),
         ("parameters", _parameters(pen)),
         ("output", ", ".join(graph.outputs)),
+        ("linear", "in its states" if pen.derivation.is_linear_in_state else ""),
     ]
     width = max(len(label) for label, _ in parts) + 2
     lines = []
@@ -79,7 +82,7 @@ def _forward_rows(pen: TerminalPen) -> list[Row]:
     return [
         Row(stage.name, "=", pen.spell(stage.expression), f"{sizes[stage.name]:<{width}}  "
                                                           f"{_readers(pen, stage)}".rstrip())
-        for stage in graph.stages
+        for stage in graph.stages if stage.name not in graph.made
     ]
 
 
@@ -132,9 +135,11 @@ def list_cells(cells: Iterable[Entry], unicode: bool, width: int = WIDTH) -> str
         if entry.group != group:
             group = entry.group
             rows += ["", bold(shown(group, unicode))]
-        rows.append((entry.name, shown(entry.title, unicode), ", ".join(entry.confirmed)))
+        title = shown(entry.title, unicode) + " *" * entry.is_linear
+        rows.append((entry.name, title, ", ".join(entry.confirmed)))
     lines = table(rows, width, (coloured, str, grey))
     legend = ("confirmed by: the libraries whose results the generated module reproduces in the tests; 'equations' "
               "means the equations of a paper, written a second time and differentiated by PyTorch. To build a cell: "
               "lstmgen~build~NAME")
-    return "\n".join([*lines, "", *map(grey, prose(legend, width, ""))])
+    linear = "*: linear in its states, so its steps can also be computed as a parallel scan or in chunks"
+    return "\n".join([*lines, "", *(grey(line) for text in (linear, legend) for line in prose(text, width, ""))])

@@ -7,7 +7,8 @@ POINTWISE = {
     "elu": "real_elu", "softplus": "real_softplus", "softsign": "real_softsign", "exp": "real_exp", "log": "real_log",
     "logsigmoid": "real_logsigmoid", "sqrt": "real_sqrt", "rsqrt": "real_rsqrt", "abs": "real_abs", "sin": "real_sin",
     "cos": "real_cos", "sign": "real_sign", "floor": "real_floor", "max": "real_max", "min": "real_min",
-    "clip": "real_clip",
+    "clip": "real_clip", "expm1": "real_expm1", "log1p": "real_log1p", "erf": "real_erf", "Bell": "real_bell",
+    "surrogate": "real_surrogate",
 }
 
 # y and a, b are rows; p is an exact number. The first argument has n rows of m entries (a vector is one row), and
@@ -20,6 +21,10 @@ OPERATIONS = {
     "cumsum": "op_cumsum({y}, {a}, {n}, {m})",
     "Reverse_cumsum": "op_reverse_cumsum({y}, {a}, {n}, {m})",
     "layer_norm": "op_layer_norm({y}, {a}, {p}, {n}, {m})",
+    "rms_norm": "op_rms_norm({y}, {a}, {p}, {n}, {m})",
+    "l2_norm": "op_l2_norm({y}, {a}, {p}, {n}, {m})",
+    "Inverse_rms": "op_inverse_rms({y}, {a}, {p}, {n}, {m})",
+    "Inverse_norm": "op_inverse_norm({y}, {a}, {p}, {n}, {m})",
     "Inverse_std": "op_inverse_std({y}, {a}, {p}, {n}, {m})",
     "dot": "op_dot({y}, {a}, {b}, {n}, {m})",
     "outer": "op_outer({y}, {a}, {b}, {m}, {l})",
@@ -27,6 +32,10 @@ OPERATIONS = {
     "repeat": "op_repeat({y}, {a}, {p}, {n}, {m})",
     "Fold": "op_fold({y}, {a}, {p}, {n}, {r})",
     "Fill": "op_fill({y}, {a}, {m}, {r})",
+    "ones": "op_ones({y}, {w})",
+    "eye": "op_eye({y}, {r})",
+    "triangle": "op_triangle({y}, {r})",
+    "Array": "op_array({y}, (const real[]){{{entries}}}, {w})",
     "matvec": "op_matvec({y}, {a}, {b}, {n}, {m})",
     "matvec_turned": "op_matvec_turned({y}, {a}, {b}, {n}, {m})",
 }

@@ -146,6 +146,8 @@ class RowsPrinter:
         comment = f"  // ({operate.number})" if operate.number else ""
         if operate.function in NO_CALLS:
             return [line + comment for line in self.columns(operate, y, names)]
+        if not arguments:
+            return [self.made(operate, y) + comment]
         first = arguments[0].shape
         n = places.size(first[0]) if len(first) == 2 else "1"
         m = places.size(first[-1]) if first else "1"
@@ -160,6 +162,13 @@ class RowsPrinter:
         if operate.function == "Fill" and len(first) == 2:
             raise AssertionError("at most two axes")
         return [OPERATIONS[operate.function].format(**given) + ";" + comment]
+
+    def made(self, operate: Operate, y: str) -> str:
+        """The call that makes an array of sizes or of numbers alone."""
+        entries = [f"R({real_text(each.value)})" for each in operate.numbers[1:] if isinstance(each, Number)]
+        given = {"y": y, "w": self.places.width(operate.to.shape), "r": self.places.size(operate.to.shape[-1]),
+                 "entries": ", ".join(entries)}
+        return OPERATIONS[operate.function].format(**given) + ";"
 
     def literal(self, operate: Operate) -> str:
         expression = operate.numbers[0]

@@ -33,6 +33,10 @@ class JaxSpeller(Speller):
         self.helpers.add(DTYPE)
         return f"jnp.full({shape}, {value}, {DTYPE})"
 
+    def array(self, maker: str, given: str) -> str:
+        self.helpers.add(DTYPE)
+        return super().array(maker, given)
+
     def zeros(self, shape: str) -> str:
         """An array of zeros."""
         self.helpers.add(DTYPE)

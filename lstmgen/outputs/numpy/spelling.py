@@ -193,6 +193,8 @@ class Speller:
         return joined(text, tightness, operands)
 
     def _operation(self, entry: functions.Operation, call: Call) -> Spelled:
+        if entry.name in functions.MAKERS:
+            return self._made(call)
         if entry.name in ("sum", "dot") and (contracted := self._contracted(call)):
             return contracted
         code = self._code(entry.name)
@@ -249,6 +251,23 @@ class Speller:
             return None
         shape = sizes[0] if len(sizes) == 1 else f"({', '.join(sizes)})"
         return Spelled(self.full(shape, self.spell(inner).text), ATOM, len(sizes), False)
+
+    def _made(self, call: Call) -> Spelled:
+        """An array that is the same in every cell."""
+        parts = [self.spell(argument).text for argument in call.arguments]
+        if call.function == "Array":
+            rows = int(parts[0])
+            wide = (len(parts) - 1) // (rows or 1)
+            written = [f"[{', '.join(parts[low : low + wide])}]" for low in range(1, len(parts), wide)]
+            given = f"[{', '.join(written)}]" if rows else written[0]
+            return Spelled(self.array("Array", given), ATOM, 2 if rows else 1, False)
+        given = parts[0] if len(parts) == 1 else f"({', '.join(parts)})"
+        return Spelled(self.array(call.function, given), ATOM, 2 if call.function != "ones" else len(parts), False)
+
+    def array(self, maker: str, given: str) -> str:
+        """The call that makes such an array of a size, a shape or a list of numbers."""
+        made = self.code(maker).call.format(a=given)
+        return f"{made[:-1]}, dtype)" if maker == "Array" else f"{made[:-1]}, dtype=dtype)"
 
     def full(self, shape: str, value: str) -> str:
         """A number in every entry of an array."""

@@ -77,6 +77,17 @@ class TorchSpeller(Speller):
         tensors = [Spelled(f"_number({part.text})", ATOM, 0, False) for part in parts]
         return joined(f"float({self.applied(entry, tensors).text})", ATOM, parts)
 
+    def array(self, maker: str, given: str) -> str:
+        """Of the type and on the device of another tensor."""
+        match maker:
+            case "Array":
+                return f"{self.like}.new_tensor({given})"
+            case "ones":
+                return f"{self.like}.new_ones({given})"
+            case "triangle":
+                return f"{self.like}.new_ones({given}, {given}).tril()"
+        return f"{self.like}.new_ones({given}).diag()"
+
     def _contracted(self, call: Call) -> Spelled | None:
         return None  # `torch.einsum` costs more calls than it saves
 

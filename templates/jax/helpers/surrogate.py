@@ -1,0 +1,3 @@
+def _surrogate(a, value, slope):
+    """`value`, which has the derivative `slope` with respect to `a`."""
+    return jnp.zeros_like(a) + value

@@ -1,0 +1,3 @@
+def _inverse_rms(a, eps):
+    """1 / sqrt(mean of squares + eps) over the last axis."""
+    return torch.rsqrt((a * a).mean(-1) + eps)
