@@ -175,7 +175,7 @@ def test_the_index_lists_every_file_and_says_who():
 def oracle_of(name: str):
     """An oracle, where its package is installed."""
     pytest.importorskip("torch")
-    from references import equations, libraries  # noqa: F401 (they register their oracles)
+    from references import equations, libraries, modern  # noqa: F401 (they register their oracles)
 
     found = next(each for each in oracle.ORACLES if each.name == name)
     pytest.importorskip(found.package)

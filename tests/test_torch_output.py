@@ -43,20 +43,22 @@ from lstmgen.schedule.records import Schedule
 torch = pytest.importorskip("torch")
 
 CELLS = """
-antisymmetric_rnn atr brc cfn cifg_lstm cornn elman_relu elman_tanh fastgrnn fastrnn fgr_lstm forget_gate_lstm
-full_peephole_lstm gated_antisymmetric_rnn greff_lstm gru gru_reset_before hats_lstm indrnn intersection_rnn janet
-jordan layer_norm_lstm layer_norm_lstm_carried layer_norm_lstm_gates lem light_ru ligru lmu lstm lstm_1997
-lstm_no_bias mc_lstm mgu mingru mingru_log minimal_rnn minlstm miru mlstm multiplicative_lstm mut1 mut2 mut3
-nas_lstm nbrc nested_lstm nfg_lstm ng_lstm ng_lstm_last niaf_lstm nig_lstm noaf_lstm nog_lstm np_lstm on_lstm
-original_lstm peephole_lstm phased_lstm projected_lstm qrnn qrnn_window2 ran residual_lstm rhn rnn scrn sgrn sgu
-slstm sru stacked_lstm star t_gru t_lstm t_rnn tau_gru truncated_peephole_lstm ugrnn unicornn wmc_lstm
+antisymmetric_rnn atr brc cfc cfn cifg_lstm clockwork cornn delta_net egru elman_relu elman_tanh fastgrnn fastrnn
+fgr_lstm forget_gate_lstm full_peephole_lstm gated_antisymmetric_rnn gated_delta_net gla greff_lstm gru gru_d
+gru_reset_before hats_lstm hgrn2 indrnn indy_lstm intersection_rnn janet jordan layer_norm_lstm
+layer_norm_lstm_carried layer_norm_lstm_gates lem light_ru ligru linear_attention lmu lru lstm lstm_1997 lstm_no_bias
+ltc mamba2 mc_lstm mgu mingru mingru_log minimal_rnn minlstm miru mlstm multiplicative_lstm mut1 mut2 mut3 nas_lstm
+nbrc nested_lstm nfg_lstm ng_lstm ng_lstm_last niaf_lstm nig_lstm noaf_lstm nog_lstm np_lstm on_lstm original_lstm
+peephole_lstm phased_lstm projected_lstm qrnn qrnn_window2 ran residual_lstm retnet rg_lru rhn rnn rwkv7 s6 scrn sgrn
+sgu slstm spiking_lif sru stacked_lstm star t_gru t_lstm t_rnn tau_gru titans truncated_peephole_lstm ttt_linear ugrnn
+unicornn wmc_lstm
 """.split()
 
 # A scalar input beside a vector, a matrix state, static stages, a loss at every step or at the last, stages after the loop.
 ODD = ("lstm", "gru", "phased_lstm", "mlstm", "lmu", "ng_lstm", "ng_lstm_last", "qrnn")
 
-# Their gradient is not that of their forward pass: `stop_gradient` holds something constant.
-TRUNCATED = {"forget_gate_lstm", "lmu", "lstm_1997", "truncated_peephole_lstm"}
+# Their gradient is not that of their forward pass: `stop_gradient` holds something constant, or `surrogate` replaces it.
+TRUNCATED = {"egru", "forget_gate_lstm", "lmu", "lstm_1997", "spiking_lif", "truncated_peephole_lstm"}
 
 every_cell = pytest.mark.parametrize("name", CELLS)
 LONG = bool(os.environ.get("LSTMGEN_TORCH_LONG"))  # set by `make test-torch`
@@ -313,10 +315,11 @@ def test_random_cells(seed, tmp_path):
 
 # Why a cell has no second layer or direction; all others have.
 NO_SECOND_LAYER = {
+    "cfc": "it has several inputs", "gru_d": "it has several inputs", "ltc": "it has several inputs",
     "phased_lstm": "it has several inputs", "ng_lstm": "it gives a loss", "ng_lstm_last": "it gives a loss",
 }
 # The size of the input is also that of a state: layers need inputs as wide as outputs.
-AS_WIDE = {"intersection_rnn", "qrnn_window2", "t_gru", "t_lstm"}
+AS_WIDE = {"intersection_rnn", "qrnn_window2", "rg_lru", "s6", "t_gru", "t_lstm"}
 
 
 def run(layer, *arguments, **options) -> list:

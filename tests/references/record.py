@@ -25,7 +25,7 @@ def main(cells: list[str]) -> int:
     sys.path.insert(0, str(HERE.parent))
     import torch
 
-    from references import equations, libraries, oracle  # noqa: F401 (they register their oracles)
+    from references import equations, libraries, modern, oracle  # noqa: F401 (they register their oracles)
 
     torch.set_num_threads(1)
     index = json.loads((HERE / "index.json").read_text()) if (HERE / "index.json").exists() else {}

@@ -1,0 +1,471 @@
+# Made by lstmgen 0.1.0 from the spec of rg_lru. It is yours: keep it, change it, ship it.
+# lstmgen: sha256:ae3fa0080fcf096f
+"""Real-gated linear recurrent unit: forward and backward pass in NumPy.
+
+Time is the first axis of an array, the batch the second: T steps, B examples.
+Sizes: D = input_size.
+`c[t-1]` is c one step earlier, `d_c` the gradient of the loss at c.
+The numbers of equations are those of rg_lru.tex. One step computes
+
+      (1)  r_pre           = W_r @ x + b_r
+      (2)  r               = sigmoid(r_pre)
+      (3)  i_pre           = W_i @ x + b_i
+      (4)  i               = sigmoid(i_pre)
+      (5)  softplus_Lambda = softplus(Lambda)
+      (6)  l               = -8 * softplus_Lambda * r
+      (7)  exp_l           = exp(l)
+      (8)  h_1             = 2 * l
+      (9)  h_2             = expm1(h_1)
+     (10)  h_3             = -h_2
+     (11)  h_4             = sqrt(h_3)
+     (12)  h               = exp_l * h[t-1] + h_4 * i * x
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+Params = dict[str, np.ndarray]  # under the keys of `init_params`
+
+
+class State(NamedTuple):
+    """What one step hands to the next."""
+
+    h: np.ndarray  # (B, D)
+
+
+class Gradients(NamedTuple):
+    """What `backward` returns."""
+
+    params: Params  # summed over steps and examples
+    x: np.ndarray  # (T, B, D)
+    state: State  # at the initial state
+
+
+class Tape(NamedTuple):
+    """What `backward` needs to know of a forward pass. `y` is yours to read, the rest is its own."""
+
+    y: np.ndarray
+    kept: tuple
+    steps: int
+    batch: int
+    dtype: np.dtype
+    sizes: tuple  # D
+
+
+def init_params(input_size: int, rng: int | np.random.Generator = 0, dtype: type = np.float32) -> Params:
+    """Parameters to start from. `rng` is a seed or a Generator.
+
+    W: (2*D, D)  rows of W_r, W_i
+    b: (2*D,)  rows of b_r, b_i
+    Lambda: (D,)
+    """
+    _checked_start(dtype, input_size=input_size)
+    rng = np.random.default_rng(rng)
+    shapes = _shapes(input_size)
+    params = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
+    views = named(params)
+    for name in ("W_r", "W_i"):
+        views[name][...] = _glorot(rng, views[name].shape)
+    return params
+
+
+def forward(params: Params, x: np.ndarray, state: State | None = None) -> tuple[np.ndarray, State, Tape]:
+    """All steps at once: (y, state, tape).
+
+    x: (T, B, D)
+    state: h (B, D), where to start; None is zero
+    y: (T, B, D), h at every step
+    """
+    params, x, state, dtype = _checked_forward(params, x, state)
+    (D,) = _sizes(params)
+    T, B = x.shape[:2]
+    state = _start(B, D, dtype) if state is None else state
+    W, b, Lambda = params["W"], params["b"], params["Lambda"]
+    softplus_Lambda = _softplus(Lambda)                     # (5)
+    W_x = _at_once(x, W.T) + b                              # r_pre, i_pre, side by side
+    r = _sigmoid(W_x[..., 0:D])                             # (1), (2)
+    i = _sigmoid(W_x[..., D:2*D])                           # (3), (4)
+    l = -8 * softplus_Lambda * r                            # (6)
+    exp_l = np.exp(l)                                       # (7)
+    h_1 = 2 * l                                             # (8)
+    h_2 = np.expm1(h_1)                                     # (9)
+    h_3 = -h_2                                              # (10)
+    h_4 = np.sqrt(h_3)                                      # (11)
+    h_all = np.empty((T + 1, B, D), dtype)
+    h_all[0] = state.h
+    h_prev, h = h_all[:-1], h_all[1:]                       # h_prev[t] is h one step earlier
+
+    for t in range(T):
+        h[t] = exp_l[t] * h_prev[t] + h_4[t] * i[t] * x[t]  # (12)
+    end = State(h_all[-1].copy())
+    kept = (x, r, i, softplus_Lambda, exp_l, h_2, h_4, h_prev)
+    tape = Tape(h, kept, T, B, dtype, (D,))
+    return h, end, tape
+
+
+def backward(params: Params, tape: Tape, dy: np.ndarray | None = None, dstate: State | None = None) -> Gradients:
+    """The gradient of sum(dy * y) + sum(dstate * state): `Gradients`.
+
+    dy: (T, B, D), what reaches the outputs from outside; None is zero
+    dstate: h (B, D), what reaches the final state from outside; None is zero
+    """
+    params, dy, dstate = _checked_backward(params, tape, dy, dstate)
+    T, B, dtype = tape.steps, tape.batch, tape.dtype
+    (D,) = _sizes(params)
+    W, Lambda = params["W"], params["Lambda"]
+    x, r, i, softplus_Lambda, exp_l, h_2, h_4, h_prev = tape.kept
+    d_h = np.empty((T, B, D), dtype)
+    d_h_next = dstate.h                                     # from outside, through the final state
+
+    for t in reversed(range(T)):
+        # (13) fork of h: one line per reader
+        d_h[t] = (
+            d_h_next                                        # step t+1: h
+            + dy[t]                                         # from outside, through the output
+        )
+
+        d_h_next = d_h[t] * exp_l[t]                        # (13) to h[t-1], from h
+    d_pre = np.empty((T, B, 2 * D), dtype)                  # side by side, as their weights are stacked
+    d_r_pre = d_pre[..., 0:D]
+    d_i_pre = d_pre[..., D:2*D]
+    d_h_4 = d_h * i * x                                     # (14) from h
+    d_h_3 = 0.5 * d_h_4 / h_4                               # (15) from h_4
+    d_h_2 = -d_h_3                                          # (16) from h_3
+    d_h_1 = d_h_2 * (h_2 + 1)                               # (17) from h_2
+    d_exp_l = d_h * h_prev                                  # (18) from h
+
+    # (19) fork of l: one line per reader
+    d_l = (
+        d_exp_l * exp_l                                     # exp_l
+        + 2 * d_h_1                                         # h_1
+    )
+
+    d_i = d_h * h_4 * x                                     # (20) from h
+    d_i_pre[...] = d_i * i * (1 - i)                        # (21) from i
+    d_r = -8 * d_l * softplus_Lambda                        # (22) from l
+    d_r_pre[...] = d_r * r * (1 - r)                        # (23) from r
+
+    # (25) fork of x: one line per reader
+    d_x = (
+        _at_once(d_pre, W)                                  # r_pre, i_pre
+        + d_h * h_4 * i                                     # h
+    )
+
+    d_softplus_Lambda = (-8 * d_l * r).sum((0, 1))          # (24) from l
+    grads = {
+        "W": _sum_of_outer(d_pre, x),                       # (26), (27) from r_pre, i_pre
+        "b": d_pre.sum((0, 1)),                             # (28), (29) from r_pre, i_pre
+        "Lambda": d_softplus_Lambda * _sigmoid(Lambda),     # (30) from softplus_Lambda
+    }
+    return Gradients(grads, d_x, State(d_h_next))
+
+
+def step(params: Params, x_t: np.ndarray, state: State | None = None) -> tuple[np.ndarray, State]:
+    """One step and no tape: (y_t, state).
+
+    x_t: (B, D)
+    state: h (B, D), where to start; None is zero
+    y_t: (B, D), h
+    """
+    params, x_t, state, dtype = _checked_step(params, x_t, state)
+    (D,) = _sizes(params)
+    B = x_t.shape[0]
+    (h_prev,) = _start(B, D, dtype) if state is None else state
+    W, b, Lambda = params["W"], params["b"], params["Lambda"]
+    softplus_Lambda = _softplus(Lambda)                     # (5)
+    W_x = x_t @ W.T + b                                     # r_pre, i_pre, side by side
+    r = _sigmoid(W_x[:, 0:D])                               # (1), (2)
+    i = _sigmoid(W_x[:, D:2*D])                             # (3), (4)
+    l = -8 * softplus_Lambda * r                            # (6)
+    exp_l = np.exp(l)                                       # (7)
+    h_1 = 2 * l                                             # (8)
+    h_2 = np.expm1(h_1)                                     # (9)
+    h_3 = -h_2                                              # (10)
+    h_4 = np.sqrt(h_3)                                      # (11)
+    h = exp_l * h_prev + h_4 * i * x_t                      # (12)
+    return h, State(h)
+
+
+def named(params: Params) -> Params:
+    """The parameters, or their gradients, under the names of the spec: views, never copies."""
+    _checked_keys(params)
+    (D,) = _sizes(params)
+    return {
+        "W_r": params["W"][0:D],
+        "W_i": params["W"][D:2*D],
+        "b_r": params["b"][0:D],
+        "b_i": params["b"][D:2*D],
+        "Lambda": params["Lambda"],
+    }
+
+
+def clip_by_norm(grads: Gradients, threshold: float) -> Gradients:
+    """The parameters' gradients scaled so that their joint norm is at most `threshold`."""
+    norm = np.sqrt(sum(float(np.sum(np.abs(grad) ** 2, dtype=np.float64)) for grad in grads.params.values()))
+    if norm <= threshold:
+        return grads
+    scaled = {name: grad * np.asarray(threshold / norm, np.real(grad).dtype) for name, grad in grads.params.items()}
+    return grads._replace(params=scaled)
+
+
+# ---------------------------------------------------------------- functions
+
+
+def _abs(a):
+    """|a|; of a complex step both parts turn their sign, where np.abs would drop one."""
+    return np.where(a < 0, -a, a) if np.iscomplexobj(a) else np.abs(a)
+
+
+def _at_once(a, matrix):
+    """a @ matrix for all steps and examples: one product of two matrices, not one for each step."""
+    return (a.reshape(-1, a.shape[-1]) @ matrix).reshape(*a.shape[:-1], matrix.shape[-1])
+
+
+def _glorot(rng, shape):
+    """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
+    sides = shape or (1,)
+    limit = np.sqrt(6 / (sides[0] + sides[-1]))
+    return rng.uniform(-limit, limit, shape)
+
+
+def _sigmoid(a):
+    """1 / (1 + exp(-a)), accurate to the last digits where it is close to 0: it is divided by or logged."""
+    return np.exp(np.minimum(a, 0)) / (1 + np.exp(-_abs(a)))
+
+
+def _softplus(a):
+    """log(1 + exp(a)) without overflow."""
+    return np.maximum(a, 0) + np.log1p(np.exp(-_abs(a)))
+
+
+def _sum_of_outer(d, v):
+    """The sum over all steps and examples of the outer products d v^T: one matrix product."""
+    return d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+
+
+# ---------------------------------------------------------------- shapes
+
+
+def _shapes(D):
+    """The shapes of the stored parameters."""
+    return {
+        "W": (2 * D, D),
+        "b": (2 * D,),
+        "Lambda": (D,),
+    }
+
+
+def _sizes(params):
+    """The sizes that the parameters' shapes tell: D."""
+    D = params["W"].shape[1]
+    return (D,)
+
+
+def _start(batch, D, dtype):
+    """The initial state where none is given."""
+    return State(
+        np.zeros((batch, D), dtype),
+    )
+
+
+def _or_zeros(given, like):
+    """What comes from outside; None is zero, in whole or in part."""
+    given = (None,) * len(like) if given is None else given
+    return type(like)(*(np.zeros_like(b) if a is None else a for a, b in zip(given, like)))
+
+
+# ---------------------------------------------------------------- checks of arguments
+
+
+_AXES = {
+    "W": ("2*D", "D"),
+    "b": ("2*D",),
+    "Lambda": ("D",),
+}
+
+
+def _checked_start(dtype, **sizes):
+    """Whether parameters can be of a type and of sizes."""
+    for name, size in sizes.items():
+        if not isinstance(size, (int, np.integer)) or size < 1:
+            raise ValueError(f"{name} is {size!r}, expected a whole number from 1 on")
+    if np.dtype(dtype) not in (np.float32, np.float64, np.complex128):
+        raise ValueError(f"dtype is {np.dtype(dtype)}, expected float32, float64 or complex128")
+
+
+def _checked_forward(params, x, state):
+    """The arguments of `forward` as arrays of one type, and that type."""
+    dtype = _dtype(params, state, x)
+    params, D = _checked_params(params, dtype)
+    x = _checked("x", x, "(T, B, D)", (None, None, D), dtype)
+    T, B = x.shape[:2]
+    return params, x, _checked_state("state", state, B, D, dtype), dtype
+
+
+def _checked_step(params, x_t, state):
+    """The arguments of `step` as arrays of one type, and that type."""
+    dtype = _dtype(params, state, x_t)
+    params, D = _checked_params(params, dtype)
+    x_t = _checked("x_t", x_t, "(B, D)", (None, D), dtype)
+    B = x_t.shape[0]
+    return params, x_t, _checked_state("state", state, B, D, dtype), dtype
+
+
+def _checked_backward(params, tape, dy, dstate):
+    """The arguments of `backward` as arrays of the tape's type, with zeros for None."""
+    if not isinstance(tape, Tape):
+        raise ValueError(f"tape is {type(tape).__name__}, expected the Tape that `forward` returned")
+    _checked_keys(params)
+    params, D = _checked_params(params, tape.dtype)
+    if tape.sizes != (D,):
+        raise ValueError(f"the tape is of params with D = {tape.sizes}, and these have {(D,)}")
+    dy = np.zeros_like(tape.y) if dy is None else _checked("dy", dy, "(T, B, D)", tape.y.shape, tape.dtype)
+    _checked_fields("dstate", dstate, State)
+    dstate = _or_zeros(dstate, _start(tape.batch, D, tape.dtype))
+    dstate = _checked_state("dstate", dstate, tape.batch, D, tape.dtype)
+    return params, dy, dstate
+
+
+def _checked_state(name, state, batch, D, dtype):
+    """A state as arrays of its shapes; None stays None."""
+    if state is None:
+        return None
+    return State(
+        _checked(name + ".h", state[0], "(B, D)", (batch, D), dtype),
+    )
+
+
+def _checked_fields(name, given, record):
+    """Whether `given` is None, or a tuple or a list with an entry for each field of `record`."""
+    if given is not None and (not isinstance(given, (tuple, list)) or len(given) != len(record._fields)):
+        length = f" of {len(given)}" if isinstance(given, (tuple, list)) else ""
+        told = f"{record.__name__}({', '.join(record._fields)})"
+        raise ValueError(f"{name} is {type(given).__name__}{length}, expected {told}")
+
+
+def _checked_params(params, dtype):
+    """The parameters as arrays, and the sizes that their shapes tell."""
+    arrays = {}
+    for name, axes in _AXES.items():
+        array = params[name]
+        if not (array.__class__ is np.ndarray and array.dtype is dtype and array.ndim == len(axes)):
+            array = _checked(f"params['{name}']", array, _told(axes), (None,) * len(axes), dtype)
+        arrays[name] = array
+    (D,) = _sizes(arrays)
+    for name, shape in _shapes(D).items():
+        if arrays[name].shape != shape:
+            _checked(f"params['{name}']", arrays[name], _told(_AXES[name]), shape, dtype)
+    return arrays, D
+
+
+def _checked_keys(params):
+    """Whether there is each parameter under its key, and nothing else."""
+    if not hasattr(params, "keys"):
+        raise ValueError(f"params is {type(params).__name__}, expected a dictionary with the keys {sorted(_AXES)}")
+    if params.keys() != _AXES.keys():
+        raise ValueError(f"params has the keys {sorted(map(str, params))}, expected {sorted(_AXES)}")
+
+
+def _checked(name, value, told, shape, dtype):
+    """`value` as an array of a type and shape. None in `shape` is any length, and None for it any shape."""
+    if value.__class__ is np.ndarray and value.dtype is dtype and value.shape == shape:
+        return value
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in ("biufc" if dtype.kind == "c" else "biuf"):
+            raise ValueError
+        array = array.astype(dtype, copy=False)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is no array of {dtype} numbers, expected {told}") from None
+    fits = shape is None or array.shape == shape or (
+        array.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, array.shape)))
+    if not fits:
+        sizes = ", ".join("any" if size is None else str(size) for size in shape)
+        raise ValueError(f"{name} has shape {array.shape}, expected {told} = ({sizes})")
+    return array
+
+
+def _dtype(params, state, *arrays):
+    """The type to compute in: the parameters' own, but complex128 if any argument is complex."""
+    _checked_keys(params)
+    _checked_fields("state", state, State)
+    try:
+        types = [
+            array.dtype if array.__class__ is np.ndarray else np.asarray(array).dtype
+            for array in (*params.values(), *arrays, *(state or ()))
+        ]
+        dtype = types[0]
+        if types.count(dtype) < len(types):
+            dtype = np.result_type(*types[: len(params) or None])
+            dtype = np.result_type(dtype, np.complex128) if any(each.kind == "c" for each in types) else dtype
+    except (TypeError, ValueError):  # something is no array, or of no type that meets others: `_checked` names it
+        return np.dtype(np.float64)
+    if not dtype.isnative:
+        dtype = dtype.newbyteorder("=")
+    if dtype.kind not in "fc":
+        dtype = np.dtype(np.float64)
+    if dtype.char not in "fdD":
+        raise ValueError(f"params are of type {dtype}, expected float32, float64 or complex128")
+    return dtype
+
+
+def _told(axes):
+    return "(" + ", ".join(axes) + ")"
+
+
+# ---------------------------------------------------------------- the module's own check
+
+
+def _self_check():
+    """Gradients against complex-step derivatives of the forward pass; the largest relative error."""
+    rng = np.random.default_rng(0)
+    steps, batch = 4, 3
+    D = 3
+    params = {name: np.asarray(rng.uniform(-1, 1, shape)) for name, shape in _shapes(D).items()}
+    arguments = [
+        rng.uniform(-1, 1, (steps, batch, D)),
+    ]
+    state = State(
+        rng.uniform(-1, 1, (batch, D)),
+    )
+    y, end, tape = forward(params, *arguments, state)
+    dstate = State(*(rng.uniform(-1, 1, value.shape) for value in end))
+    dy = rng.uniform(-1, 1, y.shape)
+    grads = backward(params, tape, dy, dstate)
+
+    def objective(params, arguments, state):
+        y, end, _ = forward(params, *arguments, state)
+        return sum(np.sum(d * v) for d, v in zip((dy, *dstate), (y, *end)))
+
+    def derivative(array, evaluate):
+        found = np.zeros(array.shape)
+        for index in np.ndindex(array.shape):
+            moved = array.astype(np.complex128)
+            moved[index] += 1e-30j
+            found[index] = evaluate(moved).imag / 1e-30
+        return found
+
+    worst = 0.0
+    checks = [(name, grads.params[name], params[name], lambda moved, name=name: objective(
+        {**params, name: moved}, arguments, state)) for name in params]
+    for place, name in enumerate(['x']):
+        checks.append((name, grads[1 + place], arguments[place], lambda moved, place=place: objective(
+            params, [*arguments[:place], moved, *arguments[place + 1:]], state)))
+    for place, name in enumerate(State._fields):
+        checks.append((f"state.{name}", grads.state[place], state[place], lambda moved, place=place: objective(
+            params, arguments, State(*state[:place], moved, *state[place + 1:]))))
+    for name, gradient, array, evaluate in checks:
+        expected = derivative(np.asarray(array), evaluate)
+        scale = np.abs(expected).max(initial=0.0)
+        error = np.abs(gradient - expected).max(initial=0.0) / (scale or 1.0)
+        print(f"  {name:<7} {error:8.1e}")
+        worst = max(worst, error)
+    return worst
+
+
+if __name__ == "__main__":
+    print("rg_lru: backward against complex-step derivatives, relative error")
+    largest = _self_check()
+    print(f"  {'correct' if largest <= 1e-12 else 'WRONG'}: the largest is {largest:.1e}, the bound 1.0e-12")
+    raise SystemExit(0 if largest <= 1e-12 else 1)

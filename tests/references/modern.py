@@ -1,0 +1,266 @@
+"""The cells of 2019 to 2026, written once more in plain PyTorch, from the papers' equations.
+
+As in `equations.py`: nothing was copied from the specs but the names of the parameters. Where a paper defines something by
+a derivative (TTT, Titans) or by complex numbers (LRU), it is computed in that way here.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import sigmoid, tanh
+from torch.nn.functional import elu, relu, silu, softplus
+
+from .equations import paper
+from .oracle import SIZES
+
+WIDE = SIZES | {"F": 7, "G": 4, "N": 4, "R": 8}
+MEMORY = "W_q W_k: K D | W_v: H D"
+
+
+def unit(a: torch.Tensor) -> torch.Tensor:
+    """A vector of length 1, nearly."""
+    return a / torch.sqrt((a * a).sum(-1, keepdim=True) + 1e-6)
+
+
+def columns(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """All products of an entry of a and one of b, for each example."""
+    return torch.einsum("bi,bj->bij", a, b)
+
+
+def read(memory: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+    return torch.einsum("bij,bj->bi", memory, key)
+
+
+def spike(a: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
+    """1 where a is positive, with a derivative that is given."""
+    return (a > 0).double() + slope.detach() * (a - a.detach())
+
+
+# ---------------------------------------------------------------- a matrix as memory
+
+
+@paper("delta_net", "Yang et al. 2024, arXiv 2406.06484", f"{MEMORY} | w_b: D", states="S: H K")
+def delta_net(p, x, s):
+    """S (I - beta k k^T) + beta v k^T, as a product of matrices."""
+    q, k, v = unit(silu(x @ p.W_q.T)), unit(silu(x @ p.W_k.T)), silu(x @ p.W_v.T)
+    beta = sigmoid(x @ p.w_b)[:, None, None]
+    S = s.S @ (torch.eye(k.shape[-1], dtype=k.dtype) - beta * columns(k, k)) + beta * columns(v, k)
+    return {"S": S, "h": read(S, q)}
+
+
+@paper("gated_delta_net", "Yang et al. 2025, arXiv 2412.06464", f"{MEMORY} | w_a w_b: D | b_a A:", states="S: H K")
+def gated_delta_net(p, x, s):
+    """S (alpha (I - beta k k^T)) + beta v k^T, as a product of matrices."""
+    q, k, v = unit(silu(x @ p.W_q.T)), unit(silu(x @ p.W_k.T)), silu(x @ p.W_v.T)
+    alpha = torch.exp(-torch.exp(p.A) * softplus(x @ p.w_a + p.b_a))[:, None, None]
+    beta = sigmoid(x @ p.w_b)[:, None, None]
+    S = s.S @ (alpha * (torch.eye(k.shape[-1], dtype=k.dtype) - beta * columns(k, k))) + beta * columns(v, k)
+    return {"S": S, "h": read(S, q)}
+
+
+@paper("gla", "Yang et al. 2023, arXiv 2312.06635", f"{MEMORY} | W_l: R D | W_a: K R | b_a: K", states="S: K H", sizes=WIDE)
+def gla(p, x, s):
+    """The gate is sigmoid(.)^(1/16), of low rank; the query is divided by the root of its size."""
+    a = sigmoid(x @ p.W_l.T @ p.W_a.T + p.b_a) ** (1 / 16)
+    S = torch.diag_embed(a) @ s.S + columns(x @ p.W_k.T, x @ p.W_v.T)
+    return {"S": S, "h": read(S.mT, x @ p.W_q.T / p.W_q.shape[0] ** 0.5)}
+
+
+@paper("retnet", "Sun et al. 2023, arXiv 2307.08621", MEMORY, states="S: K H")
+def retnet(p, x, s):
+    """gamma is 31/32; without rotation and norm."""
+    S = s.S * 31 / 32 + columns(x @ p.W_k.T, x @ p.W_v.T)
+    return {"S": S, "h": read(S.mT, x @ p.W_q.T / p.W_q.shape[0] ** 0.5)}
+
+
+@paper("linear_attention", "Katharopoulos et al. 2020, arXiv 2006.16236", MEMORY, states="S: K H | n: K",
+       ranges={"n": (0.5, 2.0)})
+def linear_attention(p, x, s):
+    """The feature map is elu + 1; n sums the keys."""
+    q, k = elu(x @ p.W_q.T) + 1, elu(x @ p.W_k.T) + 1
+    S, n = s.S + columns(k, x @ p.W_v.T), s.n + k
+    return {"S": S, "n": n, "h": read(S.mT, q) / (q * n).sum(-1, keepdim=True)}
+
+
+@paper("hgrn2", "Qin et al. 2024, arXiv 2404.07904", "W_f W_q: K D | W_v: H D | b_f low: K", states="S: K H")
+def hgrn2(p, x, s):
+    """The bound of the forget gate is a sigmoid; the key is 1 - f."""
+    bound = sigmoid(p.low)
+    f = bound + (1 - bound) * sigmoid(x @ p.W_f.T + p.b_f)
+    S = torch.diag_embed(f) @ s.S + columns(1 - f, silu(x @ p.W_v.T))
+    return {"S": S, "h": read(S.mT, silu(x @ p.W_q.T))}
+
+
+@paper("mamba2", "Dao and Gu 2024, arXiv 2405.21060", "W_x: H D | W_B W_C: N D | w_dt: D | b_dt A skip:",
+       states="S: H N", sizes=WIDE)
+def mamba2(p, x, s):
+    """One head: A is one number, the input map is dt B."""
+    u, dt = x @ p.W_x.T, softplus(x @ p.w_dt + p.b_dt)[:, None, None]
+    S = torch.exp(-torch.exp(p.A) * dt) * s.S + dt * columns(u, x @ p.W_B.T)
+    return {"S": S, "h": read(S, x @ p.W_C.T) + p.skip * u}
+
+
+@paper("s6", "Gu and Dao 2023, arXiv 2312.00752",
+       "A: D N | W_B W_C: N D | W_l: R D | W_dt: D R | b_dt skip: D", states="S: D N", outputs="y: D", sizes=WIDE)
+def s6(p, x, s):
+    """A is -exp of its parameter, discretised exactly; B by an Euler step."""
+    dt = softplus(x @ p.W_l.T @ p.W_dt.T + p.b_dt)
+    S = torch.exp(torch.einsum("bd,dn->bdn", dt, -torch.exp(p.A))) * s.S
+    S = S + torch.einsum("bd,bn,bd->bdn", dt, x @ p.W_B.T, x)
+    return {"S": S, "y": read(S, x @ p.W_C.T) + p.skip * x}
+
+
+@paper("rwkv7", "Peng et al. 2025, arXiv 2503.14456", "W_r W_k W_v W_w W_a: K D | b_w b_a xi alpha: K", states="S: K K",
+       outputs="h: K")
+def rwkv7(p, x, s):
+    """S (diag(w) - kappa^T (a * kappa)) + v^T k, as a product of matrices."""
+    k, a = x @ p.W_k.T, sigmoid(x @ p.W_a.T + p.b_a)
+    w = torch.exp(-torch.exp(torch.tensor(-0.5).double()) * sigmoid(x @ p.W_w.T + p.b_w))
+    kappa = unit(k * p.xi)
+    S = s.S @ (torch.diag_embed(w) - columns(kappa, a * kappa))
+    S = S + columns(x @ p.W_v.T, k * (1 + (a - 1) * p.alpha))
+    return {"S": S, "h": read(S, x @ p.W_r.T)}
+
+
+@paper("titans", "Behrouz et al. 2025, arXiv 2501.00663", "W_q W_k W_v: K D | w_a w_e w_t: D", states="M S: K K",
+       outputs="h: K")
+def titans(p, x, s):
+    """The gradient of the squared error is taken by autograd."""
+    k, v = x @ p.W_k.T, x @ p.W_v.T
+    alpha, eta, theta = (sigmoid(x @ w)[:, None, None] for w in (p.w_a, p.w_e, p.w_t))
+    M = s.M if s.M.requires_grad else s.M.requires_grad_()
+    (surprise,) = torch.autograd.grad(((read(M, k) - v) ** 2).sum(), M, create_graph=True)
+    S = eta * s.S - theta * surprise
+    M = (1 - alpha) * M + S
+    return {"M": M, "S": S, "h": read(M, x @ p.W_q.T)}
+
+
+@paper("ttt_linear", "Sun et al. 2024, arXiv 2407.04620", "W_q W_k W_v: K D | w_l: D | b_l: | gain shift: K",
+       states="M: K K | b: K", outputs="h: K")
+def ttt_linear(p, x, s):
+    """The step of the inner model is taken by autograd; half the squared error; the target is v - k."""
+    def model(M, b, a):
+        return torch.nn.functional.layer_norm(read(M, a) + b, a.shape[-1:], p.gain, p.shift, 1e-6)
+
+    k, v, q = x @ p.W_k.T, x @ p.W_v.T, x @ p.W_q.T
+    M, b = s.M * 1, s.b * 1
+    error = 0.5 * ((model(M, b, k) - (v - k)) ** 2).sum()
+    d_M, d_b = torch.autograd.grad(error, (M, b), create_graph=True)
+    rate = sigmoid(x @ p.w_l + p.b_l)[:, None] / k.shape[-1]
+    M, b = M - rate[..., None] * d_M, b - rate * d_b
+    return {"M": M, "b": b, "h": q + model(M, b, q)}
+
+
+# ---------------------------------------------------------------- diagonal
+
+
+@paper("lru", "Orvieto et al. 2023, arXiv 2303.06349", "nu theta gamma: N | B_re B_im: N D | C_re C_im: P N | skip: P D",
+       states="re im: N", outputs="y: P", sizes=WIDE | {"P": 5})
+def lru(p, x, s):
+    """In complex numbers; the output is the real part."""
+    eigenvalue = torch.exp(torch.complex(-torch.exp(p.nu), torch.exp(p.theta)))
+    B, C = torch.complex(p.B_re, p.B_im), torch.complex(p.C_re, p.C_im)
+    state = eigenvalue * torch.complex(s.re, s.im) + torch.exp(p.gamma) * (x.to(B.dtype) @ B.T)
+    return {"re": state.real, "im": state.imag, "y": (state @ C.T).real + x @ p.skip.T}
+
+
+@paper("rg_lru", "De et al. 2024, arXiv 2402.19427", "W_r W_i: D D | b_r b_i Lambda: D", states="h: D", outputs="h: D",
+       sizes=SIZES | {"D": 5})
+def rg_lru(p, x, s):
+    """a is sigmoid(-Lambda) to the power 8 r."""
+    a = sigmoid(-p.Lambda) ** (8 * sigmoid(x @ p.W_r.T + p.b_r))
+    return {"h": a * s.h + torch.sqrt(1 - a**2) * sigmoid(x @ p.W_i.T + p.b_i) * x}
+
+
+# ---------------------------------------------------------------- with gates, with time, with spikes
+
+
+@paper("cfc", "Hasani et al. 2022, arXiv 2106.13898",
+       "W_b: F D | R_b: F H | b_b: F | W_1 W_2 W_a W_t: H F | b_1 b_2 b_a b_t: H", inputs="x: D | ts:", sizes=WIDE,
+       ranges={"ts": (0.0, 2.0)})
+def cfc(p, x, ts, s):
+    """One hidden layer with LeCun's tanh under four heads; ff1 (1 - s) + ff2 s."""
+    z = 1.7159 * tanh(0.666 * (torch.cat([x, s.h], -1) @ torch.cat([p.W_b, p.R_b], -1).T + p.b_b))
+    one, two = tanh(z @ p.W_1.T + p.b_1), tanh(z @ p.W_2.T + p.b_2)
+    share = sigmoid((z @ p.W_a.T + p.b_a) * ts[:, None] + (z @ p.W_t.T + p.b_t))
+    return {"h": one * (1 - share) + two * share}
+
+
+@paper("clockwork", "Koutnik et al. 2014, arXiv 1402.3511",
+       "W_k W_l W_m: G D | R_kk R_kl R_km R_ll R_lm R_mm: G G | b_k b_l b_m: G", states="k l m: G | n:",
+       outputs="y: 3*G", sizes=WIDE, ranges={"n": (0.0, 8.0)})
+def clockwork(p, x, s):
+    """One block matrix; the rows of a module change where its period divides the step."""
+    n, none = s.n + 1, torch.zeros_like(p.R_kk)
+    R = torch.cat([torch.cat(row, 1) for row in (
+        (p.R_kk, p.R_kl, p.R_km), (none, p.R_ll, p.R_lm), (none, none, p.R_mm))])
+    before = torch.cat([s.k, s.l, s.m], -1)
+    new = tanh(x @ torch.cat([p.W_k, p.W_l, p.W_m]).T + before @ R.T + torch.cat([p.b_k, p.b_l, p.b_m]))
+    turn = torch.stack([torch.remainder(n, period) < 0.5 for period in (1, 2, 4)], -1)
+    turn[:, 0] = True  # the period 1 divides every step
+    y = torch.where(turn.repeat_interleave(s.k.shape[-1], -1), new, before)
+    k, l, m = y.chunk(3, -1)
+    return {"k": k, "l": l, "m": m, "n": n, "y": y}
+
+
+@paper("ltc", "Hasani et al. 2020, arXiv 2006.04439",
+       "w_s mu_s k_s e_s: H D | w mu k e: H H | leak v_leak cm: H", inputs="x: D | dt:", states="v: H", outputs="v: H",
+       ranges={"dt": (0.1, 1.0), "leak": (0.5, 1.0), "cm": (0.5, 1.0), "w": (0.1, 1.0), "w_s": (0.1, 1.0)})
+def ltc(p, x, dt, s):
+    """Two fused steps; synapse (i, j) leads from j to i."""
+    def synapses(w, k, mu, e, v):
+        open_ = w * sigmoid(k * (v[:, None, :] - mu))
+        return (open_ * e).sum(-1), open_.sum(-1)
+
+    v, cm = s.v, p.cm / (dt[:, None] / 2)
+    for _ in range(2):
+        sensed, reached = synapses(p.w_s, p.k_s, p.mu_s, p.e_s, x), synapses(p.w, p.k, p.mu, p.e, v)
+        top = cm * v + p.leak * p.v_leak + reached[0] + sensed[0]
+        v = top / (cm + p.leak + reached[1] + sensed[1])
+    return {"v": v}
+
+
+@paper("indy_lstm", "Gonnet and Deselaers 2019, arXiv 1903.08023",
+       "W_i W_f W_z W_o: H D | u_i u_f u_z u_o b_i b_f b_z b_o: H", states="h: H | c: H")
+def indy_lstm(p, x, s):
+    """The recurrent matrices are diagonal."""
+    i, f, o, z = (x @ getattr(p, f"W_{gate}").T + s.h @ torch.diag(getattr(p, f"u_{gate}")) + getattr(p, f"b_{gate}")
+                  for gate in "ifoz")
+    c = sigmoid(f) * s.c + sigmoid(i) * tanh(z)
+    return {"h": sigmoid(o) * tanh(c), "c": c}
+
+
+@paper("gru_d", "Che et al. 2018, arXiv 1606.01865",
+       "w_x b_x mean: D | W_h W_z W_r W_n V_z V_r V_n: H D | R_z R_r R_n: H H | b_h b_z b_r b_n: H",
+       inputs="x m delta: D", states="h: H | l: D", ranges={"m": (0.0, 1.0), "delta": (0.0, 2.0)})
+def gru_d(p, x, m, delta, s):
+    """z weighs the candidate; l is the last observation before this step, then this one where there is one."""
+    decay_x = torch.exp(-torch.maximum(torch.zeros_like(delta), p.w_x * delta + p.b_x))
+    decay_h = torch.exp(-relu(delta @ p.W_h.T + p.b_h))
+    u = m * x + (1 - m) * (decay_x * s.l + (1 - decay_x) * p.mean)
+    h = decay_h * s.h
+    z = sigmoid(u @ p.W_z.T + h @ p.R_z.T + m @ p.V_z.T + p.b_z)
+    r = sigmoid(u @ p.W_r.T + h @ p.R_r.T + m @ p.V_r.T + p.b_r)
+    n = tanh(u @ p.W_n.T + (r * h) @ p.R_n.T + m @ p.V_n.T + p.b_n)
+    return {"h": (1 - z) * h + z * n, "l": m * x + (1 - m) * s.l}
+
+
+@paper("egru", "Subramoney et al. 2022, arXiv 2206.06178",
+       "W_u W_r W_z: H D | R_u R_r R_z: H H | b_u b_r b_z theta: H", states="c y: H", outputs="y: H")
+def egru(p, x, s):
+    """The pseudo-derivative is a triangle of height 1 and half-width 1; what was sent is taken off the state."""
+    u = sigmoid(x @ p.W_u.T + s.y @ p.R_u.T + p.b_u)
+    r = sigmoid(x @ p.W_r.T + s.y @ p.R_r.T + p.b_r)
+    z = tanh(x @ p.W_z.T + (r * s.y) @ p.R_z.T + p.b_z)
+    c = u * z + (1 - u) * s.c - s.y
+    above = c - p.theta
+    return {"c": c, "y": c * spike(above, torch.clamp(1 - above.abs(), min=0))}
+
+
+@paper("spiking_lif", "Neftci et al. 2019, arXiv 1901.09948", "W: H D | R: H H", states="i u s: H", outputs="s: H",
+       ranges={"i": (-1.0, 2.0), "u": (-1.0, 2.0), "s": (0.0, 1.0)})
+def spiking_lif(p, x, s):
+    """alpha 0.8, beta 0.9; the slope of the spike is that of a fast sigmoid, 1 / (1 + 10 |u - 1|)^2."""
+    i = 0.8 * s.i + x @ p.W.T + s.s @ p.R.T
+    u = (0.9 * s.u + i) * (1 - s.s.detach())
+    return {"i": i, "u": u, "s": spike(u - 1, (1 + 10 * (u - 1).abs()) ** -2)}
