@@ -138,7 +138,9 @@ def test_the_page_has_every_function(opened):
 CALL = "const [call, given] = arguments; return evaluate(call, {value: name => given[Number(name)]});"
 ARRAYS = {"outer": ([0.3, -0.7], [1.1, 0.2, 0.5]), "transpose": ([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],)}
 LITERALS = {"repeat": (2,), "part": (1, 2), "Fill": (3,), "Fold": (2,), "Place": (1, 3), "Slice": (1, 3),
-            "layer_norm": ("1e-5",), "Inverse_std": ("1e-5",)}
+            "layer_norm": ("1e-5",), "Inverse_std": ("1e-5",), "rms_norm": ("1e-6",), "l2_norm": ("1e-6",),
+            "Inverse_rms": ("1e-6",), "Inverse_norm": ("1e-6",), "ones": (2, 3), "eye": (3,), "triangle": (3,),
+            "Array": (2, 0.5, 1, 2, 3, 4, 5)}
 
 
 def test_a_function_computes_what_the_table_says(opened):
@@ -148,7 +150,7 @@ def test_a_function_computes_what_the_table_says(opened):
             continue  # told in the language itself
         literals = LITERALS.get(name, ())
         count = len(entry.arguments) - len(literals) - (entry.arguments[-1] == "...") + (name == "concat")
-        for sign in (1, -1 if name not in ("log", "sqrt", "rsqrt") else 1):
+        for sign in (1, -1 if name not in ("log", "log1p", "sqrt", "rsqrt") else 1):
             vector = np.array([0.9, 0.31, 1.7, 0.45]) * sign
             given = ARRAYS.get(name, tuple((vector + 0.4 * k).tolist() for k in range(count)))
             call = ["f", name, *(["v", str(k), 0] for k in range(len(given))), *map(float, literals)]

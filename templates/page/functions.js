@@ -16,6 +16,16 @@ const softmax = row => {
   return raised.map(x => x / total(raised));
 };
 const lse = row => { const largest = Math.max(...row); return largest + Math.log(total(row.map(x => Math.exp(x - largest)))); };
+const overRoot = (row, below) => row.map(x => x / Math.sqrt(below));
+const sumOfSquares = row => total(row.map(x => x * x));
+const bell = a => 2 / Math.sqrt(Math.PI) * Math.exp(-a * a);
+const erf = a => {  // a series without subtractions
+  if (Math.abs(a) > 6) return Math.sign(a);
+  let term = a, sum = a;
+  for (let n = 1; n < 200; n++) sum += term *= 2 * a * a / (2 * n + 1);
+  return bell(a) * sum;
+};
+const matrixOf = (n, m, entry) => Array.from({length: n}, (_, j) => Array.from({length: m}, (_, k) => entry(j, k)));
 const repeated = (row, count) => row.flatMap(x => Array(count).fill(x));
 const gathered = (row, count) => Array.from({length: row.length / count}, (_, k) => total(row.slice(k * count, (k + 1) * count)));
 const partOf = (row, k, count) => row.slice(k * row.length / count, (k + 1) * row.length / count);
@@ -27,6 +37,7 @@ const POINTWISE = {
   elu: a => a > 0 ? a : Math.exp(a) - 1, softplus: a => Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a))),
   softsign: a => a / (1 + Math.abs(a)), exp: Math.exp, log: Math.log,
   logsigmoid: a => Math.min(a, 0) - Math.log1p(Math.exp(-Math.abs(a))), sqrt: Math.sqrt, rsqrt: a => 1 / Math.sqrt(a),
+  expm1: Math.expm1, log1p: Math.log1p, erf, Bell: bell,
   abs: Math.abs, sin: Math.sin, cos: Math.cos, sign: Math.sign, floor: Math.floor,
 };
 
@@ -34,9 +45,15 @@ const OF_ARRAYS = {
   __proto__: null,
   max: (a, b) => zip(Math.max, a, b), min: (a, b) => zip(Math.min, a, b),
   clip: (a, low, high) => zip(Math.min, zip(Math.max, a, low), high),
+  surrogate: (a, b, c) => zip((_, value) => value, a, b),
   sum: a => alongLast(total, a), mean: a => alongLast(row => total(row) / row.length, a),
   logsumexp: a => alongLast(lse, a), softmax: a => alongLast(softmax, a), cumsum: a => alongLast(running, a),
   layer_norm: (a, eps = 1e-5) => alongLast(row => standardised(row, eps), a),
+  rms_norm: (a, eps = 1e-6) => alongLast(row => overRoot(row, sumOfSquares(row) / row.length + eps), a),
+  l2_norm: (a, eps = 1e-6) => alongLast(row => overRoot(row, sumOfSquares(row) + eps), a),
+  ones: (n, m) => m === undefined ? Array(n).fill(1) : matrixOf(n, m, () => 1),
+  eye: n => matrixOf(n, n, (j, k) => j === k ? 1 : 0), triangle: n => matrixOf(n, n, (j, k) => k <= j ? 1 : 0),
+  Array: (n, ...entries) => n === 0 ? entries : matrixOf(n, entries.length / n, (j, k) => entries[j * entries.length / n + k]),
   dot: (a, b) => isArray(a[0]) ? a.map((row, k) => inner(row, b[k])) : inner(a, b),
   outer: (a, b) => a.map(x => b.map(y => x * y)), transpose: transposed,
   repeat: (a, n) => alongLast(row => repeated(row, n), a),
@@ -46,12 +63,15 @@ const OF_ARRAYS = {
   Fill: (a, n) => isArray(a) ? a.map(x => Array(n).fill(x)) : Array(n).fill(a),
   Reverse_cumsum: a => alongLast(row => running([...row].reverse()).reverse(), a),
   Inverse_std: (a, eps = 1e-5) => alongLast(row => 1 / deviation(row, eps), a),
+  Inverse_rms: (a, eps = 1e-6) => alongLast(row => 1 / Math.sqrt(sumOfSquares(row) / row.length + eps), a),
+  Inverse_norm: (a, eps = 1e-6) => alongLast(row => 1 / Math.sqrt(sumOfSquares(row) + eps), a),
   Fold: (a, n) => alongLast(row => gathered(row, n), a), Place: (a, k, n) => alongLast(row => placed(row, k, n), a),
   Slice: (a, low, high) => alongLast(row => row.slice(low, high), a),
 };
 
 const TAKES_ARRAYS = new Set(["sum", "mean", "logsumexp", "softmax", "cumsum", "layer_norm", "dot", "outer", "transpose",
-  "repeat", "concat", "part", "Fold", "Place", "Slice", "Reverse_cumsum", "Inverse_std"]);
+  "repeat", "concat", "part", "Fold", "Place", "Slice", "Reverse_cumsum", "Inverse_std", "rms_norm", "l2_norm",
+  "Inverse_rms", "Inverse_norm"]);
 
 const RELATIONS = {"<": (a, b) => a < b, "<=": (a, b) => a <= b, ">": (a, b) => a > b, ">=": (a, b) => a >= b};
 

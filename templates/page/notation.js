@@ -6,7 +6,10 @@ const ACCENTS = {bar: "\u0304", hat: "\u0302", tilde: "\u0303"};
 const BARE_FUNCTIONS = new Set(["tanh", "sin", "cos", "exp", "log"]);
 const SHOWN_FUNCTIONS = {__proto__: null, sigmoid: "σ", layer_norm: "LN", logsumexp: "lse", Inverse_std: "rstd", leaky_relu: "lrelu",
   logsigmoid: "log σ", stop_gradient: "stop", Reverse_cumsum: "cumsumᵀ", Fold: "fold", Place: "place", Slice: "slice",
-  hard_sigmoid: "hsig", hard_tanh: "htanh"};
+  hard_sigmoid: "hsig", hard_tanh: "htanh", rms_norm: "RMSNorm", l2_norm: "L2Norm", Inverse_rms: "rrms",
+  Inverse_norm: "rnorm", Bell: "erf′"};
+const USUAL_LITERALS = {__proto__: null, layer_norm: 1e-5, Inverse_std: 1e-5, rms_norm: 1e-6, l2_norm: 1e-6, Inverse_rms: 1e-6,
+  Inverse_norm: 1e-6};
 const SHOWN_RELATIONS = {"<": "<", "<=": "≤", ">": ">", ">=": "≥"};
 const OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"};
 
@@ -19,7 +22,10 @@ function rank(e) {
   if (kind !== "f") return Math.max(...e.slice(1).filter(part => typeof part !== "string").map(rank));
   if (first === "outer") return 2;
   if (first === "Fill") return rank(rest[0]) + 1;
-  const reduces = ["sum", "mean", "logsumexp", "dot", "Inverse_std"].includes(first);
+  if (first === "eye" || first === "triangle") return 2;
+  if (first === "ones") return rest.length;
+  if (first === "Array") return rest[0] === 0 ? 1 : 2;
+  const reduces = ["sum", "mean", "logsumexp", "dot", "Inverse_std", "Inverse_rms", "Inverse_norm"].includes(first);
   return first === "where" ? Math.max(rank(rest[1]), rank(rest[2])) : Math.max(...rest.map(rank)) - reduces;
 }
 
@@ -112,6 +118,10 @@ class Printer {
       case "transpose": return [{base: this.inside(first, ATOM), raised: {word: "T"}}, ATOM];
       case "Fill": return [first === 1 ? {word: "𝟏"} : {row: [this.inside(first, BARE), {space: true}, {word: "𝟏"}]}, BESIDE];
       case "concat": return [{open: "[", body: {row: given.flatMap((part, k) => [...(k ? [{op: ";"}] : []), this.tree(part)])}, close: "]"}, APPLIED];
+      case "ones": return [{word: given.length === 1 ? "𝟏" : "𝟏𝟏ᵀ"}, given.length === 1 ? ATOM : BESIDE];
+      case "eye": return [{word: "I"}, ATOM];
+      case "triangle": return [{word: "L"}, ATOM];
+      case "Array": return [{open: "[", body: list(given.slice(1)), close: "]"}, APPLIED];
       case "abs": return [{open: "|", body: this.tree(first), close: "|"}, ATOM];
       case "floor": return [{open: "⌊", body: this.tree(first), close: "⌋"}, ATOM];
       case "dot": return [{open: "⟨", body: list(given), close: "⟩"}, ATOM];
@@ -121,7 +131,7 @@ class Printer {
       case "part": case "Place":
         return [{row: [{base: {word: SHOWN_FUNCTIONS[name] ?? name}, lowered: {word: `${second}/${given[2]}`}}, this.fenced(this.tree(first))]}, APPLIED];
     }
-    const shown = (name === "layer_norm" || name === "Inverse_std") && second === 1e-5 ? [first] : given;
+    const shown = second === USUAL_LITERALS[name] ? [first] : given;
     const word = {word: SHOWN_FUNCTIONS[name] ?? name.replaceAll("_", "")};
     if (BARE_FUNCTIONS.has(name)) {
       const [piece, tightness] = this.spell(first);
