@@ -128,10 +128,10 @@ def run_function(
         if done.returncode or not found.is_file():
             said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
             raise ForeignError(f"{function} of {path} failed: {said[:300]}")
-        return _loaded(found)
+        return loaded(found)
 
 
-def _loaded(path: Path) -> dict[str, np.ndarray]:
+def loaded(path: Path) -> dict[str, np.ndarray]:
     """The arrays of an .npz file. Nothing in it is run: arrays of objects, which are, are refused."""
     try:
         with open(path, "rb") as stream:
@@ -170,7 +170,7 @@ def read_arrays(
     Parameters and inputs are by their names; then `state.h`, `dy`, `dstate.h`, and the gradients `d_NAME`. With
     `batch_first`, the first two axes of inputs and `dy` are exchanged.
     """
-    arrays = _loaded(Path(path))
+    arrays = loaded(Path(path))
     values = {*graph.parameters, *graph.inputs, *graph.states, *(stage.name for stage in graph.stages)}
     theirs = {}
     for name, array in arrays.items():

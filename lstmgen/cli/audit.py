@@ -16,6 +16,7 @@ from .texts import is_text, read_text
 
 if TYPE_CHECKING:
     from ..auditing.comparing import CodeAudit
+    from ..auditing.golden import GoldenAudit
     from ..auditing.judgement import Audit
     from ..derivation.graph import Graph
 
@@ -45,7 +46,8 @@ Examples:  lstmgen audit notes_hats
 @click.option("--python", metavar="INTERPRETER", help="The Python that has what --code imports.  [default: this one]")
 @click.option("--module", "target", metavar="FILE.py:FUNCTION",
               help="Run this backward function for the cell of SPEC. This runs somebody else's code.")
-@click.option("--arrays", metavar="FILE.npz", help="Compare these numbers with those of the cell of SPEC.")
+@click.option("--arrays", metavar="FILE.npz", help="Compare these numbers with those of the cell of SPEC, or "
+              "answers to its golden cases (lstmgen cases).")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.option("--pdf", is_flag=True, help="Write a report, NAME.audit.tex and NAME.audit.pdf.")
 @click.option("-o", "--out", default=".", show_default=True, type=click.Path(file_okay=False),
@@ -108,7 +110,7 @@ def _print(audited: Audit, lines: list[str], as_json: bool) -> None:
     click.echo(json.dumps(report_json(audited), indent=2) if as_json else "\n".join(lines))
 
 
-def _audit_code(spec: str, as_json: bool, compared: Callable[[Graph], CodeAudit]) -> int:
+def _audit_code(spec: str, as_json: bool, compared: Callable[[Graph], CodeAudit | GoldenAudit]) -> int:
     """Print the result of a comparison with the cell of SPEC, and return the status."""
     import json
 
@@ -135,10 +137,12 @@ def _of_module(graph: Graph, target: str, seconds: float) -> CodeAudit:
     return audit_module(graph, path, function, seconds)
 
 
-def _of_arrays(graph: Graph, path: str) -> CodeAudit:
+def _of_arrays(graph: Graph, path: str) -> CodeAudit | GoldenAudit:
+    """Numbers of one's own data, or answers to golden cases."""
     from ..auditing.code import audit_arrays
+    from ..auditing.golden import audit_answers_to_cases, is_answer
 
-    return audit_arrays(graph, path)
+    return audit_answers_to_cases(graph, path) if is_answer(path) else audit_arrays(graph, path)
 
 
 def _audit_report(audited: Audit, claims: str, out: Path, quiet: bool) -> int:

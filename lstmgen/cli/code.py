@@ -1,4 +1,4 @@
-"""`audit --code`: somebody's code as it stands."""
+"""`audit --code`: somebody's code as it stands; `cases`: golden cases for kernels."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from .failures import Refused
 from .shared import existing
 
 
@@ -36,3 +37,30 @@ def audit_handed_in(
         return 2
     click.echo(json.dumps(found.as_json(), indent=2) if as_json else "\n".join(found.lines()))
     return 0 if found.holds else 1
+
+
+@click.command(epilog="Example:  lstmgen cases lstm -o cases.npz")
+@click.argument("spec")
+@click.option("-o", "--out", required=True, metavar="FILE.npz", type=click.Path(dir_okay=False), help="The file to write.")
+@click.option("--force", is_flag=True, help="Overwrite FILE.npz if it exists.")
+def cases(spec: str, out: str, force: bool) -> None:
+    """Write golden cases: inputs and float64 results that are made to catch wrong kernels.
+
+    `lstmgen audit SPEC --arrays ANSWERS.npz` judges answers to them.
+    """
+    import os
+
+    from ..auditing.golden import CASES, archive, golden_cases
+    from ..derivation.build import build_graph
+    from ..files import write_outputs
+    from ..spec.reader import load
+
+    path = Path(out)
+    if path.suffix != ".npz":
+        raise Refused(f"'{out}' does not end in .npz")
+    if os.path.lexists(path) and not force:
+        raise Refused(f"{path} exists already; --force overwrites it")
+    arrays = golden_cases(build_graph(load(existing(spec))))
+    write_outputs(path.parent, {path.name: archive(arrays)}, force=True)
+    click.echo(f"wrote {path}: {len(CASES)} cases, {len(arrays)} arrays; judge answers to them with: "
+               f"lstmgen audit {spec} --arrays ANSWERS.npz")

@@ -11,6 +11,7 @@ import click
 from .. import __version__
 from ..resources import DOCS
 from .audit import audit
+from .code import cases
 from .group import Group
 from .making import build, verify
 from .reading import diff, draw, explain, flow, show
@@ -26,5 +27,7 @@ def main() -> None:
     """From the spec of a recurrent cell to its verified backward pass, as code and as a document."""
 
 
-for _command in (build, verify, show, explain, diff, draw, flow, expand, list_specs, list_functions, new, schema, audit):
+for _command in (
+    build, verify, show, explain, diff, draw, flow, expand, list_specs, list_functions, new, schema, audit, cases,
+):
     main.add_command(_command)
