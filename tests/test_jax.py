@@ -531,6 +531,24 @@ def test_a_second_derivative(wide, tmp_path):
     assert worst(wide, found, expected) < 1e-12
 
 
+def test_the_same_call_gives_the_same_bits(jax, tmp_path):
+    module = built("lstm", tmp_path)
+    params = module.init_params(0, 5, 40)
+    x = jax.random.normal(jax.random.key(1), (30, 7, 5))
+    gradient = jax.jit(jax.grad(lambda params: (module.forward(params, x)[0] ** 2).sum()))
+    first = gradient(params)
+    for _ in range(3):
+        assert all(np.array_equal(each, first[name]) for name, each in gradient(params).items())
+
+
+def test_the_precision_of_products_is_that_which_jax_is_set_to(jax, tmp_path):
+    module = built("lstm", tmp_path)
+    params, x = module.init_params(0, 2, 3), np.ones((4, 2, 2), np.float32)
+    with jax.default_matmul_precision("highest"):
+        told = str(jax.make_jaxpr(jax.grad(lambda params: module.forward(params, x)[0].sum()))(params))
+    assert told.count("dot_general[") and "precision=None" not in told
+
+
 def test_a_gradient_at_a_target_is_refused(jax, tmp_path):
     module = built("ng_lstm", tmp_path)
     params = module.init_params(0, 2, 3)
