@@ -506,6 +506,16 @@ def test_a_state_starts_anew_from_what_is_learned(module_of):
     assert layer.a_0_l0.grad.any() and layer.c_0_l0.grad.any()
 
 
+def test_the_same_call_gives_the_same_bits(module_of, c_module_of):
+    for module in (module_of("lstm"), c_module_of("lstm")):
+        layer, x = module.Layer(5, 40), torch.randn(30, 7, 5)
+        found = []
+        for _ in range(3):
+            y, state = layer(x)
+            found.append([y, *state, *torch.autograd.grad(y.square().sum(), list(layer.parameters()))])
+        assert all(torch.equal(one, other) for row in found for one, other in zip(row, found[0]))
+
+
 def test_dropout_lies_between_layers(module_of):
     module, x = module_of("lstm"), torch.randn(4, 2, 3)
     layer = module.Layer(3, 4, num_layers=2, dropout=1.0)
@@ -589,19 +599,25 @@ def test_without_gradients_no_long_tape_is_made(name, module_of, monkeypatch):
     """The same in spans of few steps, each of which has a tape of its own."""
     case = Case(name, module_of(name), steps=11)
     whole = [value.detach() for value in case.made()]
-    operator, lengths = case.module._FORWARD, []
+    lengths = []
 
-    def watched(*row):
-        lengths.append(len(row[len(case.params)]))
-        return operator(*row)
+    def watched(forward):
+        def watch(*row):
+            lengths.append(len(row[len(case.params)]))
+            return forward(*row)
+        return watch
 
-    monkeypatch.setattr(case.module, "_FORWARD", watched)
+    for each in ("_FORWARD", "_direct", "_forward_kernel"):  # the operator, and the ways past the dispatcher
+        monkeypatch.setattr(case.module, each, watched(getattr(case.module, each)))
     monkeypatch.setattr(case.module, "_SPAN", 4)
-    with torch.no_grad():
-        assert close(case.made(), whole, 1e-14)
-    assert lengths == [4, 4, 3]
-    case.made()
-    assert lengths[3:] == [11]
+    for watches in (True, False):
+        monkeypatch.setattr(case.module, "_nobody_watches", lambda _, watches=watches: not watches)
+        lengths.clear()
+        with torch.no_grad():
+            assert close(case.made(), whole, 1e-14)
+        assert lengths == [4, 4, 3]
+        case.made()
+        assert lengths[3:] == [11]
 
 
 # ---------------------------------------------------------------- torch.compile
@@ -761,6 +777,49 @@ def test_a_tape_that_was_moved_is_made_again(c_module_of):
 
 
 @needs_compiler
+def test_memory_is_used_again_once_nobody_holds_it(c_module_of):
+    """A tape that is still needed is never written to; one that is not is the next one's, and what is kept has a limit."""
+    module = c_module_of("lstm")
+    module._kept_memory.clear()
+    layer, x = module.Layer(2, 3, dtype=torch.float64), torch.randn(6, 2, 2, dtype=torch.float64)
+    wanted = list(layer.parameters())
+    expected = [torch.autograd.grad(layer(x * k)[0].sum(), wanted) for k in range(12)]
+    assert len(module._kept_memory) == 1
+    held = [layer(x * k)[0] for k in range(12)]
+    assert len(module._kept_memory) == 8
+    for y, grads in zip(held, expected):
+        assert all(map(torch.equal, torch.autograd.grad(y.sum(), wanted), grads))
+    del held, y
+    for steps in range(1, 60, 6):
+        layer(x.repeat(steps, 1, 1))
+    assert len(module._kept_memory) <= 8
+    module._kept_memory.clear()
+    huge = [module._memory(module._MOST_KEPT // 2) for _ in range(3)]
+    assert len(module._kept_memory) == 2 and len({each.data_ptr() for each in huge}) == 3
+    del huge
+    module._memory(module._MOST_KEPT)
+    assert sum(array.size for array in module._kept_memory) <= module._MOST_KEPT
+    module._kept_memory.clear()
+
+
+def test_special_calls_go_through_the_operators(module_of, c_module_of):
+    """What PyTorch's dispatcher must see is not called past it."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Seen(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            seen.append(str(function))
+            return function(*args, **kwargs or {})
+
+    for module in (module_of("lstm"), c_module_of("lstm")):
+        layer, x, seen = module.Layer(2, 3), torch.randn(4, 5, 2, 2), []
+        expected = torch.stack([layer(each)[0] for each in x])
+        assert torch.allclose(torch.vmap(lambda each, layer=layer: layer(each)[0])(x), expected, atol=1e-6)
+        with Seen():
+            layer(x[0])
+        assert [name for name in seen if name.startswith("lstmgen.")]
+
+
 def test_several_passes_before_their_gradients(c_module_of):
     """Each pass has a tape of its own; and one may be asked twice."""
     case = Case("lstm", c_module_of("lstm"))
