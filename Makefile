@@ -1,7 +1,7 @@
 # `make help` lists the targets. What they need is Python 3.10 or newer, git and make; the rest they fetch.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tex browser demo test test-torch audit-long fuzz mutation versions bench documents generated check-generated site picture references \
+.PHONY: help venv tex browser demo test test-torch gpu bench-frameworks audit-long fuzz mutation versions bench documents generated check-generated site picture references \
         wheel clean
 
 PYTHON ?= python3
@@ -101,6 +101,9 @@ test: venv tex $(if $(EVERYTHING),$(PEERS) browser)  ## all tests; FRAMEWORKS=1:
 test-torch: venv $(PEERS)  ## the PyTorch output of every cell, compiled by torch.compile too
 	@LSTMGEN_TORCH_LONG=1 $(BIN)/python -m pytest -q -n auto tests/test_torch_output.py
 
+gpu: venv $(PEERS)  ## proofs and times of the PyTorch and JAX outputs on a GPU, where there is one
+	@PYTHONPATH=. $(BIN)/python benchmarks/gpu.py
+
 # On Debian: gcc-aarch64-linux-gnu, gcc-arm-linux-gnueabihf, qemu-user and clang make it complete.
 C_TESTS := $(BIN)/python -m pytest -q -n auto tests/test_c_program.py -k every_cell
 CROSS    = command -v $(1) >/dev/null && command -v $(2) >/dev/null || { $(SAY) test-c "no $(1) or $(2)"; exit 0; }; \
@@ -139,6 +142,9 @@ bench: $(READY)  ## times generated modules and C beside PyTorch, JAX and autogr
 	@$(BIN)/python benchmarks/modules.py $(if $(QUICK),--quick)
 	@$(if $(QUICK),true,$(BIN)/python benchmarks/generator.py)
 	@$(if $(and $(HAS_CC),$(if $(QUICK),,full)),$(BIN)/python benchmarks/native.py)
+
+bench-frameworks: venv $(PEERS)  ## times the PyTorch and JAX outputs beside other ways, in build/bench/frameworks.md
+	@PYTHONPATH=. $(BIN)/python benchmarks/frameworks.py $(if $(QUICK),--quick)
 
 documents: venv tex  ## sets every document in every notation, tells what leaves its margins
 	@$(BIN)/python tests/documents.py

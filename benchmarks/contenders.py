@@ -12,7 +12,8 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import TemporaryDirectory, mkdtemp
 from types import SimpleNamespace
 
 import numpy as np
@@ -52,12 +53,8 @@ def in_c(cell: Cell, p: Arrays, x, dy) -> tuple[Run, Callable]:
 
 def _module(m, cell: Cell, p: Arrays, x, dy) -> tuple[Run, Callable]:
     params = m.init_params(x.shape[-1], dy.shape[-1], dtype=x.dtype)
-    views = m.named(params)
-    for kind in "WRb":
-        for gate, rows in zip(cell.gates, np.split(p[kind], len(cell.gates))):
-            views[f"{kind}_{gate}"][...] = rows
-    for name in cell.others:
-        views[name][...] = p[name]
+    for name, array in by_name(cell, p).items():
+        m.named(params)[name][...] = array
 
     def run():
         _, _, tape = m.forward(params, x)
@@ -199,7 +196,98 @@ def torch_nn(cell: Cell, p: Arrays, x, dy) -> tuple[Run, Callable]:
     return run, told
 
 
+def layer(cell: Cell, p: Arrays, x, dy, *others: str) -> tuple[Run, Callable]:
+    """The PyTorch output, in PyTorch operations; with "c" through the C beside it."""
+    import torch
+
+    m = import_target(cell.spec, "torch", *others)
+    network = m.Layer(x.shape[-1], dy.shape[-1], dtype=torch.tensor(x).dtype)
+    params = network._params(network._names[0])
+    with torch.no_grad():
+        for name, array in by_name(cell, p).items():
+            m.named(params)[name].copy_(torch.tensor(array))
+    x, dy = torch.tensor(x, requires_grad=True), torch.tensor(dy)
+    wanted = [*network.parameters(), x]
+
+    def run():
+        y, _ = network(x)
+        return torch.autograd.grad((y * dy).sum(), wanted)
+
+    def told(grads):
+        *of_params, of_x = grads
+        named = m.named(dict(zip(params, of_params)))
+        return stacked(cell, {name: grad.numpy() for name, grad in named.items()}) | {"x": of_x.numpy()}
+
+    return run, told
+
+
+def layer_in_c(cell: Cell, p: Arrays, x, dy) -> tuple[Run, Callable]:
+    return layer(cell, p, x, dy, "c")
+
+
+def import_target(name: str, *targets: str):
+    """The file of the first of the targets, with those of the others beside it."""
+    from lstmgen.outputs.targets import import_file, target
+
+    schedule = make_schedule(derive(load(name)))
+    folder = Path(mkdtemp(prefix="lstmgen-bench-"))
+    for each in targets:
+        for file, text in target(each).texts(schedule, module_of(name), True, None).items():
+            (folder / file).write_text(text, encoding="utf-8")
+    module = import_file(folder / f"{name}_{targets[0]}.py")
+    if "c" in targets:
+        assert module._c_is_there()  # it is compiled and read now
+    rmtree(folder)
+    return module
+
+
+def jax_module(cell: Cell, p: Arrays, x, dy) -> tuple[Run, Callable]:
+    """The JAX output."""
+    gradient, arguments = jax_module_gradient(cell, p, x, dy)
+    return _in_jax(gradient, arguments)
+
+
+def jax_module_gradient(cell: Cell, p: Arrays, x, dy) -> tuple[Callable, tuple]:
+    """A compiled gradient, and its arguments."""
+    import jax
+    import jax.numpy as jnp
+
+    jax.config.update("jax_enable_x64", x.dtype == np.float64)
+    m = import_target(cell.spec, "jax")
+    params = m.stored({name: jnp.asarray(array) for name, array in by_name(cell, p).items()})
+
+    def loss(params, x, dy):
+        return (m.forward(params, x)[0] * dy).sum()
+
+    def gradient(params, x, dy):
+        grads, d_x = jax.grad(loss, argnums=(0, 1))(params, x, dy)
+        named = m.named(grads)
+        whole = {kind: jnp.concatenate([named[f"{kind}_{gate}"] for gate in cell.gates]) for kind in "WRb"}
+        return whole | {name: named[name] for name in cell.others}, d_x
+
+    return jax.jit(gradient), (params, jnp.asarray(x), jnp.asarray(dy))
+
+
+def by_name(cell: Cell, p: Arrays) -> dict[str, np.ndarray]:
+    """The parameters under the names of the spec."""
+    named = {f"{kind}_{gate}": rows for kind in "WRb" for gate, rows in zip(cell.gates, np.split(p[kind], len(cell.gates)))}
+    return named | {name: p[name] for name in cell.others}
+
+
 def jax(cell: Cell, p: Arrays, x, dy) -> tuple[Run, Callable]:
+    gradient, arguments = jax_gradient(cell, p, x, dy)
+    return _in_jax(gradient, arguments)
+
+
+def _in_jax(gradient: Callable, arguments: tuple) -> tuple[Run, Callable]:
+    import jax
+
+    return (lambda: jax.block_until_ready(gradient(*arguments)),
+            lambda grads: {name: np.asarray(grad) for name, grad in (grads[0] | {"x": grads[1]}).items()})
+
+
+def jax_gradient(cell: Cell, p: Arrays, x, dy) -> tuple[Callable, tuple]:
+    """The written-out scan, differentiated by JAX: a compiled gradient, and its arguments."""
     import jax
     import jax.numpy as jnp
 
@@ -217,9 +305,7 @@ def jax(cell: Cell, p: Arrays, x, dy) -> tuple[Run, Callable]:
         _, y = jax.lax.scan(one, start, x @ p["W"].T + p["b"])
         return (y * dy).sum()
 
-    gradient = jax.jit(jax.grad(loss, argnums=(0, 1)))
-    return (lambda: jax.block_until_ready(gradient(p, x, dy)),
-            lambda grads: {name: np.asarray(grad) for name, grad in (grads[0] | {"x": grads[1]}).items()})
+    return jax.jit(jax.grad(loss, argnums=(0, 1))), (p, x, dy)
 
 
 def _zeros(cell: Cell, dy: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -230,6 +316,10 @@ CONTENDERS: dict[str, Callable] = {
     "lstmgen": lstmgen, "C": in_c, "floor": floor, "torch products": torch_products, "torch eager": torch_eager,
     "torch.compile": torch_compile, "torch.nn": torch_nn, "jax": jax, "autograd": autograd,
 }
+
+
+# The PyTorch and JAX outputs, for frameworks.py.
+OUTPUTS: dict[str, Callable] = {"Layer": layer, "Layer in C": layer_in_c, "jax module": jax_module}
 
 
 FLOORS = ("floor", "torch products")  # that compute no gradient
@@ -244,7 +334,7 @@ def difference(found: Arrays, expected: Arrays) -> float:
 
 
 def main() -> None:
-    make = CONTENDERS[sys.argv[1]]
+    make = (CONTENDERS | OUTPUTS)[sys.argv[1]]
     answer, run = sys.stdout, None
     sys.stdout = sys.stderr  # what libraries print is no answer
     for line in sys.stdin:

@@ -37,7 +37,7 @@ GRID = ((20, 1, 16, 16), (100, 1, 64, 64), (35, 20, 200, 200), (50, 32, 128, 128
         (50, 64, 512, 512), (784, 32, 1, 128))
 QUICK = ((20, 1, 16, 16), (50, 32, 128, 128))
 NEEDS = {"torch products": "torch", "torch eager": "torch", "torch.compile": "torch", "torch.nn": "torch",
-         "jax": "jax", "autograd": "autograd"}
+         "jax": "jax", "autograd": "autograd", "Layer": "torch", "Layer in C": "torch", "jax module": "jax"}
 CLOSE = {"float32": 2e-3, "float64": 1e-9}  # how far gradients may be from ours, relative
 ROUNDS, BURST = 3, 0.06  # turns, and seconds of one, which has two runs at least
 COMPILED = ("peephole_lstm", "float32")  # each size is compiled anew, for 10 s and more

@@ -11,8 +11,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
 import contenders
+import frameworks
+import gpu
 import modules
 import native
+
+from lstmgen.resources import packaged_specs
 
 
 @pytest.mark.parametrize("cell", modules.CELLS)
@@ -23,7 +27,7 @@ def test_contenders_compute_the_same_gradients(cell, tmp_path):
         arrays = {name: file[name] for name in file if name != "cell"}
     expected = {name[2:]: arrays.pop(name) for name in list(arrays) if name.startswith("d_") and name != "dy"}
     x, dy = arrays.pop("x"), arrays.pop("dy")
-    for name, make in contenders.CONTENDERS.items():
+    for name, make in (contenders.CONTENDERS | contenders.OUTPUTS).items():
         if name in (*contenders.FLOORS, "torch.compile") or not modules.competes(name, case):
             continue
         if name in modules.NEEDS:
@@ -81,3 +85,45 @@ def test_what_the_c_reaches_is_told(tmp_path):
     assert program.ask("train", 3, 2, 4, 5, 2)[0] > 0
     step, products = program.ask("step", 4, 5)
     assert step > 0 and products > 0
+
+
+def test_the_outputs_for_frameworks_are_timed_and_told():
+    pytest.importorskip("jax")
+    case = modules.Case("gru", "float32", (5, 2, 3, 4))
+    results = list(modules.measure([case], ["jax module", "jax"]))
+    head, rule, row = frameworks.table(results, frameworks.IN_JAX)
+    assert head.count("|") == rule.count("|") == row.count("|") and "jax module, ms" in head
+    assert all(each > 0 for each in frameworks.memory(case))
+
+
+@pytest.mark.parametrize("heads", [1, 3])
+def test_the_contenders_on_a_gpu_agree(heads):
+    """Here on the CPU: that is all that differs, but for the graphs."""
+    pytest.importorskip("torch")
+    times = gpu.Times("cpu", "float32", steps=4, batch=2, hidden=6, heads=heads)
+    makers = times.contenders()
+    assert set(makers) == {"lstmgen", "eager", "torch.compile"} | ({"nn.LSTM"} if heads == 1 else set())
+    del makers["torch.compile"]
+    times.contenders = lambda: makers
+    found = times.measure(rounds=1)
+    assert found.keys() == makers.keys() and all(isinstance(told, float) for told in found.values()), found
+    right = times.step
+    times.contenders = lambda: {"eager": lambda: times.by_hand(lambda *given: tuple(value * 2 for value in right(*given)))}
+    assert str(times.measure(rounds=1)["eager"]).startswith("other gradients")
+
+
+def test_the_proofs_run_on_a_device_that_is_named():
+    pytest.importorskip("torch")
+    (path,) = (path for path in packaged_specs() if path.stem == "gru")
+    ((name, error, holds),) = gpu.prove("torch", "cpu", [path])
+    assert (name, holds) == ("gru", True) and error < 1e-11
+    ((_, _, holds),) = gpu.prove("torch", "meta", [path])  # a device without memory: nothing that is computed there is right
+    assert not holds
+
+
+def test_without_a_gpu_it_says_so(capsys, monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["gpu.py"])
+    gpu.main()
+    assert capsys.readouterr().out == "gpu          PyTorch finds no GPU here, so nothing was run\n"

@@ -65,7 +65,9 @@ class Gradients:
 
 
 class _Driver:
-    """The functions of the NumPy module's interface. Arrays go in and come out as NumPy's."""
+    """The functions of the NumPy module's interface. Arrays go in and come out as NumPy's. It runs on `device`."""
+
+    device = "cpu"
 
     def __init__(self, module: Any):
         import jax
@@ -79,8 +81,8 @@ class _Driver:
 
     @contextmanager
     def _wide(self) -> Iterator[None]:
-        """In 64 bits, on the CPU."""
-        with self.jax.enable_x64(True), self.jax.default_device(self.jax.devices("cpu")[0]):
+        """In 64 bits, on the device."""
+        with self.jax.enable_x64(True), self.jax.default_device(self.jax.devices(self.device)[0]):
             yield
 
     def _numpy(self, tree: Any) -> Any:

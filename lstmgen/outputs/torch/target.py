@@ -55,7 +55,9 @@ class _Tape(NamedTuple):
 
 
 class _Driven(ModuleType):
-    """NAME_torch.py, called with arrays; gradients are those that autograd gives."""
+    """NAME_torch.py, called with arrays; gradients are those that autograd gives. It runs on `device`."""
+
+    device = "cpu"
 
     def __init__(self, torch: Any, module: ModuleType):
         super().__init__(module.__name__)
@@ -115,8 +117,8 @@ class _Driven(ModuleType):
         return self._arrays(y), self._arrays(end)
 
     def _tensor(self, array: np.ndarray) -> Any:
-        """The same memory as a tensor."""
-        return self.torch.from_numpy(np.require(array, requirements="C"))
+        """A tensor; on the CPU the same memory."""
+        return self.torch.from_numpy(np.require(array, requirements="C")).to(self.device)
 
     def _variable(self, array: np.ndarray) -> Any:
         return self._tensor(array).requires_grad_()
@@ -127,7 +129,7 @@ class _Driven(ModuleType):
 
     def _arrays(self, value: Any) -> Any:
         """A tensor as an array; of a named tuple, every field."""
-        return type(value)(*map(self._arrays, value)) if isinstance(value, tuple) else value.detach().numpy()
+        return type(value)(*map(self._arrays, value)) if isinstance(value, tuple) else value.detach().cpu().numpy()
 
 
 TARGET = Target(texts, load, uses=C)
