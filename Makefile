@@ -1,8 +1,8 @@
 # `make help` lists the targets. What they need is Python 3.10 or newer, git and make; the rest they fetch.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tex browser demo test test-torch gpu bench-frameworks audit-long fuzz mutation versions bench documents generated check-generated site picture references \
-        wheel clean
+.PHONY: help venv tex browser demo test test-torch gpu bench-frameworks audit-long fuzz mutation versions bench documents \
+        generated check-generated site picture references wheel clean
 
 PYTHON ?= python3
 VENV   := .venv
