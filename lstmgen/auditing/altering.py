@@ -10,14 +10,13 @@ from typing import TypeVar
 import numpy as np
 
 from ..derivation.chain import OUTPUT
-from ..language.expressions import Adjoint, Expression, Product, Value
+from ..language.expressions import Adjoint, Call, Expression, Product, Value
 from .arrays import SAME, constant_ratio, diagonal, largest
 from .case import UNFIT, Case
-from .forms import is_number, lag_to, step_of
-from .judgement import EXTRA, MISSING, OFF, Finding
+from .forms import SUM_T, TOTAL, VIA, is_number, lag_to, step_of
+from .judgement import EXTRA, LOSS, MISSING, OFF, OUTSIDE, Finding
 from .slips import slips
 from .truth import Term, Truth, claim_terms, has_gradient, opened_as_claimed
-from .view import View
 
 MOST_SUBSET = 12  # terms: with more, not every subset of them is tried
 MOST_CLAIMED = 24  # terms of a claim that are compared with those of the truth one by one
@@ -52,7 +51,7 @@ class Explainer:
 
     def __init__(self, case: Case, truth: Truth, levels: list[tuple[Term, ...]]):
         self.case, self.truth, self.levels = case, truth, levels
-        self.view, self.spelling = case.view, case.spelling
+        self.view, self.spelling = case.view, case.spell
         self.true, self.said = case.pair(case.scene)
         self.scale = max(largest(self.true), largest(np.where(np.isfinite(self.said), self.said, 0)), 1e-12)
 
@@ -104,6 +103,16 @@ class Explainer:
         for guess in (self._some_missing(level), self._product_for_sum(level), by_terms):
             if guess is not None:
                 yield guess
+
+    @property
+    def _of_derivative(self) -> bool:
+        return isinstance(self.case.subject, Call) and self.case.subject.function == TOTAL
+
+    @property
+    def _of_gradient(self) -> bool:
+        """Whether the claim is about a gradient, of which every term holds one."""
+        subject = self.case.subject
+        return isinstance(subject, Adjoint) or isinstance(subject, Call) and subject.function in (SUM_T, VIA)
 
     # ------------------------------------------------------------------ arrays
 
@@ -170,7 +179,7 @@ class Explainer:
 
     def _factor(self, array: np.ndarray, rest: np.ndarray) -> str | None:
         """The factor by which a term is wrong, entry by entry."""
-        everywhere, graph = View.everywhere(self.case.scene), self.truth.graph
+        everywhere, graph = self.view, self.truth.graph
         if array.ndim != 2 or not np.all(np.abs(array) > 1e-12):
             return None
         for name in (name for name in graph.shapes if name in self.truth.named):
@@ -286,14 +295,14 @@ class Explainer:
             when = "the next step" if term.reader.lag == 1 else "the same step"
             sentence = f"the contribution through {through}, in {when}, is missing: {spelled}"
         else:
-            sentence = f"a term is missing: {spelled}"
+            sentence = f"{'a path' if self._of_derivative else 'a term'} is missing: {spelled}"
         return Finding(MISSING, sentence + _last_note(term), spelled, through)
 
     def _extra(self, expression: Expression) -> Finding:
         spelled = self.spelling(expression)
         bare = (
             ""
-            if has_gradient(expression)
+            if has_gradient(expression) or not self._of_gradient
             else ("; it contains no gradient: it is a local derivative without its upstream gradient")
         )
         return Finding(EXTRA, f"the term {spelled} does not belong there{bare}", spelled)
@@ -311,10 +320,10 @@ class Explainer:
         if not term.forks:
             return ""
         if term.reader.kind == OUTPUT:
-            return "the output"
+            return OUTSIDE
         reader = self.truth.reader_of(term)
         if reader is None:
-            return "the loss"
+            return LOSS
         step = _step(term)
         return self.spelling(Value(reader.name, reader.lag if step is None else lag_to(step)))
 

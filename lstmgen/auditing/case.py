@@ -39,11 +39,24 @@ class Case:
         self.by_number = is_numbered(self.said) or is_numbered(self.subject) or _has_bounds(self.said)
         self.steps = steps if self.by_number else max(steps, USUAL_STEPS)
         self.scene = scenes.usual(self.steps)
-        self.view = View.everywhere(self.scene)
+        self.spoken_of = self._spoken_of()
+        self.view = self.looked_at(self.scene)
 
     def other(self, subject: Expression, said: Expression) -> Case:
         """Another claim about the same cell."""
         return Case(self.scenes, self.spelling, self._file_steps, subject, said)
+
+    def as_written(self, expression: Expression) -> Expression:
+        """An expression at the steps of the claim as it was written, before it was moved to step t."""
+        return self.later(expression, -self.moved) if self.moved else expression
+
+    def spell(self, expression: Expression) -> str:
+        """An expression in the names and at the steps of the source."""
+        return self.spelling(self.as_written(expression))
+
+    def looked_at(self, scene: Scene) -> View:
+        """A scene at the steps of which the claim speaks."""
+        return View(scene, self.spoken_of)
 
     # ------------------------------------------------------------------ which step it speaks of
 
@@ -70,6 +83,41 @@ class Case:
             return None
 
         return transform(expression, rule)
+
+    def _spoken_of(self) -> range:
+        """The steps of the left side: those that it has while t goes from 1 to T.
+
+        A left side at t-1 speaks of step 0 too, where it is about an initial state. If the right side reads there what only
+        an equation gives, it does not speak of that step.
+        """
+        if self.by_number:
+            return range(1, self.steps + 1)
+        steps = range(1 - max(self.moved, 0), self.steps - max(self.moved, 0) + 1)
+        return range(next((step for step in steps if self._speaks_of(step)), steps[-1]), steps[-1] + 1)
+
+    def _speaks_of(self, step: int) -> bool:
+        """Whether the left side exists there: from step 1 on; of step 0 there are states, as far as the right side goes."""
+        match self.subject:
+            case Call(function="partial" | "total", arguments=(Value(lag=above), Value(name=name, lag=below))):
+                if step + above < 1:
+                    return False
+                earliest = 1 if name in self.graph.static or is_number(below) else step + below
+            case Value(name=name) | Adjoint(name=name) | Call(function="via", arguments=(Adjoint(name=name), _)):
+                earliest = 1 if name in self.graph.static else step
+            case _:
+                earliest = step
+        return earliest >= 1 or earliest == 0 and name in self.graph.states and self._exists(self.said, step)
+
+    def _exists(self, expression: Expression, step: int) -> bool:
+        """Whether what it reads is there, from this step as t."""
+        match expression:
+            case Value(name=name, lag=lag) if name not in self.graph.static:
+                return step + lag > 0 or step + lag == 0 and name in self.graph.states
+            case Call(function="partial" | "total", arguments=(Value(lag=above), Value(name=name, lag=below))):
+                return step + above > 0 and (name in self.graph.static or step + below >= 0)
+            case Call(function="via", arguments=(Adjoint(lag=lag), _)):
+                return step + lag >= 0
+        return all(self._exists(part, step) for part in children(expression))
 
     # ------------------------------------------------------------------ whether it holds
 
@@ -109,9 +157,17 @@ class Case:
         except UNFIT:
             return False
 
+    def holds_turned(self) -> bool:
+        """Whether the right side holds when it is transposed."""
+        try:
+            turned = self.other(self.subject, Call("transpose", (self.said,)))
+            return turned.mismatch() is None and (turned.holds(turned.scene) or turned.holds_exactly())
+        except UNFIT:
+            return False
+
     def pair(self, scene: Scene, view: View | None = None) -> tuple[np.ndarray, np.ndarray]:
         """What is true and what the claim says, in one shape."""
-        view = View.everywhere(scene) if view is None else view
+        view = self.looked_at(scene) if view is None else view
         true, said = view.evaluate(self.subject), view.evaluate(self.said)
         if true.ndim == 2 and said.ndim == 3:
             true = diagonal(true, scene.math)
@@ -123,13 +179,18 @@ class Case:
 
     def holds(self, scene: Scene, steps: Sequence[int] | None = None) -> bool:
         """Whether the two sides are finite and equal, in float64."""
-        view = View(scene, steps) if steps is not None else View.everywhere(scene)
+        view = View(scene, steps) if steps is not None else self.looked_at(scene)
         true, said = self.pair(scene, view)
         return close(said, true, CLOSE, 1e-6 * scene.largest)
 
-    def is_finite(self) -> bool:
-        """Whether the right side is a finite number everywhere."""
-        return bool(np.isfinite(self.pair(self.scene)[1]).all())
+    def is_finite(self, steps: Sequence[int] | None = None) -> bool:
+        """Whether the right side is a finite number everywhere, or at these steps."""
+        view = View(self.scene, steps) if steps is not None else self.view
+        return bool(np.isfinite(self.pair(self.scene, view)[1]).all())
+
+    def says_nothing(self) -> bool:
+        """Whether the right side is zero everywhere."""
+        return not np.any(self.pair(self.scene)[1])
 
     def holds_exactly(self) -> bool:
         """In 90 digits, before anything is called wrong.

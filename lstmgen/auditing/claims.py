@@ -36,7 +36,7 @@ from .forms import PARTIAL, STEP, TOTAL, VIA, known_names
 from .resolver import Resolver
 
 FEWEST_STEPS, MOST_STEPS, USUAL_STEPS = 2, 8, 4
-VERDICTS = ("holds", "holds given", "wrong", "not read")
+VERDICTS = ("holds", "holds given", "incomplete", "wrong", "not read")
 _KEYS = ("spec", "source", "names", "steps", "claims")
 
 

@@ -1,46 +1,42 @@
-"""Conditions under which a claim holds that does not always hold: t = T, no peepholes, one contribution alone."""
+"""Conditions under which a claim holds that does not always hold: no peepholes, zero initial states.
+
+And for a claim that lacks a contribution: where it is complete, or which contribution it is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
 from ..language.expressions import Adjoint, Call, Expression, Outside, Value, walk
 from .arrays import close, diagonal
 from .case import CLOSE, Case
-from .forms import PARTIAL, STEP, SUM_T, TOTAL, VIA, is_number
+from .forms import PARTIAL, STEP, SUM_T, VIA, is_number
 from .truth import Truth, has_gradient, joined_in
+
+NOT_FIRST = "every step but the first, which has no step before it"
 
 
 def conditions(case: Case) -> Iterator[str]:
     """All conditions under which the claim holds, the most informative first."""
-    leaves, written = _leaves(case.said), _leaves(case.written)
-    ahead = any(leaf.lag > 0 and not is_number(leaf.lag) for leaf in written) or bool(joined_in(case.said))
-    names = {leaf.name for leaf in leaves}
-    branch = _branch_alone(case)
-    last = case.steps
-    at_end = (last - max(case.moved, 0),)  # step t = T of the claim as it is written
-    if _reads_what_never_was(case, leaves) and case.holds(case.scene, range(2, last + 1)):
-        yield "every step but the first, which has no step before it"
-    tells = has_gradient(case.said) or bool(names & set(case.graph.targets))
-    if tells and not case.by_number and not _has_sum(case.said):
-        if not ahead and case.holds(case.scene, at_end):
-            also = f": it is the contribution {branch} alone" if branch else ""
-            yield f"t = T, the last step, where nothing comes back from step t + 1{also}"
-        if branch:
-            yield f"the contribution {branch} alone"
-        if case.graph.has_loss_at_last and case.holds(case.scene, range(1, last)):
-            yield "every step but the last"
-        if case.graph.has_loss_at_last and case.holds(case.scene, (last,)):
+    last = case.spoken_of[-1]
+    others = case.spoken_of[1:]  # but the first step
+    before = _reads_what_never_was(case)
+    if not case.is_finite(others if before else None):
+        return  # a number that does not exist is no reason for a milder verdict
+    if (before or case.spoken_of[0] == 0) and case.holds(case.scene, others):
+        yield NOT_FIRST
+    if case.graph.has_loss_at_last and _tells(case):
+        if last == case.steps and case.holds(case.scene, case.spoken_of[:-1]):
+            yield "every step but the last, the only one that has a loss"
+        if set(case.graph.targets) & _names(case) and case.holds(case.scene, (last,)):
             yield "t = T, the last step, the only one that has a loss"
     peepholes = set(case.scenes.peepholes)
-    if peepholes and not names & peepholes:
+    if peepholes and not _names(case) & peepholes:
         scene = case.scenes.without_peepholes(case.steps)
         if scene is not None and case.holds(scene):
             yield "no peepholes"
-        if scene is not None and not ahead and not case.by_number and case.holds(scene, at_end) and tells:
-            yield "no peepholes and t = T, the last step, where nothing comes back from step t + 1"
     scene = case.scenes.from_zero(case.steps)
     if scene is not None and case.holds(scene):
         yield "zero initial states"
@@ -48,8 +44,32 @@ def conditions(case: Case) -> Iterator[str]:
         case Call(function="total", arguments=(above, below) as arguments) if _is_immediate(case, arguments):
             derivative = f"partial({case.spelling(above)}, {case.spelling(below)})"
             yield f"the direct path alone: it is the local derivative {derivative}"
-    if isinstance(case.subject, Call) and case.subject.function in (PARTIAL, TOTAL) and _is_transposed(case):
-        yield "the transposed layout of a derivative, with a row for each entry of the denominator"
+    layout = turned_layout(case)
+    if layout and _is_transposed(case):
+        yield layout
+
+
+def where_complete(case: Case) -> str:
+    """Where a claim that lacks a contribution is complete, or which contribution it is; "" where neither can be said."""
+    leaves = _leaves(case.written)
+    ahead = any(leaf.lag > 0 and not is_number(leaf.lag) for leaf in leaves) or bool(joined_in(case.said))
+    branch, last = _branch_alone(case), case.spoken_of[-1]
+    if _tells(case) and not ahead and case.holds(case.scene, (last,)):
+        also = f"; it is the contribution {branch} alone" if branch else ""
+        if case.graph.has_loss_at_last:
+            return f"complete at t = T, the last step, the only one that has a loss{also}"
+        return f"complete at t = T, the last step, where nothing comes back from step t + 1{also}"
+    return f"the contribution {branch} alone" if branch else ""
+
+
+def _tells(case: Case) -> bool:
+    """Whether it speaks of step t, with a gradient or a target in it."""
+    speaks = has_gradient(case.said) or bool(_names(case) & set(case.graph.targets))
+    return speaks and not case.by_number and not _has_sum(case.said)
+
+
+def _names(case: Case) -> set[str]:
+    return {leaf.name for leaf in _leaves(case.said)}
 
 
 def _leaves(expression: Expression) -> list[Value | Adjoint | Outside]:
@@ -60,10 +80,10 @@ def _has_sum(expression: Expression) -> bool:
     return any(isinstance(node, Call) and node.function == SUM_T for node in walk(expression))
 
 
-def _reads_what_never_was(case: Case, leaves: Sequence[Value | Adjoint | Outside]) -> bool:
+def _reads_what_never_was(case: Case) -> bool:
     """Whether the claim reads a value of step 0 that is not a state."""
     still = {*case.graph.states, *case.graph.static}
-    return any(isinstance(leaf, Value) and leaf.lag < 0 and leaf.name not in still for leaf in leaves)
+    return any(isinstance(leaf, Value) and leaf.lag < 0 and leaf.name not in still for leaf in _leaves(case.said))
 
 
 def _branch_alone(case: Case) -> str:
@@ -78,7 +98,7 @@ def _branch_alone(case: Case) -> str:
     terms = truth.terms(subject.name)
     readers = [(Value(STEP, 0), "from the same step"), (Value(STEP, 1), "from the next step")]
     named = dict.fromkeys(reader for reader in map(truth.reader_of, terms) if reader is not None)
-    readers += [(reader, f"through {case.spelling(reader)}") for reader in named]
+    readers += [(reader, f"through {case.spell(reader)}") for reader in named]
     for reader, told in readers:
         chosen = [term for term in terms if truth.goes_through(term, reader)]
         if 0 < len(chosen) < len(terms):
@@ -95,6 +115,18 @@ def _is_immediate(case: Case, arguments: tuple[Expression, ...]) -> bool:
     if true.ndim != said.ndim:
         true, said = (diagonal(each, case.scene.math) if each.ndim == 2 else each for each in (true, said))
     return true.shape == said.shape and close(said, true, CLOSE)
+
+
+def turned_layout(case: Case) -> str:
+    """How the layout is called in which a claim on this may be transposed; "" where there is none."""
+    match case.subject:
+        case Call(function="partial" | "total"):
+            return "the transposed layout of a derivative, with a row for each entry of the denominator"
+        case Adjoint(name=name) | Call(function="sum_t", arguments=(Adjoint(name=name),)):
+            if name in case.graph.parameters and len(case.graph.shapes[name]) == 2:
+                theirs = case.spelling(Value(name))
+                return f"the transposed layout of {theirs}, as where v @ {theirs} is written"
+    return ""
 
 
 def _is_transposed(case: Case) -> bool:

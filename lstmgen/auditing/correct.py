@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..derivation.graph import Graph
-from ..language.expressions import ONE, Adjoint, Call, Expression, MatVec, Outside, Product, Sum, Value, transform, walk
+from ..language.expressions import Adjoint, Call, Expression, Outside, Sum, Value, transform
 from .case import Case
+from .derivatives import derivative_terms
 from .forms import SUM_T, is_number, step_of
-from .truth import Reading, Term, Truth, gradients_of, has_gradient, joined_in, mentioned_in, opened_as_claimed, whole
+from .truth import Reading, Term, Truth, gradients_of, joined_in, mentioned_in, opened_as_claimed, whole
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,9 @@ def true_terms(case: Case) -> TrueTerms | None:
             truth = Truth(case.scenes.derivation, others)
             through = tuple(term for term in truth.terms(name) if truth.goes_through(term, reader))
             return TrueTerms(truth, through)
-        case Call(function="partial", arguments=(Value() as above, Value() as below)):
-            local = _local(case, truth, above, below)
-            return TrueTerms(truth, local) if local else None
+        case Call(function="partial" | "total" as kind, arguments=(Value() as above, Value() as below)):
+            terms = derivative_terms(case, kind, above, below)
+            return TrueTerms(truth, terms) if terms else None
         case Value(name=name, lag=0):
             stage = case.graph.find(name)
             if stage is None:
@@ -87,38 +88,6 @@ def _fitting(levels: list[tuple[Term, ...]], mentioned: set[Reading]) -> tuple[T
         if strange(terms)[0] == 0:
             return terms
     return min(levels, key=strange) if mentioned else levels[0]
-
-
-def _local(case: Case, truth: Truth, above: Value, below: Value) -> tuple[Term, ...]:
-    """A local derivative: the branches to one value, for a unit gradient. Empty where a matrix is in the way."""
-    lag = above.lag - below.lag
-    terms = [term for term in truth.terms(below.name) if truth.goes_through(term, Value(above.name, lag))]
-    top = Adjoint(above.name, lag)
-    for _ in range(6):
-        opened: list[Term] = []
-        for term in terms:
-            leaf = next((leaf for leaf in gradients_of(term.expression) if leaf != top), None)
-            opened += truth.opened(term, leaf) if isinstance(leaf, Adjoint) else [term]
-        terms = [term for term in opened if set(gradients_of(term.expression)) <= {top}]
-    if any(
-        isinstance(node, (MatVec, Call)) and has_gradient(node) for term in terms for node in walk(term.expression)
-    ):
-        return ()
-
-    def unit(node: Expression) -> Expression | None:
-        return ONE if node == top else None
-
-    return tuple(
-        Term(case.later(_without_ones(transform(term.expression, unit)), below.lag), term.forks) for term in terms
-    )
-
-
-def _without_ones(expression: Expression) -> Expression:
-    match expression:
-        case Product(factors=factors):
-            kept = tuple(factor for factor in map(_without_ones, factors) if factor != ONE)
-            return ONE if not kept else kept[0] if len(kept) == 1 else Product(kept)
-    return expression
 
 
 def _with_pre(expression: Expression, graph: Graph) -> Expression:

@@ -24,21 +24,21 @@ def example(case: Case) -> Example | None:
 
 
 def _in(case: Case, scene: Scene, small: bool) -> Example | None:
-    for step in (min(2, case.steps), 1, case.steps):
+    for step in dict.fromkeys((min(2, case.spoken_of[-1]), *case.spoken_of)):
         try:
             true, said = case.pair(scene, View(scene, (step,)))
         except UNFIT:
-            return None
+            return None  # shapes that do not fit
         off = np.abs(np.where(np.isfinite(said), said, np.inf) - true)
         if not off.size or not off.max() > 1e-4 * max(1e-3, np.abs(true).max()):
             continue
         at = np.unravel_index(int(np.argmax(off)), off.shape)
         claimed = float(said[at]) if np.isfinite(said[at]) else None
         if small:
-            where = f"every size 1, step {step} of {scene.steps}"
+            where = f"every size 1, step {step + case.moved} of {scene.steps}"
             return Example(where, tuple(islice(_readings(case, scene, step), READ_ALIKE)), claimed, float(true[at]))
         entry = "" if true.ndim == 1 else f", entry {', '.join(str(index + 1) for index in at[1:])}"
-        return Example(f"at a random point, step {step} of {scene.steps}{entry}", (), claimed, float(true[at]))
+        return Example(f"at a random point, step {step + case.moved} of {scene.steps}{entry}", (), claimed, float(true[at]))
     return None
 
 
@@ -48,4 +48,4 @@ def _readings(case: Case, scene: Scene, step: int) -> Iterator[tuple[str, float]
         if isinstance(node, (Value, Adjoint, Outside)) and node.name != STEP:
             array = View(scene, (step,))[node]
             if array.size == 1:
-                yield case.spelling(node), float(array.flat[0])
+                yield case.spell(node), float(array.flat[0])

@@ -49,7 +49,7 @@ def remarks(case: Case) -> Iterator[Finding]:
         yield Finding(OTHER, "the right side is not a finite number everywhere")
     for node in dict.fromkeys(node for node in walk(case.said) if isinstance(node, Power)):
         if len(case.view.shape(node)) == 2:
-            base = case.spelling(node.base)
+            base = case.spell(node.base)
             yield Finding(OTHER, f"** is the power of each entry: {base} times itself is written {base} @ {base}")
 
 
@@ -92,6 +92,6 @@ def _other_derivative(case: Case) -> Finding | None:
                 arguments[position] = Value(name, named.lag)
                 meant = Call(form.function, tuple(arguments))
                 if case.other(case.subject, substitute(case.said, form, meant)).fits_and_holds():
-                    told = f"{case.spelling(meant)} belongs there, not {case.spelling(form)}"
-                    return Finding(OFF, told, case.spelling(meant))
+                    told = f"{case.spell(meant)} belongs there, not {case.spell(form)}"
+                    return Finding(OFF, told, case.spell(meant))
     return None

@@ -15,14 +15,15 @@ import numpy as np
 
 from ..derivation.chain import Derivation
 from ..derivation.graph import Graph
-from ..language.expressions import Expression
+from ..language.expressions import Adjoint, Expression, Value
 from . import claims as _claims
 from .case import Case
+from .correct import correct
 from .claims import USUAL_STEPS, Claim, Claims
-from .conditions import conditions
+from .conditions import NOT_FIRST, conditions, turned_layout, where_complete
 from .example import example
 from .explain import Explained, explain, explain_mismatch, remarks
-from .judgement import GIVEN, HOLDS, NOT_READ, OTHER, WRONG, Audit, Finding, Judgement
+from .judgement import GIVEN, HOLDS, INCOMPLETE, LOSS, MISSING, NOT_READ, OTHER, OUTSIDE, WRONG, Audit, Finding, Judgement
 from .scenes import Scenes
 from .spelling import Spelling
 
@@ -58,37 +59,54 @@ def _judgement(claim: Claim, case: Case) -> Judgement:
     if unsayable is not None:
         return Judgement(claim, NOT_READ, findings=(Finding(OTHER, unsayable),))
     message = case.mismatch()
+    if message is not None and turned_layout(case) and case.holds_turned():
+        return _judged(claim, case, GIVEN, turned_layout(case), Explained((), correct(case)))
     if message is not None:
         return _mismatched(claim, case, explain_mismatch(case, message))
     if case.holds(case.scene) or case.holds_exactly():
         return Judgement(claim, HOLDS)
     given = next(conditions(case), None)
     if given is None:
-        explained = explain(case)
-        return _judged(claim, case, WRONG, "", Explained((*remarks(case), *explained.findings), explained.correct))
+        return _without_excuse(claim, case)
+    if given == NOT_FIRST:  # nothing is wrong with its terms
+        return _judged(claim, case, GIVEN, given, Explained((), correct(case)))
     explained = explain(case, within_sum=not given.startswith("zero"))
     known = tuple(each for each in explained.findings if each.kind != OTHER)
     return _judged(claim, case, GIVEN, given, Explained(known, explained.correct))
 
 
+def _without_excuse(claim: Claim, case: Case) -> Judgement:
+    """Incomplete, where all that is there is right; wrong in every other case."""
+    explained = explain(case)
+    told = Explained((*remarks(case), *explained.findings), explained.correct)
+    lacks = all(each.kind == MISSING for each in told.findings) and not isinstance(case.subject, Value)
+    if not lacks or case.says_nothing():
+        return _judged(claim, case, WRONG, "", told)
+    if all(each.through in (OUTSIDE, LOSS) for each in told.findings):
+        here = f" at {case.spell(Value(case.subject.name))}" if isinstance(case.subject, Adjoint) else ""
+        return _judged(claim, case, GIVEN, f"no gradient from outside arrives{here}", told)
+    return _judged(claim, case, INCOMPLETE, where_complete(case), told)
+
+
 def _judged(claim: Claim, case: Case, verdict: str, given: str, explained: Explained) -> Judgement:
-    moved = case.subject != claim.subject
-    left = case.spelling(case.subject) if moved else claim.name
+    correct = None if explained.correct is None else case.as_written(explained.correct)
+    whole = case.subject != claim.subject and not case.moved  # a claim on d_W that is one on the sum over the steps
+    left = case.spelling(case.subject) if whole else claim.name
     return Judgement(
         claim,
         verdict,
         given,
         explained.findings,
-        _equation(case, left, explained.correct),
-        explained.correct,
-        case.subject if moved else None,
+        _equation(case, left, correct),
+        correct,
+        case.subject if whole else None,
         example(case),
     )
 
 
 def _mismatched(claim: Claim, case: Case, explained: Explained) -> Judgement:
-    equation = _equation(case, claim.name, explained.correct)
-    return Judgement(claim, WRONG, "", explained.findings, equation, explained.correct)
+    correct = None if explained.correct is None else case.as_written(explained.correct)
+    return Judgement(claim, WRONG, "", explained.findings, _equation(case, claim.name, correct), correct)
 
 
 def _equation(case: Case, left: str, right: Expression | None) -> str:

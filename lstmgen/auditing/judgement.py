@@ -7,10 +7,12 @@ from textwrap import wrap
 
 from ..language.expressions import Expression
 from ..printed import WIDTH, Brief, Printed, counted, shortened
-from .claims import Claim, Claims
+from .claims import VERDICTS, Claim, Claims
 
-HOLDS, GIVEN, WRONG, NOT_READ = "holds", "holds given", "wrong", "not read"
+HOLDS, GIVEN, INCOMPLETE, WRONG, NOT_READ = VERDICTS
 MISSING, EXTRA, OFF, SHAPE, OTHER = "missing", "extra", "off", "shape", "other"
+OUTSIDE, LOSS = "the output", "the loss"  # who reads a value, where it is no equation
+_ORDER = (WRONG, INCOMPLETE, NOT_READ, GIVEN, HOLDS)
 INDENT = "    "
 
 
@@ -47,7 +49,7 @@ class Judgement(Printed):
 
     claim: Claim
     verdict: str
-    given: str = ""  # under which condition it holds
+    given: str = ""  # under which condition it holds; of an incomplete one: where it is complete, or what of it is there
     findings: tuple[Finding, ...] = ()
     correct: str = ""  # the equation as it should be, in the source's names
     correct_expression: Expression | None = None
@@ -56,7 +58,7 @@ class Judgement(Printed):
 
     def line(self) -> str:
         """`d_c: holds given t = T`."""
-        given = f" {self.given}" if self.given else ""
+        given = f" {self.given}" if self.given and self.verdict == GIVEN else ""
         where = f"{self.claim.where}: " if self.claim.where else ""
         return f"{where}{self.claim.name}: {self.verdict}{given}"
 
@@ -69,6 +71,8 @@ class Judgement(Printed):
             return told
         for finding in self.findings:
             told += _wrapped(finding.kind, finding.sentence)
+        if self.verdict == INCOMPLETE and self.given:
+            told += _wrapped("as it is", self.given)
         if self.claim.text:
             told += _wrapped("as written", f"{self.claim.name} = {self.claim.text}")
         if self.correct:
@@ -97,15 +101,23 @@ class Audit(Printed):
 
     @property
     def holds(self) -> bool:
-        """Whether no claim is wrong; some may not have been read."""
-        return not self.count(WRONG)
+        """Whether no claim is wrong or incomplete; some may not have been read."""
+        return not self.count(WRONG) and not self.count(INCOMPLETE)
 
     def lines(self) -> list[str]:
-        """For a terminal: every claim, and how many of them hold."""
-        told = [line for judgement in self.judgements for line in judgement.lines()]
-        hold, given, wrong, unread = map(self.count, (HOLDS, GIVEN, WRONG, NOT_READ))
-        others = f", {unread} not read" if unread else ""
-        return [*told, "", f"{hold} hold, {given} hold under a condition, {wrong} wrong{others}"]
+        """For a terminal: how many claims hold, and every claim, the wrong ones first."""
+        return [self.tally(), "", *(line for judgement in self.by_verdict() for line in judgement.lines())]
+
+    def tally(self) -> str:
+        """`4 claims: 1 wrong, 1 incomplete, 2 hold`."""
+        counts = {verdict: self.count(verdict) for verdict in _ORDER}
+        told = {GIVEN: "under a condition", HOLDS: "holds" if counts[HOLDS] == 1 else "hold"}
+        listed = ", ".join(f"{count} {told.get(verdict, verdict)}" for verdict, count in counts.items() if count)
+        return f"{counted(len(self.judgements), 'claim')}: {listed or 'none'}"
+
+    def by_verdict(self) -> list[Judgement]:
+        """What is to be mended first; of one verdict in the order of the file."""
+        return sorted(self.judgements, key=lambda judgement: _ORDER.index(judgement.verdict))
 
     def count(self, verdict: str) -> int:
         """How many claims have a verdict."""

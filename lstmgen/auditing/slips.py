@@ -34,7 +34,7 @@ from ..language.expressions import (
     transform,
     walk,
 )
-from .forms import FORMS
+from .forms import DIAG, FORMS
 from .truth import has_gradient
 
 Spell = Callable[[Expression], str]
@@ -80,6 +80,7 @@ class _Maker:
     def _of_node(self, node: Expression, put: Put) -> Iterator[Slip]:
         if isinstance(node, MatVec):
             yield from self._wrong_side(node, put)
+            yield from self._of_matrices(node, put)
         match node:
             case Product(factors=factors):
                 yield from self._dropped(factors, put)
@@ -160,6 +161,23 @@ class _Maker:
                 f"{self.spell(product(*local))} stands on the wrong side of {self.spell(node.matrix)}: first the derivative, "
                 "then the matrix",
             )
+
+    def _of_matrices(self, node: MatVec, put: Put) -> Iterator[Slip]:
+        """Of a product of two matrices, as a derivative of a vector is: the two exchanged, or one of them left out."""
+        left, right = node.matrix, node.vector
+        diagonal = [part for part in (left, right) if isinstance(part, Call) and part.function == DIAG]
+        if diagonal:
+            other = right if diagonal[0] is left else left
+            yield Slip(
+                1.2,
+                "side",
+                put(MatVec(right, left)),
+                f"{self.spell(diagonal[0])} stands on the wrong side of {self.spell(other)}: a matrix does not commute with "
+                "a diagonal one",
+            )
+        yield Slip(3, "matrix", put(left), f"the factor {self.spell(right)} is missing")
+        yield Slip(3.2, "transposition", put(MatVec(left, Call("transpose", (right,)))),
+                   f"{self.spell(right)} is transposed, and should not be")
 
     def _dropped(self, factors: tuple[Expression, ...], put: Put) -> Iterator[Slip]:
         """One factor or two that belong together left out."""
@@ -416,7 +434,8 @@ def _one_minus_square(expression: Expression) -> Expression | None:
 def _sites(expression: Expression) -> Iterator[tuple[Expression, Put]]:
     """Every node, with what puts another one in its place."""
     yield expression, lambda new: new
-    parts = () if isinstance(expression, Call) and expression.function in FORMS else children(expression)
+    closed = isinstance(expression, Call) and expression.function in FORMS and expression.function != DIAG
+    parts = () if closed else children(expression)
     for position, part in enumerate(parts):
         for node, put in _sites(part):
 

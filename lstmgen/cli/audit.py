@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 HELP = f"""Compare a derivation by hand, a program, or its numbers with the true gradients.
 
 CLAIMS is a file of equations, the name of one that comes with lstmgen, or a text of LaTeX or Markdown (.tex, .md,
-.ipynb). With --code, --module or --arrays, give a SPEC in its place. Status 0: nothing is wrong; 1: something is wrong;
-2: a file cannot be read. How to write claims: {DOCS / 'audit.md'}. How to hand in code:
+.ipynb). With --code, --module or --arrays, give a SPEC in its place. Status 0: nothing is wrong; 1: something is wrong or
+incomplete; 2: a file cannot be read. How to write claims: {DOCS / 'audit.md'}. How to hand in code:
 {DOCS / 'code.md'}. What is read of a text: {DOCS / 'latex.md'}
 """
 
