@@ -29,8 +29,9 @@ from ..derivation.graph import Graph
 from ..errors import Mistakes, Place
 from ..numerics.points import choose_sizes
 from .comparing import CodeAudit, Comparer
+from ..printed import counted
 from .foreign import SECONDS, ForeignError, read_arrays, run_function
-from .given import STEPS, Data, draw
+from .given import Data, draw
 
 
 def audit_module(graph: Graph, path: str | Path, function: str, seconds: float = SECONDS) -> CodeAudit:
@@ -65,7 +66,7 @@ def audit_answers(
             told.append(f"{' and '.join(unread)} {'are' if len(unread) > 1 else 'is'} not read, and taken to be zero")
             data, comparer = read, Comparer(derivation, sizes, read, theirs)
     if comparer.differing:
-        _probe_shorter(comparer, data, answer)
+        told += _probe_shorter(comparer, data, answer)
     return comparer.audit(tuple(told))
 
 
@@ -88,14 +89,16 @@ def _as_read(
     return data, unread
 
 
-def _probe_shorter(comparer: Comparer, data: Data, answer: Callable[[Data], dict[str, np.ndarray]]) -> None:
-    """Look for the shortest sequence for which each gradient differs; code that takes no short ones is not asked."""
-    try:
-        answers = [(steps, shorter, answer(shorter)) for steps in range(1, STEPS) for shorter in [data.first(steps)]]
-    except ForeignError:
-        return
-    for steps, shorter, theirs in answers:
-        comparer.at_length(steps, shorter, theirs)
+def _probe_shorter(comparer: Comparer, data: Data, answer: Callable[[Data], dict[str, np.ndarray]]) -> list[str]:
+    """Ask for shorter sequences, in which mistakes are less mixed; a note where their code takes none of some length."""
+    notes = []
+    for steps in range(1, data.steps):
+        shorter = data.first(steps)
+        try:
+            comparer.at_length(shorter, answer(shorter))
+        except ForeignError as problem:
+            notes.append(f"in a sequence of {counted(steps, 'step')} it does not run, which was not counted: {problem}")
+    return notes
 
 
 def audit_arrays(graph: Graph, path: str | Path) -> CodeAudit:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..derivation.chain import Derivation, Key
-from ..derivation.graph import Graph
+from ..derivation.graph import Graph, Stage
+from ..language.evaluate import Leaf
+from ..language.expressions import Adjoint, Expression
 from .forms import FARTHEST
 from .scene import Edit, Scene, Setting
 
@@ -45,37 +48,94 @@ class Data:
         )
 
 
-class Given(Scene):
-    """A scene of data that are given, less what stays unread."""
+@dataclass(frozen=True)
+class Change:
+    """What is done differently in a backward pass, or in the forward pass before it."""
 
-    def __init__(
-        self,
-        derivation: Derivation,
-        sizes: Mapping[str, int],
-        data: Data,
-        edits: Mapping[Key, Edit] | None = None,
-        without: str = "",
-    ):
-        self.data, self.without, self._edits = data, without, edits or {}
+    edits: Mapping[Key, Edit] = field(default_factory=dict)  # by the key of the branch
+    without: tuple[str, ...] = ()  # arguments that are not read
+    equations: Mapping[str, Expression] = field(default_factory=dict)  # of the forward pass, by the name of the stage
+    reach: int | None = None  # over how many steps the error of a step goes back
+
+    def and_then(self, other: Change) -> Change | None:
+        """Both; None where both change the same."""
+        if self.edits.keys() & other.edits.keys() or self.equations.keys() & other.equations.keys():
+            return None
+        reach = other.reach if self.reach is None else self.reach
+        equations = {**self.equations, **other.equations}
+        return Change({**self.edits, **other.edits}, (*self.without, *other.without), equations, reach)
+
+
+FINAL = "final "  # before a state: the gradient that arrives at its last step from outside
+
+
+class Given(Scene):
+    """A scene of data that are given, with what is done differently."""
+
+    def __init__(self, derivation: Derivation, sizes: Mapping[str, int], data: Data, change: Change | None = None):
+        self.data, self.change = data, change or Change()
         super().__init__(derivation, Setting(data.steps, data.batch, sizes))
+
+    def changed(self, change: Change) -> Given:
+        """The same data with something done differently. The forward pass is kept where it is the same."""
+        if change.without or change.equations:
+            return Given(self.derivation, self.sizes, self.data, change)
+        other = copy(self)
+        other.change, other.edits, other.sums = change, change.edits, {}
+        other.__dict__.pop("largest", None)
+        targets = {key[0] for key in change.edits}
+        if targets <= set(self.graph.parameters) and not self.change.edits:
+            other.adjoints = dict(self.adjoints)
+            for gradient in self.derivation.parameters:
+                if gradient.value in targets:
+                    for step in range(self.steps, -1, -1):
+                        other.adjoints[gradient.value, step] = other._sum(gradient, step)
+        else:
+            other._backward()
+        return other
+
+    def from_step(self, step: int, edits: Mapping[Key, Edit]) -> Given:
+        """What one step alone sends back: its `dy`, and of the last one `dstate`."""
+        other = copy(self)
+        other.edits, other.sums = edits, {}
+        other.__dict__.pop("largest", None)
+        other.weights = {key: array if key[1] == step else 0 * array for key, array in self.weights.items()}
+        other.final = self.final if step == self.steps else {}
+        other._backward()
+        return other
+
+    def leaf(self, leaf: Leaf, step: int) -> np.ndarray:
+        """A value or a gradient of one step; and what arrives at a final state."""
+        if isinstance(leaf, Adjoint) and leaf.name.startswith(FINAL):
+            name = leaf.name.removeprefix(FINAL)
+            return self.final[name] if step == self.steps and name in self.final else self.zeros(name)
+        return super().leaf(leaf, step)
+
+    def _draw_until_finite(self) -> None:
+        """The data are what they are: drawing them again does not help. What is not finite shows in the gradients."""
+        self._draw(0)
+        self.redraws = 0
+        with np.errstate(all="ignore"):
+            self._forward()
+
+    def _equation(self, stage: Stage) -> Expression:
+        return self.change.equations.get(stage.name, stage.expression)
 
     def _draw(self, reach: float) -> None:
         data, graph, batch = self.data, self.graph, self.data.batch
-        self.edits = self._edits
+        self.edits = self.change.edits
         self.fixed = {
             name: np.broadcast_to(array, (batch, *array.shape)) for name, array in data.params.items()
         }
-        start = {
-            name: 0 * array if self.without == ZERO_STATES else array for name, array in data.state.items()
-        }
-        self.values = {0: start}
+        still = ZERO_STATES in self.change.without
+        self.values = {0: {name: 0 * array if still else array for name, array in data.state.items()}}
         for step in range(1, self.steps + FARTHEST + 1):
             at = min(step, self.steps) - 1
             self.values[step] = {name: data.inputs[name][at] for name in (*graph.inputs, *graph.targets)}
         self.weights = {
             (name, step + 1): array[step] for name, array in data.dy.items() for step in range(self.steps)
         }
-        self.final = {} if self.without == NO_DSTATE else dict(data.dstate)
+        self.final = {} if NO_DSTATE in self.change.without else dict(data.dstate)
 
 
 def draw(graph: Graph, sizes: Mapping[str, int]) -> Data:

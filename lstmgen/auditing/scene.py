@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from ..derivation.chain import START, Contribution, Derivation, Gradient, Key
+from ..derivation.graph import Stage
 from ..language.evaluate import Floats, Leaf, evaluate
 from ..language.expressions import Adjoint, Expression, Outside, Value
 from ..language.functions import Real
@@ -47,8 +48,11 @@ class Edit:
 
     instead: Expression | None = None
     cut: str = ""  # "", "always", "first" (step), "not first", "last", "not last"
+    at: frozenset[int] = frozenset()  # steps of the value at which it is left out too
 
     def keeps(self, step: int, steps: int) -> bool:
+        if step in self.at:
+            return False
         match self.cut:
             case "always":
                 return False
@@ -152,8 +156,12 @@ class Scene:
             for stage in graph.stages:
                 if stage.name not in graph.static:
                     known = _Known(self.fixed, self.values[step], self.values[step - 1])
-                    array = evaluate(stage.expression, known, self.math, self.sizes, leading=1)
+                    array = evaluate(self._equation(stage), known, self.math, self.sizes, leading=1)
                     self.values[step][stage.name] = self._filled(array, stage.name)
+
+    def _equation(self, stage: Stage) -> Expression:
+        """What a stage of every step is computed from."""
+        return stage.expression
 
     def _filled(self, array: np.ndarray, name: str) -> np.ndarray:
         """One array for each point, where a constant is the same for all."""

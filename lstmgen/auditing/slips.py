@@ -66,7 +66,7 @@ class _Maker:
 
     def all(self) -> Iterator[Slip]:
         yield Slip(1, "sign", negative(self.term), "the sign is wrong")
-        for node, put in _sites(self.term):
+        for node, put in sites(self.term):
             yield from self._of_node(node, put)
         leaves = dict.fromkeys(
             node for node in walk(self.term) if isinstance(node, (Value, Adjoint, Outside))
@@ -310,7 +310,7 @@ class _Maker:
     def _replaced(self, leaf: Expression, new: Expression) -> Iterator[Expression]:
         """All occurrences; then each one alone, where there are several."""
         yield transform(self.term, lambda node: new if node == leaf else None)
-        places = [put for node, put in _sites(self.term) if node == leaf]
+        places = [put for node, put in sites(self.term) if node == leaf]
         if len(places) > 1:
             yield from (put(new) for put in places)
 
@@ -431,13 +431,13 @@ def _one_minus_square(expression: Expression) -> Expression | None:
     return None
 
 
-def _sites(expression: Expression) -> Iterator[tuple[Expression, Put]]:
+def sites(expression: Expression) -> Iterator[tuple[Expression, Put]]:
     """Every node, with what puts another one in its place."""
     yield expression, lambda new: new
     closed = isinstance(expression, Call) and expression.function in FORMS and expression.function != DIAG
     parts = () if closed else children(expression)
     for position, part in enumerate(parts):
-        for node, put in _sites(part):
+        for node, put in sites(part):
 
             def inside(new: Expression, put: Put = put, position: int = position) -> Expression:
                 return rebuild(expression, parts[:position] + (put(new),) + parts[position + 1 :])
