@@ -115,10 +115,12 @@ test-c: venv  ## the C of every cell: with sanitizers, with clang, and on other 
 	@$(call CROSS,aarch64-linux-gnu-gcc,qemu-aarch64)
 	@$(call CROSS,arm-linux-gnueabihf-gcc,qemu-arm)
 
-# COUNT claims of each kind for each spec.
+# COUNT claims of each kind for each spec, PAIRS of mistakes for each of some cells.
 COUNT ?= 60
-audit-long: venv  ## audits thousands of true claims and of mutated ones
+PAIRS ?= 20
+audit-long: venv  ## audits thousands of true claims and of mutated ones, and pairs of mistakes
 	@PYTHONPATH=. $(BIN)/python tests/rewriting.py $(COUNT)
+	@PYTHONPATH=. $(BIN)/python tests/mistakes.py $(PAIRS)
 
 # FAULTS of the thousands that the tool knows, drawn from one seed; 0 is all of them.
 FAULTS ?= 300

@@ -127,8 +127,8 @@ def test_what_is_true_holds_however_it_is_written(left, right):
         ("lstm", "sum_t(d_R_f)", "sum_t(outer(d_f_pre, h[t-1]), 2, T)", "zero initial states"),
         ("ng_lstm_last", "d_a", "via(d_a, t+1)", "every step but the last, the only one that has a loss"),
         ("ng_lstm_last", "d_a", "a - target", "t = T, the last step, the only one that has a loss"),
-        ("rnn", "d_h", "transpose(R_h) @ d_h_pre[t+1]", "no gradient from outside arrives at h"),
-        ("ng_lstm", "d_a[t-1]", "via(d_a[t-1], t)", "no gradient from outside arrives at a[t-1]"),
+        ("rnn", "d_h", "transpose(R_h) @ d_h_pre[t+1]", "no gradient from outside at h"),
+        ("ng_lstm", "d_a[t-1]", "via(d_a[t-1], t)", "no gradient from outside at a[t-1]"),
         ("lstm", "total(c[t+1], c)", "f[t+1]", "the direct path alone"),
         ("lstm", "partial(f_pre, h[t-1])", "transpose(R_f)", "transposed layout"),
         ("lstm", "partial(f_pre, x)", "transpose(W_f)", "transposed layout"),
@@ -374,7 +374,7 @@ def test_the_status_says_whether_something_is_wrong(tmp_path):
     assert "d_o: holds\n" in run(str(good)).output
     assert run(str(given)).exit_code == 0
     assert run(str(given), "--strict").exit_code == 1
-    assert "d_h: holds given no gradient from outside arrives at h" in run(str(given)).output
+    assert "d_h: holds given no gradient from outside at h" in run(str(given)).output
     assert run(str(bad)).exit_code == 1
     assert "d_o: wrong\n" in run(str(bad)).output
     assert run(str(broken)).exit_code == 2

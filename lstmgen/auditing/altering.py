@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from ..derivation.chain import OUTPUT
-from ..language.expressions import Adjoint, Call, Expression, Product, Value
+from ..language.expressions import Adjoint, Call, Expression, Product, Sum, Value
 from .arrays import SAME, constant_ratio, diagonal, largest
 from .case import UNFIT, Case
 from .forms import SUM_T, TOTAL, VIA, is_number, lag_to, step_of
@@ -67,6 +67,21 @@ class Explainer:
             ]
             found = _cheaper(found, self._search(others))
         return found
+
+    def off_terms(self, terms: Sequence[Term]) -> tuple[Expression, ...]:
+        """The terms of the claim that are none of these; empty where it has one term, or none of them is right."""
+        said = self.case.said.terms if isinstance(self.case.said, Sum) else ()
+        right = [array for array in map(self._array, terms) if array is not None]
+
+        def is_right(expression: Expression) -> bool:
+            try:
+                parts = [self._spread(self.view.evaluate(part)) for part in claim_terms(expression)]
+            except UNFIT:
+                return False
+            return all(any(self._same(part, array) for array in right) for part in parts)
+
+        found = tuple(each for each in said if not is_right(each))
+        return found if len(found) < len(said) else ()
 
     def _search(self, levels: Sequence[tuple[Term, ...]]) -> Explanation | None:
         best: Explanation | None = None

@@ -20,6 +20,7 @@ class Explained:
 
     findings: tuple[Finding, ...]
     correct: Expression | None
+    off: tuple[Expression, ...] = ()  # the terms of the claim that are wrong, where others are right
 
 
 def explain(case: Case, within_sum: bool = True) -> Explained:
@@ -35,12 +36,14 @@ def explain(case: Case, within_sum: bool = True) -> Explained:
     other = _other_derivative(case)
     if other is not None:
         return Explained((other,), correct(case))
-    explanation = Explainer(case, found.truth, found.levels(case)).best()
+    explainer = Explainer(case, found.truth, found.levels(case))
+    explanation = explainer.best()
     if explanation is None:
-        return Explained((_unexplained(),), correct(case))
+        return Explained((_unexplained(),), correct(case), explainer.off_terms(found.terms))
+    off = explainer.off_terms(explanation.terms)
     if isinstance(case.subject, Call) and case.subject.function == SUM_T and not case.by_number:
-        return Explained(explanation.findings, correct(case))
-    return Explained(explanation.findings, in_a_line(case, explanation.terms))
+        return Explained(explanation.findings, correct(case), off)
+    return Explained(explanation.findings, in_a_line(case, explanation.terms), off)
 
 
 def remarks(case: Case) -> Iterator[Finding]:

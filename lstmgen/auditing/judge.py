@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,13 +79,13 @@ def _judgement(claim: Claim, case: Case) -> Judgement:
 def _without_excuse(claim: Claim, case: Case) -> Judgement:
     """Incomplete, where all that is there is right; wrong in every other case."""
     explained = explain(case)
-    told = Explained((*remarks(case), *explained.findings), explained.correct)
+    told = replace(explained, findings=(*remarks(case), *explained.findings))
     lacks = all(each.kind == MISSING for each in told.findings) and not isinstance(case.subject, Value)
     if not lacks or case.says_nothing():
         return _judged(claim, case, WRONG, "", told)
     if all(each.through in (OUTSIDE, LOSS) for each in told.findings):
         here = f" at {case.spell(Value(case.subject.name))}" if isinstance(case.subject, Adjoint) else ""
-        return _judged(claim, case, GIVEN, f"no gradient from outside arrives{here}", told)
+        return _judged(claim, case, GIVEN, f"no gradient from outside{here}", told)
     return _judged(claim, case, INCOMPLETE, where_complete(case), told)
 
 
@@ -101,6 +102,8 @@ def _judged(claim: Claim, case: Case, verdict: str, given: str, explained: Expla
         correct,
         case.subject if whole else None,
         example(case),
+        tuple(map(case.as_written, explained.off)) if verdict == WRONG else (),
+        tuple(map(case.spell, explained.off)) if verdict == WRONG else (),
     )
 
 

@@ -55,6 +55,8 @@ class Judgement(Printed):
     correct_expression: Expression | None = None
     correct_subject: Expression | None = None  # its left side, where it was moved
     example: Example | None = None
+    off: tuple[Expression, ...] = ()  # the terms of a wrong claim that are wrong, where others are right
+    off_terms: tuple[str, ...] = ()  # the same, in the source's names
 
     def line(self) -> str:
         """`d_c: holds given t = T`."""
@@ -75,6 +77,8 @@ class Judgement(Printed):
             told += _wrapped("as it is", self.given)
         if self.claim.text:
             told += _wrapped("as written", f"{self.claim.name} = {self.claim.text}")
+        for term in self.off_terms:
+            told += _wrapped("wrong term", term)
         if self.correct:
             told += _wrapped("correct", self.correct)
         if self.example is not None:

@@ -8,10 +8,11 @@ from ..document.latex.escape import TEXT_COMMANDS, escape
 from ..document.latex.printer import APPLIED, JUXTAPOSED, Printer
 from ..document.notation import Notation, make_notation
 from ..document.symbols import read_name
-from ..language.expressions import Call, Expression, Value
+from ..language.expressions import Call, Expression, Sum, Value
 from ..language.shapes import SCALAR
 from .forms import PARTIAL, STEP, is_number, step_of
-from .judgement import HOLDS, NOT_READ, WRONG, Audit, Judgement
+from .claims import VERDICTS
+from .judgement import HOLDS, INCOMPLETE, NOT_READ, WRONG, Audit, Judgement
 
 # ---------------------------------------------------------------- JSON
 
@@ -23,6 +24,7 @@ def as_json(audit: Audit) -> dict[str, object]:
         "source": audit.claims.source,
         "steps": audit.claims.steps,
         "holds": audit.holds,
+        "counts": {verdict: audit.count(verdict) for verdict in VERDICTS},
         "claims": [judgement_json(judgement) for judgement in audit.judgements],
     }
 
@@ -40,6 +42,7 @@ def judgement_json(judgement: Judgement) -> dict[str, object]:
         "verdict": judgement.verdict,
         "given": judgement.given or None,
         "findings": [asdict(finding) for finding in judgement.findings],
+        "wrong_terms": list(judgement.off_terms),
         "correct": judgement.correct or None,
         "example": example,
         "expected": claim.expect,
@@ -93,6 +96,9 @@ _HEAD = r"""\documentclass[11pt,a4paper]{scrartcl}
   \ifdim\wd\linebox>\linewidth\resizebox{\linewidth}{!}{\usebox{\linebox}}\else\usebox{\linebox}\fi}
 \newcommand{\struck}[1]{\sbox{\linebox}{\fitted{#1}}%
   \rlap{\textcolor{bad}{\rule[.55ex]{\wd\linebox}{.7pt}}}\usebox{\linebox}}
+\newsavebox{\termbox}
+\newcommand{\struckterm}[1]{\sbox{\termbox}{$\displaystyle #1$}%
+  \rlap{\textcolor{bad}{\rule[.55ex]{\wd\termbox}{.7pt}}}\usebox{\termbox}}
 \newcommand{\claim}[2]{%
   \par\addvspace{1.1\baselineskip}\noindent{\bfseries\ttfamily #1}\quad #2\par\nopagebreak}
 \newcommand{\say}[1]{\par\noindent\hspace*{1.2em}\parbox{\dimexpr\linewidth-1.2em}{\small #1}\par}
@@ -113,7 +119,8 @@ def latex(audit: Audit) -> str:
         parts.append(rf"{escape(claims.source)}\par")
     parts.append(_legend(claims.names))
     printer = _printer(audit)
-    for judgement in audit.judgements:
+    parts.append(rf"\par\medskip\textbf{{{escape(audit.tally())}}}\par")
+    for judgement in audit.by_verdict():
         parts += _told(judgement, printer)
     parts.append("\\end{document}\n")
     return "\n".join(parts)
@@ -145,12 +152,15 @@ def _printer(audit: Audit) -> _ClaimPrinter:
 
 def _told(judgement: Judgement, printer: _ClaimPrinter) -> list[str]:
     claim = judgement.claim
-    colour = {WRONG: "bad", NOT_READ: "aside"}.get(judgement.verdict, "good")
+    colour = {WRONG: "bad", INCOMPLETE: "bad", NOT_READ: "aside"}.get(judgement.verdict, "good")
     verdict = judgement.verdict + (f" {judgement.given}" if judgement.given else "")
     parts = [rf"\claim{{{escape(claim.name)}}}{{\textcolor{{{colour}}}{{{escape(verdict)}}}}}"]
     left = _formula(claim.subject, claim.name, printer)
     written = f"{left}={_formula(claim.said, claim.text, printer)}"
-    if judgement.verdict == WRONG:
+    if judgement.off and isinstance(claim.said, Sum):
+        marked = "".join(_term(term, position, judgement, printer) for position, term in enumerate(claim.said.terms))
+        parts.append(rf"\equationline{{\fitted{{{left}={marked}}}}}")
+    elif judgement.verdict == WRONG:
         parts.append(rf"\equationline{{\struck{{{written}}}}}")
     else:
         parts.append(rf"\equationline{{\fitted{{{written}}}}}")
@@ -166,6 +176,13 @@ def _told(judgement: Judgement, printer: _ClaimPrinter) -> list[str]:
     if claim.note:
         parts.append(rf"\say{{\itshape {escape(claim.note)}}}")
     return parts
+
+
+def _term(term: Expression, position: int, judgement: Judgement, printer: _ClaimPrinter) -> str:
+    """One term of a sum, struck out where it is wrong."""
+    formula = _formula(term, str(term), printer)
+    sign = "" if position == 0 or formula.startswith("-") else "+"
+    return rf"{sign}\struckterm{{{formula}}}" if term in judgement.off else f"{sign}{formula}"
 
 
 def _left(judgement: Judgement, left: str, printer: _ClaimPrinter) -> str:

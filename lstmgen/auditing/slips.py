@@ -13,26 +13,8 @@ from itertools import combinations
 from ..derivation.chain import later
 from ..derivation.graph import Graph
 from ..language.expressions import (
-    ONE,
-    Adjoint,
-    Call,
-    Expression,
-    MatVec,
-    Negative,
-    Number,
-    Outside,
-    Power,
-    Product,
-    Quotient,
-    Sum,
-    Value,
-    children,
-    negative,
-    number,
-    product,
-    rebuild,
-    transform,
-    walk,
+    ONE, Adjoint, Call, Expression, MatVec, Negative, Number, Outside, Power, Product, Quotient, Sum, Value, children,
+    negative, number, product, rebuild, transform, walk,
 )
 from .forms import DIAG, FORMS
 from .truth import has_gradient
@@ -304,6 +286,7 @@ class _Maker:
                 yield from self._at_other_step(leaf)
                 yield from self._other_gradient(leaf)
                 yield from self._too_many(leaf)
+                yield from self._once_more(leaf)
             case Outside():
                 yield from self._at_other_step(leaf)
 
@@ -342,6 +325,22 @@ class _Maker:
             for factor, with_it in altered:
                 for whole in self._replaced(leaf, with_it):
                     yield Slip(3, "factor", whole, f"the factor {self.spell(factor)} is too much")
+
+    def _once_more(self, leaf: Adjoint) -> Iterator[Slip]:
+        """The derivative of an activation, or the gradient behind it too, beside the gradient before it."""
+        name = leaf.name.removesuffix("_pre")
+        stage = self.graph.find(name)
+        if name == leaf.name or stage is None or not isinstance(stage.expression, Call):
+            return
+        value = Value(name, leaf.lag)
+        local = {"sigmoid": (value, Sum((ONE, negative(value)))), "tanh": (Sum((ONE, Negative(Power(value, _TWO)))),)}
+        for factors in (local[stage.expression.function],) if stage.expression.function in local else ():
+            for with_gradient in ((), (Adjoint(name, leaf.lag),)):
+                more = product(*with_gradient, *factors)
+                told = (f"{self.spell(leaf)} holds the derivative of the {stage.expression.function} already: the factor "
+                        f"{self.spell(more)} is too much")
+                for whole in self._replaced(leaf, product(leaf, more)):
+                    yield Slip(1.6, "activation", whole, told)
 
     def _before_activation(self, leaf: Value) -> Iterator[Slip]:
         """A value in place of which its argument stands, or to which the activation is applied again."""
