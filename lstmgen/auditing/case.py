@@ -18,7 +18,7 @@ from .claims import USUAL_STEPS
 from .forms import PARTIAL, SUM_T, TOTAL, is_number, is_numbered
 from .scene import Scene
 from .scenes import Scenes
-from .spelling import Spelling
+from .spelling import Spelling, numbers_told
 from .view import Unsayable, View
 
 UNFIT = (ShapeMismatch, Mismatch, ValueError, TypeError, LookupError)  # raised by shapes that do not fit
@@ -137,7 +137,7 @@ class Case:
             true, said = self.view.shape(self.subject), self.view.shape(self.said)
         except ShapeMismatch as mismatch:
             cure = f"; {mismatch.cure}" if mismatch.cure else ""
-            return self.view.told(f"{mismatch.message}{cure}", self.spelling)
+            return numbers_told(self.view.told(f"{mismatch.message}{cure}", self.spelling))
         except UNFIT as problem:
             return str(problem)
         if self._meets(true, said):

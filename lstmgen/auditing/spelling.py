@@ -18,6 +18,11 @@ _CALL = re.compile(r"\b(Slice|Fill)\(")
 _NUMBERED = re.compile(r"\[t\+(\d{6,})\]")
 
 
+def numbers_told(text: str) -> str:
+    """A text with steps by their numbers as they are written: `d_c[3]`."""
+    return _NUMBERED.sub(lambda match: f"[{step_of(int(match[1]), 0)}]", text)
+
+
 class Spelling:
     """Spells expressions as the author of the claims would."""
 
@@ -30,7 +35,7 @@ class Spelling:
     def __call__(self, expression: Expression) -> str:
         text = source(self.renamed(_without_fills(expression, self.graph.shapes)))
         text = _CALL.sub(lambda match: _FORMS[match[1]] + "(", text)
-        text = _NUMBERED.sub(lambda match: f"[{step_of(int(match[1]), 0)}]", text)
+        text = numbers_told(text)
         text = re.sub(r"\bt\[(t[+-]\d+|\d+)\]", r"\1", text)  # a step as a reader: via(d_c, t+1)
         return re.sub(r"\bdy_#", "dy", text)
 
