@@ -170,10 +170,10 @@ site: venv tex  ## the cells as a site, in build/site: pages, PDFs, an index wit
 	@$(BIN)/python tests/zoo_site.py build/site
 
 # PAGE is the page with the adjoint of c; look at the picture whenever the document has changed.
-PAGE ?= 5
+PAGE ?= 4
 picture: venv tex  ## docs/images/page.png, the page that README.md shows
 	@$(BUILD) specs/peephole_lstm.yaml -o generated --pdf
-	@pdftoppm -png -singlefile -r 80 -f $(PAGE) -l $(PAGE) -x 60 -y 40 -W 540 -H 720 \
+	@pdftoppm -png -singlefile -r 80 -f $(PAGE) -l $(PAGE) -x 50 -y 30 -W 560 -H 840 \
 	  generated/peephole_lstm.pdf docs/images/page
 	@$(SAY) picture docs/images/page.png
 

@@ -151,6 +151,7 @@ def build(
     targets: Sequence[str] = ("numpy",),
     document: bool = True,
     html: bool = False,
+    sections: Sequence[str] = (),
 ) -> Built:
     """Write the files of each target into `out`, and with "numpy" NAME.tex, and NAME.pdf with `pdf`, if the proofs hold.
 
@@ -158,13 +159,15 @@ def build(
     (NAME_jax.py). Without `document` there is no NAME.tex; with `html` there is NAME.html, a page that computes.
     A target that cannot be run on this machine is written all the same, and says that it is not verified.
 
+    `sections` change what the document has: "paths" adds a section and "no-listing" leaves one out, of
+    `document.compose.SECTIONS`.
     `notation` is used in place of the spec's own. `force` overwrites files that were edited since they were generated.
     With `unroll`, from 2 to 6, the document writes the gradients out over so many steps.
     With `checkpoint`, the module keeps the state at every so many steps and computes the steps between again.
     A `bare` module has no checks of arguments and no check of its own.
     Raises `SpecError`; `VerificationFailed` if a proof fails; `OutputError` if a file cannot or must not be written.
     """
-    from .document.compose import render_document
+    from .document.compose import chosen_sections, render_document
     from .document.notation import make_notation
     from .files import stamp, write_outputs
     from .outputs.numpy.module import module_source
@@ -175,6 +178,7 @@ def build(
         raise ValueError(f"{unknown[0]!r} is no target: there are {', '.join(NAMES)}" if unknown else "there is no target")
     if unroll is not None and not 2 <= unroll <= MOST_UNROLLED:
         raise ValueError(f"gradients are unrolled over 2 to {MOST_UNROLLED} steps, and not over {unroll}")
+    chosen = chosen_sections(sections)
     schedule = _schedule(path_or_text)
     name = schedule.graph.spec.name
     symbols = make_notation(schedule.graph, notation)
@@ -190,8 +194,7 @@ def build(
     if NUMPY in targets:
         texts[f"{name}.py"] = module_text
         if document:
-            listing = module_source(schedule, verified=verify, checkpoint=checkpoint, bare=True)
-            extras = replace(_extras(schedule, reference, unroll), listing=listing)
+            extras = replace(_extras(schedule, reference, unroll), sections=chosen)
             texts[f"{name}.tex"] = render_document(schedule.plan, symbols, verdict, name, extras)
     if html:
         from .document.page.compose import render_page
@@ -248,18 +251,22 @@ def _extras(schedule: Schedule, module: ModuleType, unroll: int | None) -> Extra
     from .document.compose import Extras
     from .numerics.fading import fade
     from .numerics.worked import work_out
+    from .outputs.numpy.module import loops_source
 
-    return Extras(unroll, fade(schedule.derivation, module), _simple_network(), work_out(schedule.derivation))
+    measured = fade(schedule.derivation, module)
+    size = measured.sizes[0][1] if measured.sizes else 1
+    return Extras(unroll, measured, _simple_network(size), work_out(schedule.derivation), loops_source(schedule))
 
 
-@lru_cache(maxsize=1)
-def _simple_network() -> Fading:
-    """How the gradient of a simple RNN vanishes, to compare others with."""
+@lru_cache(maxsize=8)
+def _simple_network(size: int) -> Fading:
+    """How the gradient of a simple RNN of so many units vanishes, to compare others with."""
     from .numerics.fading import fade
     from .outputs.numpy.module import module_source
 
     schedule = _schedule("rnn")
-    return fade(schedule.derivation, execute(module_source(schedule, verified=False), "rnn"))
+    module = execute(module_source(schedule, verified=False), "rnn")
+    return fade(schedule.derivation, module, sizes={symbol: size for symbol, _ in schedule.graph.dims})
 
 
 def _schedule(source: str | Path | CellSpec) -> Schedule:

@@ -34,7 +34,7 @@ def complaints(path: Path) -> tuple[list[str], list[int]]:
     schedule = _schedule(load(path))
     plan = schedule.plan
     text = module_source(schedule, verified=False)
-    extras, found, pages = _extras(plan, execute(text, path.stem), UNROLLED), [], []
+    extras, found, pages = _extras(schedule, execute(text, path.stem), UNROLLED), [], []
     np.seterr(all="ignore")  # points are drawn without regard to where a logarithm is defined
     for choice in STYLES:
         try:

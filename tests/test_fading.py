@@ -52,12 +52,23 @@ def module_of(derivation):
     ("fgr_lstm", "i", 5, None),
     ("indrnn", "h", 1, None),
     ("scrn", "s", 1, "0.95"),
+    ("slstm", "c", 12, "f"),
+    ("slstm", "m", 9, None),  # the state itself decides whether max passes it on
+    ("mlstm", "C", 1, "f"),
+    ("mlstm", "m", 1, None),
 ])
 def test_paths_and_carousel(name, state, count, carousel):
     step = one_step(derivation_of(name), state)
     assert step.count == count
     assert (step.carousel and source(step.carousel)) == carousel
     assert bool(step.direct) == (carousel is not None)
+
+
+def test_one_detour_goes_through_a_matrix():
+    step = one_step(derivation_of("lstm"), "c")
+    assert step.detour not in step.direct and [factor.kind for factor in step.detour.factors(2)].count("matrix") == 1
+    assert one_step(derivation_of("lstm_1997"), "c").detour is None  # there is no other path
+    assert one_step(derivation_of("rnn"), "h").detour is None  # nor a direct one
 
 
 def test_the_peephole_lstm_by_hand():

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 import lstmgen.document.latex.printer as spell_latex
 from lstmgen.spec import reader as specs
 from lstmgen.derivation.chain import ELEMENTWISE, START, TRANSPOSED, Contribution, Gradient, derive, later
-from lstmgen.document.compose import Extras, render_document
+from lstmgen.document.compose import SECTIONS, Extras, chosen_sections, render_document
 from lstmgen.errors import SpecError
 from lstmgen.language.expressions import Adjoint, MatVec, Outside, Product, Value, walk
 from lstmgen.numerics.fading import one_step
@@ -38,7 +38,9 @@ from lstmgen.pipeline import _extras, _schedule, build, execute
 from lstmgen.schedule.make import make_schedule
 from lstmgen.schedule.plan import LAST, Plan, make_plan
 from lstmgen.resources import find_spec, packaged_specs
+from lstmgen.document.inline import spoken
 from lstmgen.document.latex.escape import escape
+from lstmgen.document.latex.text import set_text
 from lstmgen.document.latex.printer import Printer
 from lstmgen.document.latex.records import latex_of
 from lstmgen.document.latex.pdf import TexFailed, compile_pdf, overfull_boxes
@@ -141,11 +143,13 @@ equations:
 output: h
 """
 
-PEEPHOLE = """
+OWN_NAMES = """
 name: peephole
 cell: lstm
 peepholes: true
 """
+
+PEEPHOLE = f"{OWN_NAMES}notation: greff\n"
 
 RECURRENT_GATES = """
 name: recurrent_gates
@@ -185,14 +189,17 @@ def plan_of(text: str) -> Plan:
 
 
 def document(plan: Plan, notation: Notation, unroll: int | None = None, listing: str | None = None) -> str:
-    return render_document(plan, notation, None, plan.graph.spec.name, Extras(unroll, listing=listing))
+    """With all paths of one step."""
+    extras = Extras(unroll, listing=listing, sections=chosen_sections(["paths"]))
+    return render_document(plan, notation, None, plan.graph.spec.name, extras)
 
 
 def whole_document(plan: Plan, notation: Notation, unroll: int | None = None) -> str:
     """With what is measured and worked out in numbers."""
     name = plan.graph.spec.name
     module = execute(module_source(make_schedule(plan.derivation), verified=False), name)
-    return render_document(plan, notation, None, name, _extras(plan, module, unroll))
+    schedule = make_schedule(plan.derivation)
+    return render_document(plan, notation, None, name, _extras(schedule, module, unroll))
 
 
 # ---------------------------------------------------------------- the document, taken apart
@@ -216,11 +223,18 @@ _ROW = re.compile(
 )
 
 
+_IN_A_COLUMN = re.compile(r"(?:^|\\qquad&)(.*?)&(.*?)&&\\numbered\{(\d+)\}")
+
+
 def equations(tex: str) -> list[Equation]:
     """Every displayed equation, its lines put together again."""
     found: list[Equation] = []
-    for display in re.findall(r"\\begin\{alignat\*\}\{2\}\n(.*?)\\end\{alignat\*\}", tex, re.DOTALL):
+    for display in re.findall(r"\\begin\{alignat\*\}\{\d\}\n(.*?)\\end\{alignat\*\}", tex, re.DOTALL):
         for line in display.splitlines():
+            if r"\numbered" in line:
+                found += [Equation(int(number), left.strip().removesuffix("={}"), [Term(right, "")])
+                          for left, right, number in _IN_A_COLUMN.findall(line)]
+                continue
             row = _ROW.match(line)
             if not row:
                 assert not line.strip(), line
@@ -229,7 +243,7 @@ def equations(tex: str) -> list[Equation]:
             if row["tag"] or left:
                 found.append(Equation(int(row["tag"]) if row["tag"] else None, left))
             right = row["right"].removeprefix(r"\goeson ")
-            if note:
+            if note or not found[-1].terms:
                 found[-1].terms.append(Term(right, note))
             else:
                 found[-1].terms[-1].text += right
@@ -692,9 +706,11 @@ def disagreements(tex: str, plan: Plan, notation: Notation, point: Point, table:
 
 
 def _immediate_disagreements(tex: str, plan: Plan, notation: Notation, point: Point, table) -> list[str]:
-    """The immediate derivatives of the backward pass, each of them once."""
+    """The local derivatives at the forks of the backward pass, each of them once."""
     expected, printer = {}, Printer(notation)
     for gradient in plan.derivation.stages:
+        if len(gradient.forks) < 2 or plan.graph.is_cut(gradient.value):
+            continue
         for fork in gradient.forks:
             if fork.kind in (ELEMENTWISE, TRANSPOSED) and fork.target not in plan.graph.static:
                 reader = printer.differential(r"\partial^{+}", fork.reader, fork.lag)
@@ -836,15 +852,14 @@ def test_initial_states_get_the_branches_through_time(name):
     notation = make_notation(plan.graph)
     point = random_point(plan, notation)
     table = symbols(plan, notation, point, "0")
-    found = equations(section(document(plan, notation), "boundary"))
+    found = gathered(section(document(plan, notation), "boundary"))
     assert len(found) == len(plan.graph.states)
     for state, equation in zip(plan.graph.states, found):
-        gradient = plan.derivation.adjoints[state]
-        assert np.array_equal(Reader(equation.left, table).read(), point.values[Adjoint(state)])
-        branches = gradient.through_time()
-        for term, fork in zip(equation.terms, branches):
-            assert same(Reader(re.sub(r"^\{\}\+", "", term.text), table).read(), point.of(fork.term)), term
-        assert len(equation.terms) == max(len(branches), 1)
+        left, _, right = equation.partition("=")
+        assert np.array_equal(Reader(left, table).read(), point.values[Adjoint(state)])
+        branches = plan.derivation.adjoints[state].through_time()
+        expected = sum((point.of(fork.term) for fork in branches), np.zeros(()))
+        assert same(Reader(right, table).read() if branches else 0.0, expected), equation
 
 
 @pytest.mark.parametrize("name", ["peephole", "recurrent_gates"])
@@ -859,6 +874,9 @@ def test_the_reader_named_beside_a_term_is_its_reader(name):
                 assert term.note == r"\by{from outside}"
                 continue
             symbol = Printer(notation)(Value(fork.reader, fork.lag))
+            if not term.note:  # in a column, where the forward pass has named the reader
+                assert len(gradient.forks) == 1
+                continue
             assert f"${symbol}$" in term.note and f"eq:{plan.numbers[fork.reader]}}}" in term.note
             assert ("step $t+1$" in term.note) == (fork.lag == 1)
 
@@ -968,7 +986,7 @@ def fading_disagreements(tex: str, plan: Plan, notation: Notation) -> list[str]:
     """Paths of one step that are not the products that they should be, factor by factor."""
     point, printer, wrong = random_point(plan, notation), Printer(notation), []
     table = symbols(plan, notation, point)
-    shown = iter(equations(section(tex, "fading")) if r"\label{sec:fading}" in tex else [])
+    shown = iter(equations(section(tex, "paths")) if r"\label{sec:paths}" in tex else [])
     for state in plan.graph.states:
         step = one_step(plan.derivation, state)
         if not step.paths:
@@ -1064,16 +1082,18 @@ def test_a_wrong_way_through_the_steps_is_noticed(disagree, old, new):
     plan = plan_of(PEEPHOLE)
     notation = make_notation(plan.graph)
     tex = document(plan, notation)
-    assert old in section(tex, "fading")
+    assert old in section(tex, "fading") + section(tex, "paths")
     assert disagree(tex.replace(old, new), plan, notation)
 
 
 def test_a_sum_behind_a_product_sign_stands_in_brackets():
-    plan = plan_of(find_spec("mlstm").read_text(encoding="utf-8"))
+    plan = plan_of("name: sums\ndims: {}\ninputs: {x: []}\nstate: {s: []}\nparameters: {w: [], v: []}\nequations:\n"
+                   "  s: s[t-1] * w - s[t-1] * v + x\noutput: s\n")
     notation = make_notation(plan.graph)
     tex = document(plan, notation)
-    bare = re.sub(r"(\{k-1\})\((\[.*\])\)", r"\1\2", tex)
+    bare = re.sub(r"(\{k-1\})\((.*)\)$", r"\1\2", tex, flags=re.MULTILINE)
     assert bare != tex and carousel_disagreements(bare, plan, notation)
+    assert carousel_disagreements(tex, plan, notation) == []
 
 
 # ---------------------------------------------------------------- the stacked form
@@ -1090,32 +1110,47 @@ def stacked_disagreements(tex: str, plan: Plan, notation: Notation) -> list[str]
         return []
     stages = {printer(Value(stage.name)): stage for stage in plan.graph.stages}
     parameters = {printer(Value(name)): name for name in plan.graph.parameters}
-    shown = re.findall(r"\\begin\{equation\*\}\n  (.*)\n", section(tex, "stacked"))
-    if len(shown) != 2 * len(stacks):
-        wrong.append("stacks are missing")
-    for stack, forward, backward in zip(stacks, shown[::2], shown[1::2]):
-        lag = stack.vector.lag
-        made, matrices = (each.split(r"\\") for each in _COLUMN.findall(forward))
-        vector = forward.rpartition(r"\end{pmatrix}")[2].removesuffix(r"+\cdots")
-        outer, _, sent = backward.partition(r",\qquad ")
-        gradients, adjoints = (each.split(r"\\") for each in _COLUMN.findall(outer))
-        row = outer.rpartition(r"\end{pmatrix}")[2]
-        fine = len(made) == len(stack.factors) and rf"=\sum_{{t=1}}^{{{notation.steps}}}" in outer
+    text = section(tex, "stacked")
+    shown = iter(re.findall(r"\\begin\{equation\*\}\n  (.*)\n", text))
+    over_time, seen = rf"\sum_{{t=1}}^{{{notation.steps}}}", {}
+    for stack in stacks:
+        lag, key = stack.vector.lag, tuple(factor.stage for factor in stack.factors)
+        row = _row(plan, notation, stack.vector)
+        if key in seen:  # the column of stages was shown with another vector
+            made, adjoints = seen[key]
+            matrices = [printer(Value(factor.parameter)) for factor in stack.factors]
+            gradients = [printer(Adjoint(factor.parameter)) for factor in stack.factors]
+            vector = printer(stack.vector)
+            fine = f"${over_time}[{'; '.join(adjoints)}]\\,{row}$" in text
+        else:
+            forward, _, outer = next(shown).partition(r" ,\qquad ")
+            made, matrices = (each.split(r"\\") for each in _COLUMN.findall(forward))
+            vector = forward.rpartition(r"\end{pmatrix}")[2].removesuffix(r"+\cdots")
+            gradients, adjoints = (each.split(r"\\") for each in _COLUMN.findall(outer))
+            fine = rf"={over_time}" in outer and outer.rpartition(r"\end{pmatrix}")[2] == row
+        seen[key] = made, adjoints
+        fine = fine and len(made) == len(stack.factors)
         is_past = stack.vector.name in plan.derivation.adjoints
+        back = next(shown) if is_past else ""
         if is_past:
+            sent, _, one_by_one = back.rpartition("=")
             fine = (fine and [each.split(r"\\") for each in _COLUMN.findall(sent)] == [matrices, adjoints]
                     and r"\end{pmatrix}^{\!\mathsf T}" in sent
                     and sent.startswith(printer(Adjoint(stack.vector.name, lag)) + "="))
-        elif sent:
-            wrong.append(f"a gradient of {stack.vector.name}, which has none")
-        wrong += [] if fine else [f"the frame of {backward}"]
+            added = one_by_one.removesuffix(r"+\cdots")
+            expected = sum(Reader(_raised_transpose(matrix, adjoint), table).read()
+                           for matrix, adjoint in zip(matrices, adjoints))
+            fine = fine and same(Reader(added, table).read(), expected)
+            several = len(plan.derivation.adjoints[stack.vector.name].forks) > len(stack.factors)
+            fine = fine and (r"+\cdots" in sent) == (r"+\cdots" in one_by_one) == several
+        wrong += [] if fine else [f"the frame of {stack.name}"]
         for stage, matrix, gradient, adjoint in zip(made, matrices, gradients, adjoints):
             reader, name = stages[stage], parameters[matrix]
             product = Reader(f"{matrix}{vector}", table).read()
             products = [point.of(node) for node in walk(reader.expression) if isinstance(node, MatVec)]
             into = [fork for fork in plan.derivation.adjoints[name].forks if fork.reader == reader.name]
             added = Reader(adjoint + row, table).read()
-            back = Reader(matrix + r"^{\mathsf T}" + adjoint, table).read()
+            back = Reader(_raised_transpose(matrix, adjoint), table).read()
             forks = plan.derivation.adjoints[stack.vector.name].forks if is_past else ()
             past = [fork for fork in forks if (fork.reader, fork.lag) == (reader.name, -lag)]
             fine = (
@@ -1125,7 +1160,18 @@ def stacked_disagreements(tex: str, plan: Plan, notation: Notation) -> list[str]
                 and (not is_past or any(same(back, point.of(later(fork.term, lag, static))) for fork in past))
             )
             wrong += [] if fine else [f"the row of {matrix} in the stack on {vector}"]
-    return wrong
+    return wrong + [f"one formula too many: {each}" for each in shown if r"\mathsf T}_" not in each and "pmatrix" in each]
+
+
+def _raised_transpose(matrix: str, adjoint: str) -> str:
+    return (f"({matrix})" if "^" in matrix else matrix) + r"^{\mathsf T}" + adjoint
+
+
+def _row(plan: Plan, notation: Notation, vector: Value) -> str:
+    text = Printer(notation)(vector)
+    raised = "^" in text and not text.startswith("[") or (
+        vector.name not in notation.symbols and not text.startswith("["))
+    return rf"({text})^{{\mathsf T}}" if raised else rf"{text}^{{\mathsf T}}"
 
 
 @pytest.mark.parametrize("choice", NOTATIONS)
@@ -1146,8 +1192,11 @@ def test_specs_stack_as_displayed(spec_path):
     "old, new",
     [
         (r"\bm W_z\\\bm W_i", r"\bm W_i\\\bm W_z"),
-        (r"\end{pmatrix}\bm y_{t-1}+", r"\end{pmatrix}\bm y_t+"),
-        (r"\end{pmatrix}\bm y_{t-1}^{\mathsf T}", r"\end{pmatrix}\bm y_t^{\mathsf T}"),
+        (r"\end{pmatrix}\bm x_t+", r"\end{pmatrix}\bm y_t+"),
+        (r"\end{pmatrix}\bm x_t^{\mathsf T}", r"\end{pmatrix}\bm y_t^{\mathsf T}"),
+        (r"]\,\bm y_{t-1}^{\mathsf T}", r"]\,\bm y_t^{\mathsf T}"),
+        (r"\bm R_i^{\mathsf T}\delta\bar{\bm i}_t", r"\bm R_i^{\mathsf T}\delta\bar{\bm f}_t"),
+        (r"\delta\bar{\bm o}_t+\cdots", r"\delta\bar{\bm o}_t"),
         (r"\delta\bar{\bm z}_t\\\delta\bar{\bm i}_t", r"\delta\bar{\bm i}_t\\\delta\bar{\bm z}_t"),
         (r"{\!\mathsf T}", r"{-1}"),
         (r"\delta\bm y_{t-1}=", r"\delta\bm y_t="),
@@ -1168,42 +1217,63 @@ def test_a_wrong_stack_is_noticed(old, new):
 def test_every_equation_says_what_was_derived_with_a_mapping():
     """Symbols of a spec's own, one of them a letter that another value has by default."""
     mapping = "notation: {h: 'y hat', c: s, W_z: Theta_in, f: phi, z: 'c tilde'}\n"
-    plan = plan_of(PEEPHOLE + mapping)
+    plan = plan_of(OWN_NAMES + mapping)
     notation = make_notation(plan.graph)
     tex = document(plan, notation, 2)
     assert r"\hat{\bm y}_t" in tex and r"\bm\Theta_{in}" in tex
-    assert check(PEEPHOLE + mapping, None) == []
+    assert check(OWN_NAMES + mapping, None) == []
     assert unrolled_disagreements(tex, plan, notation, 2) == []
     for disagree in (fading_disagreements, carousel_disagreements, stacked_disagreements):
         assert disagree(tex, plan, notation) == []
 
 
 def test_a_cell_without_a_carousel_says_so():
+    plan = plan_of(find_spec("indrnn").read_text(encoding="utf-8"))
+    found = section(document(plan, make_notation(plan.graph)), "fading")
+    assert r"This cell has no \emph{constant error carousel}" in found
     plan = plan_of("name: r\ncell: rnn\n")
-    assert r"This cell has no \emph{constant error carousel}" in document(plan, make_notation(plan.graph))
+    found = section(document(plan, make_notation(plan.graph)), "fading")
+    assert "This cell is a simple RNN." in found and r"(\gamma\,\lVert \bm R_h\rVert)^k" in found
     plan = plan_of(PEEPHOLE)
     found = section(document(plan, make_notation(plan.graph)), "fading")
     assert r"\prod_{j=0}^{k-1}\operatorname{diag}(\bm f_{t-j})" in found
+    assert "In this specification it starts at $0$." in found
+
+
+@pytest.mark.parametrize("name, told", [
+    ("lstm", True), ("gru", True), ("rnn", False), ("lstm_1997", False), ("slstm", False),
+])
+def test_the_bias_of_a_gate_is_told_where_the_gate_is_the_factor(name, told):
+    plan = plan_of(find_spec(name).read_text(encoding="utf-8"))
+    assert ("is near the sigmoid of its bias" in document(plan, make_notation(plan.graph))) == told
+
+
+def test_a_choice_of_its_own_is_no_carousel():
+    plan = plan_of(find_spec("slstm").read_text(encoding="utf-8"))
+    found = section(document(plan, make_notation(plan.graph)), "fading")
+    assert r"\fork{4}{\bm m_t}" in found.split("have no such path")[0]
+    assert "is a choice that the state itself decides" in found
 
 
 # ---------------------------------------------------------------- the worked example
 
 
-@pytest.mark.parametrize("name", ["peephole", "loss_at_last", "scalars", "matrix_state"])
+@pytest.mark.parametrize("name", ["peephole", "loss_at_last", "scalars"])
 def test_printed_numbers_follow_from_printed_numbers(name):
     """Each forward value, by its displayed equation, from the numbers printed for what it reads."""
     plan = plan_of(CELLS[name])
     notation, example = make_notation(plan.graph), work_out(plan.derivation)
     tex = whole_document(plan, notation)
     table, printed = {notation.size(s): np.array(float(n)) for s, n in example.sizes}, section(tex, "worked")
+    given = dict(equation.split("=", 1) for equation in gathered(printed) if not equation.startswith(r"\delta"))
     for number in (*example.parameters, *example.state, *example.inputs):
         symbol = Printer(notation, str(number.step))(Value(number.name))
         table[symbol] = np.array(number.entries)
-        assert f"${symbol}$ & " in printed
-    rows = dict(re.findall(r"^\((\d+)\) & [^&]*? & (.*)\\\\$", printed, re.MULTILINE))
+        assert np.allclose(_printed(given[symbol]), number.entries, rtol=6e-3), symbol
+    rows = dict(re.findall(r"^\\eqref\{eq:(\d+)\} & [^&]*? & (.*?)\\\\\*?$", printed, re.MULTILINE))
     for step in range(1, example.steps + 1):
         for stage in plan.graph.stages:
-            cells = rows[str(plan.numbers[stage.name])].split(" & ")
+            cells = re.split(r" & (?![^$]*\$(?:[^$]*\$[^$]*\$)*[^$]*$)", rows[str(plan.numbers[stage.name])])
             if not cells[step - 1]:
                 continue  # of the last step alone
             value = _printed(cells[step - 1])
@@ -1215,10 +1285,27 @@ def test_printed_numbers_follow_from_printed_numbers(name):
 
 
 def _printed(cell: str) -> np.ndarray:
-    rows = [[_decimal(text) for text in re.findall(r"\$(.*?)\$", row)] for row in cell.split(";")]
-    if len(rows) > 1:
-        return np.array(rows)
-    return np.array(rows[0] if len(rows[0]) > 1 else rows[0][0])
+    """The numbers of an array: a matrix, a vector, or a scalar."""
+    matrix = re.search(r"\\begin\{smallmatrix\}(.*?)\\end\{smallmatrix\}", cell)
+    if matrix:
+        return np.array([[_decimal(text) for text in row.split("&")] for row in matrix[1].split(r"\\")])
+    is_vector = cell.startswith("(")
+    entries = [_decimal(text.strip("$")) for text in re.split(r",\\? ", cell.strip("()"))]
+    return np.array(entries if is_vector or len(entries) > 1 else entries[0])
+
+
+@pytest.mark.parametrize("name", ["peephole", "scalars", "recurrent_gates", "every_function"])
+def test_the_multiplication_that_is_written_out_gives_the_adjoint(name):
+    """Each line is computed from its digits, and the lines add up to the sum below them."""
+    plan = plan_of(CELLS[name])
+    notation, example = make_notation(plan.graph), work_out(plan.derivation)
+    extras = Extras(worked=example)
+    printed = section(render_document(plan, notation, None, name, extras), "worked") if example.numbers <= 150 else ""
+    found = [each for each in equations(printed) if each.terms[-1].note == r"\by{the sum}"]
+    assert len(found) == bool(printed)
+    for each in found:
+        *terms, total = (Reader(re.sub(r"^\{\}[+=]", "", term.text), {}).read() for term in each.terms)
+        assert sum(terms) == pytest.approx(float(total), rel=2e-2, abs=2e-3)
 
 
 def _decimal(text: str) -> float:
@@ -1656,7 +1743,7 @@ def test_every_character_has_an_outline(choice):
     }
     plan = plan_of(json.dumps(spec))
     tex = document(plan, make_notation(plan.graph, choice), listing="x = '$'  # 100$\n")
-    assert all(escape(line) in tex for line in lines)
+    assert all(set_text(spoken(line)) in tex for line in lines)
     paragraphs = []
     for size in SIZES:
         for shift in (0, 7, 23):  # each character in lines of different widths: hardly one of them fits as it is
@@ -1723,7 +1810,7 @@ def compiled_log(plan: Plan, notation: Notation) -> str:
 
 def most_pages(stages: int) -> float:
     """How long a document may be, without the module's listing: docs/commands.md says it too."""
-    return 10 + 0.75 * stages
+    return 5 + 0.4 * stages
 
 
 def stays_within_its_margins(log: str) -> None:
@@ -1773,14 +1860,31 @@ def test_a_document_is_as_long_as_its_cell_has_stages(path, logs_of_specs):
     assert pages <= most_pages(len(build_graph(specs.load(path)).stages))
 
 
-def test_the_listing_is_the_module_without_checks(tmp_path):
+def test_the_listing_is_the_two_loops_of_the_module(tmp_path):
     text = "name: listed\ncell: gru\n"
-    tex = build(text, tmp_path).files[1].read_text()
+    written = {file.suffix: file.read_text() for file in build(text, tmp_path).files}
+    tex, module = written[".tex"], written[".py"].splitlines()
+    listing = re.search(r"\\begin\{lstlisting\}\n(.*?)\\end\{lstlisting\}", tex, re.DOTALL)[1]
+    lines = [line for line in listing.splitlines() if line.strip() and not line.startswith(("# forward:", "# backward:"))]
+    assert [line for line in lines if f"    {line}" not in module] == [] and len(lines) > 40
     schedule = _schedule(text)
-    bare = module_source(schedule, verified=True, bare=True)
-    assert f"\\begin{{lstlisting}}\n{bare}\\end{{lstlisting}}\n" in tex
-    assert r"This is \texttt{listed.py} without its checks of arguments" in tex
-    assert r"\section{The module}" in tex and "lstlisting" not in document(schedule.plan, make_notation(schedule.graph))
+    assert "lstlisting" not in document(schedule.plan, make_notation(schedule.graph))
+
+
+def test_sections_are_added_and_left_out(tmp_path):
+    text = "name: chosen\ncell: rnn\n"
+    labels = {}
+    for asked in ((), ("paths", "unrolled"), ("no-listing", "no-worked")):
+        tex = next(file for file in build(text, tmp_path, sections=asked, verify=False).files if file.suffix == ".tex")
+        labels[asked] = re.findall(r"\\label\{sec:(\w+)\}", tex.read_text())
+    usual = labels[()]
+    assert set(labels["paths", "unrolled"]) == {*usual, "paths", "unrolled"}
+    assert set(labels["no-listing", "no-worked"]) == {*usual} - {"listing", "worked"}
+    assert all(found == [name for name in SECTIONS if name in found] for found in labels.values())
+    with pytest.raises(ValueError, match="there is no section 'pathes': there are card, notation"):
+        build(text, tmp_path, sections=["pathes"])
+    with pytest.raises(ValueError, match="cannot be left out"):
+        build(text, tmp_path, sections=["no-card"])
 
 
 @pytest.mark.parametrize("text", ["x = 1\n\\end{lstlisting}\n", "x = '\u00e9'\n"])
@@ -1793,9 +1897,10 @@ def test_a_listing_that_could_end_itself_is_refused(text):
 def test_every_reference_of_a_spec_has_its_label(spec_path):
     plan = plan_of(spec_path.read_text(encoding="utf-8"))
     tex = document(plan, make_notation(plan.graph))
-    labels = re.findall(r"\\label\{(.*?)\}", tex)
+    labels = re.findall(r"\\label\{(.*?)\}", tex) + [f"eq:{number}" for number in re.findall(r"\\numbered\{(\d+)\}", tex)]
+    labels = [label for label in labels if label != "eq:#1"]  # of the preamble
     assert len(labels) == len(set(labels))
-    assert set(re.findall(r"\\(?:eq)?ref\{(.*?)\}", tex)) <= set(labels)
+    assert set(re.findall(r"\\(?:eq)?ref\{(.*?)\}", tex)) | set(re.findall(r"\\hyperref\[(.*?)\]", tex)) <= set(labels)
 
 
 @with_tex

@@ -34,7 +34,9 @@ def error_against(module, derivation, example) -> float:
     def series(name: str) -> np.ndarray:
         return np.array([[example.value(name, step)] for step in steps])
 
-    result, state, tape = module.forward(params, *map(series, (*graph.inputs, *graph.targets)))
+    learned = {state for state, start in graph.initial if isinstance(start, Value)}
+    start = None if learned else module.State(*(np.array([example.value(name, 0)]) for name in graph.states))
+    result, state, tape = module.forward(params, *map(series, (*graph.inputs, *graph.targets)), state=start)
     if graph.loss is None:
         arrays = {name: [] for name in graph.outputs}
         for number in example.outside:
@@ -53,7 +55,6 @@ def error_against(module, derivation, example) -> float:
         ours = [[_of(example, name, step, getattr(grads, name)[step - 1][0])] for step in steps]
         pairs.append((getattr(grads, name), ours))
     starts = {each.name: each.entries for each in example.start}
-    learned = {state for state, start in graph.initial if isinstance(start, Value)}
     pairs += [
         (array[0], starts.get(name, 0.0))
         for name, array in zip(graph.states, grads.state) if name not in learned
@@ -103,7 +104,9 @@ def test_a_calculator_gets_there():
     (r11, r12), (r21, r22) = example.value("R_h", 0)
     b1, b2 = example.value("b_h", 0)
     (x1,), (x2,) = example.value("x", 1), example.value("x", 2)
-    u, v = math.tanh(w1 * x1 + b1), math.tanh(w2 * x1 + b2)
+    s1, s2 = example.value("h", 0)
+    assert s1 and s2
+    u, v = math.tanh(w1 * x1 + r11 * s1 + r12 * s2 + b1), math.tanh(w2 * x1 + r21 * s1 + r22 * s2 + b2)
     p = math.tanh(w1 * x2 + r11 * u + r12 * v + b1)
     q = math.tanh(w2 * x2 + r21 * u + r22 * v + b2)
     assert example.value("h", 2) == pytest.approx((p, q))
@@ -149,4 +152,63 @@ def test_records_are_plain_numbers():
 def test_it_is_left_out_where_nobody_would_follow_it():
     folder = Path(__file__).parent.parent / "generated"
     left_out = {path.stem for path in folder.glob("*.tex") if r"\label{sec:worked}" not in path.read_text()}
-    assert left_out == {"on_lstm", "nas_lstm", "layer_norm_lstm", "layer_norm_lstm_carried"}
+    assert left_out == {"mlstm", "on_lstm", "nas_lstm", "layer_norm_lstm", "layer_norm_lstm_carried"}
+
+
+def test_states_start_from_what_is_not_zero(spec_path):
+    example = work_out(derive(load(spec_path)))
+    assert all(np.all(each.entries) for each in example.state)
+
+
+def test_a_difference_quotient_and_a_step_of_descent(spec_path):
+    """By the module, which knows nothing of the example: its loss at moved parameters."""
+    derivation = derive(load(spec_path))
+    module = execute(module_source(make_schedule(derivation), verified=False), spec_path.stem)
+    example = work_out(derivation)
+    objective = _objective_of(module, derivation, example)
+    values = {each.name: np.array(each.entries, float) for each in example.parameters}
+    if example.difference is not None:
+        found = example.difference
+        moved = []
+        for sign in (1, -1):
+            array = values[found.parameter].copy()
+            array[found.entry] += sign * found.step
+            moved.append(objective({**values, found.parameter: array}))
+        assert [found.above, found.below] == pytest.approx(moved, rel=1e-9)
+        assert found.quotient == pytest.approx(found.gradient, rel=1e-3)
+        assert found.gradient == np.array(example.gradient(found.parameter).entries)[found.entry]
+    if example.descent is not None:
+        step = example.descent
+        gradients = {name: np.array(example.gradient(name).entries) for name in values}
+        lower = {name: array - step.rate * gradients[name] for name, array in values.items()}
+        assert [step.before, step.after] == pytest.approx([objective(values), objective(lower)], rel=1e-9)
+        assert step.after < step.before
+        assert step.expected == pytest.approx(-step.rate * sum((each**2).sum() for each in gradients.values()), rel=1e-9)
+
+
+def test_most_cells_have_both_checks():
+    for name in ("rnn", "lstm", "peephole_lstm", "gru", "ng_lstm", "slstm"):
+        example = example_of(name)
+        assert example.difference is not None and example.descent is not None
+
+
+def _objective_of(module, derivation, example):
+    graph, sizes = derivation.graph, dict(example.sizes)
+    keywords = {keyword: sizes[symbol] for symbol, keyword in graph.dims}
+    learned = any(isinstance(start, Value) for _, start in graph.initial)
+    steps = range(1, example.steps + 1)
+    given = [np.array([[example.value(name, step)] for step in steps]) for name in (*graph.inputs, *graph.targets)]
+    start = None if learned else module.State(*(np.array([example.value(name, 0)]) for name in graph.states))
+
+    def objective(values):
+        params = module.init_params(**keywords, dtype=np.float64)
+        for name, view in module.named(params).items():
+            view[...] = values[name]
+        result, _, _ = module.forward(params, *given, state=start)
+        if graph.loss is not None:
+            return float(result)
+        outputs = [result] if len(graph.outputs) == 1 else list(result)
+        return sum(float((outputs[graph.outputs.index(each.name)][each.step - 1][0] * np.array(each.entries)).sum())
+                   for each in example.outside)
+
+    return objective

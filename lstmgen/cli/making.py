@@ -28,9 +28,11 @@ TARGETS = ("numpy", "c", "torch", "jax")  # those of outputs/targets.py, which i
 @click.option("--html", is_flag=True, help="Also write NAME.html: the derivation as a page that computes, for a browser.")
 @click.option("--pdf/--no-pdf", default=False, help="Also compile NAME.tex to NAME.pdf.")
 @click.option("--notation", type=click.Choice(NOTATIONS), metavar="N",
-              help=f"Symbols of the document: {', '.join(NOTATIONS)}.")
+              help=f"Symbols of the document: {', '.join(NOTATIONS)}.  [default: the names of the spec]")
 @click.option("--unroll", type=click.IntRange(2, 6), metavar="T",
               help="Write gradients out over T steps (2 to 6) in the document, with their paths.")
+@click.option("--sections", metavar="LIST",
+              help="Of the document: 'paths' adds a section, 'no-listing' leaves one out; several with commas between.")
 @click.option("--no-verify", is_flag=True, help="Do not run the proofs; the outputs say so.")
 @click.option("--force", is_flag=True, help="Overwrite files that were edited since they were generated.")
 @click.option("--checkpoint", type=click.IntRange(1), metavar="K",
@@ -39,8 +41,8 @@ TARGETS = ("numpy", "c", "torch", "jax")  # those of outputs/targets.py, which i
 @click.option("-j", "--jobs", type=click.IntRange(1), help="How many specs to build at the same time.  [default: all cores]")
 def build(
     specs: tuple[str, ...], out: str, targets: tuple[str, ...], no_document: bool, html: bool, pdf: bool,
-    notation: str | None, unroll: int | None, no_verify: bool, force: bool, checkpoint: int | None, bare: bool,
-    jobs: int | None,
+    notation: str | None, unroll: int | None, sections: str | None, no_verify: bool, force: bool, checkpoint: int | None,
+    bare: bool, jobs: int | None,
 ) -> None:
     """Write the files of each target for each SPEC, if its proofs hold.
 
@@ -54,7 +56,9 @@ def build(
     """
     from .. import pipeline
 
-    work = partial(pipeline.build, out=out, pdf=pdf, notation=notation, verify=not no_verify, force=force,
+    asked = tuple(each.strip() for each in sections.split(",")) if sections else ()
+    _refuse_unknown_sections(asked)
+    work = partial(pipeline.build, out=out, sections=asked, pdf=pdf, notation=notation, verify=not no_verify, force=force,
                    unroll=unroll, checkpoint=checkpoint, bare=bare, document=not no_document, html=html,
                    targets=TARGETS if "all" in targets else targets or TARGETS[:1])
     paths = [existing(spec) for spec in specs]
@@ -69,6 +73,17 @@ def build(
     if failed:
         click.echo(f"{failed} of {len(paths)} failed", err=True)
     sys.exit(max(statuses))
+
+
+def _refuse_unknown_sections(asked: tuple[str, ...]) -> None:
+    """Before anything is built: one message, whatever the number of specs."""
+    if asked:
+        from ..document.compose import chosen_sections
+
+        try:
+            chosen_sections(asked)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="'--sections'") from None
 
 
 def _report_one(built: Built) -> None:

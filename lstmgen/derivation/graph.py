@@ -95,6 +95,15 @@ class Graph:
         """The stages that read a value, in order of evaluation; those of the next step last."""
         return self._readers.get(name, ())
 
+    def is_cut(self, name: str) -> bool:
+        """Whether a value is only cut into parts that do not overlap: then it has several readers, and is no fork."""
+        readers = self.readers(name)
+        if len(readers) < 2 or any(reader.lag for reader in readers) or name in (*self.outputs, *self.static):
+            return False
+        parts = [self._by_name[reader.stage].expression for reader in readers]
+        cuts = [part.arguments[1:] for part in parts if isinstance(part, Call) and part.function == "part"]
+        return len(cuts) == len(parts) == len(set(cuts)) and len({count for _, count in cuts}) == 1
+
     @cached_property
     def _by_name(self) -> dict[str, Stage]:
         return {stage.name: stage for stage in self.stages}

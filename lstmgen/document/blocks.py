@@ -1,4 +1,7 @@
-"""The parts of a document: sections of blocks, as frozen records. The template lays them out and adds nothing."""
+"""The parts of a document: sections of blocks, as frozen records. The template lays them out and adds nothing.
+
+Sentences are texts with the marks of inline.py. Formulas are in the mathematics of LaTeX.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ class Row:
 @dataclass(frozen=True, repr=False)
 class Display(Brief):
     rows: tuple[Row, ...]
+    small: bool = False
     kind: str = "display"
 
 
@@ -57,11 +61,12 @@ class Remark:
 @dataclass(frozen=True, repr=False)
 class Table(Brief):
     caption: str
-    columns: str  # of LaTeX's tabular
+    columns: tuple[str | float, ...]  # "l" or "r", or the width of a paragraph in points
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    space: str = ""  # additional space between the rows
+    loose: bool = False  # with additional space between the rows, for fractions
     small: bool = False
+    tight: bool = False  # with less space between the rows than others have
     kind: str = "table"
 
 
@@ -81,7 +86,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure with a caption, in one row or several, that does not float."""
+    """A figure with a caption, in one row or several. One row may go to where there is room for it."""
 
     rows: tuple[Drawn, ...]
     caption: str
@@ -95,10 +100,30 @@ class Gathered(Brief):
     """Small equations side by side, in as many lines as they take."""
 
     lines: tuple[tuple[str, ...], ...]
+    small: bool = False
     kind: str = "gathered"
 
 
-Block = Display | Formula | Prose | Heading | Remark | Table | Listing | Picture | Gathered
+@dataclass(frozen=True, repr=False)
+class Columns(Brief):
+    """Numbered equations in columns, line by line; the last line may be shorter."""
+
+    lines: tuple[tuple[Row, ...], ...]
+    small: bool = False
+    kind: str = "columns"
+
+
+@dataclass(frozen=True, repr=False)
+class Box(Brief):
+    """A box with a title and a list."""
+
+    title: str
+    items: tuple[str, ...]
+    colour: str
+    kind: str = "box"
+
+
+Block = Display | Formula | Prose | Heading | Remark | Table | Listing | Picture | Gathered | Columns | Box
 
 
 @dataclass(frozen=True, repr=False)
@@ -109,7 +134,7 @@ class Section(Brief):
 
     @property
     def opens_a_table(self) -> bool:
-        """Whether a paragraph introduces the table after it."""
+        """Whether a paragraph and a table after it are at its beginning."""
         return [block.kind for block in self.blocks[:2]] == ["prose", "table"]
 
 
@@ -118,7 +143,9 @@ class Document(Brief):
     """Everything that the template needs."""
 
     title: str
-    name: str  # of the cell, as TeX text
+    name: str  # of the cell
+    authors: tuple[str, ...]  # where the cell was published, and by whom
+    keywords: str
     version: str
     opening: tuple[Block, ...]
     sections: tuple[Section, ...]

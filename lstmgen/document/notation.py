@@ -54,7 +54,7 @@ STYLES: Mapping[str, Style] = {
     # Graves 2013: w_{xi}, w_{hi}, w_{ci}
     "graves": Style({"z": Symbol("g")}, {"z": "c"}, recurrent="W", crossed="from", peephole="w"),
 }
-PLAIN = Style({}, {})  # the names as they are: what a mapping in the spec starts from
+PLAIN = Style({}, {})  # the names as they are: where nothing is said, and what a mapping in the spec starts from
 
 _PARAMETER = re.compile(r"(W|R|b|p|P)_([A-Za-z])([A-Za-z]?)\Z")
 
@@ -184,7 +184,7 @@ def make_notation(graph: Graph, choice: str | tuple[tuple[str, str], ...] | None
     chosen = {} if isinstance(choice, str) else _mapped(choice, graph, mistakes)
     mistakes.stop()
     symbols, definitions = _symbols(graph, style, chosen)
-    notation = Notation(graph, symbols, definitions, style.time, _steps(graph, symbols))
+    notation = Notation(graph, symbols, definitions, style.time, _steps(graph, symbols, style.time))
     _refuse_collisions(notation, chosen, mistakes)
     mistakes.stop()
     return notation
@@ -274,8 +274,10 @@ def _is_short_matrix(stage: Stage, known: Collection[str], graph: Graph) -> bool
     return False
 
 
-def _steps(graph: Graph, symbols: Mapping[str, Symbol]) -> str:
+def _steps(graph: Graph, symbols: Mapping[str, Symbol], time: str) -> str:
     taken = {symbol for symbol, _ in graph.dims} | {symbol.base for symbol in symbols.values()}
+    if time == SUPERSCRIPT:
+        taken.add("T")  # x^T is a transpose there
     return next((letter for letter in ("T", "S", "N", "K") if letter not in taken), r"\mathcal T")
 
 

@@ -1,10 +1,8 @@
-"""Pieces of sentences: counts, lists, capitals, names as code."""
+"""Pieces of sentences: counts, lists, capitals."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-
-from .latex.escape import escape
 
 WORDS = "no one two three four five six seven eight nine ten eleven twelve".split()
 
@@ -26,12 +24,5 @@ def listed(items: Iterable[str], joint: str = "and") -> str:
 
 
 def sentence(text: str) -> str:
+    """With a capital at its beginning."""
     return text[:1].upper() + text[1:]
-
-
-def math_text(text: str) -> str:
-    return f"${text}$"
-
-
-def code(name: str) -> str:
-    return rf"\texttt{{{escape(name)}}}"

@@ -4,15 +4,19 @@ The derivative is a total derivative: a change of c[t-1] also reaches c through 
 of one step are all paths from the state at t-1 to the state at t in the unrolled graph.
 
 The direct path of a state, the **constant error carousel**, if there is one: along it the state is only multiplied, entry
-by entry, by something else (a gate, a constant, a parameter), or chosen by max, min or where. On it is no matrix, no
-activation and no sum over entries, so only those factors can make the gradient vanish. The gates depend on the state too,
-but that is on other paths.
+by entry, by something else (a gate, a constant, a parameter), or chosen by a comparison of other values. On it is no
+matrix, no activation, no sum over entries and no choice that the state itself decides, so only those factors can make the
+gradient vanish. The gates depend on the state too, but that is on other paths.
+
+Over several steps, the derivatives of one state with respect to itself are not to be multiplied: a change of c also leaves
+c through h and comes back later. What is multiplied is the Jacobian of all states together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from math import prod
 from types import ModuleType
 
@@ -22,7 +26,7 @@ from ..derivation.chain import Contribution, Derivation
 from ..derivation.graph import Graph
 from ..language.expressions import Call, Expression, Value, product, total, values
 from ..printed import counted
-from .paths import MOST_LISTED, Factor, Network, Path
+from .paths import MATRIX, MOST_LISTED, Factor, Network, Path
 from .points import of_one
 from .unrolled import Unrolled
 
@@ -33,6 +37,7 @@ MOST_ENTRIES = 16  # of one state
 MOST_ENTRIES_IN_ALL = 128  # of all states: sizes are chosen so that there are not more, else nothing is measured
 MOST_NUMBERS = 2**14  # of one value that are sent back at a time: more needs too much memory
 MOST_CURVES = 8  # states that are measured, the first ones: a figure cannot show more
+MOST_SEARCHED = 500  # paths, for one to show
 EXAMPLES = 8  # sequences of which the median is taken
 SEED = 0
 
@@ -48,6 +53,7 @@ class OneStep:
     paths: tuple[Path, ...]  # direct ones first, then short ones; if there are many, only the direct ones
     direct: tuple[Path, ...]
     carousel: Expression | None  # the factor of the direct paths, elementwise; None if there are none
+    detour: Path | None = None  # a short one of the others: through a matrix, if one of them is short
 
     @property
     def listed(self) -> bool:
@@ -109,7 +115,15 @@ def one_step(derivation: Derivation, state: str, most: int = MOST_LISTED) -> One
     if count <= most:
         others = (path for path in network.paths(state, 1) if path not in direct)
         paths += tuple(sorted(others, key=lambda path: len(path.links)))
-    return OneStep(state, count, paths, direct, total(*map(_multiplier, direct)) if direct else None)
+    carousel = total(*map(_multiplier, direct)) if direct else None
+    return OneStep(state, count, paths, direct, carousel, _detour(network, state, direct) if direct else None)
+
+
+def _detour(network: Network, state: str, direct: tuple[Path, ...]) -> Path | None:
+    """One path beside the direct ones, as short as a few lines of search find it."""
+    others = [path for path in islice(network.paths(state, 1), MOST_SEARCHED) if path not in direct]
+    through = [path for path in others if any(factor.kind == MATRIX for factor in path.factors(2))]
+    return min(through or others, key=lambda path: len(path.links), default=None)
 
 
 def _multiplier(path: Path) -> Expression:
@@ -125,8 +139,8 @@ def carries(fork: Contribution, graph: Graph) -> bool:
     stage = graph.stage(fork.reader)
     if fork.local is None or stage.shape != graph.shapes[fork.target] or fork.target in graph.static:
         return False
-    if isinstance(stage.expression, Call):
-        return stage.expression.function in _CHOICES
+    if isinstance(stage.expression, Call) and stage.expression.function not in _CHOICES:
+        return False
     return Value(fork.target, -fork.lag) not in values(fork.local)
 
 

@@ -19,10 +19,8 @@ from functools import cached_property
 import numpy as np
 
 from ..derivation.chain import OUTPUT, START, Contribution, Derivation, Gradient, later
-from ..language.expressions import (
-    ONE, Adjoint, Call, Expression, Negative, Outside, Product, Value, children, negative, product, rebuild,
-    transform,
-)
+from ..derivation.condensed import flattened
+from ..language.expressions import ONE, Adjoint, Call, Expression, Outside, Value, product, transform
 from ..printed import Brief
 from .points import DRAWS, by_step, choose_sizes, draw_point, of_one, reach_after
 from .unrolled import Adjoints, ByStep, Unrolled
@@ -142,16 +140,6 @@ class Path(Brief):
 def _is_summed(fork: Contribution) -> bool:
     """Whether a scalar is combined with an array: then its derivative is not diagonal."""
     return isinstance(fork.at_reader, Call) and fork.at_reader.function == "sum"
-
-
-def flattened(expression: Expression) -> Expression:
-    """The expression with nested products multiplied out into one product."""
-    parts = tuple(flattened(part) for part in children(expression))
-    if isinstance(expression, Product):
-        return product(*parts)
-    if isinstance(expression, Negative):
-        return negative(*parts)
-    return rebuild(expression, parts) if parts else expression
 
 
 # ---------------------------------------------------------------- the unrolled graph

@@ -1,16 +1,16 @@
 """A worked example in numbers: two steps of a cell, small enough to follow with a calculator.
 
-Parameters and inputs are short decimals. Several are drawn, and the first draw is used in which every number can be read:
-none is tiny, none is large, and none would be rounded differently on two machines. Everything else is computed in float64
-and printed in three digits. A gradient keeps its terms, one for each contribution, so that every line can be followed
-alone: the values of a term are above it.
+Parameters, inputs and initial states are short decimals. Several are drawn, and the first draw is used in which every
+number can be read: none is tiny, none is large, and none would be rounded differently on two machines. Everything else is
+computed in float64 and printed in three digits. A gradient keeps its terms, one for each contribution, so that every line
+can be followed alone: the values of a term are above it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from math import inf
+from dataclasses import dataclass, replace
+from math import inf, isfinite
 
 import numpy as np
 
@@ -25,6 +25,9 @@ STEPS = 2
 DIGITS = 3
 MOST_DRAWS = 300
 AT_ONCE = 100  # draws, computed side by side
+LEAST_TOLD = 0.01  # of a gradient that is checked by differences
+MOVED = 1e-3  # by how much a parameter is moved for that
+RATES = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)  # of descent
 RESIDUE = 1e-13  # numbers are of the order of 1: what is smaller is a rounding error of 0
 
 Entries = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
@@ -58,6 +61,32 @@ class GradientNumber(Brief):
     entries: Entries
 
 
+@dataclass(frozen=True)
+class Difference:
+    """An entry of a parameter's gradient beside a difference quotient of the objective."""
+
+    parameter: str
+    entry: tuple[int, ...]  # from 0; empty for a scalar
+    step: float  # by which the entry is moved, up and down
+    above: float  # the objective
+    below: float
+    gradient: float
+
+    @property
+    def quotient(self) -> float:
+        return (self.above - self.below) / (2 * self.step)
+
+
+@dataclass(frozen=True)
+class Descent:
+    """One step of gradient descent on all parameters."""
+
+    rate: float
+    before: float  # the objective: the loss; without one, the outputs weighted by the gradients from outside
+    after: float
+    expected: float  # by how much it changes to first order: minus the rate times the squared norm of the gradient
+
+
 @dataclass(frozen=True, repr=False)
 class WorkedExample(Brief):
     """Everything in numbers, in an order in which it can be computed."""
@@ -65,7 +94,7 @@ class WorkedExample(Brief):
     sizes: tuple[tuple[str, int], ...]  # by symbol
     steps: int
     parameters: tuple[Number, ...]
-    state: tuple[Number, ...]  # before the first step: what the spec says for a state that is not given
+    state: tuple[Number, ...]  # before the first step: given, or the parameters that are learned for it
     inputs: tuple[Number, ...]  # and targets, step by step
     outside: tuple[Number, ...]  # the gradients from outside; empty if the cell has a loss
     still: tuple[Number, ...]  # stages made of parameters alone
@@ -74,6 +103,8 @@ class WorkedExample(Brief):
     backward: tuple[GradientNumber, ...]  # from the last step to the first, each in order of completion
     start: tuple[GradientNumber, ...]  # of the initial states
     totals: tuple[GradientNumber, ...]  # of static values: sums over the steps
+    difference: Difference | None  # None if no entry of a gradient is worth the check, or a stop keeps gradients back
+    descent: Descent | None  # None likewise, or if no rate was found at which the objective falls
 
     def value(self, name: str, step: int) -> Entries:
         """A forward value by its name."""
@@ -110,14 +141,17 @@ def work_out(derivation: Derivation, steps: int = STEPS) -> WorkedExample:
         drawn = _drawn(derivation.graph, steps, seed)
         run, adjoints = _run(derivation, drawn)
         for row, poor in enumerate(_poor(run, adjoints)):
-            if poor < fewest and (complaints := poor + _told_alike(run, row)) < fewest:
+            if poor < fewest and (complaints := poor + _told_alike(run, row) + _idle(adjoints, row)) < fewest:
                 best, fewest = drawn.only(row), complaints
         if not fewest:
             break
     if best is None:
         raise ArithmeticError(f"{derivation.graph.spec.name} is not finite at any of {MOST_DRAWS} examples")
     run, adjoints = _run(derivation, best)
-    return _example(derivation, run, best.outside, adjoints)
+    example = _example(derivation, run, best.outside, adjoints)
+    if _is_cut_short(derivation.graph):
+        return example  # its gradient is not that of the objective, and is not meant to be
+    return replace(example, difference=_difference(derivation, best, adjoints), descent=_descent(derivation, best, adjoints))
 
 
 def small_sizes(graph: Graph) -> dict[str, int]:
@@ -172,10 +206,8 @@ def _drawn(graph: Graph, steps: int, seed: int) -> _Drawn:
     if graph.loss is None:
         weights = (-1.0, -0.5, 0.5, 1.0)
         outside = {name: [draw(name, weights) for _ in range(steps)] for name in graph.outputs}
-    state = {}
-    for name, start in graph.initial:
-        filled = parameters[start.name] if isinstance(start, Value) else float(start.value)
-        state[name] = np.broadcast_to(np.asarray(filled, float), shape(name))
+    state = {name: parameters[start.name] if isinstance(start, Value) else draw(name, tenths)
+             for name, start in graph.initial}
     return _Drawn(parameters, arrived, outside, state)
 
 
@@ -219,10 +251,79 @@ def _are_poor(values: np.ndarray) -> np.ndarray:
 
 
 def _told_alike(run: Unrolled, row: int) -> int:
-    """How many entries look like another entry of the same array, so that a reader could confuse them."""
-    arrays = (_settled(array[row]) for array in _computed(run))
+    """How many entries look like another entry of the same array, so that a reader could confuse them.
+
+    An input that is the same at all steps counts too.
+    """
+    arrays = (_settled(array[row]) for array in [*_computed(run), *_inputs_over_time(run)])
     told = ([three_digits(float(entry)) for entry in array.flat] for array in arrays if array.any())
     return sum(len(entries) - len(set(entries)) for entries in told)
+
+
+def _inputs_over_time(run: Unrolled) -> list[np.ndarray]:
+    """Of each input its first entry at all steps, if it is more than a switch."""
+    return [np.stack([step[name].reshape(len(step[name]), -1)[:, 0] for step in run.values[1:]], axis=1)
+            for name in run.graph.inputs]
+
+
+def _idle(adjoints: Adjoints, row: int) -> int:
+    """How many adjoints are zero in all entries: what is always zero counts for every draw alike."""
+    return sum(not _settled(array[row]).any() for step in adjoints.by_step for array in step.values())
+
+
+# ---------------------------------------------------------------- the objective
+
+
+def _objective(derivation: Derivation, drawn: _Drawn, parameters: Mapping[str, np.ndarray]) -> float:
+    """The loss; if the cell has none, the outputs weighted by what comes from outside. States that are given stay."""
+    graph = derivation.graph
+    learned = {name: start.name for name, start in graph.initial if isinstance(start, Value)}
+    state = {name: parameters[learned[name]] if name in learned else array for name, array in drawn.state.items()}
+    run = Unrolled(derivation, small_sizes(graph), parameters, drawn.inputs, state)
+    if graph.loss is not None:
+        return float(sum(step[graph.loss][0] for step in run.values[1:] if graph.loss in step))
+    return float(sum((array[0] * run.values[step][name][0]).sum()
+                     for name, arrays in drawn.outside.items() for step, array in enumerate(arrays, 1)))
+
+
+def _is_cut_short(graph: Graph) -> bool:
+    """Whether a stop keeps gradients back."""
+    return any(isinstance(node, Call) and node.function == "stop_gradient"
+               for stage in graph.stages for node in walk(stage.expression))
+
+
+def _difference(derivation: Derivation, drawn: _Drawn, adjoints: Adjoints) -> Difference | None:
+    """At the first entry of a gradient that is of a size to be told; of biases first, then of any parameter."""
+    names = derivation.graph.parameters
+    for name in sorted(names, key=lambda name: len(derivation.graph.shapes[name]) > 1):
+        gradient = adjoints.totals[name][0]
+        for entry in np.ndindex(gradient.shape):
+            if abs(gradient[entry]) >= LEAST_TOLD:
+                values = [_objective(derivation, drawn, _moved(drawn, name, entry, sign * MOVED)) for sign in (1, -1)]
+                if all(map(isfinite, values)):
+                    above, below = values
+                    return Difference(name, entry, MOVED, above, below, float(gradient[entry]))
+    return None
+
+
+def _moved(drawn: _Drawn, name: str, entry: tuple[int, ...], by: float) -> dict[str, np.ndarray]:
+    array = drawn.parameters[name].copy()
+    array[(0, *entry)] += by
+    return {**drawn.parameters, name: array}
+
+
+def _descent(derivation: Derivation, drawn: _Drawn, adjoints: Adjoints) -> Descent | None:
+    """With the first of some rates at which the objective falls by about as much as it should."""
+    gradients = {name: adjoints.totals[name] for name in derivation.graph.parameters}
+    square = sum(float((gradient**2).sum()) for gradient in gradients.values())
+    before = _objective(derivation, drawn, drawn.parameters)
+    for rate in RATES:
+        lower = {name: array - rate * gradients[name] for name, array in drawn.parameters.items()}
+        with np.errstate(all="ignore"):
+            after = _objective(derivation, drawn, lower)
+        if square and abs(after - before + rate * square) <= 0.2 * rate * square:
+            return Descent(rate, before, after, -rate * square)
+    return None
 
 
 def _example(
@@ -254,6 +355,8 @@ def _example(
             for name in graph.states if name in adjoints.by_step[0]
         ),
         totals=tuple(_totals(derivation, run, adjoints)),
+        difference=None,
+        descent=None,
     )
 
 

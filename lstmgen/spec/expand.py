@@ -38,7 +38,7 @@ def _head(spec: CellSpec) -> list[str]:
         lines.append(f"group: {_quoted(spec.group)}")
     if isinstance(spec.notation, str):
         lines.append(f"notation: {spec.notation}")
-    else:
+    elif spec.notation:
         lines += _inline("notation", ((name, _quoted(symbol, flow=True)) for name, symbol in spec.notation))
     return lines
 

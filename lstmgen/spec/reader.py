@@ -212,9 +212,9 @@ class _Reader:
     def _notation(self) -> str | tuple[tuple[str, str], ...]:
         node = self._root.get("notation")
         if node is None:
-            return NOTATIONS[0]
+            return ()  # the spec's own names
         if not isinstance(node, Mapping):
-            return self._fields.choice(node, "'notation'", NOTATIONS) or NOTATIONS[0]
+            return self._fields.choice(node, "'notation'", NOTATIONS) or ()
         pairs = [(key.value, self._fields.prose(value, "a symbol", MAX_SYMBOL)) for key, value in node.items]
         return tuple((name, symbol) for name, symbol in pairs if symbol is not None)
 

@@ -26,7 +26,7 @@ name: {name}                   # names the module and every file
 # title: My cell               # heading of the document
 # description: What the cell is for, in a paragraph of plain text.
 # references: ["Somebody 1997, A paper"]
-# notation: greff              # of the document: greff, ng, hats, colah, graves, or {{h: y, z: "c tilde"}}
+# notation: greff              # of the document: greff, ng, hats, colah, graves, or {{h: y}}; default: your names
 
 # A size is a symbol; its keyword is an argument of init_params in the module.
 dims: {{D: input_size, H: hidden_size}}

@@ -103,7 +103,8 @@ class Fork:
 def fork_names(graph: Graph) -> tuple[str, ...]:
     """The values with more than one reader, over both steps and outside: stages first, then inputs."""
     names = [*(stage.name for stage in graph.stages), *graph.inputs]
-    return tuple(name for name in names if name not in graph.static and sum(_branches(graph, name)) > 1)
+    return tuple(name for name in names if name not in graph.static and not graph.is_cut(name)
+                 and sum(_branches(graph, name)) > 1)
 
 
 def forks(graph: Graph, colours: Mapping[str, str]) -> tuple[Fork, ...]:

@@ -67,7 +67,15 @@ def width(text: str) -> float:
     """An upper estimate of the width of a formula at 11 pt, in points."""
     if text.startswith(r"\by{"):
         return 0.86 * _width(_WIDTH_TOKEN.findall(text)) + 8.0  # a note is small, but has a distance from the formula
-    return _width(_WIDTH_TOKEN.findall(plain(text)))
+    return _width(_WIDTH_TOKEN.findall(_MATRIX.sub(_widest_row, plain(text))))
+
+
+_MATRIX = re.compile(r"\\begin\{(?:small|p)matrix\}(.*?)\\end\{(?:small|p)matrix\}")
+
+
+def _widest_row(matrix: re.Match[str]) -> str:
+    """Of a matrix, the row that is as wide as all of it."""
+    return max(matrix[1].split(r"\\"), key=lambda row: _width(_WIDTH_TOKEN.findall(row))).replace("&", r"\,\,")
 
 
 def _width(tokens: list[str]) -> float:

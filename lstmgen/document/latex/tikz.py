@@ -30,7 +30,8 @@ PREAMBLE = r"""
 \providecolor{shade}{HTML}{F6F4EF}
 \providecolor{hairline}{HTML}{B9BEC9}
 \tikzset{
-  cell figure/.style={x=1mm, y=-1mm, >={Stealth[length=4.4pt, width=3.8pt]}, font=\small, line cap=round},
+  cell figure/.style={x=1mm, y=-1mm, >={Stealth[length=4.4pt, width=3.8pt]},
+    font=\fontsize{10}{12}\selectfont, line cap=round},
   cell frame/.style={draw=hairline, fill=shade, line width=.4pt, rounded corners=2mm},
   cell wire/.style={draw=aside, line width=.55pt, rounded corners=1mm},
   cell fork/.style={cell wire, draw=#1, line width=.95pt},
@@ -40,13 +41,13 @@ PREAMBLE = r"""
   cell affine/.style={cell text, draw=aside, fill=white, line width=.55pt},
   cell call/.style={cell text, draw=aside, fill=white, line width=.55pt, rounded corners=1mm},
   cell operator/.style={cell text, circle, draw=aside, fill=white, line width=.55pt},
-  cell badge/.style={cell text, circle, minimum size=3mm, fill=#1, text=white,
-    font=\fontsize{6.5}{6.5}\selectfont\bfseries},
+  cell badge/.style={cell text, circle, minimum size=3.2mm, fill=#1, text=white,
+    font=\fontsize{7.5}{7.5}\selectfont\bfseries},
 }
 \newcommand{\cellbadge}[2]{\tikz[baseline=(n.base)]{\node[cell badge=#1](n){#2};}}
 """.lstrip()
 
-TEXT_WIDTH, PAGE_HEIGHT = 154.0, 235.0  # of the document's page, in millimetres
+TEXT_WIDTH, PAGE_HEIGHT = 160.0, 240.0  # of the document's page, in millimetres
 SMALLEST = 0.7  # a drawing may be scaled down to that, and 10 pt become 7 pt
 
 Placed = TypeVar("Placed", Box, Mark)

@@ -4,40 +4,56 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ...derivation.chain import OUTPUT, Contribution, Gradient
-from ...language.expressions import Adjoint, Value, walk
-from ...language.shapes import Dim
-from ...schedule.plan import Stack
-from ..blocks import Block, Formula, Heading, Prose, Section
-from ..latex.escape import escape
-from ..pen import Pen
-from ..wording import code, count, listed, math_text, word
+from ...derivation.chain import ELEMENTWISE, OUTPUT, Contribution, Gradient, later
+from ...derivation.condensed import condensed
+from ...language.expressions import Adjoint, Negative, Sum, Value, negative, product, total, walk
+from ..blocks import Block, Heading, Prose, Remark, Section
+from ..inline import NO_BREAK, code, equation, math
+from ..latex.lines import width
+from ..pen import TEXT_WIDTH, Pen
+from ..wording import count, listed, sentence, word
+
+MOST_IN_ORDER = 12  # adjoints of which the order is told
 
 
 def backward_section(pen: Pen) -> Section:
     blocks: list[Block] = [Prose(_order_told(pen))]
+    order = _order(pen)
+    if order is not None:
+        blocks.append(order)
     run: list[Gradient] = []
     for gradient in pen.moving:
         if len(gradient.forks) > 1:
             blocks += _single_terms(pen, run)
             run = []
-            blocks += _fork_blocks(pen, gradient)
+            blocks += _cut_blocks(pen, gradient) if pen.graph.is_cut(gradient.value) else _fork_blocks(pen, gradient)
         else:
             run.append(gradient)
     blocks += _single_terms(pen, run)
-    return Section("Backward pass", "backward", tuple(blocks))
+    return Section("Backward, stage by stage", "backward", tuple(blocks))
 
 
 def _order_told(pen: Pen) -> str:
-    later = any(fork.lag for gradient in pen.moving for fork in gradient.forks)
+    over_time = any(fork.lag for gradient in pen.moving for fork in gradient.forks)
     steps = pen.notation.steps
     direction = "No step reads a value of an earlier step, so the steps can be taken in any order. "
-    if later:
-        direction = (rf"The step $t$ runs from ${steps}$ down to $1$; adjoints of step ${steps}+1$ are "
-                     "zero. ")
-    return direction + ("An adjoint is complete when all readers of its value have sent their contributions. The "
-                        "equations are in the order in which that happens: each uses only adjoints that are computed "
-                        "above it" + (r", or belong to step $t+1$." if later else ".") + _left_out_told(pen))
+    if over_time:
+        direction = f"The step {math('t')} runs from {math(steps)} down to {math('1')}. "
+    return direction + ("Each equation uses only adjoints that are computed above it"
+                        + (f", or belong to step {math('t+1')}." if over_time else ".") + _left_out_told(pen))
+
+
+def _order(pen: Pen) -> Remark | None:
+    """The order of the adjoints of the card, of which each needs those before it."""
+    names = [gradient.value for gradient in condensed(pen.derivation)
+             if gradient.value in {each.value for each in pen.moving}]
+    if not 2 < len(names) <= MOST_IN_ORDER:
+        return None
+    chain = r"\;\to\;".join(pen.plain(Adjoint(name)) for name in names)
+    text = "An adjoint is complete when all readers of its value have sent their contributions. In this cell: "
+    if width(chain) > TEXT_WIDTH - 30.0:
+        return Remark("Order.", text + ", ".join(math(pen.plain(Adjoint(name))) for name in names) + ".", "ink")
+    return Remark("Order.", text + math(chain) + ".", "ink")
 
 
 def _left_out_told(pen: Pen) -> str:
@@ -54,55 +70,91 @@ def _single_terms(pen: Pen, run: list[Gradient]) -> list[Block]:
         return []
     from_readers = all(fork.kind != OUTPUT for gradient in run for fork in gradient.forks)
     most = "" if all(gradient.forks for gradient in run) else "at most "
+    times = "the adjoint of the reader times the local derivative:"
     if run[0].value == pen.graph.loss:
         lead = "The recursion begins at the loss:"
         if len(run) > 1:
-            lead = "The recursion begins at the loss. The adjoints that follow have one term each:"
+            lead = f"The recursion begins at the loss. The adjoints that follow have one term each, {times}"
     elif len(run) == 1:
         value = pen.value(run[0].value)
         lead = (f"{value} has {most}one reader, and its adjoint {most}one term:" if from_readers else
                 f"The adjoint of {value} has {most}one term:")
     elif from_readers:
-        lead = f"These values have {most}one reader each, and their adjoints {most}one term:"
+        lead = f"These values have {most}one reader each, and their adjoints {most}one term: {times}"
     else:
         lead = f"The adjoints of these values have {most}one term each:"
-    return _through(pen, run, lead)
+    twice = [told for gradient in run for fork in gradient.forks if (told := _twice_told(pen, gradient, fork))]
+    equations = [pen.gradient_equation(gradient) for gradient in run]
+    plain = len(run) > 1 and all(len(gradient.forks) == 1 for gradient in run) and from_readers
+    return [Prose(lead), pen.columns(equations) if plain else pen.display(equations),
+            *([Prose(" ".join(twice))] if twice else [])]
 
 
-def _through(pen: Pen, run: list[Gradient], lead: str) -> list[Block]:
-    """Adjoints, after the local derivatives of which their terms are made."""
-    sums = pen.display([pen.gradient_equation(gradient) for gradient in run])
-    equations = [pen.immediate(fork) for gradient in run for fork in gradient.forks]
-    shown = [equation for equation in equations if equation is not None]
-    if not shown:
-        return [Prose(lead), sums]
-    one, fork = len(shown) == 1, len(run) == 1 and len(run[0].forks) > 1
-    lead = lead.removesuffix(":") + "." * lead.endswith(":")
-    if fork:
-        lead += " One local derivative is" if one else " The local derivatives of the readers are"
-    else:
-        lead += " The local derivative is" if one else " The local derivatives are"
-    times = "Its transpose" if one else "The transpose of each,"
-    times += " times the adjoint of the reader" + (" is " if one else ", is ")
-    times += "a term of the sum:" if fork else "what comes back:"
-    return [Prose(lead), pen.gathered(shown), Prose(times), sums]
+def _twice_told(pen: Pen, gradient: Gradient, fork: Contribution) -> str:
+    """Of a value that stands several times in one equation: why that is one contribution, and which parts it has."""
+    if fork.kind != ELEMENTWISE or fork.over_time or pen.is_still(fork.reader):
+        return ""
+    read = Value(fork.target, -fork.lag)
+    times = sum(node == read for node in walk(pen.graph.stage(fork.reader).expression))
+    if times < 2 or not isinstance(fork.local, Sum) or pen.graph.shapes[fork.reader] != pen.graph.shapes[fork.target]:
+        return ""
+    parts = total(*(negative(product(fork.upstream, part.operand)) if isinstance(part, Negative) else
+                    product(fork.upstream, part) for part in fork.local.terms))
+    whole = math(pen.plain(Adjoint(gradient.value)) + "=" + pen.plain(later(parts, fork.lag, pen.graph.static)))
+    value, reader = pen.value(gradient.value), math(pen.plain(Value(fork.reader, fork.lag)))
+    return (f"{sentence(value)} stands {'twice' if times == 2 else f'{word(times)} times'} in the equation of {reader} and "
+            f"is one argument of it, so it has one reader and one contribution. The local derivative adds up both places: "
+            f"{whole}. In a drawing the wire branches, and "
+            "these two are what comes back along the branches.")
+
+
+def _cut_blocks(pen: Pen, gradient: Gradient) -> list[Block]:
+    """A value whose parts are read one by one: nothing is added up."""
+    name = gradient.value
+    many = len(gradient.forks)
+    told = (f"{pen.value(name)} is cut into {count(many, 'part')}, and each part has one reader: "
+            f"{pen.readers(gradient.forks)}. The parts do not overlap, so this is no fork: nothing is added up. What the "
+            "readers send back is put under each other, each in the place of its part:")
+    return [Heading(f"The parts of {pen.value(name)}", f"The parts of {name}"), Prose(told),
+            pen.display([pen.gradient_equation(gradient)])]
 
 
 def _fork_blocks(pen: Pen, gradient: Gradient) -> list[Block]:
     name = gradient.value
-    bookmark = f"The fork of {name}"
     return [
-        Heading(f"The fork of {pen.value(name)}", escape(bookmark)),
-        *_through(pen, [gradient], _fork_told(pen, gradient)),
+        Heading(f"The fork of {pen.value(name)}", f"The fork of {name}"),
+        *_through(pen, gradient, _fork_told(pen, gradient)),
     ]
+
+
+def _through(pen: Pen, gradient: Gradient, lead: str) -> list[Block]:
+    """An adjoint, after the local derivatives of which its terms are made."""
+    sums = pen.display([pen.gradient_equation(gradient)])
+    equations = [pen.immediate(fork) for fork in gradient.forks]
+    shown = [equation for equation in equations if equation is not None]
+    twice = [Prose(told) for fork in gradient.forks if (told := _twice_told(pen, gradient, fork))]
+    if not shown:
+        return [Prose(lead), sums, *twice]
+    one = len(shown) == 1
+    lead += " One local derivative is" if one else " The local derivatives of the readers are"
+    shapes = pen.graph.shapes
+    numbers = not shapes[gradient.value] and any(shapes[fork.reader] for fork in gradient.forks if fork.local is not None)
+    if numbers:
+        times = ("A term is the adjoint of the reader times this; where the reader is an array, the products of all entries "
+                 "are added, because each entry reads the same number:")
+    else:
+        times = ("Its transpose times the adjoint of the reader is a term of the sum:" if one else
+                 "The transpose of each, times the adjoint of the reader, is a term of the sum:")
+    return [Prose(lead), pen.gathered(shown), Prose(times), sums, *twice]
 
 
 def _fork_told(pen: Pen, gradient: Gradient) -> str:
     name = gradient.value
     outside = [fork for fork in gradient.forks if fork.kind == OUTPUT]
     within = [fork for fork in gradient.forks if fork.kind != OUTPUT and not fork.lag]
-    later = gradient.through_time()
-    parts = [(_one_each(forks), where) for forks, where in ((within, "this step"), (later, "step $t+1$")) if forks]
+    after = gradient.through_time()
+    next_step = f"step{NO_BREAK}{math('t+1')}"
+    parts = [(_one_each(forks), where) for forks, where in ((within, "this step"), (after, next_step)) if forks]
     told = pen.value(name) + (" is an output, and" if outside else "")
     told += f" has {count(sum(len(forks) for forks, _ in parts), 'reader')}"
     if len(parts) == 1:
@@ -110,7 +162,7 @@ def _fork_told(pen: Pen, gradient: Gradient) -> str:
         told += f" in {where}: {pen.readers(forks)}."
     else:
         told += f": {listed([f'{word(len(forks))} in {where} ({pen.readers(forks)})' for forks, where in parts])}."
-    again = _one_each([fork for fork in (*within, *later) if fork.position])
+    again = _one_each([fork for fork in (*within, *after) if fork.position])
     if again:
         told += (f" {pen.readers(again)} {'reads' if len(again) == 1 else 'read'} it in more than one term, and "
                  f"{'sends' if len(again) == 1 else 'send'} a contribution back for each.")
@@ -129,32 +181,43 @@ def _one_each(forks: Iterable[Contribution]) -> list[Contribution]:
     return list({(fork.reader, fork.lag): fork for fork in reversed(list(forks))}.values())[::-1]
 
 
-def inputs_section(pen: Pen) -> Section | None:
-    if not pen.derivation.inputs:
-        return None
+def parameters_section(pen: Pen) -> Section | None:
+    """The inputs of one step, and the parameters."""
+    inputs, parameters = pen.derivation.inputs, pen.derivation.parameters
+    blocks: list[Block] = []
+    if inputs:
+        blocks += [Prose(_inputs_told(pen)), pen.display([pen.gradient_equation(gradient) for gradient in inputs])]
+    if parameters:
+        others = [gradient for gradient in parameters if len(gradient.forks) != 1]
+        blocks.append(Prose(_parameters_told(pen, bool(others))))
+        if others:
+            blocks.append(pen.display([pen.gradient_equation(gradient) for gradient in others]))
+    names = ["inputs" if len(inputs) > 1 else "input"] * bool(inputs) + ["parameters"] * bool(parameters)
+    return Section(sentence(" and ".join(names)), "parameters", tuple(blocks)) if blocks else None
+
+
+def _inputs_told(pen: Pen) -> str:
     one = len(pen.derivation.inputs) == 1
-    told = (
+    return (
         ("An input is" if one else "Inputs are") + " read in the same step only. "
         + ("A layer below takes its adjoint as the gradient from outside; in the module it is "
            if one else "Layers below take their adjoints as gradients from outside; in the module they are ")
-        + listed([code(f"grads.{name}") for name in pen.graph.inputs]) + ".")
-    if pen.graph.targets:
-        told += " Targets are given, and get no gradient."
-    display = pen.display([pen.gradient_equation(gradient) for gradient in pen.derivation.inputs])
-    return Section("Input" if one else "Inputs", "inputs", (Prose(told), display))
+        + listed([code(f"grads.{name}") for name in pen.graph.inputs])
+        + (". Targets are given, and get no gradient:" if pen.graph.targets else ":"))
 
 
-def parameters_section(pen: Pen) -> Section | None:
+def _parameters_told(pen: Pen, has_others: bool) -> str:
     gradients = pen.derivation.parameters
-    if not gradients:
-        return None
-    steps = pen.notation.steps
+    numbers = [pen.plan.gradient_numbers[gradient.value] for gradient in gradients if len(gradient.forks) == 1]
     shared = any(fork.over_time for gradient in gradients for fork in gradient.forks)
-    told = (f"A parameter is the same at all ${steps}$ steps. It is a fork with a branch into each of "
+    told = (f"A parameter is the same at all {math(pen.notation.steps)} steps. It is a fork with a branch into each of "
             "them, so its gradient is a sum over time. " if shared else "")
     told += "For a batch, the gradients of the sequences are added."
-    display = pen.display([pen.gradient_equation(gradient) for gradient in gradients])
-    return Section("Parameters", "parameters", (Prose(told), display))
+    if numbers:
+        first, last = equation(min(numbers)), equation(max(numbers))
+        told += f" Those with one term {'are' if len(numbers) > 1 else 'is'} on the card, {first}"
+        told += f" to {last}." if len(numbers) > 1 else "."
+    return told + (" The others:" if has_others and numbers else "")
 
 
 def still_section(pen: Pen) -> Section | None:
@@ -169,57 +232,3 @@ def still_section(pen: Pen) -> Section | None:
               "the gradients of those parameters."),
         pen.display([pen.gradient_equation(gradient) for gradient in still]),
     ))
-
-
-def stacked_section(pen: Pen) -> Section | None:
-    stacks = [stack for block in pen.plan.blocks for stack in block.stacks if len(stack.factors) > 1]
-    if not stacks:
-        return None
-    blocks: list[Block] = [Prose(
-        "Several stages multiply the same vector. With their matrices under each other, their products are one "
-        r"product. The module stores and computes them in this form; \texttt{named} gives the parts under their own "
-        "names.")]
-    for stack in stacks:
-        blocks += _stack_blocks(pen, stack)
-    blocks.append(Prose(
-        "This derives nothing new. The column of adjoints times the row vector has the gradients of all parts under "
-        "each other. The transpose of the tall matrix times the column of adjoints is the sum of what the parts send "
-        "back to the vector: computing the contributions of the parts one by one and adding them gives the same."))
-    return Section("The stacked form", "stacked", tuple(blocks))
-
-
-def _stack_blocks(pen: Pen, stack: Stack) -> list[Block]:
-    graph, name = pen.graph, escape(stack.name)
-    vector = pen.plain(stack.vector)
-    matrices = r"\\".join(pen.plain(Value(factor.parameter)) for factor in stack.factors)
-    adjoints = r"\\".join(pen.plain(Adjoint(factor.stage)) for factor in stack.factors)
-    stages = r"\\".join(pen.plain(Value(factor.stage)) for factor in stack.factors)
-    gradients = r"\\".join(rf"\delta {pen.plain(Value(factor.parameter))}" for factor in stack.factors)
-    height = Dim()
-    for factor in stack.factors:
-        height += graph.shapes[factor.parameter][0]
-    shape = math_text(pen.shape((height, graph.shapes[stack.factors[0].parameter][1])))
-    lead = (f"For {math_text(vector)} the matrix is \\texttt{{{name}}} in the module, of shape {shape}:")
-    matrix = _column(matrices)
-    steps = pen.notation.steps
-    back = ""
-    if stack.vector.name in pen.derivation.adjoints:  # no gradient passes a stop
-        at = pen.plain(Adjoint(stack.vector.name, stack.vector.lag))
-        back = rf",\qquad {at}={matrix}^{{\!\mathsf T}}{_column(adjoints)}+\cdots"
-    return [
-        Prose(lead),
-        Formula(rf"{_column(stages)}={matrix}{vector}+\cdots"),
-        Formula(rf"{_column(gradients)}=\sum_{{t=1}}^{{{steps}}}{_column(adjoints)}"
-                rf"{_row_vector(pen, stack.vector)}{back}"),
-    ]
-
-
-def _row_vector(pen: Pen, vector: Value) -> str:
-    text = pen.plain(vector)
-    named = vector.name in pen.notation.symbols
-    raised = not text.startswith("[") and (not named or pen.notation.has_superscript(vector.name, "t"))
-    return rf"({text})^{{\mathsf T}}" if raised else rf"{text}^{{\mathsf T}}"
-
-
-def _column(entries: str) -> str:
-    return rf"\begin{{pmatrix}}{entries}\end{{pmatrix}}"

@@ -1,4 +1,4 @@
-r"""The last pages: the module, and what was proved."""
+"""The last pages: what was proved, and the two loops of the module."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from collections.abc import Mapping
 
 from ...proofs.verdict import Verdict
 from ..blocks import Block, Listing, Prose, Section, Table
-from ..latex.escape import escape
+from ..inline import code, math as formula, strong, words
 from ..pen import Pen
-from ..wording import code, listed, sentence
+from ..wording import listed, sentence
 
 
-def module_section(module_name: str, text: str) -> Section:
-    """`text` is the module without its checks of arguments."""
+def listing_section(module_name: str, text: str) -> Section:
+    """`text` is the two loops of the module."""
     if not text.isascii() or "\\" in text:
         raise ValueError("a listing is ASCII without a backslash: it could end itself otherwise")
-    return Section("The module", "module", (
-        Prose(rf"This is \texttt{{{escape(module_name)}.py}} without its checks of arguments, generated from the same "
-              "derivation. The numbers in its comments are those of the equations above."),
+    return Section("The two loops", "listing", (
+        Prose(f"This is what {code(module_name + '.py')} computes forward and backward, generated from the same "
+              f"derivation. The "
+              "numbers in its comments are those of the equations above; the first axis is the step, the second the batch."),
         Listing(text.rstrip("\n")),
     ))
 
@@ -27,19 +28,15 @@ def module_section(module_name: str, text: str) -> Section:
 def proofs_section(pen: Pen, proofs: Verdict | None) -> Section:
     """On what the proofs were run, and how often; no measured figure."""
     digest = hashlib.sha256(pen.spec.source.encode("utf-8")).hexdigest()
-    pieces = r"\allowbreak ".join(digest[at : at + 8] for at in range(0, len(digest), 8))
-    source = Prose("The specification of this document has the SHA-256 "
-                   rf"\texttt{{{pieces}}}.")
+    source = Prose(f"The specification of this document has the SHA-256 {code(digest)}.")
     if proofs is None:
         return Section("What was proved", "proofs", (
-            Prose(r"\textbf{Nothing was verified.} The proofs were not run."), source))
+            Prose(f"{strong('Nothing was verified.')} The proofs were not run."), source))
     blocks: list[Block] = [
-        Prose("The equations and the module were checked before they were written, by code that shares "
-              r"nothing with the derivation. An error is $\max|a-b|/\max|b|$ of an array."),
-        Table("The proofs, what they compared, and their bounds.",
-              r"@{}l >{\raggedright\arraybackslash}p{.60\linewidth} l@{}", ("Proof", "What was "
-                                                                                     "compared", "Bound"),
-              _proof_rows(pen, proofs)),
+        Prose("The equations and the module were checked before they were written, by code that shares nothing with the "
+              "derivation. " + words(r"An error is $\max|a-b|/\max|b|$ of an array.")),
+        Table("", ("l", 335.0, "l"), ("Proof", "What was compared", "Bound"),
+              _proof_rows(pen, proofs), small=True, tight=True),
     ]
     if proofs.untaken:
         blocks.append(Prose("No point was found that takes both sides of a choice in "
@@ -51,9 +48,10 @@ def proofs_section(pen: Pen, proofs: Verdict | None) -> Section:
 
 
 def _proof_rows(pen: Pen, proofs: Verdict) -> tuple[tuple[str, ...], ...]:
-    module = (f"$T={proofs.module_steps}$, $B={proofs.batch}$, "
-              f"{_sizes(pen, proofs.module_sizes)}".rstrip(", "))
-    tiny = f"$T={proofs.steps}$, {_sizes(pen, proofs.sizes)}".rstrip(", ")
+    module = (words(f"${pen.notation.steps}={proofs.module_steps}$, $B={proofs.batch}$, ")
+              + f"{_sizes(pen, proofs.module_sizes)}".rstrip(", "))
+    few = formula(f"{pen.notation.steps}={proofs.steps}")
+    tiny = f"{few}, {_sizes(pen, proofs.sizes)}".rstrip(", ")
     told = (
         f"the module's forward pass with a direct reading of the specification's text; {module}",
         f"{proofs.module_entries} derivatives of the module with complex steps of its forward pass; "
@@ -68,12 +66,12 @@ def _proof_rows(pen: Pen, proofs: Verdict) -> tuple[tuple[str, ...], ...]:
         bound = next((figure.bound for figure in proofs.figures if figure.proof == proof), None)
         if bound is not None:
             relation = ">" if proof == len(_PROOFS) - 1 else r"\le"
-            rows.append((name, sentence(what), f"${relation} {_power_of_ten(bound)}$"))
+            rows.append((name, sentence(what), formula(f"{relation} {_power_of_ten(bound)}")))
     return tuple(rows)
 
 
 def _sizes(pen: Pen, sizes: Mapping[str, int]) -> str:
-    return ", ".join(f"${pen.notation.size(symbol)}={size}$" for symbol, size in sizes.items())
+    return ", ".join(formula(f"{pen.notation.size(symbol)}={size}") for symbol, size in sizes.items())
 
 
 _PROOFS = ("Meaning", "Complex step", "High precision", "Splitting", "Knock-out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..blocks import Block, Drawn, Picture, Prose, Section
+from ..inline import figure as see
 from ..latex.tikz import TOO_LARGE, Figure, draw_blocks, draw_step
 from ..pen import Pen
 from ..wording import count, listed
@@ -17,22 +18,22 @@ def graph_section(pen: Pen) -> Section:
         blocks.append(Prose("One step of this cell has too many stages for a drawing on a page. The equations above "
                             "name the readers of each value."))
     else:
-        blocks += [Prose(_reading(pen)), _picture(step, _step_caption(pen, step), "fig:step")]
+        blocks += [Prose(_reading(pen)), _picture(step, _step_caption(pen, step), "step")]
     three = draw_blocks(pen.graph, pen.notation, colours)
-    blocks += [Prose(_three_told(pen)), _picture(three, _three_caption(pen), "fig:blocks", legend=False)]
+    blocks += [Prose(_three_told(pen)), _picture(three, _three_caption(pen), "blocks", legend=False, largest=0.68)]
     return Section("One step as a graph", "graph", tuple(blocks))
 
 
-def _picture(figure: Figure, caption: str, label: str, legend: bool = True) -> Picture:
+def _picture(figure: Figure, caption: str, label: str, legend: bool = True, largest: float = 1.0) -> Picture:
     """What is wider than a page comes in rows; each keeps its own scale."""
     rows = figure.parts or (figure,)
-    drawn = tuple(Drawn(row.tikz, f"{row.scale:g}") for row in rows)
+    drawn = tuple(Drawn(row.tikz, f"{min(row.scale, largest):g}") for row in rows)
     return Picture(drawn, caption, label, figure.legend_tex if legend else "")
 
 
 def _reading(pen: Pen) -> str:
     """How to read the drawing, backwards above all."""
-    told = (r"Figure~\ref{fig:step} shows which stage reads which value. Along the arrows it is the forward pass, "
+    told = (f"{see('step')} shows which stage reads which value. Along the arrows it is the forward pass, "
             "against them the backward pass. ")
     if not pen.forks:
         return told + "No wire branches: every adjoint has one term."
@@ -59,7 +60,7 @@ def _step_caption(pen: Pen, figure: Figure) -> str:
 
 def _three_told(pen: Pen) -> str:
     carried = listed([pen.value(name) for name in pen.graph.states])
-    return (rf"Figure~\ref{{fig:blocks}} shows three steps, each as one block. {carried} "
+    return (f"{see('blocks')} shows three steps, each as one block. {carried} "
             f"{'goes' if len(pen.graph.states) == 1 else 'go'} from step to step. Beside every wire is one on which "
             "the gradient, of the same shape, comes back.")
 

@@ -1,4 +1,4 @@
-"""The document's first pages: what the cell does, its symbols, and its forward pass."""
+"""The document's first words, its symbols, and the forward pass of the cell."""
 
 from __future__ import annotations
 
@@ -8,46 +8,37 @@ from ...derivation.graph import Stage
 from ...language.expressions import ZERO, Number, Outside, Value, values
 from ...language.shapes import Shape
 from ..blocks import Block, Display, Prose, Section, Table
-from ..latex.escape import escape
-from ..latex.lines import width
+from ..inline import NO_BREAK, code, emphasis, fork, math, spoken, together, words
 from ..latex.printer import ONES, Printer
-from ..pen import COLOURS, TEXT_WIDTH, Equation, Pen, Term
-from ..wording import WORDS, code, count, listed, math_text, sentence
+from ..latex.text import text_width
+from ..pen import COLOURS, PAPER_WIDTH, Equation, Pen, Term
+from ..wording import WORDS, count, listed, sentence
 
 
 def opening(pen: Pen) -> tuple[Block, ...]:
     blocks: list[Block] = []
     if pen.spec.description:
-        blocks.append(Prose(escape(pen.spec.description)))
-    blocks.append(Prose(" ".join(_what_it_does(pen))))
-    blocks.append(Prose(" ".join(_what_forks(pen))))
-    if pen.spec.references:
-        cited = "; ".join(escape(reference) for reference in pen.spec.references)
-        blocks.append(Prose(rf"\emph{{Reference{'s' * (len(pen.spec.references) > 1)}.}} {cited}."))
+        blocks.append(Prose(spoken(pen.spec.description)))
+    blocks.append(Prose(" ".join([*_what_it_does(pen), *_what_forks(pen)])))
     return tuple(blocks)
 
 
 def _what_it_does(pen: Pen) -> list[str]:
-    graph = pen.graph
+    graph, steps = pen.graph, pen.notation.steps
     inputs = listed([pen.sized(name) for name in graph.inputs]) if graph.inputs else "no input"
     outputs = pen.values(graph.outputs)
-    said = [rf"At each step $t=1,\dots,{pen.notation.steps}$ the cell reads {inputs} and gives "
-            f"{outputs}."]
+    when = math(rf"t=1,\dots,{steps}")
+    said = [f"At each step {when} the cell reads {inputs} and gives {outputs}."]
     read_back = [name for name in graph.states if any(reader.lag for reader in graph.readers(name))]
     if read_back:
-        said.append("From one step to the next it carries "
-                    f"{listed([pen.sized(name) for name in graph.states])}.")
+        said.append(f"From one step to the next it carries {listed([pen.sized(name) for name in graph.states])}.")
     else:
         said.append("No step reads a value of an earlier step.")
+    loss = math(r"\mathcal L")
     if graph.loss is not None:
-        step_loss = pen.value(graph.loss)
-        where = (rf"taken only at the last step, $t={pen.notation.steps}$" if graph.has_loss_at_last
-                 else "summed over all steps")
-        said.append(rf"Its loss $\mathcal L$ is {step_loss}, {where}.")
-    said.append(
-        f"One step consists of {count(len(graph.stages) - len(graph.made), 'stage')}. This document derives, stage by "
-        r"stage, the gradient of a scalar loss $\mathcal L$ with respect to "
-        f"{listed(_differentiated(pen))}.")
+        where = (f"taken only at the last step, {math(f't={steps}')}" if graph.has_loss_at_last else "summed over all steps")
+        said.append(f"Its loss {loss} is {pen.value(graph.loss)}, {where}.")
+    said.append(f"This document derives the gradient of a scalar loss {loss} with respect to {listed(_differentiated(pen))}.")
     return said
 
 
@@ -62,15 +53,13 @@ def _differentiated(pen: Pen) -> list[str]:
 
 def _what_forks(pen: Pen) -> list[str]:
     if not pen.forks:
-        return ["Every value of a step is used in one place only, so every adjoint of the backward pass has "
-                "one term."]
+        return ["Every value of a step is used in one place only, so no adjoint is a sum."]
     named = [f"{pen.value(gradient.value)} ({count(len(gradient.forks), 'branch', 'branches')})"
              for gradient in pen.forks]
     is_one = len(pen.forks) == 1
-    said = [f"{sentence(count(len(pen.forks), 'value'))} of a step {'is' if is_one else 'are'} used in more than one "
-            f"place: {listed(named)}."]
-    said.append(r"Such a value is a \emph{fork}. Each of its branches sends a \emph{contribution} back, and the "
-                "contributions are added. A derivation by hand often forgets one of them.")
+    said = [f"{sentence(count(len(pen.forks), 'value'))} of a step {'is a' if is_one else 'are'} "
+            f"{emphasis('fork' if is_one else 'forks')}, used in more than one place: {listed(named)}."]
+    said.append("Each branch sends a contribution back, and the contributions are added.")
     if len(pen.forks) <= len(COLOURS):
         said.append(f"{'The' if is_one else 'Each'} fork has the same colour everywhere.")
     else:
@@ -82,7 +71,7 @@ def notation_section(pen: Pen) -> Section:
     blocks: list[Block] = [Prose(text) for text in _conventions(pen)]
     blocks.append(_symbol_table(pen))
     blocks.append(Prose(
-        "In the module, the first axis of an array is the step, the second is the batch of $B$ sequences, and "
+        f"In the module, the first axis of an array is the step, the second is the batch of {math('B')} sequences, and "
         f"the others are those of the table: {_array_example(pen)}. "
         f"{'A vector is a row there and a column here. ' if pen.has_arrays() else ''}The equations are "
         "for one sequence; for a batch, the gradients of parameters are added."))
@@ -92,7 +81,7 @@ def notation_section(pen: Pen) -> Section:
 def _array_example(pen: Pen) -> str:
     example = (*pen.graph.inputs, *pen.graph.outputs)[0]
     axes = ", ".join([pen.notation.steps, "B", *(pen.dim(dim) for dim in pen.graph.shapes[example])])
-    return f"{code(example)} has the shape $({axes})$"
+    return f"{code(example)} has the shape {math(f'({axes})')}"
 
 
 def _conventions(pen: Pen) -> list[str]:
@@ -101,32 +90,39 @@ def _conventions(pen: Pen) -> list[str]:
     said = []
     if bold:
         said.append("Vectors and matrices are bold, scalars are not; vectors are columns.")
-    if r"\odot" in used:
-        said.append(r"The sign $\odot$ multiplies entry by entry.")
+        said.append(words(r"The sign $\odot$ multiplies entry by entry.") if r"\odot" in used else "")
     if bold and (r"\frac" in used or "^{2}" in used or r"\sigma" in used or r"\tanh" in used):
         said.append("Functions, fractions and powers act entry by entry.")
     if ONES in used:
-        said.append(rf"A bold ${ONES}$ is an array of ones, of whatever shape is needed.")
+        said.append(f"A bold {math(ONES)} is an array of ones, of whatever shape is needed.")
+    matrix, a, b = pen.letters("AMBQ", "auvw", "bvwu")  # that mean nothing else in this document
+    if bold:
+        said.append(words(rf"$\bm {matrix}^{{\mathsf T}}$ is the transpose of $\bm {matrix}$, $\bm I$ the identity "
+                          rf"matrix, and "
+                          rf"$\operatorname{{diag}}(\bm {a})$ the matrix with $\bm {a}$ on its diagonal and zeros "
+                          rf"elsewhere, so $\operatorname{{diag}}(\bm {a})\,\bm {b}=\bm {a}\odot\bm {b}$."))
     if re.search(r"[^a-z]\[[^\]]*(<|>|=|\\le|\\ge)", used):
-        said.append("A relation in brackets, as in $[a>b]$, is 1 where it holds and 0 elsewhere.")
-    said += [text for mark, text in _SIGNS_EXPLAINED if mark in used]
+        said.append(words(f"A relation in brackets, as in $[{a}>{b}]$, is 1 where it holds and 0 elsewhere."))
+    said += [words(text.replace(r"\bm a", rf"\bm {a}").replace(r"\bm b", rf"\bm {b}"))
+             for mark, text in _SIGNS_EXPLAINED if mark in used]
     pre = next((stage.owner for stage in pen.graph.stages
                 if stage.name == f"{stage.owner}_pre" and stage.owner != pen.graph.loss), None)
     if pre is not None:
         accent = "hat" if pen.notation.time == "superscript" else "bar"
-        said.append(f"The \\emph{{pre-activation}} of a value, the argument of its function, has a {accent}: "
+        said.append(f"The {emphasis('pre-activation')} of a value, the argument of its function, has a {accent}: "
                     f"{pen.value(pre)} is a function of {pen.value(pre + '_pre')}.")
     said += _unnamed(pen)
-    gradient = [r"The \emph{adjoint} of a value is the total derivative of the loss $\mathcal L$ with respect to it, "
-                "along all paths. It has the shape of the value and is written with "
-                rf"a $\delta$: {pen.adjoint(_shown(pen))} is the adjoint of {pen.value(_shown(pen))}."]
+    example, loss, delta = _shown(pen), math(r"\mathcal L"), math(r"\delta")
+    gradient = [
+        f"The {emphasis('adjoint')} of a value is the total derivative of the loss {loss} with respect "
+        f"to it, along all paths. It has the shape of the value and is written with a {delta}: "
+        f"{pen.adjoint(example)} is the adjoint of {pen.value(example)}."]
     if pen.graph.loss is None:
-        outside = listed([math_text(pen.plain(Outside(name))) for name in pen.graph.outputs])
-        given = "dy" if len(pen.graph.outputs) == 1 else "the fields of dy"
-        gradient.append("The gradient that reaches an output from outside at step $t$, from a loss or from another "
-                        f"layer, is {outside}; in the module, "
-                        f"{code(given) if given == 'dy' else given}.")
-    return [" ".join(said), " ".join(gradient)]
+        outside = listed([math(pen.plain(Outside(name))) for name in pen.graph.outputs])
+        given = code("dy") if len(pen.graph.outputs) == 1 else f"the fields of {code('dy')}"
+        gradient.append(f"The gradient that reaches an output from outside at step {math('t')}, from a loss or from another "
+                        f"layer, is {outside}; in the module, {given}.")
+    return [" ".join(filter(None, said)), " ".join(gradient)]
 
 
 def _shown(pen: Pen) -> str:
@@ -156,20 +152,18 @@ def _symbol_table(pen: Pen) -> Table:
         for name in names:
             by_shape.setdefault(pen.graph.shapes[name], []).append(name)
         for position, (shape, group) in enumerate(by_shape.items()):
-            items = [rf"\mbox{{${pen.plain(Value(name))}$~{code(name)}}}" for name in group]
-            told = math_text(pen.shape(shape)) if shape else "scalar"
-            rows.append((role if not position else "", told, r",\quad ".join(items)))
-    sizes = listed([f"${pen.notation.size(symbol)}$ is "
-                    f"{code(keyword)}" for symbol, keyword in pen.graph.dims]) \
+            items = [together(f"{math(pen.plain(Value(name)))}{NO_BREAK}{code(name)}") for name in group]
+            told = math(pen.shape(shape)) if shape else "scalar"
+            rows.append((role if not position else "", told, ", ".join(items)))
+    sizes = listed([f"{math(pen.notation.size(symbol))} is {code(keyword)}" for symbol, keyword in pen.graph.dims]) \
         if pen.graph.dims else ""
     caption = "All values, each with its symbol here and its name in the module."
     if sizes:
         caption += f" {sizes}."
     first = max(6.2 * len(role) for role, _, _ in rows)
-    second = max(width(shape) for _, shape, _ in rows)
-    rest = TEXT_WIDTH - first - max(second, 34.0) - 30.0
-    columns = rf"@{{}}l l >{{\raggedright\arraybackslash}}p{{{rest:.0f}pt}}@{{}}"
-    return Table(caption, columns, ("", "Shape", "Values"), tuple(rows))
+    second = max(text_width(shape) for _, shape, _ in rows)
+    rest = PAPER_WIDTH - first - max(second, 34.0) - 30.0
+    return Table(caption, ("l", "l", rest), ("", "Shape", "Values"), tuple(rows), tight=True)
 
 
 def _roles(pen: Pen) -> list[tuple[str, list[str]]]:
@@ -190,10 +184,10 @@ def _roles(pen: Pen) -> list[tuple[str, list[str]]]:
 def forward_section(pen: Pen) -> Section:
     graph = pen.graph
     order = ("Each equation reads only values that are computed above it"
-             + (", or values of step $t-1$." if _reads_back(pen) else "."))
+             + (f", or values of step {math('t-1')}." if _reads_back(pen) else "."))
     blocks: list[Block] = [Prose(
-        order + " The margin names the reader of each value, or counts the readers of a fork. The numbers are "
-                "those in the comments of the module.")]
+        f"One step, in {count(len(graph.stages) - len(graph.made), 'stage')}. {order} The margin names the reader of each value, or counts the "
+        "readers of a fork. The numbers are those in the comments of the module.")]
     still = [stage for stage in graph.stages if pen.is_still(stage.name)]
     last = [stage for stage in graph.stages if stage.name in pen.derivation.last_step_only]
     steps = [stage for stage in graph.stages if stage not in still and stage not in last]
@@ -203,10 +197,10 @@ def forward_section(pen: Pen) -> Section:
     if steps:
         blocks.append(_stages_display(pen, steps))
     if last:
-        blocks += [Prose(r"At the last step only, "
-                         rf"$t={pen.notation.steps}$:"), _stages_display(pen, last)]
-    blocks.append(Prose(" ".join(_starts(pen))))
-    return Section("Forward pass", "forward", tuple(blocks))
+        blocks += [Prose(f"At the last step only, {math(f't={pen.notation.steps}')}:"), _stages_display(pen, last)]
+    if starts := _starts(pen):
+        blocks.append(Prose(" ".join(starts)))
+    return Section("Forward, stage by stage", "forward", tuple(blocks))
 
 
 def _reads_back(pen: Pen) -> bool:
@@ -225,17 +219,17 @@ def _stages_display(pen: Pen, stages: list[Stage]) -> Display:
 
 
 def _readers_note(pen: Pen, name: str) -> str:
-    """The reader of a value; for a fork, the number of readers."""
+    """The reader of a value; for a fork, the number of readers, and whether it is an output."""
     readers = pen.graph.readers(name)
-    places = len(readers) + (name in pen.graph.outputs and pen.graph.loss is None)
+    is_output = name in pen.graph.outputs and pen.graph.loss is None
     if name == pen.graph.loss:
-        return r"\by{the loss}"
-    if name in pen.colours and places > 1:
-        return rf"\by{{\fork{{{pen.colours[name]}}}{{{count(places, 'reader')}}}}}"
-    if places > 1 or not readers:
-        return rf"\by{{{count(places, 'reader')}}}" if readers else r"\by{the output}"
-    reader = readers[0]
-    return rf"\by{{{math_text(pen.plain(Value(reader.stage, reader.lag)))}}}"
+        return "the loss"
+    if not readers:
+        return "the output"
+    if len(readers) == 1 and not is_output:
+        return math(pen.plain(Value(readers[0].stage, readers[0].lag)))
+    told = count(len(readers), "part" if pen.graph.is_cut(name) else "reader") + ", output" * is_output
+    return fork(pen.colours[name], told) if name in pen.colours else told
 
 
 def _starts(pen: Pen) -> list[str]:
@@ -246,15 +240,15 @@ def _starts(pen: Pen) -> list[str]:
                if isinstance(start, Number) and start != ZERO]
     at_zero = Printer(pen.notation, "0", pen.value_colour)
     if zero:
-        names = listed([math_text(at_zero(Value(state))) for state in zero])
+        names = listed([math(at_zero(Value(state))) for state in zero])
         said.append(f"If the caller gives no initial state, {names} "
                     f"{'are' if len(zero) > 1 else 'is'} zero.")
     for state, start in numbers:
         said.append("If the caller gives none, "
-                    f"{math_text(at_zero(Value(state)) + '=' + pen.plain(start))} in "
+                    f"{math(at_zero(Value(state)) + '=' + pen.plain(start))} in "
                     "every entry." if pen.graph.shapes[state] else
                     "If the caller gives none, "
-                    f"{math_text(at_zero(Value(state)) + '=' + pen.plain(start))}.")
+                    f"{math(at_zero(Value(state)) + '=' + pen.plain(start))}.")
     for state, parameter in learned:
         said.append(f"The state {pen.value(state)} starts from the parameter {code(parameter)}, "
                     "which is learned, unless the caller gives an initial state.")

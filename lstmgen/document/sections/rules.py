@@ -2,6 +2,7 @@ r"""The rules that a backward pass needs: that at a fork, and the derivatives of
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -13,44 +14,63 @@ from ...language.expressions import Call, Expression, Number, Value, transform, 
 from ...language.parse import parse_rule
 from ...language.shapes import SCALAR, Shape, shape_of
 from ..blocks import Block, Formula, Prose, Remark, Section, Table
+from ..inline import emphasis, math, strong, words
 from ..latex.functions import TABLE as FORMULAS
 from ..latex.lines import broken, width
 from ..latex.printer import Printer
-from ..pen import CONTINUED, TEXT_WIDTH, Pen
-from ..wording import listed, math_text
+from ..pen import CONTINUED, TEXT_WIDTH, Pen, SmallEquation
+from ..wording import listed
 
 
 def rule_section(pen: Pen) -> Section:
+    y, x, r, v, K, A, a = pen.letters("yusgq", "xsaeu", "rqgs", "vuab", "KNMLJ", "ABMQ", "adwe")
     blocks: list[Block] = [
-        Prose(r"Let the stages $\bm r_1,\dots,\bm r_K$ read $\bm v$. A small change of $\bm v$ "
-              "reaches the loss through each of them, and to first order the effects add up:"),
-        Formula(r"\delta\bm v=\sum_{k=1}^{K}\Bigl(\frac{\partial^{+}\bm r_k}{\partial\bm "
-                r"v}\Bigr)^{\mathsf T}"
-                r"\delta\bm r_k ."),
-        Prose(r"Each term is a \emph{contribution}: the adjoint of a reader times a derivative of its equation. "
-              r"These are two kinds of derivative. The adjoint $\delta\bm r_k$, called \emph{upstream}, is a total "
-              r"derivative: it counts all paths from $\bm r_k$ to the loss. The \emph{local} derivative "
-              r"$\partial^{+}\bm r_k/\partial\bm v$ differentiates the equation of the reader and nothing else. It "
-              r"holds the reader's other arguments constant, even if they depend on $\bm v$ themselves. Nothing is lost "
-              r"by that: such an argument is a reader of $\bm v$ too, or depends on one, and its effect comes back "
-              "through that reader. With total derivatives in both places, some paths would be counted twice; with "
-              "local derivatives in both places, some would be missing."),
+        Prose(words(
+            f"Take two numbers, ${y}={x}+{x}^2$. With ${x}^2$ held constant, ${y}$ has the derivative $1$; with the first "
+            rf"${x}$ held constant, $2{x}$. Each is the derivative along one branch, and neither is $\mathrm "
+            rf"d{y}/\mathrm d{x}$: "
+            f"a derivation that follows one branch alone is wrong. The sum of both, $1+2{x}$, is right.")),
+        Prose(words(
+            rf"The same holds for any $\bm {v}$ that the stages $\bm {r}_1,\dots,\bm {r}_{K}$ read. Give each reader a copy, "
+            rf"$\bm {r}_k$ the copy $\bm {v}^{{(k)}}$. All copies are equal to $\bm {v}$, so a small change of $\bm "
+            rf"{v}$ changes "
+            "each of them by as much. It reaches the loss through every copy, and to first order the effects add up:")),
+        Formula(rf"\delta\bm {v}=\sum_{{k=1}}^{{{K}}}\delta\bm {v}^{{(k)}},\qquad \delta\bm {v}^{{(k)}}="
+                rf"\Bigl(\frac{{\partial^{{+}}\bm {r}_k}}{{\partial\bm {v}}}\Bigr)^{{\mathsf T}}\delta\bm {r}_k ."),
+        Prose(f"Each term is a {emphasis('contribution')}: the adjoint of a reader times a derivative of its equation. "
+              "These are two kinds of derivative. " + words(rf"The adjoint $\delta\bm {r}_k$, called ") + emphasis("upstream")
+              + words(rf", is a total derivative: it counts all paths from $\bm {r}_k$ to the loss. The ") + emphasis("local")
+              + words(rf" derivative $\partial^{{+}}\bm {r}_k/\partial\bm {v}$ differentiates the equation of the reader and "
+                      rf"nothing else. It holds the reader's other arguments constant, even if they depend on $\bm {v}$ "
+                      rf"themselves. Nothing is lost by that: such an argument is a reader of $\bm {v}$ too, or depends on "
+                      "one, and its effect comes back through that reader. With total derivatives in both places, some paths "
+                      "would be counted twice; with local derivatives in both places, some would be missing.")),
     ]
     example = _example(pen)
     if example is not None:
         blocks.append(example)
-    blocks.append(Prose(_transposes(pen)))
+    blocks.append(Prose(_transposes(pen, r, v, A, a)))
     return Section("The rule at a fork", "rule", tuple(blocks))
 
 
-def _transposes(pen: Pen) -> str:
+def _transposes(pen: Pen, r: str, v: str, A: str, a: str) -> str:
+    elementwise = words(rf"If entry $j$ of $\bm {v}$ is read by entry $j$ of $\bm {r}$ alone, as in $\bm {r}=\bm "
+                        rf"a\odot\bm {v}$, "
+                        rf"then $\delta {v}_j={a}_j\,\delta {r}_j$: the local derivative is $\operatorname{{diag}}(\bm "
+                        rf"a)$, and the "
+                        "transpose changes nothing.")
     if not any(fork.kind in (OUTER, TRANSPOSED) for fork in pen.derivation.contributions()):
-        return ("The local derivative of an elementwise formula is diagonal, so the transpose changes nothing.")
-    return (r"For $\bm r=\bm W\bm v$ the entry $v_k$ is multiplied by $W_{jk}$ on its way into $r_j$, "
-            r"for every $j$. So $v_k$ gets $\sum_j W_{jk}\,\delta r_j$ back, which is entry $k$ of $\bm "
-            r"W^{\mathsf T}\delta\bm r$; and $W_{jk}$ gets $\delta r_j\,v_k$, which is an entry of the matrix "
-            r"$\delta\bm r\,\bm v^{\mathsf T}$. It is the transpose and not the inverse: the gradient goes back "
-            "the way that the value came, and no equation is solved.")
+        return elementwise
+    return elementwise + " " + words(
+        rf"For $\bm {r}=\bm {A}\bm {v}$ the entry ${v}_k$ is multiplied by ${A}_{{jk}}$ on its way into ${r}_j$, for "
+        rf"every $j$. So "
+        rf"${v}_k$ gets $\sum_j {A}_{{jk}}\,\delta {r}_j$ back, which is entry $k$ of $\bm {A}^{{\mathsf T}}\delta\bm "
+        rf"{r}$; and "
+        rf"${A}_{{jk}}$ gets $\delta {r}_j\,{v}_k$, which is an entry of the matrix $\delta\bm {r}\,\bm "
+        rf"{v}^{{\mathsf T}}$. It is "
+        rf"the transpose and not the inverse: no equation is solved. The shapes say where it goes: $\delta\bm {v}$ is "
+        rf"as long as "
+        rf"$\bm {v}$, and only $\bm {A}^{{\mathsf T}}\delta\bm {r}$ is.")
 
 
 def _example(pen: Pen) -> Remark | None:
@@ -63,14 +83,15 @@ def _example(pen: Pen) -> Remark | None:
     reader, value = pen.plain(Value(fork.reader, fork.lag)), pen.plain(Value(fork.target))
     derivative = rf"\frac{{\partial^{{+}}{reader}}}{{\partial {value}}}"
     diagonal = rf"\operatorname{{diag}}({local})" if pen.graph.shapes[fork.target] else local
-    others = [math_text(pen.plain(later(argument, fork.lag, pen.graph.static))) for argument in found.held]
-    ways = listed([math_text(pen.plain(Value(way.reader, way.lag))) for way in found.ways])
+    shown = rf"\displaystyle {derivative}={diagonal}"
+    others = [math(pen.plain(later(argument, fork.lag, pen.graph.static))) for argument in found.held]
+    ways = listed([math(pen.plain(Value(way.reader, way.lag))) for way in found.ways])
     branches = "another branch" if len(found.ways) == 1 else "other branches"
     one = len(others) == 1
-    text = (f"The stage {math_text(reader)} reads {math_text(value)}. It also reads {listed(others)}, which "
-            f"{'depends' if one else 'depend'} on {math_text(value)}. Its local derivative holds "
-            rf"{'that' if one else 'them'} constant: $\displaystyle {derivative}={diagonal}$. The effect of "
-            f"{math_text(value)} on {listed(others)} goes through {branches} of the same fork, "
+    text = (f"The stage {math(reader)} reads {math(value)}. It also reads {listed(others)}, which "
+            f"{'depends' if one else 'depend'} on {math(value)}. Its local derivative holds "
+            f"{'that' if one else 'them'} constant: {math(shown)}. The effect of "
+            f"{math(value)} on {listed(others)} goes through {branches} of the same fork, "
             f"to {ways}, and is counted there: see {pen.number(fork.target)}.")
     return Remark("In this cell.", text, f"fork{pen.colours[fork.target]}"
                   if fork.target in pen.colours else "ink")
@@ -132,15 +153,25 @@ def _reaches(pen: Pen, source: str, target: str, steps: int) -> bool:
 
 def derivatives_section(pen: Pen) -> Section | None:
     calls = _calls(pen)
-    rows = _rule_rows([_rules(call, pen.graph) for call in calls])
+    letters = dict(zip("yabc", pen.letters("yusgq", "avep", "bwq", "cvp")))
+    rules = [_rules(call, pen.graph, letters) for call in calls]
+    rows = _rule_rows(rules)
     blocks: list[Block] = []
     if rows:
-        blocks.append(Prose("A derivative is written in the function's own value $y$ if that is shorter: the forward pass "
-                            "has computed $y$."))
-        blocks.append(Table("The functions of this cell and their derivatives.",
-                            r"@{}>{$\displaystyle}l<{$}@{\hspace{2.5em}}>{$\displaystyle}l<{$}@{}",
-                            (r"\text{Value}", r"\text{Derivative, or what is sent "
-                                              r"back}"), tuple(rows), "5pt"))
+        own = math(letters["y"])
+        blocks.append(Prose(f"A derivative is written in the function's own value {own} if that is shorter: the forward pass "
+                            f"has computed {own}."))
+        one_each = [rule for rule in rules if rule is not None]
+        if all(len(rule.sent) == 1 and width(rule.value + rule.sent[0]) < TEXT_WIDTH / 2 for rule in one_each):
+            blocks.append(pen.gathered([
+                SmallEquation(rule.value.partition("=")[0], rf"{rule.value.partition('=')[2]}:\quad {rule.sent[0]}")
+                for rule in one_each]))
+        else:
+            blocks.append(Table(
+                "The functions of this cell and their derivatives.", ("l", "l"),
+                ("Value", "Derivative, or what is sent back"),
+                tuple(tuple(math(rf"\displaystyle {cell}") if cell else "" for cell in row) for row in rows), loose=True))
+    blocks += [Prose(told) for call in calls if (told := _derived(call.function, letters))]
     said = _kinks(pen, calls)
     if said:
         blocks.append(Prose(" ".join(said)))
@@ -171,9 +202,31 @@ def _kinks(pen: Pen, calls: list[Call]) -> list[str]:
         said.append(r"The derivative of $\operatorname{surrogate}(a,b,c)$ with respect to $a$ is replaced by $c$ on purpose, "
                     "and nothing goes back through $b$ and $c$. The proofs replace it, too.")
     if any(call.function == "stop_gradient" for call in calls):
-        said.append(r"Nothing goes back through $\operatorname{stop}$: its argument is held constant by "
-                    "definition.")
+        said.append(words(r"Nothing goes back through $\operatorname{stop}$: its argument is held constant by definition."))
     return said
+
+
+def _derived(function: str, letters: Mapping[str, str]) -> str:
+    """Where a local derivative is no diagonal matrix: the derivation, once."""
+    a, y = letters["a"], letters["y"]
+    if function == "softmax":
+        return strong("Softmax.") + " " + words(
+            rf"With ${y}_j=e^{{{a}_j}}/\sum_k e^{{{a}_k}}$, entry ${a}_i$ is in every denominator, and in the numerator of "
+            rf"${y}_i$: $\partial {y}_j/\partial {a}_i={y}_j\,([i=j]-{y}_i)$. So ${a}_i$ gets "
+            rf"$\sum_j \delta {y}_j\,{y}_j\,([i=j]-{y}_i)={y}_i\,(\delta {y}_i-\sum_j \delta {y}_j\,{y}_j)$ back.")
+    if function == "layer_norm":
+        return strong("Layer normalisation.") + " " + words(
+            rf"Let $m$ be the mean of $\bm {a}$ and $s=1/\sqrt{{\operatorname{{var}}(\bm {a})+\epsilon}}$, so that "
+            rf"$\bm {y}=s\,(\bm {a}-m\bm 1)$. A small change $\mathrm d\bm {a}$ changes the mean by "
+            rf"$\operatorname{{mean}}(\mathrm d\bm {a})$ and the variance by "
+            rf"$2\operatorname{{mean}}((\bm {a}-m\bm 1)\odot\mathrm d\bm {a})$, hence $s$ by "
+            rf"$-s^{{2}}\operatorname{{mean}}(\bm {y}\odot\mathrm d\bm {a})$. Together, $\mathrm d\bm {y}=s\,(\mathrm "
+            rf"d\bm {a}"
+            rf"-\operatorname{{mean}}(\mathrm d\bm {a})\bm 1-\operatorname{{mean}}(\bm {y}\odot\mathrm d\bm {a})\,\bm "
+            rf"{y})$. The "
+            rf"matrix of this map is symmetric, so what goes back is the same expression with $\delta\bm {y}$ in place of "
+            rf"$\mathrm d\bm {a}$: without its mean, and without its part along $\bm {y}$.")
+    return ""
 
 
 def _kink(entry: functions.Pointwise, kink: functions.Kink) -> str:
@@ -181,28 +234,29 @@ def _kink(entry: functions.Pointwise, kink: functions.Kink) -> str:
     call = FORMULAS[entry.name].call
     head, arguments, _ = call.partition("({a}")
     symbol = "|a|" if entry.name == "abs" else (head if arguments else call).format(a="a")
-    value = f"${kink.value}$" if "." in kink.value else kink.value
+    value = math(kink.value) if "." in kink.value else kink.value
     if kink.place == functions.AT_A_TIE:
-        return f"at a tie each argument of ${symbol}$ gets {value} of the gradient"
+        return f"at a tie each argument of {math(symbol)} gets {value} of the gradient"
     if kink.place == functions.EVERYWHERE:
-        return f"the derivative of ${symbol}$ is taken to be {value} everywhere"
-    return f"the derivative of ${symbol}$ {kink.place} is taken to be {value}"
+        return f"the derivative of {math(symbol)} is taken to be {value} everywhere"
+    return f"the derivative of {math(symbol)} {kink.place} is taken to be {value}"
 
 
 # ---------------------------------------------------------------- rules of functions
 
 
 class _RuleSymbols:
-    """The notation of a rule: a, b, c are arguments, y the value, d its gradient, n a length."""
+    """The notation of a rule: a, b, c are arguments, y the value, d its gradient, n a length. `letters` may replace them."""
 
-    def __init__(self, shapes: Mapping[str, Shape]):
-        self.shapes = shapes
+    def __init__(self, shapes: Mapping[str, Shape], letters: Mapping[str, str]):
+        self.shapes, self.letters = shapes, letters
         self.symbols = {name: name for name in shapes}
 
     def value(self, name: str, step: str = "t") -> str:
         if name == "d":
             return rf"\delta {self.value('y')}"
-        letter = name.upper() if len(self.shapes[name]) == 2 else name
+        letter = self.letters.get(name, name)
+        letter = letter.upper() if len(self.shapes[name]) == 2 else letter
         return rf"\bm {letter}" if self.shapes[name] else letter
 
     def shape(self, expression: Expression) -> Shape:
@@ -239,28 +293,30 @@ def _rule_rows(rules: list[Rule | None]) -> list[tuple[str, str]]:
     return rows
 
 
-def _rules(call: Call, graph: Graph) -> Rule | None:
+def _rules(call: Call, graph: Graph, letters: Mapping[str, str]) -> Rule | None:
     """What the document states once about a function."""
     entry = functions.TABLE.get(call.function)
     if isinstance(entry, functions.Pointwise):
-        return _pointwise_rule(entry)
+        return _pointwise_rule(entry, letters)
     if isinstance(entry, functions.Operation) and entry.adjoints:
-        return _operation_rule(entry, call, graph)
+        return _operation_rule(entry, call, graph, letters)
     return None
 
 
-def _pointwise_rule(entry: functions.Pointwise) -> Rule:
-    printer = Printer(_RuleSymbols(dict.fromkeys((*entry.arguments, "y"), SCALAR)))
-    value = "y=" + printer(Call(entry.name, tuple(Value(name) for name in entry.arguments)))
+def _pointwise_rule(entry: functions.Pointwise, letters: Mapping[str, str]) -> Rule:
+    printer = Printer(_RuleSymbols(dict.fromkeys((*entry.arguments, "y"), SCALAR), letters))
+    own = printer(Value("y"))
+    value = f"{own}=" + printer(Call(entry.name, tuple(Value(name) for name in entry.arguments)))
     formula = FORMULAS.get(entry.name)
     if formula and formula.meaning:
-        value += "=" + formula.meaning
+        value += "=" + re.sub(r"(?<![A-Za-z\\])[abc](?![A-Za-z])", lambda found: letters.get(found[0], found[0]),
+                              formula.meaning)
     sign = r"\mathrm d" if len(entry.arguments) == 1 else r"\partial"
-    return Rule(value, [rf"\frac{{{sign} y}}{{{sign} {name}}}={printer.marked(parse_rule(rule))}"
+    return Rule(value, [rf"\frac{{{sign} {own}}}{{{sign} {printer(Value(name))}}}={printer.marked(parse_rule(rule))}"
                         for name, rule in zip(entry.arguments, entry.derivatives)])
 
 
-def _operation_rule(entry: functions.Operation, call: Call, graph: Graph) -> Rule:
+def _operation_rule(entry: functions.Operation, call: Call, graph: Graph, letters: Mapping[str, str]) -> Rule:
     shapes: dict[str, Shape] = {}
     given: dict[str, Expression] = {}
     for name, argument in zip(entry.arguments, call.arguments):
@@ -271,7 +327,7 @@ def _operation_rule(entry: functions.Operation, call: Call, graph: Graph) -> Rul
     given |= {name: parse_rule(text) for name, text in functions.left_out(entry, len(call.arguments)).items()}
     generic = tuple(given.get(name, Value(name)) for name in entry.arguments[: len(call.arguments)])
     shapes["y"] = shapes["d"] = shape_of(Call(call.function, generic), shapes)
-    printer = Printer(_RuleSymbols(shapes))
+    printer = Printer(_RuleSymbols(shapes, letters))
     sent = []
     for name, rule in zip(entry.arguments, entry.adjoints):
         last = shapes[name][-1].expression() if shapes.get(name) else None

@@ -8,9 +8,10 @@ from ...derivation.chain import START
 from ...language.expressions import Value, total
 from ...numerics.paths import MOST_LISTED, Path, Step, UnrolledGradient, unroll
 from ..blocks import Block, Heading, Prose, Section
-from ..latex.escape import escape
+from ..inline import emphasis, math as formula
 from ..latex.lines import broken, width
 from ..latex.printer import Printer
+from ..latex.text import text_width
 from ..pen import CONTINUED, TEXT_WIDTH, Equation, Pen, Term
 from ..wording import count, listed
 
@@ -44,8 +45,9 @@ def _hears_from_steps(pen: Pen, name: str) -> bool:
 def _told(pen: Pen, steps: int) -> str:
     ends = ("the loss" if pen.graph.loss is not None else
             "a place where a gradient comes from outside, at any step")
-    return (f"Over ${pen.notation.steps}={steps}$ steps, each sum over time has a line for each step. A "
-            rf"\emph{{path}} is one choice of a branch at every fork, from the parameter to {ends}. "
+    over = formula(f"{pen.notation.steps}={steps}")
+    return (f"Over {over} steps, each sum over time has a line for each step. A "
+            f"{emphasis('path')} is one choice of a branch at every fork, from the parameter to {ends}. "
             "The margin says how many paths the adjoint in a line adds up. Backpropagation does not follow them "
             "one by one: the sums at the forks handle all of them at once. Here no gradient of the final state "
             "comes from outside.")
@@ -55,7 +57,7 @@ def _lines(pen: Pen, gradient: UnrolledGradient) -> Equation:
     terms: list[Term] = []
     for line in gradient.lines:
         text = _at(pen, line.step).marked(total(*line.terms))
-        terms.append(Term(_joined(text, not terms), rf"\by{{{_when(line)}, {count(line.count, 'path')}}}"))
+        terms.append(Term(_joined(text, not terms), f"{_when(line)}, {count(line.count, 'path')}"))
     return Equation(pen.plain.adjoint(gradient.value) + "={}", terms)
 
 
@@ -101,7 +103,7 @@ def _paths(pen: Pen, gradient: UnrolledGradient) -> list[Block]:
                  f"listed: {steps}.")
     title = "The paths to "
     return [
-        Heading(title + symbol, escape(title + gradient.value)),
+        Heading(title + symbol, title + gradient.value),
         Prose(told),
         pen.display([_step_paths(pen, gradient, line) for line in lines]),
     ]
@@ -111,7 +113,7 @@ def _step_paths(pen: Pen, gradient: UnrolledGradient, line: Step) -> Equation:
     terms: list[Term] = []
     for path in line.paths:
         text = _at(pen, line.step).marked(path.term)
-        terms.append(Term(_joined(text, not terms), rf"\by{{{_way(pen, path)}}}"))
+        terms.append(Term(_joined(text, not terms), _way(pen, path)))
     left = rf"{pen.plain.adjoint(gradient.value)}\big|_{{{line.step}}}={{}}"
     return Equation(left, terms)
 
@@ -120,8 +122,8 @@ def _way(pen: Pen, path: Path) -> str:
     """The forks that a path passes: where it could have gone elsewhere."""
     passed = [each for each in path.stages if any(gradient.value == each[0] for gradient in pen.forks)]
     passed = list(dict.fromkeys(passed or path.stages[-1:]))
-    symbols = [f"${_at(pen, step)(Value(name))}$" for name, step in passed]
-    while len(symbols) > 2 and math.fsum(map(width, symbols)) > WIDEST_WAY:
+    symbols = [formula(_at(pen, step)(Value(name))) for name, step in passed]
+    while len(symbols) > 2 and math.fsum(map(text_width, symbols)) > WIDEST_WAY:
         middle = len(symbols) // 2
-        symbols[middle - 1 : middle + 1] = [r"$\dots$"]
+        symbols[middle - 1 : middle + 1] = [formula(r"\dots")]
     return ", ".join(symbols)

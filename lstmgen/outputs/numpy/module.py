@@ -58,6 +58,18 @@ def module_passes(schedule: Schedule) -> Passes:
     return Passes(laid_out(forward, 4), laid_out(printer.lines(), 4), laid_out(printer.parameter_lines(), 8))
 
 
+def loops_source(schedule: Schedule) -> str:
+    """What the module computes in both directions, without functions, arguments and checks: to be read, not to be run."""
+    passes = module_passes(schedule)
+
+    def text(lines: list[Line]) -> list[str]:
+        return [line.code[4:] for line in lines]
+
+    return render("numpy/loops.py.jinja", {
+        "forward": text(passes.forward), "backward": text(passes.backward), "gradients": text(passes.gradients),
+        "loss": schedule.graph.loss, "given": ", ".join((*schedule.graph.inputs, *schedule.graph.targets))})
+
+
 RANDOM = ("uniform", "glorot", "orthogonal")  # initial values that are drawn
 
 
