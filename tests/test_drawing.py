@@ -231,9 +231,9 @@ def test_the_same_bytes_twice(spec_path):
 
 def test_it_fits_the_page(spec_path):
     for figure in figures(spec_path):
-        assert figure.width_mm * figure.scale <= 235 and figure.height_mm * figure.scale <= 235
+        assert figure.width_mm * figure.scale <= 240 and figure.height_mm * figure.scale <= 240
         if figure.fit == UPRIGHT:
-            assert figure.width_mm * figure.scale <= 154 and figure.scale >= 0.7
+            assert figure.width_mm * figure.scale <= 160 and figure.scale >= 0.7
         else:
             assert len(figure.parts) > 1
             assert all(part.fit == UPRIGHT for part in figure.parts)

@@ -52,7 +52,6 @@ def test_what_it_looks_like():
 # The equations that the switches of small stand for.
 name: small
 title: Small
-notation: greff
 
 dims: {D: input_size, H: hidden_size}
 inputs: {x: [D]}

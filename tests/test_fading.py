@@ -52,7 +52,7 @@ def module_of(derivation):
     ("fgr_lstm", "i", 5, None),
     ("indrnn", "h", 1, None),
     ("scrn", "s", 1, "0.95"),
-    ("slstm", "c", 12, "f"),
+    ("slstm", "c", 8, "f"),
     ("slstm", "m", 9, None),  # the state itself decides whether max passes it on
     ("mlstm", "C", 1, "f"),
     ("mlstm", "m", 1, None),

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 import lstmgen
 from lstmgen.cli import main
 from lstmgen.document.latex import functions as latex
+from lstmgen.document.latex.text import set_text
 from lstmgen.document.sections.rules import _kink
 from lstmgen.document.terminal.functions import list_functions
 from lstmgen.language.expressions import Call, Compare, Expression, Number, Value
@@ -143,7 +144,7 @@ def test_the_command_prints_it():
     ("clip", r"the derivative of $\operatorname{clip}$ at its bounds is taken to be 1"),
 ])
 def test_a_kink_in_a_sentence(name, sentence):
-    assert _kink(TABLE[name], TABLE[name].kink) == sentence
+    assert set_text(_kink(TABLE[name], TABLE[name].kink)) == sentence
 
 
 # ---------------------------------------------------------------- the tables of the outputs
