@@ -1044,7 +1044,7 @@ def carousel_disagreements(tex: str, plan: Plan, notation: Notation) -> list[str
     for text in shown:
         above, _, right = _split_derivative(text)
         step = direct.pop(above.removeprefix(r"\mathrm d").strip())
-        _, factor = right.split(r"=\prod_{j=0}^{k-1}")
+        _, factor = re.split(r"=\\prod_\{j=0\}\^\{[a-z]-1\}", right)  # the letter of the lag is one that is free
         expected = point.of(step.carousel)
         diagonal = re.fullmatch(r"\\operatorname\{diag\}\((.*)\)", factor)
         unit = re.fullmatch(r"(.*?)(?:\\,)?\\bm I", factor)
