@@ -186,8 +186,8 @@ def forward_section(pen: Pen) -> Section:
     order = ("Each equation reads only values that are computed above it"
              + (f", or values of step {math('t-1')}." if _reads_back(pen) else "."))
     blocks: list[Block] = [Prose(
-        f"One step, in {count(len(graph.stages) - len(graph.made), 'stage')}. {order} The margin names the reader of each value, or counts the "
-        "readers of a fork. The numbers are those in the comments of the module.")]
+        f"One step, in {count(len(graph.stages) - len(graph.made), 'stage')}. {order} The margin names the reader of each "
+        "value, or counts the readers of a fork. The numbers are those in the comments of the module.")]
     still = [stage for stage in graph.stages if pen.is_still(stage.name)]
     last = [stage for stage in graph.stages if stage.name in pen.derivation.last_step_only]
     steps = [stage for stage in graph.stages if stage not in still and stage not in last]
