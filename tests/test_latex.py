@@ -1098,6 +1098,7 @@ def test_a_sum_behind_a_product_sign_stands_in_brackets():
 
 # ---------------------------------------------------------------- the stacked form
 
+ALLOWED = r"; \allowbreak "  # between entries in a sentence
 _COLUMN = re.compile(r"\\begin\{pmatrix\}(.*?)\\end\{pmatrix\}")
 
 
@@ -1116,7 +1117,8 @@ def stacked_disagreements(tex: str, plan: Plan, notation: Notation) -> list[str]
     for stack in stacks:
         lag, key = stack.vector.lag, tuple(factor.stage for factor in stack.factors)
         row = _row(plan, notation, stack.vector)
-        if key in seen:  # the column of stages was shown with another vector
+        in_a_sentence = f"${over_time}[{ALLOWED.join(seen.get(key, ((), ()))[1])}]\\,{row}$"
+        if key in seen and in_a_sentence in text:  # the column of stages was shown with another vector
             made, adjoints = seen[key]
             matrices = [printer(Value(factor.parameter)) for factor in stack.factors]
             gradients = [printer(Adjoint(factor.parameter)) for factor in stack.factors]

@@ -8,8 +8,11 @@ from ...language.shapes import Dim
 from ...schedule.plan import Stack
 from ..blocks import Block, Formula, Prose, Section
 from ..inline import code, math
+from ..latex.lines import width
 from ..pen import Pen
 from ..wording import count, listed
+
+WIDEST_IN_A_SENTENCE = 180.0  # points of a formula
 
 
 def stacked_section(pen: Pen) -> Section | None:
@@ -48,9 +51,9 @@ def _stack_blocks(pen: Pen, stack: Stack, again: bool) -> list[Block]:
     matrix, row = _column(matrices), _row_vector(pen, stack.vector)
     over_time = rf"\sum_{{t=1}}^{{{pen.notation.steps}}}"
     lead = f"For {math(vector)} the matrix is {code(stack.name)} in the module, of shape {shape}"
-    if again:
-        joined = "; ".join(pen.plain(Adjoint(factor.stage)) for factor in stack.factors)
-        outer = rf"{over_time}[{joined}]\,{row}"
+    joined = r"; \allowbreak ".join(pen.plain(Adjoint(factor.stage)) for factor in stack.factors)
+    outer = rf"{over_time}[{joined}]\,{row}"
+    if again and width(outer) <= WIDEST_IN_A_SENTENCE:
         pen.printed.append(outer)
         blocks: list[Block] = [Prose(f"{lead}, with the gradient {math(outer)}.")]
     else:
