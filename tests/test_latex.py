@@ -1117,13 +1117,13 @@ def stacked_disagreements(tex: str, plan: Plan, notation: Notation) -> list[str]
     for stack in stacks:
         lag, key = stack.vector.lag, tuple(factor.stage for factor in stack.factors)
         row = _row(plan, notation, stack.vector)
-        in_a_sentence = f"${over_time}[{ALLOWED.join(seen.get(key, ((), ()))[1])}]\\,{row}$"
-        if key in seen and in_a_sentence in text:  # the column of stages was shown with another vector
+        joined = f"{over_time}[{ALLOWED.join(seen.get(key, ((), ()))[1])}]\\,"
+        if key in seen and joined in text:  # the column of stages was shown with another vector
             made, adjoints = seen[key]
             matrices = [printer(Value(factor.parameter)) for factor in stack.factors]
             gradients = [printer(Adjoint(factor.parameter)) for factor in stack.factors]
             vector = printer(stack.vector)
-            fine = f"${over_time}[{'; '.join(adjoints)}]\\,{row}$" in text
+            fine = f"${joined}{row}$" in text
         else:
             forward, _, outer = next(shown).partition(r" ,\qquad ")
             made, matrices = (each.split(r"\\") for each in _COLUMN.findall(forward))
