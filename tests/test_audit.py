@@ -395,9 +395,9 @@ def test_json_is_json(tmp_path):
 def test_the_report_shows_what_a_macro_of_a_sum_means():
     text = report.latex(audit(claims.read(
         "spec: lstm\nclaims:\n  d_o: square(h + c) * d_h + identity(h + c) * mod(h + c, o + 1) * square(square(c))")))
-    assert r"(\bm y_t+\bm c_t)^{2}\odot\delta\bm y_t" in text
-    modulo = r"\bigl((\bm y_t+\bm c_t)\bmod (\bm o_t+\bm 1)\bigr)"
-    assert rf"(\bm y_t+\bm c_t)\odot{modulo}\odot(\bm c_t^{{2}})^{{2}}" in text
+    assert r"(\bm h_t+\bm c_t)^{2}\odot\delta\bm h_t" in text
+    modulo = r"\bigl((\bm h_t+\bm c_t)\bmod (\bm o_t+\bm 1)\bigr)"
+    assert rf"(\bm h_t+\bm c_t)\odot{modulo}\odot(\bm c_t^{{2}})^{{2}}" in text
 
 
 @pytest.mark.parametrize("path", GALLERY, ids=lambda path: path.stem)

@@ -33,8 +33,8 @@ RESIDUE = 1e-13  # numbers are of the order of 1: what is smaller is a rounding 
 Entries = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
 
 
-@dataclass(frozen=True)
-class Number:
+@dataclass(frozen=True, repr=False)
+class Number(Brief):
     """A value at a step: a scalar, a vector or a matrix of rows."""
 
     name: str
@@ -42,8 +42,8 @@ class Number:
     entries: Entries
 
 
-@dataclass(frozen=True)
-class TermNumber:
+@dataclass(frozen=True, repr=False)
+class TermNumber(Brief):
     """One contribution."""
 
     fork: Contribution
