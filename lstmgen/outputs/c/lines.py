@@ -207,9 +207,10 @@ class RowsPrinter:
 
 
 def _mentions(text: str, name: str) -> bool:
+    """Whether C reads a variable; `R(16)` is a macro, and no size that is called R."""
     import re
 
-    return re.search(rf"(?<![\w>.]){name}\b", text) is not None
+    return re.search(rf"(?<![\w>.]){name}\b(?!\()", text) is not None
 
 
 def _read_after(group: Loop, spots: Mapping[str, Spot]) -> list[set[Spot]]:
