@@ -250,7 +250,7 @@ def test_unknown_claims_suggest(claims, cure):
 
 def test_a_packaged_file_of_claims_is_audited_by_its_name_unless_a_file_has_it():
     result = run("audit", "notes_stacked")
-    assert result.exit_code == 0 and re.search(r"(?m)^\d+ hold", result.stdout)
+    assert result.exit_code == 0 and re.search(r"(?m)^\d+ claims?: .*\b\d+ holds?\b", result.stdout)
     assert result.stdout == run("audit", "notes_stacked.yaml").stdout
     Path("notes_stacked").write_text("spec: rnn\nclaims: {d_h: 0}\n")
     assert run("audit", "notes_stacked").exit_code == 1

@@ -113,7 +113,7 @@ def test_a_match_is_one_to_one(spec_path):
 def test_lines_fit(spec_path, width):
     text = comparison_text(compare(derive(load(spec_path)), derive(load("lstm"))), False, width)
     assert text.isascii()
-    assert all(len(line) <= width + 40 for line in text.splitlines())  # a name is never torn
+    assert all(len(line) <= width + 60 for line in text.splitlines())  # a name is never torn
 
 
 def test_the_command():

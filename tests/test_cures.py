@@ -63,11 +63,11 @@ A = np.array([-2.5, -1.0, 0.3, 4.0])
 
 
 @pytest.mark.parametrize("name, meaning", [
-    ("log1p", lambda a: np.log1p(np.abs(a))), ("expm1", np.expm1), ("log2", lambda a: np.log2(np.abs(a))), ("exp2", np.exp2),
+    ("log2", lambda a: np.log2(np.abs(a))), ("exp2", np.exp2),
     ("sinh", np.sinh), ("cosh", np.cosh), ("tan", np.tan), ("ceil", np.ceil), ("reciprocal", lambda a: 1 / a),
     ("round", np.round), ("heaviside", lambda a: np.heaviside(a, 0)), ("norm", np.linalg.norm),
     ("var", np.var), ("std", np.std), ("negative", np.negative),
-    ("log_softmax", lambda a: a - np.log(np.exp(a).sum())), ("rms_norm", lambda a: a / np.sqrt(np.mean(a**2) + 1e-6)),
+    ("log_softmax", lambda a: a - np.log(np.exp(a).sum())),
     ("mish", lambda a: a * np.tanh(np.log1p(np.exp(a)))), ("relu6", lambda a: np.clip(a, 0, 6)),
     ("hardswish", lambda a: a * np.clip(a + 3, 0, 6) / 6),
     ("selu", lambda a: 1.0507009873554805 * np.where(a > 0, a, 1.6732632423543772 * np.expm1(a))),
@@ -77,7 +77,7 @@ def test_what_a_cure_writes_is_the_function_that_was_meant(name, meaning):
     mistakes = Mistakes("cell.yaml", "")
     written = parse(Text(cure.removeprefix("write "), Place(1, 1)), mistakes)
     mistakes.stop()
-    array = np.abs(A) if name in ("log1p", "log2") else A
+    array = np.abs(A) if name == "log2" else A
     found = evaluate(written, {Value("x"): array}, Floats(), {})
     np.testing.assert_allclose(found, meaning(A), rtol=1e-12)
 

@@ -108,7 +108,7 @@ def test_an_installed_wheel_says_who_confirmed_a_cell(installed, tmp_path):
 def test_an_installed_wheel_audits_a_packaged_file_of_claims(installed, tmp_path):
     for name in ("notes_stacked", "known_clip"):  # the spec of the second lies beside it, in audits/cells
         printed = run_installed(installed, tmp_path, "-m", "lstmgen", "audit", name)
-        assert re.search(r"(?m)^\d+ holds?\b", printed), printed
+        assert re.search(r"(?m)^\d+ claims?: .*\b\d+ holds?\b", printed), printed
 
 
 def paths_in(text: str) -> list[str]:

@@ -184,7 +184,7 @@ def test_every_branch_of_every_function_is_missed(body):
 
 def test_every_function_is_among_them():
     text = " ".join(BODIES + STILL)
-    assert [name for name in PUBLIC if f"{name}(" not in text] == []
+    assert [name for name in PUBLIC if f"{name}(" not in text] == ["eye", "ones", "triangle"]  # which read no value
 
 
 # ---------------------------------------------------------------- corrupted derivations

@@ -59,7 +59,7 @@ def _moved(char: str, places: int) -> str:
     return char
 
 
-WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+WORD = re.compile(r"(?<![0-9])[A-Za-z_][A-Za-z0-9_]*")  # not the e of 1e-6
 
 
 def test_renaming_everything_gives_the_same_text_up_to_the_names(spec_path):

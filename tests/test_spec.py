@@ -154,7 +154,7 @@ def test_places_in_every_style_of_scalar(written, places):
 def test_defaults():
     cell = of("name: tiny_rnn\nstate: {h: H}\nequations: {h: x}\noutput: h\n")
     assert cell.title == "Tiny RNN"
-    assert (cell.description, cell.references, cell.group, cell.notation) == ("", (), "", "greff")
+    assert (cell.description, cell.references, cell.group, cell.notation) == ("", (), "", ())
     assert [(item.symbol, item.keyword) for item in cell.dims] == [("D", "input_size"), ("H", "hidden_size")]
     assert (cell.loss, cell.loss_at, cell.targets, cell.ranges) == (None, "every", (), ())
 

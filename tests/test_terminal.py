@@ -466,5 +466,5 @@ def test_a_notation_that_collides_is_no_error_in_a_notebook():
 
 
 def test_a_fork_in_a_notebook_has_the_symbols_of_its_own_cell(peephole, with_loss):
-    assert r"\boldsymbol y" in peephole.adjoints["h"]._repr_latex_()  # greff
+    assert r"\boldsymbol h" in peephole.adjoints["h"]._repr_latex_()  # its own names
     assert r"\langle t\rangle" in with_loss.adjoints["c"].forks[0]._repr_latex_()  # ng

@@ -42,6 +42,7 @@ function call(name, given, look) {
     return chosenBy(relation, ...[left, right, chosen, other].map(part => evaluate(part, look)));
   }
   if (name === "stop_gradient" && look.still) return evaluate(given[0], look.still);
+  if (name === "surrogate" && look.still) return beside(given, look);
   const values = given.map(part => evaluate(part, look));
   if (name in POINTWISE) return map(POINTWISE[name], values[0]);
   if (name in OF_ARRAYS) {
@@ -54,6 +55,13 @@ function call(name, given, look) {
 
 // The sizes of a value's axes.
 const sizesOf = (name, sizes) => CELL.shapes[name].map(dim => evaluate(dim, {size: symbol => sizes[symbol]}));
+
+// surrogate(a, b, c) while something is moved: b as it is, and c times how far a has moved, since c is taken for its slope.
+function beside(given, look) {
+  const moved = subtract(evaluate(given[0], look), evaluate(given[0], look.still));
+  const [value, slope] = given.slice(1).map(each => evaluate(each, look.still));
+  return zip((b, step) => b + step, value, zip((c, by) => c * by, slope, moved));
+}
 
 // A cell at one point. `start` has parameters, state, inputs (and targets) by step, outside by step, and final: what
 // reaches the last state from outside; with `learned`, states start from their parameters. `bump` moves one entry of one
