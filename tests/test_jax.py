@@ -745,7 +745,7 @@ def test_the_module_stands_alone_and_carries_every_equation(spec_path):
     read = {gather.gradient.value for gather in schedule.backward.gathers()}
     gradients = {plan.gradient_numbers[name] for name in (*read, *schedule.graph.parameters)}
     assert numbers >= set(plan.numbers.values()) | gradients
-    assert max(map(len, text.splitlines())) <= 180
+    assert max(map(len, text.splitlines())) <= 190
 
 
 def test_a_line_for_each_contribution():
