@@ -293,7 +293,7 @@ def execute(text: str, name: str) -> ModuleType:
     module = ModuleType(name)
     # The proofs must run the text that will be written. It comes from our own printers: the names in it have passed the
     # fence, and every other text of a spec is in it only as an escaped docstring.
-    exec(compile(text, f"{name}.py", "exec"), module.__dict__)
+    exec(compile(text, f"{name}.py", "exec"), module.__dict__)  # our own generated text, never that of a spec
     return module
 
 

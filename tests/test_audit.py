@@ -493,6 +493,7 @@ def test_code_that_fails_or_hangs_is_stopped(tmp_path):
     file = tmp_path / "theirs.py"
     file.write_text("def hangs(*a):\n    while True: pass\ndef fails(*a):\n    raise ValueError('no')\n")
     assert run("rnn", "--module", f"{file}:fails").exit_code == 2
+    # what is tested is that code without an end is stopped; how soon is not
     assert run("rnn", "--module", f"{file}:hangs", "--seconds", "1").exit_code == 2
     assert run("rnn", "--module", "theirs.py").exit_code == 2
     assert run("rnn", "--module", f"{tmp_path / 'none.py'}:f").exit_code == 2
