@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 import lstmgen.document.latex.printer as spell_latex
 from lstmgen.spec import reader as specs
+from lstmgen.derivation.condensed import condensed, written
 from lstmgen.derivation.chain import ELEMENTWISE, START, TRANSPOSED, Contribution, Gradient, derive, later
 from lstmgen.document.compose import SECTIONS, Extras, chosen_sections, render_document
 from lstmgen.errors import SpecError
@@ -702,7 +703,39 @@ def disagreements(tex: str, plan: Plan, notation: Notation, point: Point, table:
                 wrong += _gradient_disagreements(equation, gradient, plan, notation, point, table)
         except (AssertionError, ValueError) as error:
             wrong.append(f"({equation.number}) cannot be read: {error}")
+    wrong += _card_disagreements(tex, plan, notation, point, table)
     return wrong + _immediate_disagreements(tex, plan, notation, point, table)
+
+
+def _card_disagreements(tex: str, plan: Plan, notation: Notation, point: Point, table) -> list[str]:
+    """The lines of the first page: equations as the spec has them, and sums with adjoints of a single use put in."""
+    stages = {plan.numbers[stage.name]: (Value(stage.name), [point.of(stage.expression)]) for stage in plan.graph.stages}
+    stages |= {plan.numbers[line.name]: (Value(line.name), [point.of(line.expression)]) for line in written(plan.graph)}
+    adjoints = {
+        plan.gradient_numbers[gradient.value]:
+            (Adjoint(gradient.value), [point.of(fork.term) for fork in gradient.forks] or [gradient.value == plan.graph.loss])
+        for gradient in condensed(plan.derivation)
+    }
+    wrong, seen = [], set()
+    for equation in equations(section(tex, "card")):
+        if equation.number is not None:
+            continue  # a parameter's whole gradient, read with all numbered equations
+        (number,) = {int(each) for term in equation.terms for each in re.findall(r"\\eqref\{eq:(\d+)\}", term.note)}
+        leaf, terms = stages[number] if number in stages else adjoints[number]
+        expected = sum(np.asarray(term, float) for term in terms)
+        text = "".join(term.text for term in equation.terms).replace(rf"[t={notation.steps}]\,", "")
+        seen.add(number)
+        if re.search(r"\\,\\bm 1|\\bm 1\\,|\(\\bm 1\)\^", text):
+            continue  # how long ones in a product are can be told where they have a stage of their own
+        try:
+            fine = np.array_equal(Reader(equation.left, table).read(), point.values[leaf])
+            fine = fine and same(Reader(text, table).read(), expected)
+        except (AssertionError, ValueError) as error:
+            wrong.append(f"on the card, ({number}) cannot be read: {error}")
+            continue
+        wrong += [] if fine else [f"on the card, ({number}): {equation.left} {text}"]
+    missing = {plan.numbers[line.name] for line in written(plan.graph) if line.name != plan.graph.loss} - seen
+    return wrong + [f"not on the card: ({number})" for number in sorted(missing)]
 
 
 def _immediate_disagreements(tex: str, plan: Plan, notation: Notation, point: Point, table) -> list[str]:
@@ -1418,9 +1451,10 @@ def test_a_wrong_line_in_the_tex_is_noticed(old, new):
     notation = make_notation(plan.graph)
     point = random_point(plan, notation)
     tex = document(plan, notation)
-    assert tex.count(old) >= 1, [line for line in tex.splitlines() if r"\tag" in line]
-    wrong = tex.replace(old, new)  # on the card of the first page too
-    assert disagreements(wrong, plan, notation, point, symbols(plan, notation, point))
+    assert old in tex, [line for line in tex.splitlines() if r"\tag" in line]
+    for place in {tex.find(old), tex.find(old, tex.index(r"\label{sec:forward}"))} - {-1}:  # on the card too
+        wrong = tex[:place] + new + tex[place + len(old):]
+        assert disagreements(wrong, plan, notation, point, symbols(plan, notation, point))
 
 
 # ---------------------------------------------------------------- symbols
