@@ -145,8 +145,9 @@ def test_a_mistake_is_noticed(tmp_path, right, wrong, layout):
 def test_another_forward_pass_is_the_first_thing_said(tmp_path):
     text = Writer(PLAIN).text().replace("c = f * c_prev + i * z", "c = f * c_prev + z")
     found = handed(tmp_path, text, cell("lstm"))
-    assert not found.holds and "its h differs from step 1 on" in found.forward
+    assert not found.holds and "h differs from the first step on" in found.forward
     assert found.lines().index(found.forward) < min(at for at, line in enumerate(found.lines()) if line.startswith("d_"))
+    assert found.audit.explanation == "in the forward pass, in the equation of c: the factor i is missing"
 
 
 def test_names_that_tell_too_little_are_asked_for_and_not_called_wrong(tmp_path):

@@ -45,12 +45,17 @@ class HandedIn(Printed):
     audit: CodeAudit
     layout: str  # the text of the layout file
     guessed: bool  # whether some of it was
-    forward: str  # how their outputs differ from the cell's; "" where they do not, or are not known
+    last: str  # which of their last states differs; "" where none does, or the audit says where outputs do
     printed: tuple[str, ...]  # what their code prints
 
     @property
+    def forward(self) -> str:
+        """How their forward pass differs from the cell's; "" where it does not, or is not known."""
+        return self.last or self.audit.forward
+
+    @property
     def holds(self) -> bool:
-        return self.audit.holds and not self.forward
+        return self.audit.holds and not self.last
 
     def styled(self) -> str:
         return "\n".join(self.lines())
@@ -62,7 +67,7 @@ class HandedIn(Printed):
         """The layout if it was guessed, what their code prints, the outputs, the gradients."""
         read = ["read so (save it as a layout file to change it):", *(f"  {line}" for line in self.layout.splitlines()), ""]
         printed = [f"their code printed: {line}" for line in self.printed]
-        return [*(read if self.guessed else []), *printed, *([self.forward, ""] if self.forward else []), *self.audit.lines()]
+        return [*(read if self.guessed else []), *printed, *([self.last, ""] if self.last else []), *self.audit.lines()]
 
     def as_json(self) -> dict[str, object]:
         return self.audit.as_json() | {
@@ -279,12 +284,13 @@ class _Judge:
                 raise ForeignError(told(failed or {"kind": "late"}, adapter, given))
             if not printed:
                 printed.extend(results[0].printed.splitlines()[:_LINES])
-            return dict(adapter.answer(given, [result.found for result in results], found).gradients)
+            read = adapter.answer(given, [result.found for result in results], found)
+            return {**read.gradients, **{f"value.{name}": array for name, array in read.outputs.items()}}
 
         audit = audit_answers(self.graph, answer, data, tuple(self._notes(trial, data)), self.sizes)
-        forward = self._forward(trial, data) if not audit.holds else ""
+        last = self._last(trial, data) if not audit.holds and not audit.forward else ""
         guessed = any(getattr(self.layout, field) is None for field in ("backward", "vectors", "batch", "parameters"))
-        return HandedIn(audit, layout_text(plan, self.layout.spec or ""), guessed, forward, tuple(printed))
+        return HandedIn(audit, layout_text(plan, self.layout.spec or ""), guessed, last, tuple(printed))
 
     def _notes(self, trial: _Trial, data: Data) -> list[str]:
         """What was taken to be zero, what is not compared."""
@@ -307,17 +313,10 @@ class _Judge:
             notes.append(f"not in the answer, and not compared: the gradient of {', '.join(trial.answer.missing)}")
         return [*notes, *trial.answer.unread]
 
-    def _forward(self, trial: _Trial, data: Data) -> str:
-        """How their outputs differ from the cell's; "" if they do not."""
+    def _last(self, trial: _Trial, data: Data) -> str:
+        """Which of the last states differs from the cell's, of code that hands back no values of all steps."""
         assert trial.answer is not None
         truth = self._truth(data)
-        for name, array in trial.answer.outputs.items():
-            true = _values(truth, name)
-            steps = [step for step in range(len(true)) if not _is_close(array[step], true[step], _CLOSE_SINGLE)]
-            if steps:
-                where = f"from step {steps[0] + 1} on" if len(steps) == len(true) - steps[0] else f"at step {steps[0] + 1}"
-                return (f"the forward pass is another cell's: its {name} differs {where}. Look there first: the gradients "
-                        "below are compared with those of the spec")
         for name, array in trial.answer.last.items():
             if not _is_close(array, truth.values[truth.steps][name], _CLOSE_SINGLE):
                 return f"the forward pass is another cell's: its last {name} differs. Look there first"
