@@ -116,17 +116,21 @@ class Tries:
         for fork in self.forks:
             if fork.kind == ELEMENTWISE:
                 straight = Edit(instead=later(fork.upstream, fork.lag, self.graph.static))
-                sentence = (
-                    f"the gradient goes through {self.spelling(Value(fork.reader))} unchanged "
-                    f"(straight through), in the contribution to {self._told(fork)}"
-                )
-                yield Try(sentence, Change({fork.key: straight}))
+                yield Try(self._straight_through(fork), Change({fork.key: straight}))
                 yield from self._behind(fork)
         for fork in self.forks:
             for slip in slips(fork.term, self.graph, set(self.graph.shapes), self.spelling):
                 if slip.rank <= (4 if fork.over_time else 3) and self._fits(fork, slip.altered):
                     sentence = f"in the contribution to {self._told(fork)}: {slip.sentence}"
                     yield Try(sentence, Change({fork.key: Edit(slip.altered)}))
+
+    def _straight_through(self, fork: Contribution) -> str:
+        """What one says of a contribution without its local derivative: where that is one value, a factor is missing."""
+        if isinstance(fork.local, Value):
+            factor = self.spelling(later(fork.local, fork.lag, self.graph.static))
+            return f"in the contribution to {self._told(fork)}: the factor {factor} is missing"
+        return (f"the gradient goes through {self.spelling(Value(fork.reader))} unchanged (straight through), "
+                f"in the contribution to {self._told(fork)}")
 
     def _behind(self, fork: Contribution) -> Iterator[Try]:
         """A share of an adjoint that is added behind the activation, and misses its derivative.
