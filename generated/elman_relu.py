@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of elman_relu. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:983128d160525fc5
+# lstmgen: sha256:aef9487bada22a55
 """Elman network with relu: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -180,14 +180,14 @@ def _at_once(a, matrix):
 
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
-    sides = shape or (1,)
+    sides = shape[-2:] or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
 
 
 def _identity(shape):
     """Ones on the diagonal."""
-    return np.eye(*shape)
+    return np.eye(*shape[-2:])
 
 
 def _sum_of_outer(d, v):

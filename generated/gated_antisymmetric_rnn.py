@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of gated_antisymmetric_rnn. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:b7ed498a7ca06b6c
+# lstmgen: sha256:01e517481d733f4b
 """Gated antisymmetric RNN: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -212,7 +212,7 @@ def _at_once(a, matrix):
 
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
-    sides = shape or (1,)
+    sides = shape[-2:] or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
 

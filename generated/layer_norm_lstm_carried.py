@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of layer_norm_lstm_carried. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:1675a5efbde9f751
+# lstmgen: sha256:f50a73e3a800ad66
 """Layer norm LSTM, normalised cell carried: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -282,7 +282,7 @@ def _at_once(a, matrix):
 
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
-    sides = shape or (1,)
+    sides = shape[-2:] or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of linear_attention. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:7cbb1a3335041550
+# lstmgen: sha256:1e5f3299cf7b8dbf
 """Linear attention: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -247,7 +247,7 @@ def _elu(a):
 
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
-    sides = shape or (1,)
+    sides = shape[-2:] or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of lru. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:73ae4158d8dac777
+# lstmgen: sha256:1fa856b2e2b33105
 """Linear recurrent unit: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B_ examples.
@@ -306,7 +306,7 @@ def _at_once(a, matrix):
 
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
-    sides = shape or (1,)
+    sides = shape[-2:] or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of lstm_1997. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:ef7d5e53b5d304e1
+# lstmgen: sha256:54f1f60b3c5680c1
 """LSTM of 1997: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -229,7 +229,7 @@ def _at_once(a, matrix):
 
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
-    sides = shape or (1,)
+    sides = shape[-2:] or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of ltc. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:04cf24d2a4255486
+# lstmgen: sha256:8793d690df20acc7
 """Liquid time-constant cell: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -394,7 +394,7 @@ def _fill(a, n):
 
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
-    sides = shape or (1,)
+    sides = shape[-2:] or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of mlstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:9ae9ca311b40a886
+# lstmgen: sha256:00c03c116f5c3d4f
 """mLSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -384,7 +384,7 @@ def _if_larger(a, b, d):
 
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
-    sides = shape or (1,)
+    sides = shape[-2:] or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
 

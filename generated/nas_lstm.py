@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of nas_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:3c43226e0266a6e9
+# lstmgen: sha256:b0b66c486fba963f
 """NAS cell: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -337,7 +337,7 @@ def _at_once(a, matrix):
 
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
-    sides = shape or (1,)
+    sides = shape[-2:] or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
 

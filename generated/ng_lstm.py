@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of ng_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:50857d2a85a8ace8
+# lstmgen: sha256:5f2100348ba5d64d
 """LSTM with output a and gates called Gamma: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -235,7 +235,7 @@ def clip_by_norm(grads: Gradients, threshold: float) -> Gradients:
 
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
-    sides = shape or (1,)
+    sides = shape[-2:] or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of ng_lstm_last. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:26c6f82e01a46079
+# lstmgen: sha256:fb97b4b7671021c0
 """LSTM with output a, loss at the last step: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -234,7 +234,7 @@ def clip_by_norm(grads: Gradients, threshold: float) -> Gradients:
 
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
-    sides = shape or (1,)
+    sides = shape[-2:] or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of on_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:1b2b5c640dff8eea
+# lstmgen: sha256:79d49ceab0b371af
 """Ordered-neurons LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -339,7 +339,7 @@ def _fold(a, n):
 
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
-    sides = shape or (1,)
+    sides = shape[-2:] or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of residual_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:842811153f12a7b9
+# lstmgen: sha256:a3765433b7eb5797
 """Residual LSTM: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -278,7 +278,7 @@ def _at_once(a, matrix):
 
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
-    sides = shape or (1,)
+    sides = shape[-2:] or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
 

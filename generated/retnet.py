@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of retnet. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:abece73c1b8c407d
+# lstmgen: sha256:0cc42f0c74052e16
 """RetNet, recurrent form: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -194,7 +194,7 @@ def _at_once(a, matrix):
 
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
-    sides = shape or (1,)
+    sides = shape[-2:] or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of rg_lru. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:ae3fa0080fcf096f
+# lstmgen: sha256:8f95a4825108c43d
 """Real-gated linear recurrent unit: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -224,7 +224,7 @@ def _at_once(a, matrix):
 
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
-    sides = shape or (1,)
+    sides = shape[-2:] or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of stacked_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:5bffd1aa4dc901a2
+# lstmgen: sha256:bf4027ae7a239595
 """LSTM in stacked form: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -220,7 +220,7 @@ def clip_by_norm(grads: Gradients, threshold: float) -> Gradients:
 
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
-    sides = shape or (1,)
+    sides = shape[-2:] or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of truncated_peephole_lstm. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:dec04de6b489e6b9
+# lstmgen: sha256:ef5d8b8434542be8
 """Peephole LSTM, truncated: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -266,7 +266,7 @@ def _at_once(a, matrix):
 
 def _glorot(rng, shape):
     """Uniform, with the variance 2 / (rows + columns) of Glorot and Bengio 2010."""
-    sides = shape or (1,)
+    sides = shape[-2:] or (1,)
     limit = np.sqrt(6 / (sides[0] + sides[-1]))
     return rng.uniform(-limit, limit, shape)
 

@@ -238,7 +238,7 @@ def _sites(expression: Expression):
     parts = children(expression)
     if isinstance(expression, Call) and expression.function in (
         "Slice",
-        "Fill",
+        "fill",
         "Place",
         "Fold",
         "part",

@@ -822,7 +822,7 @@ def test_every_correct_line_is_read_as_a_claim_and_holds(spec_path):
 
 
 def test_a_filled_scalar_is_spelled_as_a_scalar_beside_a_vector():
-    found = judged("mlstm", ("d_w_i", "d_a * x"), ("d_w_i", "fill(d_a, D) * x"), ("d_w_i", "Fill(d_a, D) * x"))
+    found = judged("mlstm", ("d_w_i", "d_a * x"), ("d_w_i", "fill(d_a, D) * x"), ("d_w_i", "fill(d_a, D) * x"))
     assert [each.verdict for each in found] == [HOLDS, HOLDS, HOLDS]
     graph = build_graph(load("mlstm"))
     spelling = Spelling(graph)

@@ -99,6 +99,7 @@ def made_limits() -> str:
         "characters of an expression": min(fields.MAX_EXPRESSION, language.LONGEST),
         "nested brackets, or signs in a row, in an expression": language.DEEPEST,
         "axes of a shape": shapes.MOST_AXES,
+        "symbols in a product of sizes": shapes.MOST_SYMBOLS,
         "characters of an axis of a shape": fields.MAX_AXIS,
         "a literal size, a factor of a size, `n` of `repeat` and `part`": shapes.LARGEST_SIZE,
         "a literal exponent, as in `a ** 3`": language.LARGEST_POWER,

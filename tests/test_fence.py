@@ -331,7 +331,7 @@ NO_EXPRESSIONS = [
     "x | b", "x & b",
     "x << 1", "x >> 1", "x // b", "x % b", "x ^ b", "tanh(*x)", "tanh(**x)", "tanh(a=x)", "tanh(x for x in b)",
     "where(x, x, x)", "where(a := x < b, x, x)", "True", "None", "...", "__debug__", "1j", "0x1", "0b1", "0o1", "1_0",
-    "eval(x)", "exec(x)", "open(x)", "print(x)", "getattr(x, b)", "__import__(x)", "Fill(x, 3)", "Slice(x, 0, 1)",
+    "eval(x)", "exec(x)", "open(x)", "print(x)", "getattr(x, b)", "__import__(x)", "fill(x, 3)", "Slice(x, 0, 1)",
     "Reverse_cumsum(x)", "np", "self", "tape", "params", "import os", "x; import os", "x\nimport os",
     "x = b", "x: b", "# x",
     "x \\\n + b", "x !", "$x", "`x`", "x?", "\x00x", "x\x0c", "\u2028x", "x \u2297 b", "\uff58", "x\u0301",

@@ -99,14 +99,23 @@ EXPECTED = {
     "triangle(3)": np.tri(3),
     "Array(0, 1, -0.5)": np.array([1, -0.5]),
     "Array(2, 1, 2, 3, 4, 5, 6)": np.array([[1, 2, 3], [4, 5, 6]]),
+    "heads(a, 2)": A.reshape(2, 2),
+    "heads(m, 2)": M.reshape(3, 2, 2),
+    "flat(m)": M.ravel(),
+    "flat(heads(m, 2))": M,
+    "transpose(heads(m, 2))": np.swapaxes(M.reshape(3, 2, 2), 1, 2),
+    "outer(m, m)": np.einsum("nj,nk->njk", M, M),
+    "heads(m, 2) @ part(m, 1, 2)": np.einsum("njk,nk->nj", M.reshape(3, 2, 2), M[:, 2:]),
+    "m @ transpose(m)": M @ M.T,
+    "heads(m, 2) @ heads(m, 2)": M.reshape(3, 2, 2) @ M.reshape(3, 2, 2),
     "stop_gradient(a)": A,
     "-a ** 2 + 3 * s": -(A**2) + 2.25,
     "a / s - b * s": A / 0.75 - B * 0.75,
     "s ** a": 0.75**A,
     "a ** -2": A**-2.0,
     # what derivatives read
-    "Fill(s, 3)": np.full(3, 0.75),
-    "Fill(a, 2)": np.stack([A, A], -1),
+    "fill(s, 3)": np.full(3, 0.75),
+    "fill(a, 2)": np.stack([A, A], -1),
     "Reverse_cumsum(m)": np.cumsum(M[:, ::-1], -1)[:, ::-1],
     "Inverse_std(m, 0.5)": 1 / np.sqrt(M.var(-1) + 0.5),
     "Inverse_rms(m, 0.5)": 1 / np.sqrt((M**2).mean(-1) + 0.5),
@@ -186,7 +195,7 @@ def test_sizes_where_numbers_have_to_stand():
     part = Call("Slice", (Value("a"), Size("H"), Sum((Size("H"), Product((number(2), Size("H")))))))
     found = evaluate(part, {Value("a"): np.arange(12.0)}, Floats(), SIZES)
     np.testing.assert_array_equal(found, np.arange(4.0, 12.0))
-    filled = evaluate(Call("Fill", (Number(Fraction(1, 4)), Size("H"))), {}, Digits(), SIZES, leading=1)
+    filled = evaluate(Call("fill", (Number(Fraction(1, 4)), Size("H"))), {}, Digits(), SIZES, leading=1)
     assert filled.shape == (1, 4)
 
 

@@ -171,7 +171,7 @@ def test_every_size_is_found_with_what_is_known_by_then(spec_path):
     schedule = make_schedule(derive(load(spec_path)))
     sizes, known = schedule.sizes, set()
     for source in (*sizes.from_parameters, *sizes.from_arguments, *sizes.from_states):
-        assert {symbol for symbol, _ in source.rest.terms} <= known and source.symbol not in known
+        assert set(source.rest.symbols) <= known and source.symbol not in known
         known.add(source.symbol)
     assert known == {symbol for symbol, _ in schedule.graph.dims}
 

@@ -246,8 +246,8 @@ def _sizes(graph: Graph, arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
         if array.ndim != len(shape):
             raise ForeignError(f"{name} has {array.ndim} axes, and the spec says {describe(shape)}")
         for dim, size in zip(shape, array.shape):
-            if len(dim.terms) == 1 and dim.terms[0][1] == 1 and not dim.constant:
-                sizes.setdefault(dim.terms[0][0], size)
+            if dim.symbol:
+                sizes.setdefault(dim.symbol, size)
     missing = [symbol for symbol, _ in graph.dims if symbol not in sizes]
     if missing:
         raise ForeignError(f"the arrays do not show the size {missing[0]}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ..derivation.graph import Graph
 from ..language.expressions import Adjoint, Expression, Outside, Value, walk
 
-SUM_T, VIA, PARTIAL, TOTAL, DIAG, SLICE, FILL = "sum_t", "via", "partial", "total", "diag", "slice", "fill"
-FORMS = {SUM_T: (1, 3), VIA: (2, 2), PARTIAL: (2, 2), TOTAL: (2, 2), DIAG: (1, 1), SLICE: (3, 3), FILL: (2, 2)}
+SUM_T, VIA, PARTIAL, TOTAL, DIAG, SLICE = "sum_t", "via", "partial", "total", "diag", "slice"
+FORMS = {SUM_T: (1, 3), VIA: (2, 2), PARTIAL: (2, 2), TOTAL: (2, 2), DIAG: (1, 1), SLICE: (3, 3)}
 """What claims may call besides the functions of the language: fewest and most arguments."""
 
 ABSOLUTE = 1_000_000  # a lag beyond half of it is a step's number plus this

@@ -67,7 +67,7 @@ class _Arrays:
                 return summed
             case Call(function="diag", arguments=(vector,)):
                 return self._named(whole, shape_of(vector, self.shapes) * 2)
-            case Call(function="repeat" | "concat" | "outer" | "Fill" | "Place"):
+            case Call(function="repeat" | "concat" | "outer" | "fill" | "Place"):
                 return self._named(whole, shape_of(whole, self.shapes))
             case MatVec(matrix=left, vector=right):
                 rows, columns = shape_of(left, self.shapes), shape_of(right, self.shapes)

@@ -14,7 +14,7 @@ from ..language.expressions import (
 )
 from ..language.names import did_you_mean
 from ..language.parse import parse
-from .forms import FARTHEST, FILL, FORMS, SLICE, STEP, SUM_T, VIA, is_number, known_names, lag_to
+from .forms import FARTHEST, FORMS, SLICE, STEP, SUM_T, VIA, is_number, known_names, lag_to
 from .limits import longest, too_large
 from .spelling import Spelling
 
@@ -240,7 +240,7 @@ class Resolver:
             case "partial" | "total":
                 return self._derivative(call)
         arguments = tuple(map(self._resolved, call.arguments))
-        return Call({SLICE: "Slice", FILL: "Fill"}.get(call.function, call.function), arguments, call.at)
+        return Call("Slice" if call.function == SLICE else call.function, arguments, call.at)
 
     def _sum_over_time(self, call: Call) -> Expression:
         summed = self._resolved(call.arguments[0])

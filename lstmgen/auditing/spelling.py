@@ -13,8 +13,6 @@ from ..language.shapes import ShapeMismatch, Shapes, shape_of
 from ..language.text import source
 from .forms import step_of
 
-_FORMS = {"Slice": "slice", "Fill": "fill"}
-_CALL = re.compile(r"\b(Slice|Fill)\(")
 _NUMBERED = re.compile(r"\[t\+(\d{6,})\]")
 
 
@@ -34,7 +32,7 @@ class Spelling:
 
     def __call__(self, expression: Expression) -> str:
         text = source(self.renamed(_without_fills(expression, self.graph.shapes)))
-        text = _CALL.sub(lambda match: _FORMS[match[1]] + "(", text)
+        text = re.sub(r"\bSlice\(", "slice(", text)
         text = numbers_told(text)
         text = re.sub(r"\bt\[(t[+-]\d+|\d+)\]", r"\1", text)  # a step as a reader: via(d_c, t+1)
         return re.sub(r"\bdy_#", "dy", text)
@@ -84,8 +82,8 @@ def _without_fills(expression: Expression, shapes: Shapes) -> Expression:
 
 def _filled(expression: Expression) -> Expression | None:
     match expression:
-        case Call(function="Fill", arguments=(inner, _)):
+        case Call(function="fill", arguments=(inner, _)):
             return inner
-        case Negative(operand=Call(function="Fill", arguments=(inner, _))):
+        case Negative(operand=Call(function="fill", arguments=(inner, _))):
             return Negative(inner)
     return None

@@ -42,7 +42,7 @@ _LINEAR = {
     "sum",
     "mean",
     "part",
-    "Fill",
+    "fill",
     "Slice",
     "Fold",
     "Place",

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from ..language.expressions import Number, Value, values
 from ..spec.cell import CellSpec
-from .checks import check_use, infer_shapes, order_of
+from .checks import check_sizes, check_use, infer_shapes, order_of
 from .graph import Graph, Stage
 from .normal import Normaliser
 from .reading import Reading
@@ -21,6 +21,7 @@ def build_graph(spec: CellSpec) -> Graph:
     order = order_of(reading, bodies)
     infer_shapes(reading, bodies, order)
     check_use(reading)
+    check_sizes(reading)
     reading.mistakes.stop()
     stages, loss = Normaliser(reading, bodies).stages(order)
     reading.mistakes.stop()

@@ -15,16 +15,16 @@ import sympy
 from ..language.constants import is_constant
 from ..language.expressions import (
     ONE, Call, Expression, Negative, Number, Power, Product, Quotient, Size, Sum, Value, children,
-    negative, product, total, transform, values, walk,
+    negative, product, total, transform, walk,
 )
 from ..language.text import source
 
 
-def derivative(expression: Expression, value: Value) -> Expression:
-    """The local derivative with respect to one value; all others are held constant."""
+def derivative(expression: Expression, value: Expression) -> Expression:
+    """The local derivative with respect to one value, or to copies of it, `fill(value, n)`; all else is held constant."""
     atoms = _atoms(expression)
     if isinstance(expression, Sum):  # terms that do not read the value differentiate to zero
-        expression = Sum(tuple(term for term in expression.terms if value in values(term)))
+        expression = Sum(tuple(term for term in expression.terms if value in _atoms(term)))
     read = set(_atoms(expression))
     symbols = {atom: sympy.Symbol(f"v{index:05d}", real=True) for index, atom in enumerate(atoms) if atom in read}
     differentiated = _to_sympy(expression, symbols).diff(symbols[value])

@@ -21,10 +21,10 @@ from ..language import functions
 from ..language.constants import LEAST, is_constant
 from ..language.expressions import (
     ONE, ZERO, Adjoint, Call, Compare, Expression, MatVec, Negative, Number, Outside, Product, Quotient, Sum,
-    Value, negative, product, total, transform, values, walk,
+    Value, children, negative, product, total, transform, values, walk,
 )
 from ..language.parse import parse_rule
-from ..language.shapes import SCALAR, Dim, Shape, shape_of
+from ..language.shapes import Dim, Shape, axis_letters, shape_of
 from ..language.text import source
 from ..printed import counted, shortened
 from .graph import Graph, Stage
@@ -284,7 +284,7 @@ def _branches(stage: Stage, upstream: Expression, graph: Graph) -> Iterator[Sent
             return
     algebra, matrix_terms = _split(stage.expression)
     for sign, term in matrix_terms:
-        yield from _through_product(term, sign, upstream)
+        yield from _through_product(term, sign, upstream, graph.shapes)
     if algebra is None:
         return
     for value in values(algebra):
@@ -312,12 +312,19 @@ def _split(expression: Expression) -> tuple[Expression | None, list[tuple[int, M
     return (total(*rest) if rest else None), products
 
 
-def _through_product(term: MatVec, sign: int, upstream: Expression) -> Iterator[Sent]:
-    """Through A @ v: transpose(A) @ d to v, and d v^T to A. A minus in front of A @ v changes both signs."""
+def _through_product(term: MatVec, sign: int, upstream: Expression, shapes: Mapping[str, Shape]) -> Iterator[Sent]:
+    """Through A @ v: transpose(A) @ d to v, and d v^T to A. A minus in front of A @ v changes both signs.
+
+    If v is a matrix, d is one, and d v^T is their product, d @ transpose(v).
+    """
     matrix, vector = term.matrix, term.vector
     signed = upstream if sign > 0 else negative(upstream)
     if isinstance(matrix, Value):
-        yield matrix, OUTER, None, Call("outer", (signed, vector))
+        if len(shape_of(vector, shapes)) == len(shapes[matrix.name]):
+            product_of_both = MatVec(upstream, Call("transpose", (vector,)))
+            yield matrix, OPERATION, None, product_of_both if sign > 0 else Negative(product_of_both)
+        else:
+            yield matrix, OUTER, None, Call("outer", (signed, vector))
     if isinstance(vector, Value):
         back = MatVec(Call("transpose", (matrix,)), upstream)
         yield vector, TRANSPOSED, None, back if sign > 0 else Negative(back)
@@ -328,7 +335,7 @@ def _immediate(expression: Expression, value: Value, stage: Stage) -> Expression
     if not isinstance(expression, Call):
         from .calculus import derivative  # SymPy takes a third of a second to import
 
-        return derivative(expression, value)
+        return total(*(derivative(expression, copy) for copy in copies_of(value, expression)))
     if expression.function == functions.WHERE:
         return _where_derivative(expression, value)
     entry = functions.TABLE[expression.function]
@@ -339,6 +346,18 @@ def _immediate(expression: Expression, value: Value, stage: Stage) -> Expression
         if argument == value:
             locals_.append(_instance(parse_rule(rule), given))
     return total(*locals_)
+
+
+def copies_of(value: Value, expression: Expression) -> tuple[Expression, ...]:
+    """The value where an expression reads it as it is, and copied along new axes: `fill(value, n)`."""
+    def visit(node: Expression) -> Iterator[Expression]:
+        if node == value or (isinstance(node, Call) and node.function == "fill" and value in values(node)):
+            yield node
+        else:
+            for child in children(node):
+                yield from visit(child)
+
+    return tuple(dict.fromkeys(visit(expression)))
 
 
 def _refuse_numbers(local: Expression, value: Value, stage: Stage, graph: Graph) -> None:
@@ -371,7 +390,7 @@ def _times(upstream: Expression, local: Expression, shape: Shape, shapes: Mappin
 
     In a choice, the upstream adjoint goes inside, so that the side that is not chosen cannot give 0 * inf.
     """
-    if isinstance(upstream, Call):  # Fill, of a number
+    if isinstance(upstream, Call):  # fill, of a number
         constant = _times(upstream.arguments[0], local, shape, shapes)
         return _filled(constant, shape, shapes)
     match local:
@@ -387,7 +406,7 @@ def _times(upstream: Expression, local: Expression, shape: Shape, shapes: Mappin
 
 def _is_same_in_every_entry(constant: Expression) -> bool:
     """Whether a number was only copied. (The sum of a cumsum sends back n, n - 1, ..., 1: that is not one number.)"""
-    return all(node.function == "Fill" for node in walk(constant) if isinstance(node, Call))
+    return all(node.function == "fill" for node in walk(constant) if isinstance(node, Call))
 
 
 def _thinned(expression: Expression) -> Expression:
@@ -398,15 +417,14 @@ def _thinned(expression: Expression) -> Expression:
 def _filled(expression: Expression, shape: Shape, shapes: Mapping[str, Shape]) -> Expression:
     while len(shape_of(expression, shapes)) < len(shape):
         dim: Dim = shape[len(shape_of(expression, shapes))]
-        expression = Call("Fill", (expression, dim.expression()))
+        expression = Call("fill", (expression, dim.expression()))
     return expression
 
 
 def _reduced(term: Expression, shape: Shape, wanted: Shape) -> Expression:
-    """Sum the term if the value is a scalar that was copied to the entries of something larger."""
-    if wanted == SCALAR:
-        for _ in shape:
-            term = Call("sum", (term,))
+    """Sum the term over the axes along which the value was copied: a scalar along all, the argument of fill along one."""
+    for _ in range(len(shape) - len(wanted)):
+        term = Call("sum", (term,))
     return term
 
 
@@ -419,7 +437,7 @@ def _through_operation(
         return  # stop_gradient
     by_value: dict[Value, list[Expression]] = {}
     offset = Dim()
-    for position, argument in enumerate(arguments[: len(arguments) - _literals(entry, arguments)]):
+    for position, argument in enumerate(arguments[: len(arguments) - functions.numbers_given(entry, len(arguments))]):
         shape = shape_of(argument, graph.shapes)
         if expression.function == "concat":
             low, offset = offset, offset + shape[-1]
@@ -427,17 +445,12 @@ def _through_operation(
         else:
             given: dict[str, Expression] = dict(zip(entry.arguments, arguments), y=Value(stage.name), d=upstream)
             given |= {name: parse_rule(text) for name, text in functions.left_out(entry, len(arguments)).items()}
-            if shape:
-                given["n"] = shape[-1].expression()
+            given |= axis_letters(shape)
             term = _instance(parse_rule(entry.adjoints[position]), given)
         if isinstance(argument, Value):
             by_value.setdefault(argument, []).append(_with_signs_in_front(term))
     for value, terms in by_value.items():
         yield value, OPERATION, None, total(*terms)
-
-
-def _literals(entry: functions.Operation, arguments: tuple[Expression, ...]) -> int:
-    return max(entry.literals - (len(entry.arguments) - len(arguments) if entry.arguments[-1] != "..." else 0), 0)
 
 
 def _with_signs_in_front(term: Expression) -> Expression:

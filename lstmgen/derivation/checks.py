@@ -92,6 +92,19 @@ def check_use(reading: Reading) -> None:
                 reading.mistakes.add(dim.place, f"the dimension '{dim.symbol}' is never used", "remove it")
 
 
+def check_sizes(reading: Reading) -> None:
+    """Refuse sizes that no array shows: of an axis N*G, neither N nor G can be told."""
+    axes = [dim for name in reading.declared for dim in reading.shapes.get(name, SCALAR)]
+    known: set[str] = set()
+    while found := {symbol for dim in axes if (symbol := dim.unknown(known))}:
+        known |= found
+    for dim in reading.spec.dims:
+        if dim.symbol in reading.used_symbols - known:
+            reading.mistakes.add(dim.place, f"no array shows the size '{dim.symbol}' alone",
+                                 f"give a parameter, an input or a state an axis {dim.symbol}")
+            return  # the next one may be told by this one
+
+
 def _shortened(expression: Expression, longest: int = 60) -> str:
     text = source(expression)
     return text if len(text) <= longest else text[: longest - 3] + "..."

@@ -17,4 +17,4 @@ MOST_ENTRIES = 2**16  # of one value, where every symbol of a size is 4
 
 def entries(shape: Shape) -> int:
     """The entries of a value of this shape where every symbol is 4: the proofs compute them in 90 digits."""
-    return prod(dim.value(dict.fromkeys((symbol for symbol, _ in dim.terms), 4)) for dim in shape)
+    return prod(dim.value(dict.fromkeys(dim.symbols, 4)) for dim in shape)

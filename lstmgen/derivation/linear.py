@@ -13,7 +13,9 @@ from ..language.expressions import (
 from .graph import Graph
 
 # What becomes twice as large if each of its arrays does, and is added up where they are.
-_LINEAR = frozenset({"sum", "mean", "cumsum", "transpose", "repeat", "concat", "part", "stop_gradient"})
+_LINEAR = frozenset({
+    "sum", "mean", "cumsum", "transpose", "fill", "heads", "flat", "repeat", "concat", "part", "stop_gradient",
+})
 _BILINEAR = frozenset({"dot", "outer"})
 _NOT = 2  # the degree of what is not linear
 

@@ -109,6 +109,9 @@ class Normaliser:
         match expression:
             case Call(function=function) if body := self._body(function):
                 return self._pointwise(self._expanded(expression, body, top=False))
+            case Call(function="fill", arguments=(copied, size)):  # beside what it meets it need not be copied
+                inner = self._pointwise(copied) if _is_fill(copied) else self._atom(copied)
+                return Call("fill", (inner, size), expression.at)
             case Call() | MatVec():
                 return self._atom(expression)
             case Sum(terms=terms) if any(_is_matvec(term) for term in terms):
@@ -217,6 +220,10 @@ def _with_arguments(body: Expression, given: Mapping[str, Expression]) -> Expres
 
 def _is_atom(expression: Expression) -> bool:
     return isinstance(expression, Value) or is_constant(expression)
+
+
+def _is_fill(expression: Expression) -> bool:
+    return isinstance(expression, Call) and expression.function == "fill"
 
 
 def _is_matvec(term: Expression) -> bool:

@@ -55,7 +55,7 @@ class Reading:
                                   "entries where every symbol of a size is 4", "declare a dimension for a size that is large")
             elif shape is not None:
                 self.shapes[item.name] = shape
-                used.update(symbol for dim in shape for symbol, _ in dim.terms)
+                used.update(symbol for dim in shape for symbol in dim.symbols)
         self.used_symbols = used
 
     def read_bodies(self) -> dict[str, Expression]:

@@ -15,7 +15,7 @@ from ..derivation.linear import is_linear_in_state
 from ..errors import Mistakes
 from ..language.expressions import Call, MatVec, walk
 from ..language.parse import parse
-from ..language.shapes import Shape, describe
+from ..language.shapes import Dim, describe, size_of
 from ..printed import shortened
 from ..resources import CONFIRMED, packaged_specs
 from ..spec.expand import array_text
@@ -105,29 +105,10 @@ _POWERS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 def parameter_count(graph: Graph, unicode: bool = True) -> str:
     """The number of learned numbers, as a formula in the sizes: 4DH + 4H² + 7H."""
-    total: dict[tuple[str, ...], int] = {}  # a monomial, its symbols repeated, and its factor
-    for name in graph.parameters:
-        for monomial, factor in _product(graph.shapes[name]).items():
-            total[monomial] = total.get(monomial, 0) + factor
+    total = dict(sum((size_of(graph.shapes[name]) for name in graph.parameters), Dim()).monomials())
     position = {symbol: index for index, (symbol, _) in enumerate(graph.dims)}
     ordered = sorted(total, key=lambda symbols: (-len(symbols), [position[symbol] for symbol in symbols]))
     return " + ".join(_monomial(symbols, total[symbols], unicode) for symbols in ordered) or "0"
-
-
-def _product(shape: Shape) -> dict[tuple[str, ...], int]:
-    """The size of an array, multiplied out."""
-    whole: dict[tuple[str, ...], int] = {(): 1}
-    for dim in shape:
-        axis: dict[tuple[str, ...], int] = {(symbol,): factor for symbol, factor in dim.terms}
-        if dim.constant:
-            axis[()] = dim.constant
-        product: dict[tuple[str, ...], int] = {}
-        for left, first in whole.items():
-            for right, second in axis.items():
-                monomial = tuple(sorted(left + right))
-                product[monomial] = product.get(monomial, 0) + first * second
-        whole = product
-    return whole
 
 
 def _monomial(symbols: tuple[str, ...], factor: int, unicode: bool) -> str:

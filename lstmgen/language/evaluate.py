@@ -249,14 +249,16 @@ class Evaluator:
 
     def matvec(self, expression: MatVec) -> np.ndarray:
         matrix, vector = self.value(expression.matrix), self.value(expression.vector)
-        if (
-            matrix.ndim != self.leading + 2
-            or vector.ndim != self.leading + 1
-            or matrix.shape[-1] != vector.shape[-1]
-        ):
-            raise Mismatch(f"a matrix times a vector: shapes {matrix.shape} and {vector.shape}")
-        if self.leading == 1 and len(matrix) == 1:  # one matrix for all examples
-            found: np.ndarray = vector @ matrix[0].T
+        left, right = matrix.shape[self.leading :], vector.shape[self.leading :]
+        is_matrix = len(left) == len(right)
+        inner = right[-2:-1] if is_matrix else right[-1:]
+        heads = right[:-2] if is_matrix else right[:-1]
+        if len(left) < 2 or len(right) not in (len(left) - 1, len(left)) or left[-1:] != inner or left[:-2] != heads:
+            raise Mismatch(f"a matrix times a vector or a matrix: shapes {matrix.shape} and {vector.shape}")
+        if is_matrix:
+            found: np.ndarray = (matrix[..., :, :, None] * vector[..., None, :, :]).sum(-2)
+        elif self.leading == 1 and len(matrix) == 1 and len(left) == 2:  # one matrix for all examples
+            found = vector @ matrix[0].T
         else:
             found = (matrix * vector[..., None, :]).sum(-1)
         return found

@@ -97,7 +97,7 @@ class Operation:
     shape: str  # the rule in shapes.py that gives the result's shape
     adjoints: tuple[str, ...]  # one for each array argument, in its arguments, own value y, gradient d
     meaning: Callable[..., np.ndarray]  # of an arithmetic, arrays, and exact numbers for the literals
-    literals: int = 0  # how many of the last arguments are literal numbers
+    literals: int = 0  # how many of the last arguments are literal numbers, or sizes
     optional: tuple[str, ...] = ()  # defaults of last literals that may be left out
 
 
@@ -163,26 +163,30 @@ MACROS = (
     Macro("mod", _AB, "a - b * floor(a / b)"),
 )
 
-# In adjoints: d is the gradient at the result, y the result, n the length of a's last axis.
+# In adjoints: d is the gradient at the result, y the result, n the length of a's last axis, m that of the one before.
 OPERATIONS = (
-    Operation("sum", _A, "reduce", ("Fill(d, n)",), lambda m, a: a.sum(-1)),
-    Operation("mean", _A, "reduce", ("Fill(d / n, n)",), lambda m, a: a.sum(-1) / a.shape[-1]),
-    Operation("logsumexp", _A, "reduce", ("exp(a - Fill(y, n)) * Fill(d, n)",), lambda m, a: m.log(m.exp(a).sum(-1))),
-    Operation("softmax", _A, "same", ("y * (d - Fill(dot(y, d), n))",),
+    Operation("sum", _A, "reduce", ("fill(d, n)",), lambda m, a: a.sum(-1)),
+    Operation("mean", _A, "reduce", ("fill(d / n, n)",), lambda m, a: a.sum(-1) / a.shape[-1]),
+    Operation("logsumexp", _A, "reduce", ("exp(a - fill(y, n)) * fill(d, n)",), lambda m, a: m.log(m.exp(a).sum(-1))),
+    Operation("softmax", _A, "same", ("y * (d - fill(dot(y, d), n))",),
               lambda m, a: m.exp(a) / m.exp(a).sum(-1, keepdims=True)),
     Operation("cumsum", _A, "same", ("Reverse_cumsum(d)",), lambda m, a: a.cumsum(-1)),
     Operation("layer_norm", _AB, "same",
-              ("Fill(Inverse_std(a, b), n) * (d - Fill(mean(d), n) - y * Fill(mean(d * y), n))",),
+              ("fill(Inverse_std(a, b), n) * (d - fill(mean(d), n) - y * fill(mean(d * y), n))",),
               lambda m, a, b="1e-5": _standardised(m, a, b), literals=1, optional=("1e-5",)),
-    Operation("rms_norm", _AB, "same", ("Fill(Inverse_rms(a, b), n) * (d - y * Fill(mean(d * y), n))",),
+    Operation("rms_norm", _AB, "same", ("fill(Inverse_rms(a, b), n) * (d - y * fill(mean(d * y), n))",),
               lambda m, a, b="1e-6": a * _inverse_root(m, (a * a).sum(-1, keepdims=True) / a.shape[-1], b),
               literals=1, optional=("1e-6",)),
-    Operation("l2_norm", _AB, "same", ("Fill(Inverse_norm(a, b), n) * (d - y * Fill(dot(d, y), n))",),
+    Operation("l2_norm", _AB, "same", ("fill(Inverse_norm(a, b), n) * (d - y * fill(dot(d, y), n))",),
               lambda m, a, b="1e-6": a * _inverse_root(m, (a * a).sum(-1, keepdims=True), b),
               literals=1, optional=("1e-6",)),
-    Operation("dot", _AB, "dot", ("Fill(d, n) * b", "Fill(d, n) * a"), lambda m, a, b: (a * b).sum(-1)),
+    Operation("dot", _AB, "dot", ("fill(d, n) * b", "fill(d, n) * a"), lambda m, a, b: (a * b).sum(-1)),
     Operation("outer", _AB, "outer", ("d @ b", "transpose(d) @ a"), lambda m, a, b: a[..., :, None] * b[..., None, :]),
     Operation("transpose", _A, "transpose", ("transpose(d)",), lambda m, a: m.numpy.swapaxes(a, -1, -2)),
+    Operation("fill", _AB, "fill", ("sum(d)",), lambda m, a, n: m.numpy.repeat(m.array(a)[..., None], int(n), -1),
+              literals=1),
+    Operation("heads", _AB, "heads", ("flat(d)",), lambda m, a, n: a.reshape(*a.shape[:-1], int(n), -1), literals=1),
+    Operation("flat", _A, "flat", ("heads(d, m)",), lambda m, a: a.reshape(*a.shape[:-2], -1)),
     Operation("repeat", _AB, "repeat", ("Fold(d, b)",), lambda m, a, b: m.numpy.repeat(a, int(b), -1), literals=1),
     Operation("concat", ("a", "b", "..."), "concat", (), lambda m, *parts: m.numpy.concatenate(parts, -1)),
     Operation("part", ("a", "b", "c"), "part", ("Place(d, b, c)",),
@@ -197,7 +201,6 @@ OPERATIONS = (
     Operation("Array", ("a", "..."), "array", (),
               lambda m, rows, *entries: _array(m, int(rows), entries), literals=1),
     # internal: what the adjoints above need
-    Operation("Fill", _AB, "fill", (), lambda m, a, n: m.numpy.repeat(m.array(a)[..., None], int(n), -1)),
     Operation("Reverse_cumsum", _A, "same", (), lambda m, a: a[..., ::-1].cumsum(-1)[..., ::-1]),
     Operation("Inverse_std", _AB, "reduce", (), lambda m, a, eps: 1 / m.sqrt(_variance(a)[..., 0] + m.number(eps)),
               literals=1),
@@ -208,7 +211,7 @@ OPERATIONS = (
     Operation("Place", ("a", "b", "c"), "place", (),
               lambda m, a, k, n: m.numpy.concatenate([a if j == int(k) else 0 * a for j in range(int(n))], -1),
               literals=2),
-    Operation("Slice", ("a", "b", "c"), "slice", (), lambda m, a, low, high: a[..., int(low) : int(high)]),
+    Operation("Slice", ("a", "b", "c"), "slice", (), lambda m, a, low, high: a[..., int(low) : int(high)], literals=2),
 )
 
 
@@ -249,15 +252,10 @@ def left_out(entry: Operation, given: int) -> dict[str, str]:
 MAKERS = frozenset({"ones", "eye", "triangle", "Array"})
 """Operations that read no array: what they make is static, and nothing goes back through it."""
 
-_SIZES = {"Fill": 1, "Slice": 2}  # last arguments that are sizes; of the others the table tells the literals
-
-
 def numbers_given(entry: Operation, given: int) -> int:
     """How many of the `given` arguments are exact numbers, and no arrays."""
     if entry.name in MAKERS:
         return given
-    if entry.name in _SIZES:
-        return _SIZES[entry.name]
     without = 0 if entry.arguments[-1] == "..." else len(entry.arguments) - given
     return max(entry.literals - without, 0)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from math import prod
 
 from ..errors import Mistakes, Text
 from . import functions
@@ -16,50 +18,126 @@ from .names import did_you_mean
 from .text import source
 
 LARGEST_SIZE = 4096  # of a literal size or of the factor of a symbol
-MOST_AXES = 2
+MOST_AXES = 3
+MOST_SYMBOLS = 2  # that are multiplied with each other in a size
+
+Symbols = tuple[str, ...]  # symbols that are multiplied with each other, sorted
 
 
 @dataclass(frozen=True)
 class Dim:
-    """The size of one axis: a sum of multiples of symbols, and a number."""
+    """The size of one axis: a sum of multiples of symbols, or of products of symbols, and a number."""
 
-    terms: tuple[tuple[str, int], ...] = ()  # (symbol, factor), by symbol; no factor is zero
+    terms: tuple[tuple[Symbols, int], ...] = ()  # (symbols, factor), by symbols; no factor is zero
     constant: int = 0
 
+    @classmethod
+    def of(cls, symbol: str, factor: int = 1) -> Dim:
+        """A multiple of one symbol."""
+        return cls((((symbol,), factor),)) if factor else cls()
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Every symbol that occurs, in the order of the terms."""
+        return tuple(dict.fromkeys(symbol for symbols, _ in self.terms for symbol in symbols))
+
+    @property
+    def symbol(self) -> str | None:
+        """The symbol that it is; None if it is anything else."""
+        match self:
+            case Dim(terms=(((symbol,), 1),), constant=0):
+                return symbol
+        return None
+
+    def unknown(self, known: Collection[str]) -> str | None:
+        """The only symbol that is not known, if the size tells it: it is not multiplied with another."""
+        match [symbols for symbols, _ in self.terms if not all(symbol in known for symbol in symbols)]:
+            case [(symbol,)]:
+                return symbol
+        return None
+
+    def monomials(self) -> tuple[tuple[Symbols, int], ...]:
+        """The terms; the number among them, as one without symbols."""
+        return (*self.terms, ((), self.constant)) if self.constant else self.terms
+
     def __add__(self, other: Dim) -> Dim:
-        factors = dict(self.terms)
-        for symbol, factor in other.terms:
-            factors[symbol] = factors.get(symbol, 0) + factor
-        return Dim(tuple(sorted(item for item in factors.items() if item[1])), self.constant + other.constant)
+        return _sum_of((*self.monomials(), *other.monomials()))
+
+    def __mul__(self, other: Dim) -> Dim:
+        return _sum_of((tuple(sorted(symbols + more)), factor * times)
+                       for symbols, factor in self.monomials() for more, times in other.monomials())
 
     def times(self, factor: int) -> Dim:
-        return Dim(tuple((symbol, count * factor) for symbol, count in self.terms), self.constant * factor)
+        return Dim(tuple((symbols, count * factor) for symbols, count in self.terms), self.constant * factor)
 
     def divided(self, divisor: int) -> Dim | None:
         """One n-th of the size, if the size is a multiple of n for all values of its symbols."""
         if self.constant % divisor or any(count % divisor for _, count in self.terms):
             return None
-        return Dim(tuple((symbol, count // divisor) for symbol, count in self.terms), self.constant // divisor)
+        return Dim(tuple((symbols, count // divisor) for symbols, count in self.terms), self.constant // divisor)
+
+    def over(self, divisor: Dim) -> Dim | None:
+        """The size divided by another, if that is one term that every term here contains."""
+        if len(divisor.monomials()) != 1:
+            return None
+        (by, number), = divisor.monomials()
+        quotients: list[tuple[Symbols, int]] = []
+        for symbols, factor in self.monomials():
+            rest = list(symbols)
+            if factor % number or any(rest.count(symbol) < by.count(symbol) for symbol in by):
+                return None
+            for symbol in by:
+                rest.remove(symbol)
+            quotients.append((tuple(rest), factor // number))
+        return _sum_of(quotients)
 
     def value(self, sizes: Mapping[str, int]) -> int:
-        return self.constant + sum(factor * sizes[symbol] for symbol, factor in self.terms)
+        return self.constant + sum(factor * prod(sizes[symbol] for symbol in symbols) for symbols, factor in self.terms)
 
     def expression(self) -> Expression:
-        terms = [product(number(factor), Size(symbol)) for symbol, factor in self.terms]
+        terms = [product(number(factor), *map(Size, symbols)) for symbols, factor in self.terms]
         if self.constant or not terms:
             terms.append(number(self.constant))
         return total(*terms)
 
-    def __str__(self) -> str:
-        parts = [symbol if factor == 1 else f"{factor}*{symbol}" for symbol, factor in self.terms]
+    def written(self, name_of: Callable[[str], str] = str, times: str = "*") -> str:
+        """As code or text: 2*H + 1."""
+        parts = []
+        for symbols, factor in self.terms:
+            numbers = [] if factor == 1 else [str(factor)]
+            parts.append(times.join([*numbers, *map(name_of, symbols)]))
         if self.constant or not parts:
             parts.append(str(self.constant))
         return " + ".join(parts)
+
+    def __str__(self) -> str:
+        return self.written()
+
+
+def _sum_of(monomials: Iterable[tuple[Symbols, int]]) -> Dim:
+    factors: dict[Symbols, int] = {}
+    for symbols, factor in monomials:
+        factors[symbols] = factors.get(symbols, 0) + factor
+    constant = factors.pop((), 0)
+    return Dim(tuple(sorted(item for item in factors.items() if item[1])), constant)
 
 
 Shape = tuple[Dim, ...]
 Shapes = Mapping[str, Shape]  # of values, by name
 SCALAR: Shape = ()
+
+
+def size_of(shape: Shape) -> Dim:
+    """How many entries an array has: its axes, multiplied out."""
+    whole = Dim((), 1)
+    for dim in shape:
+        whole *= dim
+    return whole
+
+
+def axis_letters(shape: Shape) -> dict[str, Expression]:
+    """What the letters of sizes in adjoints stand for: n is the length of the last axis, m that of the one before."""
+    return {letter: dim.expression() for letter, dim in zip("nm", reversed(shape))}
 
 
 def describe(shape: Shape) -> str:
@@ -75,18 +153,19 @@ def read_dim(text: Text, symbols: Mapping[str, object], mistakes: Mistakes) -> D
     whole = Dim()
     offset = 0
     for part in text.value.split("+"):
-        factor, symbol = 1, None
+        factor, multiplied = 1, Dim((), 1)
         for piece in part.split("*"):
             match = _FACTOR.fullmatch(piece)
-            if not match or (match[2] and symbol):
+            if not match:
                 axes = re.findall(r"[A-Za-z]\w*", text.value) if re.search(r"[,x]", text.value) else []
                 listed = f"a shape of several axes is a list: [{', '.join(axis for axis in axes if axis != 'x')}]"
                 is_list = axes[1:] and len(text.value) < 40
                 mistakes.add(text.at(offset), f"'{text.value[:40]}' is not a size", listed if is_list else
-                             "a size is a symbol, a number, a multiple such as 2*H, or a sum such as D + H")
+                             "a size is a symbol, a number, a multiple such as 2*H or N*G, or a sum such as D + H")
                 return None
             if match[2]:
                 symbol = match[2]
+                multiplied *= Dim.of(symbol)
                 if symbol not in symbols:
                     cure = did_you_mean(symbol, symbols) or f"declare it: dims: {{{symbol}: its_keyword}}"
                     mistakes.add(text.at(offset), f"there is no dimension '{symbol}'", cure)
@@ -96,7 +175,10 @@ def read_dim(text: Text, symbols: Mapping[str, object], mistakes: Mistakes) -> D
         if not 1 <= factor <= LARGEST_SIZE:
             mistakes.add(text.at(offset), f"'{text.value[:40]}': a literal size is 1 to {LARGEST_SIZE}")
             return None
-        whole += Dim(((symbol, factor),)) if symbol else Dim((), factor)
+        if any(len(each) > MOST_SYMBOLS for each, _ in multiplied.terms):
+            mistakes.add(text.at(offset), f"'{text.value[:40]}' multiplies more than {MOST_SYMBOLS} dimensions")
+            return None
+        whole += multiplied.times(factor)
         offset += len(part) + 1
     return whole
 
@@ -105,7 +187,7 @@ def read_shape(axes: tuple[Text, ...], symbols: Mapping[str, object], mistakes: 
     """The shape that a declaration states."""
     if len(axes) > MOST_AXES:
         mistakes.add(axes[MOST_AXES].place, f"a shape of {len(axes)} axes",
-                     "values are scalars, vectors and matrices: at most two axes")
+                     f"an array has at most {MOST_AXES} axes")
         return None
     read = [read_dim(axis, symbols, mistakes) for axis in axes]
     shape = tuple(dim for dim in read if dim is not None)
@@ -163,33 +245,41 @@ def _meet(whole: Expression, operands: tuple[Expression, ...], known: Shapes) ->
 
 
 def _matvec(expression: MatVec, known: Shapes) -> Shape:
+    """A matrix times a vector, or times a matrix; both for each head where both have an axis of heads in front."""
     try:
-        matrix = shape_of(expression.matrix, known)
+        left = shape_of(expression.matrix, known)
     except ShapeMismatch as mismatch:
         if mismatch.expression is expression.matrix and isinstance(expression.matrix, Product):
             mismatch.cure = _binds_alike(expression.matrix, expression.vector)
         raise
-    vector = shape_of(expression.vector, known)
-    told = f"{_told(expression.matrix, matrix)}, {_told(expression.vector, vector)}"
-    if len(matrix) != 2 or len(vector) != 1:
-        cure = "@ is a matrix times a vector; write * for an elementwise product"
-        left, right = source(expression.matrix), source(expression.vector)
-        if len(left) + len(right) > 60:
-            left, right = "A", "b"
-        if (len(matrix), len(vector)) == (1, 2):
-            cure = f"the matrix comes first: {right} @ {left}, or transpose({right}) @ {left}"
-        elif (len(matrix), len(vector)) == (1, 1):
-            cure = f"write {left} * {right}, entry by entry, or dot({left}, {right})"
-        elif (len(matrix), len(vector)) == (2, 2):
-            cure = "there is no product of two matrices: write A @ (B @ v) with the vector that they multiply"
-        if isinstance(expression.matrix, Product):
-            cure = _binds_alike(expression.matrix, expression.vector)
-        raise ShapeMismatch(expression, told, cure)
-    if matrix[1] != vector[0]:
-        turned = matrix[0] == vector[0] and isinstance(expression.matrix, Value)
-        raise ShapeMismatch(expression, f"{told}; {matrix[1]} is not {vector[0]}",
-                            f"transpose({source(expression.matrix)}) would fit" if turned else None)
-    return matrix[:1]
+    right = shape_of(expression.vector, known)
+    told = f"{_told(expression.matrix, left)}, {_told(expression.vector, right)}"
+    if len(left) < 2 or len(right) not in (len(left) - 1, len(left)):
+        raise ShapeMismatch(expression, told, _cure_product(expression, len(left), len(right)))
+    inner = right[-1] if len(right) < len(left) else right[-2]
+    heads, theirs = left[:-2], right[:len(left) - 2]
+    if left[-1] != inner or heads != theirs:
+        turned = left[-2] == inner and heads == theirs and isinstance(expression.matrix, Value)
+        told += f"; {left[-1]} is not {inner}" if left[-1] != inner else f"; {heads[0]} is not {theirs[0]}"
+        raise ShapeMismatch(expression, told, f"transpose({source(expression.matrix)}) would fit" if turned else None)
+    return left[:-1] if len(right) < len(left) else (*left[:-1], right[-1])
+
+
+def _cure_product(expression: MatVec, left: int, right: int) -> str:
+    """What to write in place of a product of arrays of so many axes."""
+    if isinstance(expression.matrix, Product):
+        return _binds_alike(expression.matrix, expression.vector)
+    one, other = source(expression.matrix), source(expression.vector)
+    if len(one) + len(other) > 60:
+        one, other = "A", "b"
+    match left, right:
+        case 1, 2:
+            return f"the matrix comes first: {other} @ {one}, or transpose({other}) @ {one}"
+        case 1, 1:
+            return f"write {one} * {other}, entry by entry, or dot({one}, {other})"
+        case 3, 1:
+            return f"a matrix of each head is multiplied by a vector of each head, such as heads({other}, N)"
+    return "@ is a matrix times a vector, or times a matrix; write * for an elementwise product"
 
 
 def _binds_alike(matrix: Product, vector: Expression) -> str:
@@ -206,13 +296,16 @@ def _told(expression: Expression, shape: Shape) -> str:
 # ---------------------------------------------------------------- one rule per operation
 
 
-def _array(call: Call, position: int, known: Shapes, axes: tuple[int, ...] = (1, 2)) -> Shape:
+ARRAYS, SEVERAL = (1, 2, 3), (2, 3)  # how many axes an argument has: any but none; at least two
+_WANTED = {ARRAYS: "a vector or a matrix", (1,): "a vector", (1, 2): "vectors", SEVERAL: "a matrix"}
+
+
+def _array(call: Call, position: int, known: Shapes, axes: tuple[int, ...] = ARRAYS) -> Shape:
     """The shape of an argument that must not be a scalar."""
     argument = call.arguments[position]
     shape = shape_of(argument, known)
     if len(shape) not in axes:
-        wanted = {(1, 2): "a vector or a matrix", (1,): "a vector", (2,): "a matrix"}[axes]
-        raise ShapeMismatch(call, f"{call.function} takes {wanted}; {_told(argument, shape)}")
+        raise ShapeMismatch(call, f"{call.function} takes {_WANTED[axes]}; {_told(argument, shape)}")
     return shape
 
 
@@ -251,11 +344,31 @@ def _dot(call: Call, known: Shapes) -> Shape:
 
 
 def _outer(call: Call, known: Shapes) -> Shape:
-    return _array(call, 0, known, (1,)) + _array(call, 1, known, (1,))
+    left, right = _array(call, 0, known, (1, 2)), _array(call, 1, known, (1, 2))
+    if left[:-1] != right[:-1]:
+        first, second = call.arguments
+        raise ShapeMismatch(call, f"{_told(first, left)}, {_told(second, right)}; outer takes two vectors, or one of each "
+                            "for as many heads")
+    return left + right[-1:]
 
 
 def _transpose(call: Call, known: Shapes) -> Shape:
-    return _array(call, 0, known, (2,))[::-1]
+    *heads, rows, columns = _array(call, 0, known, SEVERAL)
+    return (*heads, columns, rows)
+
+
+def _heads(call: Call, known: Shapes) -> Shape:
+    shape, count = _array(call, 0, known, (1, 2)), _size_argument(call, 1)
+    each = shape[-1].over(count)
+    if each is None or each == Dim():
+        raise ShapeMismatch(call, f"{_told(call.arguments[0], shape)}; {shape[-1]} is not a multiple of {count}",
+                            f"declare it with the size {count}*K, where K is the size of one head")
+    return (*shape[:-1], count, each)
+
+
+def _flat(call: Call, known: Shapes) -> Shape:
+    *before, count, each = _array(call, 0, known, SEVERAL)
+    return (*before, count * each)
 
 
 def _repeat(call: Call, known: Shapes) -> Shape:
@@ -294,7 +407,10 @@ def _divided(call: Call, shape: Shape, parts: int) -> Shape:
 
 
 def _fill(call: Call, known: Shapes) -> Shape:
-    return shape_of(call.arguments[0], known) + (dim_of(call.arguments[1]),)
+    shape = (*shape_of(call.arguments[0], known), _size_argument(call, 1))
+    if len(shape) > MOST_AXES:
+        raise ShapeMismatch(call, f"the result would have {len(shape)} axes", f"an array has at most {MOST_AXES}")
+    return shape
 
 
 def _fold(call: Call, known: Shapes) -> Shape:
@@ -347,20 +463,17 @@ def dim_of(expression: Expression) -> Dim:
         case Number(value=value):
             return Dim((), int(value))
         case Size(symbol=symbol):
-            return Dim(((symbol, 1),))
-        case Product(factors=(Number(value=value), Size(symbol=symbol))):
-            return Dim(((symbol, int(value)),))
+            return Dim.of(symbol)
+        case Product(factors=factors):
+            return reduce(Dim.__mul__, map(dim_of, factors))
         case Sum(terms=terms):
-            whole = Dim()
-            for term in terms:
-                whole += dim_of(term)
-            return whole
+            return sum(map(dim_of, terms), Dim())
     raise TypeError(f"no size: {expression!r}")
 
 
 _RULES: dict[str, Callable[[Call, Shapes], Shape]] = {
     "reduce": _reduce, "same": _same, "dot": _dot, "outer": _outer, "transpose": _transpose,
-    "repeat": _repeat, "concat": _concat, "part": _part,
+    "repeat": _repeat, "concat": _concat, "part": _part, "heads": _heads, "flat": _flat,
     "ones": _ones, "square": _square, "array": _constant_array,
     "fill": _fill, "fold": _fold, "place": _place, "slice": _slice,
 }

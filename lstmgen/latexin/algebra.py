@@ -51,13 +51,16 @@ class Unknown(Sizes):
 
     def new(self) -> Dim:
         self.count += 1
-        return Dim(((f"?{self.count}", 1),))
+        return Dim.of(f"?{self.count}")
 
     def resolved(self, size: Dim) -> Dim:
         """The size with everything that is known put in."""
         whole = Dim((), size.constant)
-        for symbol, factor in size.terms:
-            whole += (self.resolved(self.known[symbol]) if symbol in self.known else Dim(((symbol, 1),))).times(factor)
+        for symbols, factor in size.terms:
+            product = Dim((), factor)
+            for symbol in symbols:
+                product *= self.resolved(self.known[symbol]) if symbol in self.known else Dim.of(symbol)
+            whole += product
         return whole
 
     def same(self, one: Dim, other: Dim) -> bool:
@@ -65,11 +68,9 @@ class Unknown(Sizes):
         if one == other:
             return True
         for left, right in ((one, other), (other, one)):
-            match left.terms:
-                case ((symbol, 1),) if left.constant == 0 and symbol.startswith("?"):
-                    if symbol not in dict(right.terms):
-                        self.known[symbol] = right
-                        return True
+            if left.symbol and left.symbol.startswith("?") and left.symbol not in right.symbols:
+                self.known[left.symbol] = right
+                return True
         return False
 
     def told(self, shape: Shape) -> str:

@@ -14,7 +14,7 @@ from ..derivation.build import build_graph
 from ..errors import SpecError
 from ..language.expressions import Expression, Value, number, values
 from ..language.names import objection
-from ..language.shapes import SCALAR, Dim, Shape
+from ..language.shapes import SCALAR, Shape
 from ..language.text import source
 from ..printed import counted
 from ..spec.reader import read as read_spec
@@ -331,7 +331,7 @@ class _Draft:
         for kind, group in (("state", states), ("input", inputs), ("other", parameters)):
             for name in group:
                 for size in self.shapes[name]:
-                    for symbol, _ in self.sizes.resolved(size).terms:
+                    for symbol in self.sizes.resolved(size).symbols:
                         if symbol not in letters:
                             usable = [each for each in free[kind] if each not in (*self.shapes, *letters.values())]
                             letter = usable[0] if usable else f"S{len(letters)}"
@@ -345,7 +345,7 @@ class _Draft:
         sizes = []
         for size in self.shapes[name]:
             known = self.sizes.resolved(size)
-            sizes.append(str(Dim(tuple(sorted((symbols[symbol], factor) for symbol, factor in known.terms)), known.constant)))
+            sizes.append(known.written(symbols.__getitem__))
         return f"[{', '.join(sizes)}]"
 
     def _text(

@@ -208,8 +208,7 @@ def _chosen_sizes(
     for name, array in (parameters or {}).items():
         if array.ndim != len(graph.shapes[name]):
             raise Unmeasurable(f"{name} has shape {array.shape}, and needs ({', '.join(map(str, graph.shapes[name]))})")
-        told |= {dim.terms[0][0]: length for dim, length in zip(graph.shapes[name], array.shape)
-                 if len(dim.terms) == 1 and dim.terms[0][1] == 1 and not dim.constant}
+        told |= {dim.symbol: length for dim, length in zip(graph.shapes[name], array.shape) if dim.symbol}
     sizes = small_sizes(graph) | told | {symbols[name]: size for name, size in wanted.items()}
     for name, array in (parameters or {}).items():
         shape = tuple(dim.value(sizes) for dim in graph.shapes[name])

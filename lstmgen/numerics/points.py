@@ -100,7 +100,7 @@ def _averaged(graph: Graph) -> set[str]:
         for node in walk(stage.expression):
             if isinstance(node, Call) and node.function in AVERAGING:
                 last: Dim = shape_of(node.arguments[0], graph.shapes)[-1]
-                found.update(symbol for symbol, _ in last.terms)
+                found.update(last.symbols)
     return found
 
 

@@ -30,7 +30,7 @@ MOVED = 1e-3  # by how much a parameter is moved for that
 RATES = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)  # of descent
 RESIDUE = 1e-13  # numbers are of the order of 1: what is smaller is a rounding error of 0
 
-Entries = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
+Entries = float | tuple["Entries", ...]  # nested as deep as the array has axes
 
 
 @dataclass(frozen=True, repr=False)
@@ -157,12 +157,12 @@ def work_out(derivation: Derivation, steps: int = STEPS) -> WorkedExample:
 def small_sizes(graph: Graph) -> dict[str, int]:
     """1 for a symbol of inputs only, 2 for others; 3 if it is normalised over (two entries would become 1 and -1)."""
     moving = [*graph.states, *graph.outputs]
-    inner = {symbol for name in moving for dim in graph.shapes[name] for symbol, _ in dim.terms}
+    inner = {symbol for name in moving for dim in graph.shapes[name] for symbol in dim.symbols}
     sizes = {symbol: 2 if symbol in inner else 1 for symbol, _ in graph.dims}
     for stage in graph.stages:
         for node in walk(stage.expression):
             if isinstance(node, Call) and node.function == "layer_norm":
-                sizes |= {symbol: 3 for symbol, _ in shape_of(node.arguments[0], graph.shapes)[-1].terms}
+                sizes |= dict.fromkeys(shape_of(node.arguments[0], graph.shapes)[-1].symbols, 3)
     return sizes
 
 
@@ -414,9 +414,8 @@ def _totals(derivation: Derivation, run: Unrolled, adjoints: Adjoints) -> Iterat
 
 def _entries(array: np.ndarray) -> Entries:
     """The one example, as plain numbers; -0.0 is 0.0."""
-    one = _settled(np.asarray(array)[0]) + 0.0
-    if one.ndim == 0:
-        return float(one)
-    if one.ndim == 1:
-        return tuple(map(float, one))
-    return tuple(tuple(map(float, row)) for row in one)
+    return _nested(_settled(np.asarray(array)[0]) + 0.0)
+
+
+def _nested(array: np.ndarray) -> Entries:
+    return tuple(map(_nested, array)) if array.ndim else float(array)

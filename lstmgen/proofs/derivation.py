@@ -147,8 +147,8 @@ class DerivationProofs:
             if fork.local is not None:
                 pair = (fork.at_reader, Product((fork.upstream, fork.local)))
                 term, product = (adjoints.value(part, STEPS) for part in pair)
-                if product.ndim > term.ndim:  # a scalar was copied: the gradients of its copies are added
-                    product = product.reshape(len(product), -1).sum(-1)
+                if product.ndim > term.ndim:  # the value was copied: the gradients of its copies are added
+                    product = product.reshape(*product.shape[:term.ndim], -1).sum(-1)
                 errors.append(relative_error(term, product, adjoints.run.math.number("1e-45")))
         return worst_of(HIGH_PRECISION, "each term as derivative times adjoint", errors)
 

@@ -112,8 +112,8 @@ class ModuleProofs:
         """Whether anything but the state gives the sizes of the states; if not, a state must be given."""
         shapes = self.graph.shapes
         telling = (*self.graph.parameters, *self.graph.inputs)
-        told = {symbol for name in telling for dim in shapes[name] for symbol, _ in dim.terms}
-        return all(symbol in told for name in self.graph.states for dim in shapes[name] for symbol, _ in dim.terms)
+        told = {symbol for name in telling for dim in shapes[name] for symbol in dim.symbols}
+        return all(symbol in told for name in self.graph.states for dim in shapes[name] for symbol in dim.symbols)
 
     def _forward(self, params: Arrays, inputs: Arrays, state: Arrays | None) -> _Pass:
         arrays = [inputs[name] for name in (*self.graph.inputs, *self.graph.targets)]

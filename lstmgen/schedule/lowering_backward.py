@@ -163,7 +163,8 @@ class BackwardPass:
         phase = self.pieces.plan.phases[contribution.reader]
         self.pieces.phase(BACKWARD, phase)
         match contribution.at_reader:
-            case Call(function="outer", arguments=(left, right)) if self.pieces.moves(left) and self.pieces.moves(right):
+            case Call(function="outer", arguments=(left, right)) if (
+                    len(shape) == 2 and self.pieces.moves(left) and self.pieces.moves(right)):
                 spots = self.pieces.spot_of(left), self.pieces.spot_of(right)
                 self.pieces.phase(BACKWARD, LAST if phase == LAST else SUMS)
                 self.pieces.add(AddOuter(name, *spots))

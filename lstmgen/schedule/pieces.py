@@ -7,14 +7,16 @@ from fractions import Fraction
 
 from ..language import functions
 from ..language.expressions import (
-    ZERO, Adjoint, Call, Compare, Expression, MatVec, Number, Outside, Product, Size, Sum, Value, children, number, rebuild,
-    walk,
+    ZERO, Adjoint, Call, Expression, MatVec, Number, Outside, Size, Value, children, number, rebuild, walk,
 )
-from ..language.shapes import Dim, Shape, shape_of
+from ..language.shapes import Dim, Shape, dim_of, shape_of
 from .arrays import adjoint_array, outside_array
 from .plan import BiasStack, Block, Stack
-from .program import MATVEC, MATVEC_TURNED, Entries, Multiply, Operate, Spot, Statement, Term
+from .program import MATMUL, MATVEC, MATVEC_TURNED, Entries, Multiply, Operate, Spot, Statement, Term
 from .records import Schedule
+
+
+VIEWS = frozenset({"heads", "flat"})  # operations whose result has the entries of the argument, in the same order
 
 
 class Pieces:
@@ -115,8 +117,10 @@ class Pieces:
         argument = call.arguments[0]
         if call.function == "stop_gradient":
             return self.lower(argument)
-        if call.function == "Fill" and not self.shape(argument):
+        if call.function == "fill" and not self.shape(argument):
             return self.lower(argument)  # one number meets every entry
+        if call.function in VIEWS:
+            return self.lower(argument)  # the same entries in the same order
         return self.leaf(self.spot_of(call))
 
     def spot_of(self, expression: Expression) -> Spot:
@@ -126,10 +130,13 @@ class Pieces:
                 return self.spot_of_leaf(expression)
             case Call(function="stop_gradient", arguments=(argument,)):
                 return self.spot_of(argument)
+            case Call(function=function, arguments=(argument, *_)) if function in VIEWS:
+                spot = self.spot_of(argument)
+                return Spot(spot.array, self.shape(expression), spot.low, spot.lag)
             case Call(function="part" | "Slice" as function, arguments=(argument, first, _)):
                 shape, spot = self.shape(expression), self.spot_of(argument)
                 if len(shape) == 1:  # a part of a vector lies where the vector lies
-                    low = shape[0].times(int(_exact(first))) if function == "part" else _size(first)
+                    low = shape[0].times(int(_exact(first))) if function == "part" else dim_of(first)
                     return Spot(spot.array, shape, spot.low + low, spot.lag)
         to = self.temporary(self.shape(expression))
         self.into(to, expression)
@@ -165,21 +172,25 @@ class Pieces:
     def is_operation(self, expression: Expression) -> bool:
         """Whether it is an operation that has to be done: no part of something, and no number that meets every entry."""
         match expression:
-            case Call(function="stop_gradient"):
+            case Call(function=function) if function == "stop_gradient" or function in VIEWS:
                 return False
             case Call(function="part" | "Slice"):
                 return len(self.shape(expression)) > 1
-            case Call(function="Fill", arguments=(argument, _)):
+            case Call(function="fill", arguments=(argument, _)):
                 return bool(self.shape(argument))
             case Call(function=function):
                 return isinstance(functions.TABLE.get(function), functions.Operation)
         return False
 
     def matvec(self, to: Spot, expression: MatVec) -> None:
+        if len(self.shape(expression.vector)) == len(self.shape(expression.matrix)):
+            self.add(Operate(to, MATMUL, (self.spot_of(expression.matrix), self.spot_of(expression.vector))))
+            return
         matrix, turned = expression.matrix, False
         if isinstance(matrix, Call) and matrix.function == "transpose":
             (matrix,), turned = matrix.arguments, True
-        if isinstance(matrix, Value) and matrix.name in self.graph.static and self.moves(expression.vector):
+        of_heads = len(to.shape) > 1
+        if not of_heads and isinstance(matrix, Value) and matrix.name in self.graph.static and self.moves(expression.vector):
             self.value_spot(matrix.name)
             self.add(Multiply(to, matrix.name, turned, self.spot_of(expression.vector)))
         else:
@@ -211,22 +222,6 @@ def number_of(text: str) -> Expression:
 def _exact(expression: Expression) -> Fraction:
     assert isinstance(expression, Number), "a literal"
     return expression.value
-
-
-def _size(expression: Expression) -> Dim:
-    """A size that stands in an expression: what `Dim.expression` made of it."""
-    match expression:
-        case Number(value=value):
-            return Dim((), int(value))
-        case Size(symbol=symbol):
-            return Dim(((symbol, 1),))
-    parts = children(expression)
-    if isinstance(expression, Call | Compare) or not parts:
-        raise AssertionError(f"no size: {expression}")
-    if isinstance(expression, Sum):
-        return sum(map(_size, parts), Dim())
-    assert isinstance(expression, Product) and isinstance(parts[0], Number)
-    return _size(parts[1]).times(int(parts[0].value))
 
 
 def minus(high: Dim, low: Dim) -> Dim:

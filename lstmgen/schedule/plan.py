@@ -264,9 +264,11 @@ def _blocks(derivation: Derivation, phases: Mapping[str, str]) -> tuple[Block, .
             vector = term.vector
             if not isinstance(vector, Value) or vector.name in graph.static or vector in met:
                 continue
+            if len(graph.shapes[vector.name]) > 1:
+                continue  # a product for each head, or of two matrices
             if isinstance(term.matrix, Value) and term.matrix.name in once:
                 met.add(vector)
-                symbols = tuple(symbol for symbol, _ in stage.shape[0].terms)
+                symbols = stage.shape[0].symbols
                 groups.setdefault((vector, phase, symbols), []).append(Factor(stage.name, term.matrix.name))
     biases = _biases(graph, once)
     names = StackNames(graph)

@@ -75,13 +75,13 @@ class Operate:
     """`to = function(arguments, numbers)`, of one example."""
 
     to: Spot
-    function: str  # of the language's table, or MATVEC, or MATVEC_TURNED
+    function: str  # of the language's table, or MATVEC, MATVEC_TURNED or MATMUL
     arguments: tuple[Spot, ...]
     numbers: tuple[Expression, ...] = ()
     number: int | None = None
 
 
-MATVEC, MATVEC_TURNED = "matvec", "matvec_turned"
+MATVEC, MATVEC_TURNED, MATMUL = "matvec", "matvec_turned", "matmul"
 
 
 @dataclass(frozen=True)

@@ -71,8 +71,8 @@ def _solved(arrays: list[tuple[str, str, Shape]], known: list[str]) -> tuple[Siz
 
 def _source(kind: str, array: str, axis: int, dim: Dim, known: list[str]) -> SizeSource | None:
     """The size that an axis gives, if all but one of its symbols are known."""
-    unknown = [term for term in dim.terms if term[0] not in known]
-    if len(unknown) != 1:
+    symbol = dim.unknown(known)
+    if symbol is None:
         return None
-    (symbol, factor), = unknown
-    return SizeSource(symbol, kind, array, axis, dim + Dim(((symbol, -factor),)), factor)
+    factor = dict(dim.terms)[(symbol,)]
+    return SizeSource(symbol, kind, array, axis, dim + Dim.of(symbol, -factor), factor)

@@ -282,7 +282,7 @@ class _Reader:
             return Parameter(name, (), node.place)
         shape = self._fields.shape(value["shape"], f"the shape of '{name}'")
         init = self._init(value["init"], f"the init of '{name}'") if "init" in value else None
-        if init == "identity" and shape is not None and len(shape) != 2:
+        if init == "identity" and shape is not None and len(shape) < 2:
             self._wrong(value["init"].place, f"'{name}' is not a matrix, and cannot be the identity", "give a number")
         return Parameter(name, shape or (), node.place, init)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..language.shapes import Shape
+from ..language.shapes import Dim, Shape
 from ..pipeline import derive, load
 from ..schedule.make import make_schedule
 from ..schedule.records import StoredParameter
@@ -85,9 +85,9 @@ class Layout:
                 told = ", ".join(map(str, stored.shape)) + "," * (len(stored.shape) == 1)
                 raise ValueError(f"params['{stored.name}'] has the shape {shape}, and ({told}) is expected of {self.name}")
             for dim, size in zip(stored.shape, shape):
-                if len(dim.terms) == 1 and not dim.constant:
-                    ((symbol, factor),) = dim.terms
-                    sizes.setdefault(symbol, size // factor)
+                match dim:
+                    case Dim(terms=(((symbol,), factor),), constant=0):
+                        sizes.setdefault(symbol, size // factor)
         return sizes
 
 

@@ -582,6 +582,11 @@ static inline void op_matvec_turned(real *y, const real *A, const real *v, isize
     }
 }
 
+/* y (n, l) = A (n, m) B */
+static inline void op_matmul(real *y, const real *A, const real *B, isize n, isize m, isize l) {
+    for (isize i = 0; i < n; i++, y += l, A += m) op_matvec_turned(y, B, A, m, l);
+}
+
 /* y (n, m): each entry of a m times */
 static inline void op_fill(real *y, const real *a, isize n, isize m) {
     for (isize i = 0; i < n; i++, y += m) {

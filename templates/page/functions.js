@@ -54,13 +54,16 @@ const OF_ARRAYS = {
   ones: (n, m) => m === undefined ? Array(n).fill(1) : matrixOf(n, m, () => 1),
   eye: n => matrixOf(n, n, (j, k) => j === k ? 1 : 0), triangle: n => matrixOf(n, n, (j, k) => k <= j ? 1 : 0),
   Array: (n, ...entries) => n === 0 ? entries : matrixOf(n, entries.length / n, (j, k) => entries[j * entries.length / n + k]),
-  dot: (a, b) => isArray(a[0]) ? a.map((row, k) => inner(row, b[k])) : inner(a, b),
-  outer: (a, b) => a.map(x => b.map(y => x * y)), transpose: transposed,
+  dot: (a, b) => isArray(a[0]) ? a.map((row, k) => OF_ARRAYS.dot(row, b[k])) : inner(a, b),
+  outer: (a, b) => isArray(a[0]) ? a.map((row, k) => OF_ARRAYS.outer(row, b[k])) : a.map(x => b.map(y => x * y)),
+  transpose: transposed, fill: (a, n) => isArray(a) ? a.map(part => OF_ARRAYS.fill(part, n)) : Array(n).fill(a),
+  heads: (a, n) => alongLast(row => Array.from({length: n}, (_, k) => partOf(row, k, n)), a),
+  flat: a => ofEach(rows => rows.flat(), a),
   repeat: (a, n) => alongLast(row => repeated(row, n), a),
-  concat: (...parts) => isArray(parts[0][0]) ? parts[0].map((_, k) => parts.flatMap(part => part[k])) : parts.flat(),
+  concat: (...parts) => isArray(parts[0][0]) ? parts[0].map((_, k) => OF_ARRAYS.concat(...parts.map(part => part[k])))
+    : parts.flat(),
   part: (a, k, n) => alongLast(row => partOf(row, k, n), a), stop_gradient: a => a,
   // what derivatives need
-  Fill: (a, n) => isArray(a) ? a.map(x => Array(n).fill(x)) : Array(n).fill(a),
   Reverse_cumsum: a => alongLast(row => running([...row].reverse()).reverse(), a),
   Inverse_std: (a, eps = 1e-5) => alongLast(row => 1 / deviation(row, eps), a),
   Inverse_rms: (a, eps = 1e-6) => alongLast(row => 1 / Math.sqrt(sumOfSquares(row) / row.length + eps), a),
@@ -70,7 +73,7 @@ const OF_ARRAYS = {
 };
 
 const TAKES_ARRAYS = new Set(["sum", "mean", "logsumexp", "softmax", "cumsum", "layer_norm", "dot", "outer", "transpose",
-  "repeat", "concat", "part", "Fold", "Place", "Slice", "Reverse_cumsum", "Inverse_std", "rms_norm", "l2_norm",
+  "repeat", "heads", "flat", "concat", "part", "Fold", "Place", "Slice", "Reverse_cumsum", "Inverse_std", "rms_norm", "l2_norm",
   "Inverse_rms", "Inverse_norm"]);
 
 const RELATIONS = {"<": (a, b) => a < b, "<=": (a, b) => a <= b, ">": (a, b) => a > b, ">=": (a, b) => a >= b};

@@ -16,15 +16,15 @@ const OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"};
 // How many axes an expression's value has.
 function rank(e) {
   if (typeof e === "number" || e[0] === "s") return 0;
-  const [kind, first, ...rest] = e;
+  const [kind, first, ...rest] = e, second = rest[0];
   if ("vdo".includes(kind)) return first === "" ? 1 : CELL.shapes[first].length;
-  if (kind === "@") return 1;
+  if (kind === "@") return rank(second);
   if (kind !== "f") return Math.max(...e.slice(1).filter(part => typeof part !== "string").map(rank));
-  if (first === "outer") return 2;
-  if (first === "Fill") return rank(rest[0]) + 1;
+  if (["outer", "fill", "heads"].includes(first)) return rank(second) + 1;
+  if (first === "flat") return rank(second) - 1;
   if (first === "eye" || first === "triangle") return 2;
   if (first === "ones") return rest.length;
-  if (first === "Array") return rest[0] === 0 ? 1 : 2;
+  if (first === "Array") return second === 0 ? 1 : 2;
   const reduces = ["sum", "mean", "logsumexp", "dot", "Inverse_std", "Inverse_rms", "Inverse_norm"].includes(first);
   return first === "where" ? Math.max(rank(rest[1]), rank(rest[2])) : Math.max(...rest.map(rank)) - reduces;
 }
@@ -116,7 +116,7 @@ class Printer {
       case "where": return this.choice(...given);
       case "outer": return [{row: [this.inside(first, BARE), {space: true}, {base: this.inside(second, ATOM), raised: {word: "T"}}]}, BESIDE];
       case "transpose": return [{base: this.inside(first, ATOM), raised: {word: "T"}}, ATOM];
-      case "Fill": return [first === 1 ? {word: "𝟏"} : {row: [this.inside(first, BARE), {space: true}, {word: "𝟏"}]}, BESIDE];
+      case "fill": return [first === 1 ? {word: "𝟏"} : {row: [this.inside(first, BARE), {space: true}, {word: "𝟏"}]}, BESIDE];
       case "concat": return [{open: "[", body: {row: given.flatMap((part, k) => [...(k ? [{op: ";"}] : []), this.tree(part)])}, close: "]"}, APPLIED];
       case "ones": return [{word: given.length === 1 ? "𝟏" : "𝟏𝟏ᵀ"}, given.length === 1 ? ATOM : BESIDE];
       case "eye": return [{word: "I"}, ATOM];
@@ -163,7 +163,7 @@ function moved(e, steps) {
 // Copies of a scalar beside an array need not be written.
 function withoutCopies(parts) {
   const most = Math.max(...parts.map(rank));
-  const bare = parts.map(part => part[0] === "f" && part[1] === "Fill" && !rank(part[2]) ? part[2] : part);
+  const bare = parts.map(part => part[0] === "f" && part[1] === "fill" && !rank(part[2]) ? part[2] : part);
   const kept = bare.some(part => rank(part) === most) ? bare : parts;
   return kept.length > 1 && kept.some(part => part !== 1) && parts !== kept ? kept : kept;
 }

@@ -1,4 +1,4 @@
-// Scalars, vectors and matrices: a number, an array of numbers, an array of rows.
+// Scalars, vectors, matrices, and a matrix of each head: a number, an array of numbers, of rows, of matrices.
 
 class Misfit extends Error {}                    // shapes that do not go together
 
@@ -28,13 +28,20 @@ const scaled = (factor, a) => map(x => factor * x, a);
 const inner = (a, b) => entries(a).reduce((sum, x, k) => sum + x * entries(b)[k], 0);
 
 // A vector as it is, a matrix row by row.
-const alongLast = (f, a) => isArray(a[0]) ? a.map(row => f(row)) : f(a);
-const transposed = matrix => matrix[0].map((_, k) => matrix.map(row => row[k]));
+const alongLast = (f, a) => isArray(a[0]) ? a.map(part => alongLast(f, part)) : f(a);
+// A matrix as it is, those of heads one by one.
+const ofEach = (f, a) => isArray(a[0][0]) ? a.map(f) : f(a);
+const transposed = a => ofEach(matrix => matrix[0].map((_, k) => matrix.map(row => row[k])), a);
 
+// A matrix times a vector or a matrix; of each head, where both have an axis of heads in front.
 function applied(matrix, vector) {
-  if (shapeOf(matrix).length !== 2 || shapeOf(vector).length !== 1) {
-    throw new Misfit("@ stands between a matrix and a vector");
+  const axes = shapeOf(matrix).length, others = shapeOf(vector).length;
+  if (axes < 2 || others < axes - 1 || others > axes) throw new Misfit("@ stands between a matrix and a vector, or two matrices");
+  if (axes === 3) {
+    if (matrix.length !== vector.length) throw new Misfit(`${matrix.length} heads do not go with ${vector.length}`);
+    return matrix.map((part, k) => applied(part, vector[k]));
   }
+  if (others === 2) return transposed(transposed(vector).map(column => applied(matrix, column)));
   if (matrix[0].length !== vector.length) {
     throw new Misfit(`a matrix of ${sizeTold(shapeOf(matrix))} does not go with a vector of ${vector.length}: ` +
       "is a transpose missing, or one too many?");

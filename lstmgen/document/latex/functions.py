@@ -42,6 +42,8 @@ TABLE: dict[str, Formula] = {
     "softmax": Formula(r"\operatorname{{softmax}}({a})"),
     "cumsum": Formula(r"\operatorname{{cumsum}}({a})"),
     "dot": Formula(r"\langle {a},{b}\rangle"),
+    "heads": Formula(r"\operatorname{{heads}}_{{{b}}}({a})"),
+    "flat": Formula(r"\operatorname{{flat}}({a})"),
     "repeat": Formula(r"\operatorname{{repeat}}({a},{b})"),
     "part": Formula(r"\operatorname{{part}}_{{{b}/{c}}}({a})"),
     "stop_gradient": Formula(r"\operatorname{{stop}}({a})"),
@@ -57,7 +59,7 @@ BARE = {"tanh": r"\tanh", "sin": r"\sin", "cos": r"\cos", "exp": r"\exp", "log":
 """Functions that stand before a single symbol without parentheses."""
 
 BY_RULE = frozenset({
-    "identity", "square", "mod", "sum", "layer_norm", "rms_norm", "l2_norm", "outer", "transpose", "concat", "Fill",
+    "identity", "square", "mod", "sum", "layer_norm", "rms_norm", "l2_norm", "outer", "transpose", "concat", "fill",
     "Inverse_std", "Inverse_rms", "Inverse_norm", "ones", "eye", "triangle", "Array",
 })
 """What a pattern cannot print: `Printer` has a rule for each."""

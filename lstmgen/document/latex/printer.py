@@ -19,7 +19,7 @@ from ...language.expressions import (
     ONE, ZERO, Adjoint, Call, Compare, Expression, MatVec, Negative, Number, Outside, Power, Product,
     Quotient, Size, Sum, Value, number, product,
 )
-from ...language.shapes import SCALAR, Shape
+from ...language.shapes import MOST_AXES, SCALAR, Shape
 from ...language.text import decimal
 from .choices import IVERSON, without_choices
 from .functions import BARE as BARE_FUNCTIONS
@@ -217,10 +217,10 @@ class Printer:
         arrays: list[Expression] = []
         for factor in _flat(factors):
             match factor:
-                case Call(function="Fill", arguments=(filled, size)) if (
+                case Call(function="fill", arguments=(filled, size)) if (
                     self.notation.shape(filled) == SCALAR and len(self.notation.shape(factor)) == 1
                 ):
-                    arrays.append(Call("Fill", (ONE, size)))
+                    arrays.append(Call("fill", (ONE, size)))
                     if filled != ONE:
                         scalars.append(filled)
                 case _:
@@ -243,7 +243,7 @@ class Printer:
         if bare is not None and isinstance(exponent, Number) and exponent.value > 0:
             name, argument = bare
             return _applied(f"{name}^{{{raised}}}", self._inside(argument, ATOM, depth))
-        if len(self.notation.shape(base)) == 2:
+        if len(self.notation.shape(base)) >= 2:
             raised = rf"\odot {raised}"  # W^2 would be a matrix product
         text, tightness = self._spell(base, depth)
         if tightness < ATOM or isinstance(base, (Quotient, Power)) or self._is_raised(base):
@@ -297,8 +297,8 @@ class Printer:
                 return r"\bm L", ATOM
             case "Array", (rows, *entries):
                 return self._array(rows, entries), APPLIED
-            case "Fill", (filled, _):
-                return self._filled(filled, depth)
+            case "fill", (filled, size):
+                return self._filled(filled, size, depth)
             case "concat", parts:
                 joint = ";" if len(self.notation.shape(call)) == 1 else ","
                 return f"[{(joint + ' ').join(self._spell(part, inner)[0] for part in parts)}]", APPLIED
@@ -323,7 +323,7 @@ class Printer:
             case Call(function="sum", arguments=(matrix,)):
                 both = _beside(rf"{ONES}{TRANSPOSE}", self._inside(matrix, ATOM, depth))
                 return _beside(both, ONES, space=True), JUXTAPOSED
-        if len(self.notation.shape(summed)) == 2:
+        if len(self.notation.shape(summed)) >= 2:
             return _beside(self._inside(summed, ATOM, depth), ONES, space=True), JUXTAPOSED
         minus, body = _sign(summed)
         if isinstance(body, Product):
@@ -350,12 +350,19 @@ class Printer:
         lines = [" & ".join(texts[low : low + wide]) for low in range(0, len(texts), wide)]
         return r"\begin{bmatrix}" + r"\\".join(lines) + r"\end{bmatrix}"
 
-    def _filled(self, filled: Expression, depth: int) -> Spelled:
+    def _filled(self, filled: Expression, size: Expression, depth: int) -> Spelled:
         """A value copied along a new last axis."""
         if filled == ONE:
             return ONES, ATOM
-        if self.notation.shape(filled) == SCALAR:
+        axes = len(self.notation.shape(filled))
+        if not axes:
             return _beside(self._inside(filled, APPLIED, depth), ONES, space=True), JUXTAPOSED
+        if axes == MOST_AXES - 1:  # along each axis, the letters of the sizes say how often
+            sizes = [self(size)]
+            if isinstance(filled, Call) and filled.function == "fill" and self.notation.shape(filled.arguments[0]):
+                filled, inner = filled.arguments
+                sizes.insert(0, self(inner))
+            return rf"\operatorname{{fill}}_{{{','.join(sizes)}}}({self._spell(filled, depth + 1)[0]})", APPLIED
         return _beside(self._inside(filled, APPLIED, depth), ONES + TRANSPOSE, space=True), JUXTAPOSED
 
     def _normalised(self, function: str, argument: Expression, eps: list[Expression], inner: int) -> str:
@@ -408,7 +415,7 @@ def _flat(factors: tuple[Expression, ...]) -> list[Expression]:
 
 
 def _is_ones(expression: Expression) -> bool:
-    return isinstance(expression, Call) and expression.function == "Fill" and expression.arguments[0] == ONE
+    return isinstance(expression, Call) and expression.function == "fill" and expression.arguments[0] == ONE
 
 
 def _beside(left: str, right: str, space: bool = False) -> str:

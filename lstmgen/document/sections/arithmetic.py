@@ -79,14 +79,16 @@ def number(value: float) -> str:
 
 
 def entries(values: Entries) -> str:
-    """A scalar; the entries of a vector; the rows of a matrix under each other. A formula."""
+    """A scalar; the entries of a vector; the rows of a matrix under each other; a matrix of each head. A formula."""
     if isinstance(values, float):
         return number(values)
     rows = [row for row in values if isinstance(row, tuple)]
-    if rows:
-        body = r"\\".join("&".join(map(number, row)) for row in rows)
-        return rf"\bigl(\begin{{smallmatrix}}{body}\end{{smallmatrix}}\bigr)"
-    return r",\ ".join(number(entry) for entry in values if isinstance(entry, float))
+    if not rows:
+        return r",\ ".join(number(entry) for entry in values if isinstance(entry, float))
+    if any(isinstance(entry, tuple) for row in rows for entry in row):
+        return r",\ ".join(map(entries, rows))
+    body = r"\\".join("&".join(map(entries, row)) for row in rows)
+    return rf"\bigl(\begin{{smallmatrix}}{body}\end{{smallmatrix}}\bigr)"
 
 
 def bracketed(values: Entries) -> str:

@@ -12,7 +12,7 @@ from ...derivation.graph import Graph
 from ...language import functions
 from ...language.expressions import Call, Expression, Number, Value, transform, values, walk
 from ...language.parse import parse_rule
-from ...language.shapes import SCALAR, Shape, shape_of
+from ...language.shapes import SCALAR, Shape, axis_letters, shape_of
 from ..blocks import Block, Formula, Prose, Remark, Section, Table
 from ..inline import emphasis, math, strong, words
 from ..latex.functions import TABLE as FORMULAS
@@ -256,7 +256,7 @@ class _RuleSymbols:
         if name == "d":
             return rf"\delta {self.value('y')}"
         letter = self.letters.get(name, name)
-        letter = letter.upper() if len(self.shapes[name]) == 2 else letter
+        letter = letter.upper() if len(self.shapes[name]) >= 2 else letter
         return rf"\bm {letter}" if self.shapes[name] else letter
 
     def shape(self, expression: Expression) -> Shape:
@@ -330,12 +330,10 @@ def _operation_rule(entry: functions.Operation, call: Call, graph: Graph, letter
     printer = Printer(_RuleSymbols(shapes, letters))
     sent = []
     for name, rule in zip(entry.arguments, entry.adjoints):
-        last = shapes[name][-1].expression() if shapes.get(name) else None
+        known = given | axis_letters(shapes.get(name, SCALAR))
 
-        def put_in(node: Expression, last: Expression | None = last) -> Expression | None:
-            if isinstance(node, Value):
-                return last if node.name == "n" and last is not None else given.get(node.name)
-            return None
+        def put_in(node: Expression, known: Mapping[str, Expression] = known) -> Expression | None:
+            return known.get(node.name) if isinstance(node, Value) else None
 
         share = printer.marked(transform(parse_rule(rule), put_in))
         sent.append(rf"\delta {printer.notation.value(name)}={share}")

@@ -33,8 +33,8 @@ def list_functions(width: int = WIDTH) -> str:
         "",
     ]
     legend = [
-        "y is the function's own value, d the gradient at y, n the length of the last axis of a. If there are several "
-        "arguments, each has a line.",
+        "y is the function's own value, d the gradient at y, n the length of the last axis of a, m of the one "
+        "before. If there are several arguments, each has a line.",
         "A kink is a point without a derivative; the derivative that is used there is a convention.",
         *(f"{name}{INTERNAL[name]}." for name in _internal(operations)),
         "Names with a capital are used only in what is sent back: no spec can call them.",
@@ -72,4 +72,4 @@ def _internal(operations: Iterable[Operation]) -> list[str]:
     rules = [rule for entry in operations for rule in entry.adjoints]
     rules += [rule for pointwise in POINTWISE for rule in pointwise.derivatives]
     called = {node.function for rule in rules for node in walk(parse_rule(rule)) if isinstance(node, Call)}
-    return [name for name in INTERNAL if name in called]
+    return [name for name in INTERNAL if name in called and name not in PUBLIC]

@@ -92,7 +92,7 @@ class TerminalPen:
 
 
 INTERNAL = {
-    "Fill": "(a, n): a, n times",
+    "fill": "(a, n): a, n times",
     "Reverse_cumsum": "(a): the running sum from the last entry to the first",
     "Inverse_std": "(a): 1 / sqrt(var(a) + 1e-5), or with the constant that is its second argument",
     "Inverse_rms": "(a): 1 / sqrt(mean(a ** 2) + 1e-6), or with the constant that is its second argument",
@@ -119,7 +119,7 @@ def _broadcast(expression: Expression, graph: Graph) -> Expression:
 def _without_copies(part: Expression, graph: Graph) -> Expression:
     """The scalar, if the part is a scalar copied to the entries of a vector; anything else as it is."""
     match part:
-        case Call(function="Fill", arguments=(copied, _)) if shape_of(copied, graph.shapes) == SCALAR:
+        case Call(function="fill", arguments=(copied, _)) if shape_of(copied, graph.shapes) == SCALAR:
             return copied
     return part
 

@@ -11,8 +11,8 @@ POINTWISE = {
     "surrogate": "real_surrogate",
 }
 
-# y and a, b are rows; p is an exact number. The first argument has n rows of m entries (a vector is one row), and
-# l is the length of the last one, r of the result's last axis.
+# y and a, b are rows; p is an exact number. The first argument has n rows of m entries (a vector is one row) and e entries
+# in all, l is the length of the last argument's last axis, r of the result's.
 OPERATIONS = {
     "sum": "op_sum({y}, {a}, {n}, {m})",
     "mean": "op_mean({y}, {a}, {n}, {m})",
@@ -31,16 +31,20 @@ OPERATIONS = {
     "transpose": "op_transpose({y}, {a}, {n}, {m})",
     "repeat": "op_repeat({y}, {a}, {p}, {n}, {m})",
     "Fold": "op_fold({y}, {a}, {p}, {n}, {r})",
-    "Fill": "op_fill({y}, {a}, {m}, {r})",
+    "fill": "op_fill({y}, {a}, {e}, {r})",
     "ones": "op_ones({y}, {w})",
     "eye": "op_eye({y}, {r})",
     "triangle": "op_triangle({y}, {r})",
     "Array": "op_array({y}, (const real[]){{{entries}}}, {w})",
     "matvec": "op_matvec({y}, {a}, {b}, {n}, {m})",
     "matvec_turned": "op_matvec_turned({y}, {a}, {b}, {n}, {m})",
+    "matmul": "op_matmul({y}, {a}, {b}, {n}, {m}, {l})",
 }
+
+# How many axes of an argument belong to one head, if it has an axis of heads in front.
+OF_ONE_HEAD = {"outer": (1, 1), "transpose": (2,), "matvec": (2, 1), "matvec_turned": (2, 1), "matmul": (2, 2)}
 
 TABLE = {**POINTWISE, **OPERATIONS}
 
 # What becomes columns, or entries, or nothing at all: `lines.py` and `schedule/pieces.py` know how.
-NO_CALLS = frozenset({"concat", "part", "Slice", "Place", "stop_gradient"})
+NO_CALLS = frozenset({"concat", "part", "Slice", "Place", "stop_gradient", "heads", "flat"})

@@ -13,7 +13,7 @@ from ...schedule.program import (
     LOCAL, AddOuter, Entries, Loop, Multiply,
     Operate, Rows, Spot,
 )
-from .functions import NO_CALLS, OPERATIONS
+from .functions import NO_CALLS, OF_ONE_HEAD, OPERATIONS
 from .places import BY_ROW, Places
 from .spelling import real_text
 
@@ -148,20 +148,27 @@ class RowsPrinter:
             return [line + comment for line in self.columns(operate, y, names)]
         if not arguments:
             return [self.made(operate, y) + comment]
-        first = arguments[0].shape
-        n = places.size(first[0]) if len(first) == 2 else "1"
-        m = places.size(first[-1]) if first else "1"
+        shapes = [spot.shape for spot in arguments]
+        inner = OF_ONE_HEAD.get(operate.function)
+        heads = "" if inner is None or len(shapes[0]) == inner[0] else places.size(shapes[0][0])
+        if heads and inner:
+            y, *names = (self.of_head(name, shape) for name, shape in zip((y, *names), (operate.to.shape, *shapes)))
+            shapes = [shape[-axes:] for shape, axes in zip(shapes, inner)]
+        first, last, to = shapes[0], shapes[-1], operate.to.shape
         given = {
-            "y": y, "a": names[0], "b": names[-1], "n": n, "m": m,
-            "l": places.size(arguments[-1].shape[-1]) if arguments[-1].shape else "1",
-            "r": places.size(operate.to.shape[-1]) if operate.to.shape else "1",
-            "p": self.literal(operate) if operate.numbers else "",
+            "y": y, "a": names[0], "b": names[-1], "p": self.literal(operate) if operate.numbers else "",
+            "n": places.width(first[:-1]), "m": places.size(first[-1]) if first else "1", "e": places.width(first),
+            "l": places.size(last[-1]) if last else "1", "r": places.size(to[-1]) if to else "1",
         }
         if operate.function == "Fold":
-            given["n"] = places.size(operate.to.shape[0]) if len(operate.to.shape) == 2 else "1"
-        if operate.function == "Fill" and len(first) == 2:
-            raise AssertionError("at most two axes")
-        return [OPERATIONS[operate.function].format(**given) + ";" + comment]
+            given["n"] = places.width(to[:-1])
+        call = OPERATIONS[operate.function].format(**given) + ";" + comment
+        head = places.head
+        return [f"for (isize {head} = 0; {head} < {heads}; {head}++)", f"    {call}"] if heads else [call]
+
+    def of_head(self, pointer: str, shape: Shape) -> str:
+        """What a pointer points to, of the head in the loop."""
+        return f"{pointer} + {self.places.head} * {self.places.factor(shape[1:])}"
 
     def made(self, operate: Operate, y: str) -> str:
         """The call that makes an array of sizes or of numbers alone."""
@@ -180,20 +187,20 @@ class RowsPrinter:
     def columns(self, operate: Operate, y: str, names: list[str]) -> list[str]:
         """Parts of matrices, column by column."""
         places, to = self.places, operate.to.shape
-        n, wide = places.size(to[0]), places.size(to[1])
+        n, wide = places.width(to[:-1]), places.size(to[-1])
         match operate.function:
             case "concat":
                 lines, low = [], "0"
                 for spot, name in zip(operate.arguments, names):
-                    part = places.size(spot.shape[1])
+                    part = places.size(spot.shape[-1])
                     lines.append(f"op_columns({y}, {low}, {wide}, {name}, 0, {part}, {n}, {part});")
                     low = part if low == "0" else f"{low} + {part}"
                 return lines
             case "part" | "Slice":
-                source, low = places.size(operate.arguments[0].shape[1]), self.low(operate, wide)
+                source, low = places.size(operate.arguments[0].shape[-1]), self.low(operate, wide)
                 return [f"op_columns({y}, 0, {wide}, {names[0]}, {low}, {source}, {n}, {wide});"]
             case _:
-                part = places.size(operate.arguments[0].shape[1])
+                part = places.size(operate.arguments[0].shape[-1])
                 low = self.low(operate, part)
                 return [f"clear({y}, {places.width(to)});",
                         f"op_columns({y}, {low}, {wide}, {names[0]}, 0, {part}, {n}, {part});"]

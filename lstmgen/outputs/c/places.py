@@ -25,6 +25,7 @@ class Places:
         for name, array in program.arrays.items():
             self.names.of(name, self.wanted(array))
         self.entry, self.example = self.names.of(".entry", "j"), self.names.of(".example", "m")
+        self.head = self.names.of(".head", "head")
         self.members = {
             (entry.name, str(member.first), member.shape): member.name
             for entry in self.schedule.parameters for member in entry.members

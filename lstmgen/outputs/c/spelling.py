@@ -18,10 +18,7 @@ _LARGEST_INT = 2**20  # written as a whole number: C makes a real of it where it
 
 def size(dim: Dim, name_of: Callable[[str], str]) -> str:
     """A length: `4*H`, `(D + H)`."""
-    parts = [name_of(symbol) if factor == 1 else f"{factor}*{name_of(symbol)}" for symbol, factor in dim.terms]
-    if dim.constant or not parts:
-        parts.append(str(dim.constant))
-    return " + ".join(parts)
+    return dim.written(name_of)
 
 
 def width(shape: Shape, name_of: Callable[[str], str]) -> str:

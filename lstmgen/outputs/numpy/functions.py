@@ -52,6 +52,9 @@ TABLE: dict[str, Code] = {
     "dot": Code("({a} * {b}).sum(-1)"),
     "outer": Code("{a}[..., :, None] * {b}[..., None, :]"),
     "transpose": Code("np.swapaxes({a}, -1, -2)"),
+    "fill": Code("_fill({a}, {b})", "fill"),
+    "heads": Code("_heads({a}, {b})", "heads"),
+    "flat": Code("_flat({a})", "flat"),
     "repeat": Code("np.repeat({a}, {b}, axis=-1)"),
     "concat": Code("np.concatenate([{a}], axis=-1)"),
     "part": Code("_part({a}, {b}, {c})", "part"),
@@ -61,7 +64,6 @@ TABLE: dict[str, Code] = {
     "Array": Code("np.array({a})"),
     "stop_gradient": Code("_stop_gradient({a})", "stop_gradient"),
     # what the adjoints of these need
-    "Fill": Code("_fill({a}, {b})", "fill"),
     "Reverse_cumsum": Code("_reverse_cumsum({a})", "reverse_cumsum"),
     "Inverse_std": Code("_inverse_std({a}, {b})", "inverse_std"),
     "Inverse_rms": Code("_inverse_rms({a}, {b})", "inverse_rms"),

@@ -149,11 +149,7 @@ def unpacked(names: Sequence[str]) -> str:
 
 def size(dim: Dim, tight: bool = False) -> str:
     """A size as code: `2 * H`, or `2*H` inside an index."""
-    parts = [symbol if factor == 1 else f"{factor}*{symbol}" if tight else f"{factor} * {symbol}"
-             for symbol, factor in dim.terms]
-    if dim.constant or not parts:
-        parts.append(str(dim.constant))
-    return ("+" if tight else " + ").join(parts)
+    return str(dim).replace(" ", "") if tight else dim.written(times=" * ")
 
 
 def axes(shape: Shape, *leading: str) -> str:

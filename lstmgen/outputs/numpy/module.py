@@ -154,7 +154,7 @@ class ModuleContext:
     def _sizes(self) -> dict[str, object]:
         sizes = self.schedule.sizes
         known, late = sizes.known, sizes.late
-        in_states = {symbol for state in self.graph.states for dim in self.graph.shapes[state] for symbol, _ in dim.terms}
+        in_states = {symbol for state in self.graph.states for dim in self.graph.shapes[state] for symbol in dim.symbols}
         start_sizes = [symbol for symbol, _ in self.graph.dims if symbol in in_states]
         return {
             "sizes": [{"symbol": found.symbol, "code": self._read(found)} for found in sizes.from_parameters],
@@ -229,7 +229,7 @@ class ModuleContext:
         shape, late = self.graph.shapes[name], self.schedule.sizes.late
         low, high = self._range(name)
         open_sizes = [
-            ", None" if any(symbol in late for symbol, _ in dim.terms) else f", {size(dim)}" for dim in shape
+            ", None" if any(symbol in late for symbol in dim.symbols) else f", {size(dim)}" for dim in shape
         ]
         return {
             "name": name, "now": self.places.now.get(name, name), "is_target": name in self.graph.targets,
@@ -344,7 +344,7 @@ class ModuleContext:
     def _init(self, parameter: Parameter) -> Fraction | str:
         """What a parameter starts from: a number, or how it is made."""
         if parameter.init is None:
-            return "glorot" if len(self.graph.shapes[parameter.name]) == 2 else Fraction(0)
+            return "glorot" if len(self.graph.shapes[parameter.name]) > 1 else Fraction(0)
         return parameter.init
 
     def _range_lines(self) -> list[str]:

@@ -23,7 +23,7 @@ from .functions import TABLE, Code
 
 Leaf = Value | Adjoint | Outside
 HALF = number(Fraction(1, 2))
-ENTRIES = {0: "", 1: "k", 2: "jk"}  # the letters of the axes of one example, for np.einsum
+ENTRIES = {0: "", 1: "k", 2: "jk", 3: "ijk"}  # the letters of the axes of one example, for np.einsum
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Spelled:
 
     text: str
     tightness: int  # how tightly it binds, as in language/text.py
-    rank: int  # axes of one example: 0, 1 or 2
+    rank: int  # axes of one example: 0 to 3
     moving: bool  # whether there are leading axes
 
     def inside(self, needed: int) -> str:
@@ -44,6 +44,9 @@ class Spelled:
         if not missing or not self.moving:
             return self
         return Spelled(self.inside(ATOM) + "[..., None" + ", None" * (missing - 1) + "]", ATOM, rank, True)
+
+
+_MORE_AXES = {"reduce": -1, "dot": -1, "outer": 1, "fill": 1, "heads": 1, "flat": -1}  # than the first argument, by rule
 
 
 class Speller:
@@ -109,7 +112,9 @@ class Speller:
         inner = self.thin(operand.arguments[0])
         if not inner.rank and not inner.moving:
             return inner  # a number, or a scalar that stands still, meets anything as it is
-        return Spelled(inner.inside(ATOM) + "[..., None]", ATOM, inner.rank + 1, inner.moving)
+        text = inner.inside(ATOM)
+        text = f"{text[:-1]}, None]" if text.endswith("None]") else f"{text}[..., None]"
+        return Spelled(text, ATOM, inner.rank + 1, inner.moving)
 
     def _sum(self, terms: tuple[Expression, ...]) -> Spelled:
         bare = tuple(term.operand if isinstance(term, Negative) else term for term in terms)
@@ -134,11 +139,21 @@ class Speller:
                 matrix, transposed = self.spell(turned), True
             case plain:
                 matrix, transposed = self.spell(plain), False
+        if vector.rank == matrix.rank:
+            left = self.spell(expression.matrix)
+            text = f"{left.inside(PRODUCT)} @ {vector.inside(POWER)}"
+            return Spelled(text, PRODUCT, vector.rank, left.moving or vector.moving)
         if not matrix.moving:
-            return self.product(vector, matrix.inside(ATOM), turned=not transposed)
+            if vector.rank == 1:
+                return self.product(vector, matrix.inside(ATOM), turned=not transposed)
+            self.helpers.add("per_head")
+            text = f"_per_head({self.spell(expression.matrix).text}, {vector.text})"
+            return Spelled(text, ATOM, vector.rank, vector.moving)
         if transposed:  # a row times the matrix
-            return Spelled(f"({vector.inside(ATOM)}[..., None, :] @ {matrix.inside(POWER)})[..., 0, :]", ATOM, 1, True)
-        return Spelled(f"({matrix.inside(PRODUCT)} @ {vector.inside(ATOM)}[..., None])[..., 0]", ATOM, 1, True)
+            text = f"({vector.inside(ATOM)}[..., None, :] @ {matrix.inside(POWER)})[..., 0, :]"
+        else:
+            text = f"({matrix.inside(PRODUCT)} @ {vector.inside(ATOM)}[..., None])[..., 0]"
+        return Spelled(text, ATOM, vector.rank, True)
 
     def product(self, vector: Spelled, matrix: str, turned: bool) -> Spelled:
         """A vector, as a row, times a matrix that stands still, or that matrix `turned` on its side."""
@@ -204,7 +219,7 @@ class Speller:
         if entry.name == "Slice":
             low, high = (part.text.replace(" ", "") for part in parts[1:])
             return Spelled(code.format(a=parts[0].inside(ATOM), b=low, c=high), ATOM, parts[0].rank, parts[0].moving)
-        if entry.name == "Fill" and (copied := self._copied(call)):
+        if entry.name == "fill" and (copied := self._copied(call)):
             return copied
         given = dict(zip(entry.arguments, parts))
         given |= {name: Spelled(text, ATOM, 0, False) for name, text in functions.left_out(entry, len(parts)).items()}
@@ -212,7 +227,7 @@ class Speller:
         if entry.name == "dot":
             given = dict(zip(entry.arguments, self._together(call.arguments)))
         text, tightness = filled(code, given)
-        rank = {"reduce": -1, "dot": -1, "outer": 1, "fill": 1}.get(entry.shape, 0) + first.rank
+        rank = _MORE_AXES.get(entry.shape, 0) + first.rank
         return Spelled(text, tightness, rank, any(part.moving for part in parts))
 
     def _contracted(self, call: Call) -> Spelled | None:
@@ -296,7 +311,7 @@ class Speller:
 
 def is_fill(expression: Expression) -> bool:
     """Whether it is a scalar or vector copied along a new last axis."""
-    return isinstance(expression, Call) and expression.function == "Fill"
+    return isinstance(expression, Call) and expression.function == "fill"
 
 
 def only_adjoints(expression: Expression) -> bool:

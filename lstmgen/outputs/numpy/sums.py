@@ -148,13 +148,14 @@ class Sums(ABC):
             left, right = (speller.spell(argument) for argument in term.arguments)
             left = self._seeded(term, left)
             if left.moving and right.moving:
-                return self._sum_of_outer(left.text, right.text)
-            if left.moving:
+                return self._sum_of_outer(left.text, right.text, left.rank)
+            if left.moving and left.rank == 1:
                 return f"{self.library}.outer({left.inside(ATOM)}.sum({over}), {right.text})"
-            return f"{self.library}.outer({left.text}, {right.inside(ATOM)}.sum({over}))"
-        inner = term
+            if left.rank == 1:
+                return f"{self.library}.outer({left.text}, {right.inside(ATOM)}.sum({over}))"
+        inner, sums = term, 0
         while isinstance(inner, Call) and inner.function == "sum":
-            inner = inner.arguments[0]
+            inner, sums = inner.arguments[0], sums + 1
         pair = self._summed_pair(inner, place) if inner is term and isinstance(inner, Product) else None
         if pair:
             return pair
@@ -162,17 +163,21 @@ class Sums(ABC):
         if not spelled.moving:
             count = self.places.B if place == LAST_STEP else f"{self.places.T} * {self.places.B}"
             return self._constant(term, self._seeded(term, speller.spell(term)), count)
-        if inner is not term or spelled.rank == 0:
+        if sums == spelled.rank:
             return f"{spelled.inside(ATOM)}.sum()"
+        if sums:
+            over = ", ".join(["0" if place == LAST_STEP else "0, 1", *(str(axis) for axis in range(-sums, 0))])
+            return f"{spelled.inside(ATOM)}.sum(({over}))"
         return f"{spelled.inside(ATOM)}.sum({over})"
 
     def _summed_pair(self, term: Product, place: str) -> str | None:
         """The sum of products of two arrays in one call, where there is one."""
         return None
 
-    def _sum_of_outer(self, left: str, right: str) -> str:
-        self.places.helpers.add("sum_of_outer")
-        return f"_sum_of_outer({left}, {right})"
+    def _sum_of_outer(self, left: str, right: str, rank: int = 1) -> str:
+        helper = "sum_of_outer" if rank == 1 else "sum_of_outer_per_head"
+        self.places.helpers.add(helper)
+        return f"_{helper}({left}, {right})"
 
     def _reduced(self, reduction: Reduce) -> Line:
         """An entry of the dictionary of gradients."""

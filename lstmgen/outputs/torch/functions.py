@@ -43,6 +43,9 @@ TABLE: dict[str, Code] = {
     "dot": Code("({a} * {b}).sum(-1)"),
     "outer": Code("{a}[..., :, None] * {b}[..., None, :]"),
     "transpose": Code("{a}.transpose(-1, -2)"),
+    "fill": Code("_fill({a}, {b})", "fill"),
+    "heads": Code("_heads({a}, {b})", "heads"),
+    "flat": Code("_flat({a})", "flat"),
     "repeat": Code("torch.repeat_interleave({a}, {b}, -1)"),
     "concat": Code("torch.cat([{a}], -1)"),
     "part": Code("{a}.chunk({c}, -1)[{b}]"),
@@ -52,7 +55,6 @@ TABLE: dict[str, Code] = {
     "Array": Code("torch.tensor({a})"),
     "stop_gradient": Code("{a}.detach()"),
     # what the adjoints of these need
-    "Fill": Code("_fill({a}, {b})", "fill"),
     "Reverse_cumsum": Code("_reverse_cumsum({a})", "reverse_cumsum"),
     "Inverse_std": Code("_inverse_std({a}, {b})", "inverse_std"),
     "Inverse_rms": Code("_inverse_rms({a}, {b})", "inverse_rms"),

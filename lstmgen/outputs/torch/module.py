@@ -75,7 +75,7 @@ class _Module:
         outputs, read = [graph.shapes[name] for name in graph.outputs], graph.shapes[graph.inputs[0]]
         one_direction = "it gives a loss" if graph.loss else "an output of it is no vector" * any(
             len(shape) != 1 for shape in outputs)
-        is_symbol = len(read) == 1 and not read[0].constant and [factor for _, factor in read[0].terms] == [1]
+        is_symbol = len(read) == 1 and read[0].symbol
         no_layers = (
             "it has several inputs" if len(graph.inputs) > 1 else "it has several outputs" if len(outputs) > 1
             else one_direction or ("" if is_symbol else "its input is no vector of a size of its own"))
@@ -86,10 +86,9 @@ class _Module:
             "told_single": {name: told(graph.shapes[name]) for name in arguments},
         }
         if not no_layers:
-            (replaced, _), = read[0].terms
             width = size(outputs[0][0])
             above = f"directions * {f'({width})' if ' ' in width else width}"
-            found["above"] = as_tuple(above if symbol == replaced else symbol for symbol, _ in graph.dims)
+            found["above"] = as_tuple(above if symbol == read[0].symbol else symbol for symbol, _ in graph.dims)
             found["shapes_of_states"] = as_tuple(axes(graph.shapes[state]) for state in graph.states)
         return found
 
@@ -209,7 +208,7 @@ class _Module:
     def _init(self, parameter: Parameter) -> Fraction | str:
         """What a parameter starts from: a number, or how it is made."""
         if parameter.init is None:
-            return "glorot" if len(self.graph.shapes[parameter.name]) == 2 else Fraction(0)
+            return "glorot" if len(self.graph.shapes[parameter.name]) > 1 else Fraction(0)
         return parameter.init
 
     def _helpers(self) -> list[str]:

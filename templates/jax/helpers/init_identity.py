@@ -1,3 +1,3 @@
 def _identity(shape, dtype):
     """Ones on the diagonal."""
-    return jnp.eye(*shape, dtype=dtype)
+    return jnp.broadcast_to(jnp.eye(*shape[-2:], dtype=dtype), shape)

@@ -1,0 +1,3 @@
+def _per_head(matrices, v):
+    """Of each head, its matrix (M, K) times its vector: (..., N, M)."""
+    return jnp.einsum("nmk,...nk->...nm", matrices, v)

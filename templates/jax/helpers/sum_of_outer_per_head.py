@@ -1,0 +1,3 @@
+def _sum_of_outer_per_head(d, v):
+    """Of each head, the sum over all steps and examples of the outer products d v^T: (N, M, K)."""
+    return jnp.einsum("inm,ink->nmk", *(a.reshape(-1, *a.shape[-2:]) for a in (d, v)))
