@@ -101,6 +101,63 @@ static int missed_meetings(void) {
     return missed;
 }
 
+typedef struct {
+    void (*member)(void *);
+    void *context;
+    int pause;
+} Member;
+
+static void *begin(void *of) {
+    const Member *member = of;
+    if (member->pause) pause_for(member->pause);
+    member->member(member->context);
+    return NULL;
+}
+
+/* What OpenMP does, by threads some of which come late, or only when all is done. */
+static void parallel(void (*member)(void *), void *context, unsigned threads, unsigned flags) {
+    pthread_t thread[8];
+    Member members[8];
+    for (unsigned i = 1; i < threads; i++) {
+        members[i] = (Member){member, context, (int)(flags + i % 3)};
+        pthread_create(&thread[i], NULL, begin, &members[i]);
+    }
+    member(context);
+    for (unsigned i = 1; i < threads; i++) pthread_join(thread[i], NULL);
+}
+
+typedef struct {
+    lstm_pool *pool;
+    Caller *caller;
+    int missed;
+} Lead;
+
+static void lead(void *context) {
+    Lead *led = context;
+    run_jobs(led->caller, led->pool);
+}
+
+static void lead_meeting(void *context) {
+    Lead *led = context;
+    Meeting meeting = {0, 0};
+    pause_for(20); /* the threads fall asleep */
+    lstm_pool_run(led->pool, 3, meet, &meeting);
+    led->missed += meeting.missed;
+}
+
+/* The threads of somebody else, several times with one pool; nothing may be left of them afterwards. */
+static int wrong_with_a_team(int jobs) {
+    Caller caller = {3, NULL, jobs / 20, 0};
+    Lead led = {lstm_pool_new(1), &caller, 0};
+    for (unsigned threads = 1; threads <= 8; threads++) {
+        lstm_pool_lead(led.pool, parallel, threads, lead, &led);
+        run_jobs(&caller, led.pool); /* by the caller alone */
+    }
+    for (int i = 0; i < 2; i++) lstm_pool_lead(led.pool, parallel, 3, lead_meeting, &led);
+    lstm_pool_free(led.pool);
+    return caller.wrong + led.missed;
+}
+
 static int wrong_sums(lstm_pool *shared, int jobs) {
     pthread_t threads[CALLERS];
     Caller callers[CALLERS];
@@ -123,6 +180,7 @@ int main(int count, char **arguments) {
     wrong += wrong_sums(shared, jobs);
     lstm_pool_free(shared);
     wrong += missed_meetings();
+    wrong += wrong_with_a_team(jobs);
     for (int i = 0; i < 100; i++) lstm_pool_free(lstm_pool_new(i % 6)); /* stopped before its threads have begun */
     lstm_pool_free(NULL);
     printf("%d wrong\n", wrong);

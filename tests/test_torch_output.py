@@ -846,6 +846,39 @@ def test_threads_are_those_of_pytorch(c_module_of):
 
 
 @needs_compiler
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no list of threads here")
+def test_no_threads_beside_those_of_openmp(c_module_of, tmp_path):
+    """PyTorch's wait for work without sleeping: others would wait for them. A child process has none, and gets some."""
+    if "USE_OPENMP=ON" not in torch.__config__.show():
+        pytest.skip("this PyTorch is built without OpenMP")
+    (tmp_path / "run.py").write_text(f"""
+import os, signal, sys, torch
+sys.path.insert(0, {str(Path(c_module_of("lstm").__file__).parent)!r})
+import lstm_torch as m
+count = lambda: len(os.listdir("/proc/self/task"))
+torch.set_num_threads(3)
+layer, x = m.Layer(30, 40), torch.randn(40, 9, 30, requires_grad=True)
+torch.ones(1 << 20).add_(1)
+before = count()
+y = layer(x)[0]
+grad, = torch.autograd.grad(y.sum(), x)
+assert m.backend(x) == "c"
+assert count() == before, (before, count())
+child = os.fork()
+if not child:
+    signal.alarm(60)
+    again = layer(x.detach())[0]
+    os._exit(not (torch.equal(again, y) and count() == 3))
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert torch.equal(layer(x)[0], y)
+print("equal")
+""")
+    cache = {"XDG_CACHE_HOME": str(Path(c_module_of("lstm").__file__).parent / "cache"), "CFLAGS": "-O0"}
+    done = subprocess.run([sys.executable, "run.py"], cwd=tmp_path, env={**os.environ, **cache}, capture_output=True, text=True)
+    assert done.stdout == "equal\n", done.stderr
+
+
+@needs_compiler
 def test_backend_tells_what_computes(c_module_of, module_of, tmp_path, monkeypatch):
     with_c, without = c_module_of("lstm"), module_of("lstm")
     x = torch.randn(2, 1, 3)
