@@ -2,25 +2,30 @@
 `python benchmarks/frameworks.py [--quick] [-o PAGE]`.
 
 Forward and backward together, in float32, measured as modules.py does: each contender in a process of its own, in
-turns, after its gradients were compared. Of JAX also the memory that the compiled gradient needs beside its arguments.
+turns, after its gradients were compared. Of all times of a contender the least counts, since other processes can only
+add to it. Of JAX also the memory that the compiled gradient needs beside its arguments.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 from cells import CELLS
 from contenders import jax_gradient, jax_module_gradient
-from modules import GRID, HERE, QUICK, Case, Result, measure, versions
+from modules import GRID, HERE, PAGE, QUICK, Case, Result, measure, versions
 
-PAGE = HERE.parent / "build" / "bench" / "frameworks.md"
+QUICK_PAGE = HERE.parent / "build" / "bench" / "frameworks.md"
+ROUNDS = 6
 # torchrl's GRU, whose backward pass was written by hand: B 64, T 32, I 32, H 128
 TORCHRL = Case("gru", "float32", (32, 64, 32, 128))
 SINGLE = ((1, 1, 64, 64), (10, 1, 64, 64))  # what a call costs, with next to nothing to compute
 IN_TORCH = ("Layer in C", "Layer", "torch eager", "torch.compile", "torch.nn")
+FLOOR = ("C", "torch products")  # the same C without PyTorch, and the matrix products alone, in PyTorch's BLAS
 IN_JAX = ("jax module", "jax")
 
 
@@ -52,21 +57,24 @@ def memory(case: Case) -> tuple[int, int]:
 
 def sections(sizes: tuple[tuple[int, int, int, int], ...]) -> list[str]:
     """The tables, one after the other; each is printed when it is there."""
-    in_torch = IN_TORCH if any(map(shutil.which, ("cc", "gcc", "clang"))) else IN_TORCH[1:]
+    has_compiler = any(map(shutil.which, ("cc", "gcc", "clang")))
+    in_torch, floor = (IN_TORCH, FLOOR) if has_compiler else (IN_TORCH[1:], FLOOR[1:])
     lines: list[str] = []
 
     def add(head: str, *rows: str) -> None:
-        lines.extend([f"## {head}", "", *rows, ""])
+        lines.extend([f"### {head}", "", *rows, ""])
         print("\n".join(lines[-len(rows) - 3:]), flush=True)
 
-    add("PyTorch, gru at torchrl's shape", *table(list(measure([TORCHRL], list(in_torch))), in_torch))
+    def told(cases: list[Case], names: tuple[str, ...]) -> list[str]:
+        return table(list(measure(cases, list(names), ROUNDS, min)), names)
+
+    add("PyTorch, gru at torchrl's shape", *told([TORCHRL], (*in_torch, *floor)))
     for cell in CELLS:
         chosen = (*SINGLE, *sizes) if cell == "lstm" else sizes
-        cases = [Case(cell, "float32", each) for each in chosen]
-        add(f"PyTorch, {cell}", *table(list(measure(cases, list(in_torch))), in_torch))
+        add(f"PyTorch, {cell}", *told([Case(cell, "float32", each) for each in chosen], in_torch))
     for cell in CELLS:
         cases = [Case(cell, "float32", each) for each in sizes]
-        head, rule, *rows = table(list(measure(cases, list(IN_JAX))), IN_JAX)
+        head, rule, *rows = told(cases, IN_JAX)
         kept = [memory(case) for case in cases]
         rows = [f"{row} {ours / 2**20:.2f} | {theirs / 2**20:.2f} |" for row, (ours, theirs) in zip(rows, kept)]
         add(f"JAX, {cell}", f"{head} MiB | MiB of jax |", f"{rule}---:|---:|", *rows)
@@ -76,14 +84,17 @@ def sections(sizes: tuple[tuple[int, int, int, int], ...]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Times the PyTorch and JAX outputs beside other ways to the same gradients.")
     parser.add_argument("--quick", action="store_true", help="two sizes")
-    parser.add_argument("-o", type=Path, default=PAGE, help="the page to write; build/bench/frameworks.md")
+    parser.add_argument("-o", type=Path, help=f"the page to write; {PAGE.name} in docs/, or with --quick in build/bench/")
     chosen = parser.parse_args()
-    told = versions(["torch eager", "jax"])
-    lines = [f"# The PyTorch and JAX outputs beside other ways\n\n{told}. float32, forward and backward.\n",
-             *sections(QUICK if chosen.quick else GRID)]
-    chosen.o.parent.mkdir(parents=True, exist_ok=True)
-    chosen.o.write_text("\n".join(lines), encoding="utf-8")
-    print(f"wrote {chosen.o}")
+    path = chosen.o or (QUICK_PAGE if chosen.quick else PAGE)
+    told = f"This run: {os.cpu_count()} cores; {versions(['torch eager', 'jax'])}."
+    text = "\n".join([told, "", *sections(QUICK if chosen.quick else GRID)])
+    page = path.read_text(encoding="utf-8") if path.exists() else ""
+    start, end = "<!-- frameworks -->\n", "<!-- end of frameworks -->\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = re.sub(f"(?s)(?<={start}).*?(?={end})", lambda _: text, page) if start in page else text
+    path.write_text(written, encoding="utf-8")
+    print(f"wrote {path}")
 
 
 if __name__ == "__main__":

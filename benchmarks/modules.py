@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -54,7 +54,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Result:
-    """What one case took: the median seconds of a run, by contender."""
+    """What one case took: the seconds of a run, by contender."""
 
     case: Case
     seconds: dict[str, float]
@@ -109,8 +109,9 @@ def write_case(case: Case, path: Path) -> None:
     np.savez(path, cell=case.cell, **arrays, **{f"d_{name}": array for name, array in expected.items()})
 
 
-def measure(cases: list[Case], names: list[str]) -> Iterator[Result]:
-    """Case after case, all contenders side by side."""
+def measure(cases: list[Case], names: list[str], rounds: int = ROUNDS,
+            choose: Callable[[list[float]], float] = median) -> Iterator[Result]:
+    """Case after case, all contenders side by side, in so many turns. `choose` makes one number of a contender's times."""
     contenders: dict[str, Contender] = {}
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -127,10 +128,10 @@ def measure(cases: list[Case], names: list[str]) -> Iterator[Result]:
                         raise ArithmeticError(f"{name} is {loaded['error']:.1e} away from the others in {case}")
                     prepared[name] = loaded["seconds"]
                 times: dict[str, list[float]] = {name: [] for name in taking_part}
-                for _ in range(ROUNDS):
+                for _ in range(rounds):
                     for name, each in taking_part.items():
                         times[name] += each.ask({"burst": BURST})["times"]
-                yield Result(case, {name: median(each) for name, each in times.items()}, prepared)
+                yield Result(case, {name: choose(each) for name, each in times.items()}, prepared)
         finally:
             for each in contenders.values():
                 each.end()
@@ -265,9 +266,9 @@ def page(results: list[Result], names: list[str]) -> str:
 
 
 def with_others(text: str, path: Path) -> str:
-    """The page with what `generator.py` and `native.py` wrote into the one that it replaces."""
+    """The page with what `generator.py`, `native.py` and `frameworks.py` wrote into the one that it replaces."""
     before = path.read_text(encoding="utf-8") if path.exists() else ""
-    for first, last in (("generator", "end"), ("native", "end of native")):
+    for first, last in (("generator", "end"), ("native", "end of native"), ("frameworks", "end of frameworks")):
         section = re.compile(f"(?s)<!-- {first} -->\n.*?<!-- {last} -->\n")
         if written := section.search(before):
             text = section.sub(lambda _, kept=written[0]: kept, text)

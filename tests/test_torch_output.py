@@ -497,6 +497,51 @@ def test_states_start_anew_in_the_middle(name, backwards, module_of):
         assert close(found[:1], [expected], 1e-12)
 
 
+@pytest.mark.parametrize("name", ["lstm", "mlstm", "phased_lstm", "mingru_log"])
+def test_gradients_where_states_start_anew(name, module_of):
+    """Those of PyTorch's autograd through `step`, with a state chosen before each."""
+    case = Case(name, module_of(name), steps=6, batch=3)
+    layer = layer_of(case)
+    is_init = torch.zeros(6, 3, dtype=torch.bool)
+    is_init[0, 1] = is_init[2, 0] = is_init[2, 2] = is_init[5, 0] = True
+    params = {key: getattr(layer, f"{key}_l0") for key in case.params}
+    fresh, state, outputs = case.module._start_of(params, *case.inputs, None), case.start, []
+    for t in range(6):
+        state = case.module.State(*(torch.where(is_init[t].view(3, *[1] * (old.ndim - 1)), new, old)
+                                    for new, old in zip(fresh, state)))
+        y, state = case.module.step(params, *(value[t] for value in case.inputs), state)
+        outputs.append(y)
+    found = run(layer, *case.inputs, [value[None] for value in case.start], is_init=is_init)
+    expected = [torch.stack(outputs), *(value[None] for value in state)]
+    of = [*layer.parameters(), *case.inputs, *case.start]
+    weights = [torch.linspace(-1, 1, value.numel(), dtype=torch.float64).view(value.shape) for value in found]
+    assert close(found, expected, 1e-12)
+    assert close(case.gradients(found, weights, of), case.gradients(expected, weights, of))
+    assert not any(gradient[1].any() for gradient in case.gradients(found, weights, case.start))  # it began anew at once
+
+
+@pytest.mark.parametrize("steps, batch", [(0, 2), (2, 0), (0, 0), (1, 1)])
+@pytest.mark.parametrize("options", [{}, {"lengths": True}, {"is_init": True}, {"lengths": True, "is_init": True}])
+def test_a_layer_at_the_edges(steps, batch, options, module_of, c_module_of):
+    """No step, no example: as torch.nn.LSTM has it, and every gradient is zero."""
+    given = {"lengths": [steps] * batch, "is_init": torch.zeros(steps, batch, dtype=torch.bool)}
+    for module in (module_of("lstm"), c_module_of("lstm")):
+        layer, x = module.Layer(3, 4, 2, bidirectional=True), torch.randn(steps, batch, 3, requires_grad=True)
+        y, end = layer(x, **{name: given[name] for name in options})
+        assert y.shape == (steps, batch, 8) and {value.shape for value in end} == {(4, batch, 4)}
+        grads = torch.autograd.grad(y.sum() + sum(value.sum() for value in end), [x, *layer.parameters()])
+        assert all(grad.isfinite().all() and (steps * batch > 0 or not grad.any()) for grad in grads)
+
+
+def test_shapes_alone(module_of, c_module_of):
+    """On the device "meta" there are no numbers."""
+    for module in (module_of("lstm"), c_module_of("lstm")):
+        layer, x = module.Layer(3, 4, device="meta"), torch.randn(5, 2, 3, device="meta", requires_grad=True)
+        y, end = layer(x)
+        y.sum().backward()
+        assert y.shape == (5, 2, 4) and end.c.shape == (1, 2, 4) and x.grad.shape == x.shape and layer.W_l0.grad.is_meta
+
+
 def test_a_state_starts_anew_from_what_is_learned(module_of):
     case = Case("ng_lstm", module_of("ng_lstm"))
     layer = layer_of(case)
@@ -564,6 +609,22 @@ def test_autocast(name, module_of):
     assert all(value.grad is None or value.grad.dtype == torch.float32 for value in layer.parameters())
     assert not [value for value in layer.parameters() if value.grad is not None and not value.grad.isfinite().all()]
     assert close([value.float() for value in found], expected, 0.1)
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "layer_norm_lstm", "mlstm"])
+def test_bfloat16_is_as_near_as_pytorch_gets(name, module_of):
+    """Against float64, the error over all gradients is at most a little larger than that of autograd through `step`."""
+    exact = Case(name, module_of(name), steps=12)
+    low = Case(name, module_of(name), steps=12, dtype=torch.bfloat16)
+    expected = exact.gradients(exact.made(), [*exact.dy, *exact.dstate])
+    scale = sum(grad.square().sum() for grad in expected).sqrt()
+
+    def error(forward=None):
+        found = low.gradients(low.made(forward), [*low.dy, *low.dstate])
+        assert {grad.dtype for grad in found} == {torch.bfloat16}
+        return sum((ours.double() - theirs).square().sum() for ours, theirs in zip(found, expected)).sqrt() / scale
+
+    assert error() <= 1.5 * error(low.written_out) + 2.0**-10
 
 
 def test_two_processes_train_as_one(tmp_path):
@@ -651,12 +712,33 @@ def test_compile_with_steps_that_vary(module_of):
         assert torch.equal(compiled(x)[0], layer(x)[0])
 
 
-@pytest.mark.parametrize("name", ["lstm", "ng_lstm", "phased_lstm"])
-def test_export(case):
+@pytest.mark.parametrize("name", CELLS if LONG else ["lstm", "ng_lstm", "phased_lstm", "stacked_lstm"])
+def test_export(case, tmp_path):
     layer = case.module.Layer(**case.keywords, dtype=case.dtype)
     arguments = tuple(value.detach() for value in (*case.inputs, *case.targets))
     exported = torch.export.export(layer, arguments)
-    assert close([exported.module()(*arguments)[0]], [layer(*arguments)[0]], 0)
+    expected = run(layer, *arguments)
+    assert close(run(exported.module(), *arguments), expected, 0)
+    torch.export.save(exported, tmp_path / "layer.pt2")
+    assert close(run(torch.export.load(tmp_path / "layer.pt2").module(), *arguments), expected, 0)
+
+
+def test_what_was_exported_is_loaded_by_another_process(tmp_path):
+    """With sizes that vary; the file has to be imported first."""
+    path = write(schedule_of("lstm"), tmp_path)
+    load = "y, end = torch.export.load('layer.pt2').module()(torch.load('x.pt')); torch.save([y, *end], 'y.pt')"
+    save = f"""
+import torch, {path.stem} as m
+layer, x = m.Layer(3, 4), torch.randn(5, 2, 3)
+sizes = {{0: torch.export.Dim("steps"), 1: torch.export.Dim("batch")}}
+torch.export.save(torch.export.export(layer, (x,), dynamic_shapes=(sizes,)), "layer.pt2")
+x = torch.randn(7, 9, 3)
+torch.save(x, "x.pt")
+torch.save([layer(x)[0], *layer(x)[1]], "expected.pt")
+"""
+    for code in (save, f"import torch, {path.stem}; {load}"):
+        subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, env=os.environ | {"PYTHONPATH": str(tmp_path)})
+    assert close(torch.load(tmp_path / "y.pt"), torch.load(tmp_path / "expected.pt"), 0)
 
 
 # ---------------------------------------------------------------- through the C functions
@@ -874,7 +956,7 @@ assert torch.equal(layer(x)[0], y)
 print("equal")
 """)
     cache = {"XDG_CACHE_HOME": str(Path(c_module_of("lstm").__file__).parent / "cache"), "CFLAGS": "-O0"}
-    done = subprocess.run([sys.executable, "run.py"], cwd=tmp_path, env={**os.environ, **cache}, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "run.py"], cwd=tmp_path, env=os.environ | cache, capture_output=True, text=True)
     assert done.stdout == "equal\n", done.stderr
 
 
