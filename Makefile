@@ -145,7 +145,7 @@ bench: $(READY)  ## times generated modules and C beside PyTorch, JAX and autogr
 	@$(if $(QUICK),true,$(BIN)/python benchmarks/generator.py)
 	@$(if $(and $(HAS_CC),$(if $(QUICK),,full)),$(BIN)/python benchmarks/native.py)
 
-bench-frameworks: venv $(PEERS)  ## times the PyTorch and JAX outputs beside other ways, in build/bench/frameworks.md
+bench-frameworks: venv $(PEERS)  ## times the PyTorch and JAX outputs beside other ways: docs/performance.md
 	@PYTHONPATH=. $(BIN)/python benchmarks/frameworks.py $(if $(QUICK),--quick)
 
 documents: venv tex  ## sets every document in every notation, tells what leaves its margins

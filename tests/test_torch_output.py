@@ -243,6 +243,10 @@ def test_sizes_at_the_edges(name, steps, batch, module_of):
 
 @every_cell
 def test_gradients_of_any_layout_and_of_parts(case):
+    check_layouts_and_parts(case)
+
+
+def check_layouts_and_parts(case: Case) -> None:
     made, outside = case.made(), [*case.dy, *case.dstate]
     expected = case.gradients(made, outside)
     turned = [value.detach().mT.contiguous().mT.requires_grad_() if value.ndim > 1 else value for value in case.variables]
@@ -790,6 +794,12 @@ def test_every_cell_is_the_same_in_c(name, c_module_of, module_of):
             results.append([*(each.detach() for each in made), *whole, *itertools.chain(*parts)])
         if all(each.isfinite().all() for each in results[1]):
             assert close(*results, BOUND if dtype == torch.float64 else 1e-3), (steps, batch)
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ODD)
+def test_gradients_of_any_layout_and_of_parts_in_c(c_case):
+    check_layouts_and_parts(c_case)
 
 
 @needs_compiler
