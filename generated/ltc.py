@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of ltc. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:8793d690df20acc7
+# lstmgen: sha256:1713b6e9d4305e87
 """Liquid time-constant cell: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -12,27 +12,28 @@ The numbers of equations are those of ltc.tex. One step computes
       (3)  a_s_2   = k_s * (a_s_1 - mu_s)
       (4)  a_s_3   = sigmoid(a_s_2)
       (5)  a_s     = w_s * a_s_3
-      (6)  a_s_e_s = a_s * e_s
-      (7)  top_1   = sum(a_s_e_s)
-      (8)  top     = leak * v_leak + top_1
-      (9)  sum_a_s = sum(a_s)
-     (10)  below   = leak + sum_a_s + 2 * cm / dt
-     (11)  a_1     = outer(ones_H, v[t-1])
-     (12)  a_2     = k * (a_1 - mu)
-     (13)  a_3     = sigmoid(a_2)
-     (14)  a       = w * a_3
-     (15)  a_e     = a * e
-     (16)  u_1     = sum(a_e)
-     (17)  sum_a   = sum(a)
-     (18)  u       = (2 * cm / dt * v[t-1] + u_1 + top) / (below + sum_a)
-     (19)  b_1     = outer(ones_H, u)
-     (20)  b_2     = k * (b_1 - mu)
-     (21)  b_3     = sigmoid(b_2)
-     (22)  b       = w * b_3
-     (23)  b_e     = b * e
-     (24)  v_1     = sum(b_e)
-     (25)  sum_b   = sum(b)
-     (26)  v       = (2 * cm / dt * u + v_1 + top) / (below + sum_b)
+      (6)  s       = 2 * cm / dt
+      (7)  a_s_e_s = a_s * e_s
+      (8)  top_1   = sum(a_s_e_s)
+      (9)  top     = leak * v_leak + top_1
+     (10)  sum_a_s = sum(a_s)
+     (11)  below   = leak + sum_a_s + s
+     (12)  a_1     = outer(ones_H, v[t-1])
+     (13)  a_2     = k * (a_1 - mu)
+     (14)  a_3     = sigmoid(a_2)
+     (15)  a       = w * a_3
+     (16)  a_e     = a * e
+     (17)  u_1     = sum(a_e)
+     (18)  sum_a   = sum(a)
+     (19)  u       = (s * v[t-1] + u_1 + top) / (below + sum_a)
+     (20)  b_1     = outer(ones_H, u)
+     (21)  b_2     = k * (b_1 - mu)
+     (22)  b_3     = sigmoid(b_2)
+     (23)  b       = w * b_3
+     (24)  b_e     = b * e
+     (25)  v_1     = sum(b_e)
+     (26)  sum_b   = sum(b)
+     (27)  v       = (s * u + v_1 + top) / (below + sum_b)
 """
 
 from typing import NamedTuple
@@ -131,11 +132,12 @@ def forward(
     a_s_2 = k_s * (a_s_1 - mu_s)                            # (3)
     a_s_3 = _sigmoid(a_s_2)                                 # (4)
     a_s = w_s * a_s_3                                       # (5)
-    a_s_e_s = a_s * e_s                                     # (6)
-    top_1 = a_s_e_s.sum(-1)                                 # (7)
-    top = leak * v_leak + top_1                             # (8)
-    sum_a_s = a_s.sum(-1)                                   # (9)
-    below = leak + sum_a_s + 2 * cm / dt[..., None]         # (10)
+    s = 2 * cm / dt[..., None]                              # (6)
+    a_s_e_s = a_s * e_s                                     # (7)
+    top_1 = a_s_e_s.sum(-1)                                 # (8)
+    top = leak * v_leak + top_1                             # (9)
+    sum_a_s = a_s.sum(-1)                                   # (10)
+    below = leak + sum_a_s + s                              # (11)
     v_all = np.empty((T + 1, B, H), dtype)
     v_all[0] = state.v
     v_prev, v = v_all[:-1], v_all[1:]                       # v_prev[t] is v one step earlier
@@ -143,25 +145,25 @@ def forward(
     u_1, sum_a, u, v_1, sum_b = np.empty((5, T, B, H), dtype)
 
     for t in range(T):
-        a_1[t] = ones_H[..., :, None] * v_prev[t][..., None, :]  # (11)
-        a_2 = k * (a_1[t] - mu)                             # (12)
-        a_3[t] = _sigmoid(a_2)                              # (13)
-        a[t] = w * a_3[t]                                   # (14)
-        a_e = a[t] * e                                      # (15)
-        u_1[t] = a_e.sum(-1)                                # (16)
-        sum_a[t] = a[t].sum(-1)                             # (17)
-        u[t] = (2 * cm / dt[t][..., None] * v_prev[t] + u_1[t] + top[t]) / (below[t] + sum_a[t])  # (18)
-        b_1[t] = ones_H[..., :, None] * u[t][..., None, :]  # (19)
-        b_2 = k * (b_1[t] - mu)                             # (20)
-        b_3[t] = _sigmoid(b_2)                              # (21)
-        b[t] = w * b_3[t]                                   # (22)
-        b_e = b[t] * e                                      # (23)
-        v_1[t] = b_e.sum(-1)                                # (24)
-        sum_b[t] = b[t].sum(-1)                             # (25)
-        v[t] = (2 * cm / dt[t][..., None] * u[t] + v_1[t] + top[t]) / (below[t] + sum_b[t])  # (26)
+        a_1[t] = ones_H[..., :, None] * v_prev[t][..., None, :]  # (12)
+        a_2 = k * (a_1[t] - mu)                             # (13)
+        a_3[t] = _sigmoid(a_2)                              # (14)
+        a[t] = w * a_3[t]                                   # (15)
+        a_e = a[t] * e                                      # (16)
+        u_1[t] = a_e.sum(-1)                                # (17)
+        sum_a[t] = a[t].sum(-1)                             # (18)
+        u[t] = (s[t] * v_prev[t] + u_1[t] + top[t]) / (below[t] + sum_a[t])  # (19)
+        b_1[t] = ones_H[..., :, None] * u[t][..., None, :]  # (20)
+        b_2 = k * (b_1[t] - mu)                             # (21)
+        b_3[t] = _sigmoid(b_2)                              # (22)
+        b[t] = w * b_3[t]                                   # (23)
+        b_e = b[t] * e                                      # (24)
+        v_1[t] = b_e.sum(-1)                                # (25)
+        sum_b[t] = b[t].sum(-1)                             # (26)
+        v[t] = (s[t] * u[t] + v_1[t] + top[t]) / (below[t] + sum_b[t])  # (27)
     end = State(v_all[-1].copy())
     kept = (
-        dt, ones_H, a_s_1, a_s_3, a_s, top, below, a_1, a_3, a, u_1, sum_a, u, b_1, b_3, b,
+        dt, ones_H, a_s_1, a_s_3, a_s, s, top, below, a_1, a_3, a, u_1, sum_a, u, b_1, b_3, b,
         v_1, sum_b, v_prev,
     )
     tape = Tape(v, kept, T, B, dtype, (H, D))
@@ -189,7 +191,7 @@ def backward(params: Params, tape: Tape, dy: np.ndarray | None = None, dstate: S
     v_leak = params["v_leak"]
     cm = params["cm"]
     (
-        dt, ones_H, a_s_1, a_s_3, a_s, top, below, a_1, a_3, a, u_1, sum_a, u, b_1, b_3, b,
+        dt, ones_H, a_s_1, a_s_3, a_s, s, top, below, a_1, a_3, a, u_1, sum_a, u, b_1, b_3, b,
         v_1, sum_b, v_prev,
     ) = tape.kept
     d_v = np.empty((T, B, H), dtype)
@@ -203,99 +205,97 @@ def backward(params: Params, tape: Tape, dy: np.ndarray | None = None, dstate: S
     d_v_next = dstate.v                                     # from outside, through the final state
 
     for t in reversed(range(T)):
-        # (27) fork of v: one line per reader
+        # (28) fork of v: one line per reader
         d_v[t] = (
             d_v_next                                        # step t+1: a_1, u
             + dy[t]                                         # from outside, through the output
         )
 
-        # (28) from v
-        d_sum_b = -d_v[t] * (2 * cm * u[t] / dt[t][..., None] + v_1[t] + top[t]) / (below[t] + sum_b[t]) ** 2
-        d_v_1 = d_v[t] / (below[t] + sum_b[t])              # (29) from v
-        d_b_e[t] = _fill(d_v_1, H)                          # (30) from v_1
+        d_sum_b = -d_v[t] * (s[t] * u[t] + v_1[t] + top[t]) / (below[t] + sum_b[t]) ** 2  # (29) from v
+        d_v_1 = d_v[t] / (below[t] + sum_b[t])              # (30) from v
+        d_b_e[t] = _fill(d_v_1, H)                          # (31) from v_1
 
-        # (31) fork of b: one line per reader
+        # (32) fork of b: one line per reader
         d_b[t] = (
             d_b_e[t] * e                                    # b_e
             + d_sum_b[..., None]                            # sum_b
         )
 
-        d_b_3 = d_b[t] * w                                  # (32) from b
-        d_b_2[t] = d_b_3 * b_3[t] * (1 - b_3[t])            # (33) from b_3
-        d_b_1 = d_b_2[t] * k                                # (34) from b_2
+        d_b_3 = d_b[t] * w                                  # (33) from b
+        d_b_2[t] = d_b_3 * b_3[t] * (1 - b_3[t])            # (34) from b_3
+        d_b_1 = d_b_2[t] * k                                # (35) from b_2
 
-        # (35) fork of u: one line per reader
+        # (36) fork of u: one line per reader
         d_u[t] = (
             (ones_H[..., None, :] @ d_b_1)[..., 0, :]       # b_1
-            + 2 * d_v[t] * cm / (dt[t][..., None] * (below[t] + sum_b[t]))  # v
+            + d_v[t] * s[t] / (below[t] + sum_b[t])         # v
         )
 
-        # (36) from u
-        d_sum_a = -d_u[t] * (2 * cm * v_prev[t] / dt[t][..., None] + u_1[t] + top[t]) / (below[t] + sum_a[t]) ** 2
-        d_u_1 = d_u[t] / (below[t] + sum_a[t])              # (37) from u
-        d_a_e[t] = _fill(d_u_1, H)                          # (38) from u_1
+        d_sum_a = -d_u[t] * (s[t] * v_prev[t] + u_1[t] + top[t]) / (below[t] + sum_a[t]) ** 2  # (37) from u
+        d_u_1 = d_u[t] / (below[t] + sum_a[t])              # (38) from u
+        d_a_e[t] = _fill(d_u_1, H)                          # (39) from u_1
 
-        # (39) fork of a: one line per reader
+        # (40) fork of a: one line per reader
         d_a[t] = (
             d_a_e[t] * e                                    # a_e
             + d_sum_a[..., None]                            # sum_a
         )
 
-        d_a_3 = d_a[t] * w                                  # (40) from a
-        d_a_2[t] = d_a_3 * a_3[t] * (1 - a_3[t])            # (41) from a_3
-        d_a_1 = d_a_2[t] * k                                # (42) from a_2
+        d_a_3 = d_a[t] * w                                  # (41) from a
+        d_a_2[t] = d_a_3 * a_3[t] * (1 - a_3[t])            # (42) from a_3
+        d_a_1 = d_a_2[t] * k                                # (43) from a_2
 
-        # (27) to v[t-1]: what step t sends back, one line per reader
+        # (28) to v[t-1]: what step t sends back, one line per reader
         d_v_next = (
             (ones_H[..., None, :] @ d_a_1)[..., 0, :]       # a_1
-            + 2 * d_u[t] * cm / (dt[t][..., None] * (below[t] + sum_a[t]))  # u
+            + d_u[t] * s[t] / (below[t] + sum_a[t])         # u
         )
 
-    # (43) fork of below: one line per reader
+    # (44) fork of below: one line per reader
     d_below = (
-        -d_u * (2 * cm * v_prev / dt[..., None] + u_1 + top) / (below + sum_a) ** 2  # u
-        - d_v * (2 * cm * u / dt[..., None] + v_1 + top) / (below + sum_b) ** 2  # v
+        -d_u * (s * v_prev + u_1 + top) / (below + sum_a) ** 2  # u
+        - d_v * (s * u + v_1 + top) / (below + sum_b) ** 2  # v
     )
 
-    # (45) fork of top: one line per reader
+    # (46) fork of top: one line per reader
     d_top = (
         d_u / (below + sum_a)                               # u
         + d_v / (below + sum_b)                             # v
     )
 
-    d_a_s_e_s = _fill(d_top, D)                             # (46), (47) from top_1
+    d_a_s_e_s = _fill(d_top, D)                             # (47), (48) from top_1
 
-    # (48) fork of a_s: one line per reader
+    # (49) fork of s: one line per reader
+    d_s = (
+        d_below                                             # below
+        + d_u * v_prev / (below + sum_a)                    # u
+        + d_v * u / (below + sum_b)                         # v
+    )
+
+    # (50) fork of a_s: one line per reader
     d_a_s = (
         d_a_s_e_s * e_s                                     # a_s_e_s
-        + d_below[..., None]                                # (44) sum_a_s
+        + d_below[..., None]                                # (45) sum_a_s
     )
 
-    d_a_s_3 = d_a_s * w_s                                   # (49) from a_s
-    d_a_s_2 = d_a_s_3 * a_s_3 * (1 - a_s_3)                 # (50) from a_s_3
-    d_a_s_1 = d_a_s_2 * k_s                                 # (51) from a_s_2
-    d_x = (ones_H[..., None, :] @ d_a_s_1)[..., 0, :]       # (52) from a_s_1
-
-    # (53) fork of dt: one line per reader
-    d_dt = (
-        (-2 * d_below * cm / (dt ** 2)[..., None]).sum(-1)  # below
-        + (-2 * d_u * cm * v_prev / ((dt ** 2)[..., None] * (below + sum_a))).sum(-1)  # u
-        + (-2 * d_v * cm * u / ((dt ** 2)[..., None] * (below + sum_b))).sum(-1)  # v
-    )
+    d_a_s_3 = d_a_s * w_s                                   # (51) from a_s
+    d_a_s_2 = d_a_s_3 * a_s_3 * (1 - a_s_3)                 # (52) from a_s_3
+    d_a_s_1 = d_a_s_2 * k_s                                 # (53) from a_s_2
+    d_x = (ones_H[..., None, :] @ d_a_s_1)[..., 0, :]       # (54) from a_s_1
+    d_dt = (-2 * d_s * cm / (dt ** 2)[..., None]).sum(-1)   # (55) from s
     grads = {
-        "w_s": np.einsum("tbjk,tbjk->jk", d_a_s, a_s_3),    # (54) from a_s
-        "mu_s": (-d_a_s_2 * k_s).sum((0, 1)),               # (55) from a_s_2
-        "k_s": np.einsum("tbjk,tbjk->jk", d_a_s_2, a_s_1 - mu_s),  # (56) from a_s_2
-        "e_s": np.einsum("tbjk,tbjk->jk", d_a_s_e_s, a_s),  # (57) from a_s_e_s
-        "w": np.einsum("tbjk,tbjk->jk", d_a, a_3) + np.einsum("tbjk,tbjk->jk", d_b, b_3),  # (58) from a, b
-        "mu": (-d_a_2 * k).sum((0, 1)) + (-d_b_2 * k).sum((0, 1)),  # (59) from a_2, b_2
-        # (60) from a_2, b_2
+        "w_s": np.einsum("tbjk,tbjk->jk", d_a_s, a_s_3),    # (56) from a_s
+        "mu_s": (-d_a_s_2 * k_s).sum((0, 1)),               # (57) from a_s_2
+        "k_s": np.einsum("tbjk,tbjk->jk", d_a_s_2, a_s_1 - mu_s),  # (58) from a_s_2
+        "e_s": np.einsum("tbjk,tbjk->jk", d_a_s_e_s, a_s),  # (59) from a_s_e_s
+        "w": np.einsum("tbjk,tbjk->jk", d_a, a_3) + np.einsum("tbjk,tbjk->jk", d_b, b_3),  # (60) from a, b
+        "mu": (-d_a_2 * k).sum((0, 1)) + (-d_b_2 * k).sum((0, 1)),  # (61) from a_2, b_2
+        # (62) from a_2, b_2
         "k": np.einsum("tbjk,tbjk->jk", d_a_2, a_1 - mu) + np.einsum("tbjk,tbjk->jk", d_b_2, b_1 - mu),
-        "e": np.einsum("tbjk,tbjk->jk", d_a_e, a) + np.einsum("tbjk,tbjk->jk", d_b_e, b),  # (61) from a_e, b_e
-        "leak": (d_top * v_leak).sum((0, 1)) + d_below.sum((0, 1)),  # (62) from top, below
-        "v_leak": (d_top * leak).sum((0, 1)),               # (63) from top
-        # (64) from below, u, v
-        "cm": (2 * d_below / dt[..., None]).sum((0, 1)) + (2 * d_u * v_prev / (dt[..., None] * (below + sum_a))).sum((0, 1)) + (2 * d_v * u / (dt[..., None] * (below + sum_b))).sum((0, 1)),
+        "e": np.einsum("tbjk,tbjk->jk", d_a_e, a) + np.einsum("tbjk,tbjk->jk", d_b_e, b),  # (63) from a_e, b_e
+        "leak": (d_top * v_leak).sum((0, 1)) + d_below.sum((0, 1)),  # (64) from top, below
+        "v_leak": (d_top * leak).sum((0, 1)),               # (65) from top
+        "cm": (2 * d_s / dt[..., None]).sum((0, 1)),        # (66) from s
     }
     return Gradients(grads, d_x, d_dt, State(d_v_next))
 
@@ -328,27 +328,28 @@ def step(params: Params, x_t: np.ndarray, dt_t: np.ndarray, state: State | None 
     a_s_2 = k_s * (a_s_1 - mu_s)                            # (3)
     a_s_3 = _sigmoid(a_s_2)                                 # (4)
     a_s = w_s * a_s_3                                       # (5)
-    a_s_e_s = a_s * e_s                                     # (6)
-    top_1 = a_s_e_s.sum(-1)                                 # (7)
-    top = leak * v_leak + top_1                             # (8)
-    sum_a_s = a_s.sum(-1)                                   # (9)
-    below = leak + sum_a_s + 2 * cm / dt_t[..., None]       # (10)
-    a_1 = ones_H[..., :, None] * v_prev[..., None, :]       # (11)
-    a_2 = k * (a_1 - mu)                                    # (12)
-    a_3 = _sigmoid(a_2)                                     # (13)
-    a = w * a_3                                             # (14)
-    a_e = a * e                                             # (15)
-    u_1 = a_e.sum(-1)                                       # (16)
-    sum_a = a.sum(-1)                                       # (17)
-    u = (2 * cm / dt_t[..., None] * v_prev + u_1 + top) / (below + sum_a)  # (18)
-    b_1 = ones_H[..., :, None] * u[..., None, :]            # (19)
-    b_2 = k * (b_1 - mu)                                    # (20)
-    b_3 = _sigmoid(b_2)                                     # (21)
-    b = w * b_3                                             # (22)
-    b_e = b * e                                             # (23)
-    v_1 = b_e.sum(-1)                                       # (24)
-    sum_b = b.sum(-1)                                       # (25)
-    v = (2 * cm / dt_t[..., None] * u + v_1 + top) / (below + sum_b)  # (26)
+    s = 2 * cm / dt_t[..., None]                            # (6)
+    a_s_e_s = a_s * e_s                                     # (7)
+    top_1 = a_s_e_s.sum(-1)                                 # (8)
+    top = leak * v_leak + top_1                             # (9)
+    sum_a_s = a_s.sum(-1)                                   # (10)
+    below = leak + sum_a_s + s                              # (11)
+    a_1 = ones_H[..., :, None] * v_prev[..., None, :]       # (12)
+    a_2 = k * (a_1 - mu)                                    # (13)
+    a_3 = _sigmoid(a_2)                                     # (14)
+    a = w * a_3                                             # (15)
+    a_e = a * e                                             # (16)
+    u_1 = a_e.sum(-1)                                       # (17)
+    sum_a = a.sum(-1)                                       # (18)
+    u = (s * v_prev + u_1 + top) / (below + sum_a)          # (19)
+    b_1 = ones_H[..., :, None] * u[..., None, :]            # (20)
+    b_2 = k * (b_1 - mu)                                    # (21)
+    b_3 = _sigmoid(b_2)                                     # (22)
+    b = w * b_3                                             # (23)
+    b_e = b * e                                             # (24)
+    v_1 = b_e.sum(-1)                                       # (25)
+    sum_b = b.sum(-1)                                       # (26)
+    v = (s * u + v_1 + top) / (below + sum_b)               # (27)
     return v, State(v)
 
 

@@ -2,9 +2,9 @@
 
     python tests/fuzz.py [MINUTES] [SEED]
 
-Each seed is one input: bytes, YAML, an expression, a spec, a file of claims or a text of LaTeX, made from a real one by a
-few random edits. It has to be taken, or refused by a `SpecError`; anything else is a defect, and so is a refusal that
-takes longer than ten seconds. `make fuzz` runs it for long, `tests/test_fuzz.py` for some seconds.
+Each seed is one input: bytes, YAML, an expression, a spec, a file of claims, a layout of somebody's code or a text of LaTeX,
+made from a real one by a few random edits. It has to be taken, or refused by a `SpecError`; anything else is a defect, and
+so is a refusal that takes longer than ten seconds. `make fuzz` runs it for long, `tests/test_fuzz.py` for some seconds.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from functools import cache
 from pathlib import Path
 
 from lstmgen.auditing.claims import read as read_claims
+from lstmgen.auditing.theirs.reading import read as read_layout
 from lstmgen.derivation.build import build_graph
 from lstmgen.errors import SpecError
 from lstmgen.document.notation import make_notation
@@ -34,7 +35,7 @@ from lstmgen.schedule.make import make_schedule
 from lstmgen.spec.reader import load, read
 
 ROOT = Path(__file__).parent.parent
-KINDS = ("bytes", "lines", "tokens", "expression", "claims", "latex")
+KINDS = ("bytes", "lines", "tokens", "expression", "claims", "layout", "latex")
 LONGEST_REFUSAL = 10.0  # seconds
 PATIENCE = 120  # seconds, for an input that is taken
 
@@ -48,7 +49,8 @@ PIECES = (
     "concat(", "part(z, 0, 4)", "repeat(x, 3)", "stop_gradient(", "layer_norm(", "transpose(", "outer(",
     "a if b else c", "-" * 70, "(" * 70, "{{ x }}", "{% x %}", "\\input{x}", "$", "%", "^^M", "../", "/etc",
     "state:", "equations:", "name:", "output: h", "dims: {", "loss:", "initial:", "functions:", "range:",
-    "cell: lstm", "peepholes: true", "init:", "shape:",
+    "cell: lstm", "peepholes: true", "init:", "shape:", "rms_norm(x)", "l2_norm(x, 0)", "surrogate(h, x, ", "erf(", "ones(",
+    "ones(H, D)", "eye(H)", "triangle(2 * H)", "constants: {k: [0, 1]}", "constants: {k: [[1], [0, 1]]}", "expm1(", "log1p(",
 )
 
 # What LaTeX is made of, whole and in pieces.
@@ -66,7 +68,35 @@ LATEX_PIECES = (
 FORMS = (
     "{} + {}", "{} - {}", "{} * {}", "{} / {}", "{} ** {}", "{} @ {}", "({})", "-{}", "tanh({})", "sum({})",
     "softmax({})", "max({}, {})", "where({} < {}, {}, 0)", "concat({}, {})", "outer({}, {})", "part({}, 0, 2)",
-    "transpose({})", "{}({})", "{}[t-1]",
+    "transpose({})", "{}({})", "{}[t-1]", "rms_norm({})", "l2_norm({}, {})", "surrogate({}, {}, {})", "erf({})", "log1p({})",
+    "clip_gradient({}, {})",
+    "ones({})", "eye({})", "triangle({}) @ {}",
+)
+
+# What a layout file may say of somebody's code: one of these is edited.
+LAYOUTS = (
+    """spec: lstm
+forward: forward(params, xs, h_prev, c_prev)
+gives: [hs, caches]
+backward: backward(params, caches, dhs)
+vectors: columns
+batch: one
+parameters: {Wf: "[R_f, W_f]", Wi: "[R_i, W_i]", Wc: "[R_z, W_z]", Wo: "[R_o, W_o]", bf: b_f, bi: b_i, bc: b_z, bo: b_o}
+names: {h0: "h[t-1]", dout: dy, n_hidden: H}
+""",
+    """forward: Net(D, H).forward(x, h0)
+backward: Net(D, H).backward(dy, 0.5)
+batch: first
+time: last
+steps: each
+parameters:
+  Wx: "transpose([W_i; W_f; W_o; W_z])"
+  weights[0]: stack(R_i, R_f)
+  b: column(b_f)
+  c: "[zeros(b_i); row(b_o)]"
+names: {h0: "h[t-1]"}
+gradients: [x, "h[t-1]", Wx, _, b]
+""",
 )
 
 
@@ -95,7 +125,8 @@ def make(seed: int) -> Input:
     """The input of a seed."""
     choose = random.Random(seed)
     kind = choose.choice(KINDS)
-    text = choose.choice({"claims": [text for _, text in claims()], "latex": texts()}.get(kind, originals()))
+    known = {"claims": [text for _, text in claims()], "latex": texts(), "layout": LAYOUTS}
+    text = choose.choice(known.get(kind, originals()))
     edits = choose.choice((1, 1, 2, 3, 8))
     if kind == "bytes":
         data = bytearray(text.encode())
@@ -157,6 +188,9 @@ def run(given: Input) -> str:
         if given.kind == "claims":
             read_claims(given.text, "<claims>", claims()[0][0].parent)
             return "taken"
+        if given.kind == "layout":
+            read_layout(given.text, _whole())
+            return "taken"
         if given.kind == "latex":
             return _read_text(given.text)
         schedule = make_schedule(derive(_read(given)))
@@ -194,6 +228,11 @@ def _as_forward(text: str, path: str) -> None:
 @cache
 def _small():
     return build_graph(load(ROOT / "specs" / "lstm_no_bias.yaml"))
+
+
+@cache
+def _whole():
+    return build_graph(load(ROOT / "specs" / "lstm.yaml"))
 
 
 def _read(given: Input):

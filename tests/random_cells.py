@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 POINTWISE = (
     "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "softsign", "gelu", "silu", "logsigmoid", "abs",
-    "sin", "cos", "hard_sigmoid", "hard_tanh", "identity", "square", "sign", "floor",
+    "sin", "cos", "hard_sigmoid", "hard_tanh", "identity", "square", "sign", "floor", "erf",
 )
 BOUNDED = ("tanh", "sigmoid", "softsign", "sin", "cos", "hard_tanh")
 VECTORS, SCALAR = (("D",), ("H",), ("K",)), ()
@@ -93,6 +93,7 @@ class _Cell:
             f"{self.inside(inner)} ** 2", f"log(1.5 + square({inner}))", f"sqrt(1 + square({inner}))",
             f"rsqrt(1 + square({inner}))", f"exp(0.3 * tanh({inner}))", f"mine({inner})",
             f"(1.2 + sigmoid({inner})) ** 1.5", f"mod({inner}, 0.7 + sigmoid({self.leaf(shape)}))",
+            f"log1p(square({inner}))", f"expm1(0.3 * tanh({inner}))",
         ))
 
     @staticmethod
@@ -119,7 +120,20 @@ class _Cell:
         return self.pick((
             f"clip({self.expression(shape, depth)}, -0.6, 0.7)",
             f"({self.leaf(shape)} + 0.5 * stop_gradient({self.expression(shape, depth)}))",
+            f"clip_gradient({self.moving(shape, depth)}, 0.2)",
+            f"surrogate({self.leaf(shape)}, {self.expression(shape, depth)}, 1 / (1 + abs({self.leaf(shape)})))",
         ))
+
+    def moving(self, shape, depth):
+        """An expression that no static value can be."""
+        fitting = [text for text, have in self.shapes.items() if have == shape and (text.endswith("[t-1]") or text == "x")]
+        return f"{self.pick(fitting)} * {self.expression(shape, depth)}" if fitting else self.row_of_input(shape)
+
+    def row_of_input(self, shape):
+        if not shape:
+            return "mean(x)"
+        vector = f"({self.parameter((shape[0], 'D'))} @ x)"
+        return vector if len(shape) == 1 else f"outer({vector}, {self.parameter(shape[1:])})"
 
     def matvec(self, shape, depth):
         inner = self.pick(VECTORS)
@@ -135,7 +149,16 @@ class _Cell:
         if self.chance(6) and inner == shape:
             name = self.parameter((*shape, *shape))
             return f"(({name} - transpose({name})) @ {self.inside(self.expression(shape, depth))})"
+        if self.chance(6) and inner == shape:
+            made = self.pick((f"triangle({shape[0]})", f"(0.5 * {self.parameter((*shape, *shape))} + eye({shape[0]}))"))
+            return f"({made} @ {self.inside(self.expression(shape, depth))})"
+        if self.chance(8):
+            return f"(transpose({self.parameter(('2', *shape))}) @ (grid @ {self.narrow(inner, depth)}))"
         return f"({self.parameter((*shape, *inner))} @ {self.inside(self.expression(inner, depth))})"
+
+    def narrow(self, inner, depth):
+        """A vector of 3 entries, which meets the constants."""
+        return f"({self.parameter(('3', *inner))} @ {self.inside(self.expression(inner, depth))})"
 
     def affine(self, shape, depth):
         """W @ x + R @ h + b, with a scalar or a product among the terms now and then."""
@@ -148,12 +171,12 @@ class _Cell:
 
     def along_axis(self, shape, depth):
         inner = self.expression(shape, depth)
-        function = self.pick(("softmax", "cumsum", "layer_norm", "softmax"))
+        function = self.pick(("softmax", "cumsum", "layer_norm", "rms_norm", "l2_norm", "softmax"))
         if function == "cumsum":
             return f"0.3 * cumsum({inner})"
         plain = function == "softmax" and self.chance(4)  # the sum of all is then a constant
         weight = "" if plain else f"{self.leaf(shape)} * "
-        return f"{weight}{function}({inner}{', 0.1' if function == 'layer_norm' else ''})"
+        return f"{weight}{function}({inner}{', 0.1' if function.endswith('norm') else ''})"
 
     def pieces(self, shape, depth):
         (size,) = shape
@@ -175,7 +198,9 @@ class _Cell:
         return f"0.3 * {function}({self.expression(self.pick(wide), depth)})"
 
     def outer(self, shape, depth):
-        return f"outer({self.expression(shape[:1], depth)}, {self.expression(shape[1:], depth)})"
+        known = {axis for have in self.shapes.values() for axis in have}  # a size that nothing else has cannot be told
+        sides = [f"ones({axis})" if axis in known and self.chance(6) else self.expression((axis,), depth) for axis in shape]
+        return f"outer({', '.join(sides)})"
 
     def turned(self, shape, depth):
         return f"transpose({self.expression(shape[::-1], depth)})"
@@ -184,6 +209,8 @@ class _Cell:
         inner = self.pick(VECTORS)
         if self.chance(3):
             return f"dot({self.expression(inner, depth)}, {self.expression(inner, depth)})"
+        if self.chance(6):
+            return f"dot(wave, {self.narrow(inner, depth)})"
         return self.pick(("mean(sin({}))", "logsumexp({})", "0.2 * sum({})")).format(self.expression(inner, depth))
 
 
@@ -227,8 +254,12 @@ def _text(cell: _Cell, inputs, states, outputs) -> str:
     lines = ["name: random_cell", "dims: {D: input_size, H: hidden_size, K: key_size}"]
     lines += ["inputs:", *(f"  {name}: {_shape(shape)}" for name, shape in inputs.items())]
     lines += ["state:", *(f"  {name}: {_shape(shape)}" for name, shape in states.items())]
-    if "mine(" in body:
-        lines += ["constants: {beta: 0.7}", "functions:", '  "mine(a)": a * tanh(beta * a)']
+    constants = {"beta": "0.7", "wave": "[0.5, -1, 0.25]", "grid": "[[1, 0, -0.5], [0.3, 1, 0]]"}
+    used = {"beta": "mine(" in body, "wave": "wave" in body, "grid": "grid" in body}
+    if any(used.values()):
+        lines.append("constants: {" + ", ".join(f"{name}: {constants[name]}" for name in constants if used[name]) + "}")
+    if used["beta"]:
+        lines += ["functions:", '  "mine(a)": a * tanh(beta * a)']
     initial = {}
     for name, shape in states.items():
         if cell.chance(5):

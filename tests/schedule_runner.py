@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lstmgen.derivation.graph import start_number
 from lstmgen.language.evaluate import Floats, evaluate
 from lstmgen.language.expressions import Adjoint, Expression, Outside, Value, walk
 from lstmgen.language.functions import TABLE
@@ -54,7 +55,7 @@ class Run:
         shape = {name: tuple(dim.value(self.sizes) for dim in self.graph.shapes[name]) for name in self.graph.states}
         given, named = {}, dict(self._named(self.params))
         for start in self.schedule.starts:
-            value = named[start.value.name] if isinstance(start.value, Value) else float(start.value.value)
+            value = named[start.value.name] if isinstance(start.value, Value) else start_number(start.value)
             given[start.state] = np.broadcast_to(value, (self.B, *shape[start.state])).astype(float)
         return given
 

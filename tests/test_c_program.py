@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lstmgen.derivation.graph import start_number
 from lstmgen.language.expressions import Value
 from lstmgen.outputs.c.module import c_header, c_source
 from lstmgen.outputs.c.recorded import BOUNDS, record
@@ -223,7 +224,7 @@ def test_what_is_recorded_is_what_the_numpy_module_gives(spec_path):
     starts = dict(graph.initial)
     learned = any(isinstance(start, Value) for start in starts.values())
     own = None if learned else module.State(**{
-        each: np.full_like(recorded.point.state[each], float(start.value)) for each, start in starts.items()})
+        each: np.full_like(recorded.point.state[each], start_number(start)) for each, start in starts.items()})
     for start, expected in ((state, recorded.given), (own, recorded.own)):
         first, end, tape = module.forward(recorded.params, *inputs, state=start)
         outputs = list(recorded.point.weights.values())

@@ -22,7 +22,7 @@ from lstmgen.language.parse import parse_rule
 from lstmgen.outputs.numpy import functions as numpy
 from lstmgen.resources import TEMPLATES
 
-KINKED = [entry for entry in POINTWISE if entry.kink]
+KINKED = [entry for entry in POINTWISE if entry.kink and entry.name in PUBLIC]  # no document tells those of others
 # Where an argument is at a kink, by what the table calls the place.
 PLACES = {
     "at 0": [{"a": 0}], "at a tie": [{"a": 2, "b": 2}], "everywhere": [{"a": -1}, {"a": 0}, {"a": 2}],

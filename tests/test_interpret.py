@@ -54,6 +54,8 @@ EXPECTED = {
     "log1p(exp(a))": np.log(1 + np.exp(A)),
     "erf(a)": np.vectorize(math.erf)(A),
     "surrogate(a, b, s)": B,
+    "clip_gradient(a, 0.3)": A,
+    "Clip(a, 0.3)": np.clip(A, -0.3, 0.3),
     "logsigmoid(a)": np.log(sigmoid(A)),
     "sqrt(a ** 2)": np.abs(A),
     "rsqrt(a * a)": 1 / np.abs(A),

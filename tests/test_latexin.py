@@ -18,6 +18,7 @@ from lstmgen.auditing.judgement import HOLDS, NOT_READ
 from lstmgen.cli import main
 from lstmgen.errors import SpecError
 from lstmgen.latexin.audit import audit_text, read_text
+from lstmgen.latexin.choices import Choices
 
 SPECS = Path(__file__).parent.parent / "specs"
 TEXTS = sorted((Path(__file__).parent / "latex").iterdir())
@@ -341,3 +342,10 @@ def test_hostile_files_are_refused_soon(kind, ending, tmp_path):
     except SpecError:
         found = []
     assert HOLDS not in found and time.process_time() - began < 10
+
+
+def test_a_question_with_one_answer_takes_none_of_the_script():
+    """What the fuzzer found: the answer of the next question was taken for it."""
+    choices = Choices(script=(1,))
+    assert choices.pick(("sizes differ", "3"), ("the outer product",)) == 0
+    assert choices.pick(("row", "4"), ("a row", "a column")) == 1

@@ -141,7 +141,7 @@ ARRAYS = {"outer": ([0.3, -0.7], [1.1, 0.2, 0.5]), "transpose": ([[1.0, 2.0, 3.0
 LITERALS = {"repeat": (2,), "part": (1, 2), "fill": (3,), "heads": (2,), "Fold": (2,), "Place": (1, 3), "Slice": (1, 3),
             "layer_norm": ("1e-5",), "Inverse_std": ("1e-5",), "rms_norm": ("1e-6",), "l2_norm": ("1e-6",),
             "Inverse_rms": ("1e-6",), "Inverse_norm": ("1e-6",), "ones": (2, 3), "eye": (3,), "triangle": (3,),
-            "Array": (2, 0.5, 1, 2, 3, 4, 5)}
+            "clip_gradient": (0.4,), "Clip": (0.4,), "Array": (2, 0.5, 1, 2, 3, 4, 5)}
 
 
 def test_a_function_computes_what_the_table_says(opened):

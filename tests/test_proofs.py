@@ -119,6 +119,7 @@ BODIES = [
     "log1p(u ** 2) + b",
     "rms_norm(u, 0.1) * l2_norm(b, 0.3)",
     "surrogate(u * b, where(u > b, u, 0.5 * b), cos(u) * b) + tanh(u)",
+    "tanh(clip_gradient(u, 0.2)) * clip_gradient(u * b, 0.3) + clip_gradient(u * b, 0.3)",
     "sqrt(u ** 2 + 0.5) + b",
     "rsqrt(u ** 2 + 0.5) + b",
     "max(u, b)",

@@ -43,8 +43,8 @@ from lstmgen.schedule.records import Schedule
 torch = pytest.importorskip("torch")
 
 CELLS = """
-antisymmetric_rnn atr brc cfc cfn cifg_lstm clockwork cornn delta_net egru elman_relu elman_tanh fastgrnn fastrnn
-fgr_lstm forget_gate_lstm full_peephole_lstm gated_antisymmetric_rnn gated_delta_net gla greff_lstm gru gru_d
+aaren antisymmetric_rnn atr brc cfc cfn cifg_lstm clockwork cornn delta_net egru elman_relu elman_tanh fastgrnn fastrnn
+fgr_lstm forget_gate_lstm full_peephole_lstm gated_antisymmetric_rnn gated_delta_net gla graves_2013 greff_lstm gru gru_d
 gru_reset_before hats_lstm hgrn2 indrnn indy_lstm intersection_rnn janet jordan layer_norm_lstm
 layer_norm_lstm_carried layer_norm_lstm_gates lem light_ru ligru linear_attention lmu lru lstm lstm_1997 lstm_no_bias
 ltc mamba2 mc_lstm mgu mingru mingru_log minimal_rnn minlstm miru mlstm multiplicative_lstm mut1 mut2 mut3 nas_lstm
@@ -57,8 +57,9 @@ unicornn wmc_lstm
 # A scalar input beside a vector, a matrix state, static stages, a loss at every step or at the last, stages after the loop.
 ODD = ("lstm", "gru", "phased_lstm", "mlstm", "lmu", "ng_lstm", "ng_lstm_last", "qrnn")
 
-# Their gradient is not that of their forward pass: `stop_gradient` holds something constant, or `surrogate` replaces it.
-TRUNCATED = {"egru", "forget_gate_lstm", "lmu", "lstm_1997", "spiking_lif", "truncated_peephole_lstm"}
+# Their gradient is not that of their forward pass: `stop_gradient` holds something constant, `surrogate` replaces it, or
+# `clip_gradient` clips it.
+TRUNCATED = {"egru", "forget_gate_lstm", "graves_2013", "lmu", "lstm_1997", "spiking_lif", "truncated_peephole_lstm"}
 
 every_cell = pytest.mark.parametrize("name", CELLS)
 LONG = bool(os.environ.get("LSTMGEN_TORCH_LONG"))  # set by `make test-torch`

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from ..language.expressions import Number, Value, values
+from ..language.expressions import MinusInfinity, Number, Value, values
 from ..spec.cell import CellSpec
 from .checks import check_sizes, check_use, infer_shapes, order_of
-from .graph import Graph, Stage
+from .graph import Graph, Stage, Start
 from .normal import Normaliser
 from .reading import Reading
 
@@ -24,6 +24,12 @@ def build_graph(spec: CellSpec) -> Graph:
     check_sizes(reading)
     reading.mistakes.stop()
     stages, loss = Normaliser(reading, bodies).stages(order)
+    moving = reading.states | {loss} | {output.name for output in spec.outputs}
+    static = _static(stages, reading.parameters, moving)
+    for stage in stages:
+        if stage.function == "clip_gradient" and stage.name in static:
+            reading.mistakes.add(stage.place, f"clip_gradient in '{stage.owner}' is of what is the same at all steps",
+                                 "clip the gradient that backward gives for the parameter")
     reading.mistakes.stop()
     return Graph(
         spec=spec,
@@ -36,18 +42,20 @@ def build_graph(spec: CellSpec) -> Graph:
         outputs=tuple(output.name for output in spec.outputs),
         loss=loss,
         initial=_starts(spec),
-        static=_static(stages, reading.parameters, reading.states | {loss} | {output.name for output in spec.outputs}),
+        static=static,
         shapes=dict(reading.shapes) | {stage.name: stage.shape for stage in stages},
     )
 
 
-def _starts(spec: CellSpec) -> tuple[tuple[str, Number | Value], ...]:
+def _starts(spec: CellSpec) -> tuple[tuple[str, Start], ...]:
     given = {item.state: item.start for item in spec.initial}
-    starts: list[tuple[str, Number | Value]] = []
-    for state in spec.states:
-        start = given.get(state.name, Fraction(0))
-        starts.append((state.name, Value(start) if isinstance(start, str) else Number(start)))
-    return tuple(starts)
+    return tuple((state.name, _start(given.get(state.name, Fraction(0)))) for state in spec.states)
+
+
+def _start(start: Fraction | float | str) -> Start:
+    if isinstance(start, str):
+        return Value(start)
+    return MinusInfinity() if isinstance(start, float) else Number(start)
 
 
 def _static(stages: tuple[Stage, ...], parameters: set[str], moving: set[str | None]) -> frozenset[str]:

@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 
 from ..language.expressions import Expression, values
-from ..language.shapes import SCALAR, ShapeMismatch, describe, shape_of
+from ..language.shapes import SCALAR, ShapeMismatch, describe
 from ..language.text import source
+from .calls import Calls, InFunction
 from .order import circle, sorted_by_need
 from .reading import LOSS, Reading
 
@@ -31,6 +32,7 @@ def order_of(reading: Reading, bodies: Mapping[str, Expression]) -> list[str]:
 
 def infer_shapes(reading: Reading, bodies: Mapping[str, Expression], order: list[str]) -> None:
     unknown: set[str] = {name for name in reading.equations if name not in bodies}
+    calls = Calls(reading)
     for name in order:
         reads = {value.name for value in values(bodies[name])}
         text = reading.texts[name]
@@ -38,7 +40,13 @@ def infer_shapes(reading: Reading, bodies: Mapping[str, Expression], order: list
             unknown.add(name)  # its mistake is reported already
             continue
         try:
-            shape = shape_of(bodies[name], reading.shapes)
+            shape = calls.shape(bodies[name], reading.shapes)
+        except InFunction as found:
+            mismatch, function = found.mismatch, found.function
+            told = f"'{_shortened(mismatch.expression)}' in {found.call}, of the equation of '{name or 'the loss'}'"
+            reading.mistakes.add(function.body.at(mismatch.expression.at), f"{told}: {mismatch.message}", mismatch.cure)
+            unknown.add(name)
+            continue
         except ShapeMismatch as mismatch:
             where = text.at(mismatch.expression.at)
             reading.mistakes.add(where, f"'{_shortened(mismatch.expression)}': {mismatch.message}", mismatch.cure)

@@ -13,17 +13,27 @@ differentiates.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from ..errors import Place
-from ..language.expressions import Call, Expression, Number, Value, values
+from ..language.expressions import Call, Expression, MinusInfinity, Number, Value, values
 from ..language.functions import MAKERS
 from ..language.shapes import Shape
 from ..language.text import source
 from ..printed import counted, shortened
 from ..spec.cell import CellSpec
+
+
+Start = Number | MinusInfinity | Value
+"""What a state starts from: a number in every entry, or a parameter."""
+
+
+def start_number(start: Number | MinusInfinity) -> float:
+    """The number in every entry."""
+    return float(start.value) if isinstance(start, Number) else -math.inf
 
 
 @dataclass(frozen=True)
@@ -69,7 +79,7 @@ class Graph:
     stages: tuple[Stage, ...]  # in an order in which they can be computed
     outputs: tuple[str, ...]
     loss: str | None  # the stage that holds the loss of one step
-    initial: tuple[tuple[str, Number | Value], ...]  # what each state starts from, if none is given
+    initial: tuple[tuple[str, Start], ...]  # what each state starts from, if none is given
     static: frozenset[str]  # static values: parameters, and stages made of them alone
     shapes: Mapping[str, Shape]  # of every value
 

@@ -51,7 +51,8 @@ class Normaliser:
         shape = shape_of(expression, self.shapes)
         self._refuse_laborious(expression, shape)
         self.shapes[name] = shape
-        self.known.setdefault(expression, name)
+        if not _is_one_of_its_own(expression):
+            self.known.setdefault(expression, name)
         self.made.append(Stage(name, expression, shape, self.owner, self.place))
 
     def _refuse_laborious(self, expression: Expression, shape: Shape) -> None:
@@ -74,9 +75,9 @@ class Normaliser:
 
     def _stage_expression(self, expression: Expression, top: bool = True) -> Expression:
         """The normal form of a stage's expression; other parts become stages before it."""
-        expression = _number_into_sum(expression)
+        expression = self._written_out(_number_into_sum(expression))
         if is_constant(expression):
-            return self._written_out(expression)
+            return expression
         match expression:
             case Call(function=function) if body := self._body(function):
                 return self._stage_expression(self._expanded(expression, body, top), top)
@@ -104,8 +105,9 @@ class Normaliser:
 
     def _pointwise(self, expression: Expression) -> Expression:
         """The algebra, with calls and matrix products as stages of their own."""
+        expression = self._written_out(expression)
         if is_constant(expression):
-            return self._written_out(expression)
+            return expression
         match expression:
             case Call(function=function) if body := self._body(function):
                 return self._pointwise(self._expanded(expression, body, top=False))
@@ -126,24 +128,26 @@ class Normaliser:
 
     def _atom(self, expression: Expression, pre: bool = False) -> Expression:
         """The expression itself if it is a name, else the name of a new stage for it."""
+        expression = self._written_out(expression)
         if is_constant(expression):
-            return self._written_out(expression)
+            return expression
         if isinstance(expression, Value):
             return expression
         normal = self._stage_expression(expression, top=False)
         if _is_atom(normal):
             return normal
-        if normal not in self.known:
+        name = self.known.get(normal)
+        if name is None:
             name = self._free_name(f"{self.owner}_pre" if pre else self._name_for(normal))
             self.unnamed.add(name)
             self._append(name, normal)
-        return Value(self.known[normal], 0, expression.at)
+        return Value(name, 0, expression.at)
 
     def _body(self, function: str) -> Body | None:
         """The body of a function of the spec, or of a macro of the language; None for any other function."""
         own, entry = self.reading.functions.get(function), functions.TABLE.get(function)
         if own is not None:
-            return Body(own.arguments, transform(self.reading.function_bodies[own.name], self._constant))
+            return Body(own.arguments, self.reading.function_bodies[own.name])
         return Body(entry.arguments, parse_rule(entry.body)) if isinstance(entry, functions.Macro) else None
 
     def _expanded(self, call: Call, body: Body, top: bool) -> Expression:
@@ -157,7 +161,12 @@ class Normaliser:
         return _with_arguments(body.expression, given)
 
     def _written_out(self, expression: Expression) -> Expression:
-        """A constant with the functions in it that stand for expressions put in. None of it becomes a stage."""
+        """A constant with the functions in it that stand for expressions put in; anything else as it is.
+
+        None of a constant becomes a stage, but for what a function makes, such as a vector of ones.
+        """
+        if not is_constant(expression):
+            return expression
         calls = [node for node in walk(expression) if isinstance(node, Call) and self._body(node.function)]
         if not calls:
             return expression
@@ -179,11 +188,6 @@ class Normaliser:
             return _with_arguments(self._put_in(body.expression), given)
 
         return transform(expression, rule)
-
-    def _constant(self, node: Expression) -> Expression | None:
-        if isinstance(node, Value) and node.name in self.reading.constants:
-            return Number(self.reading.constants[node.name].value)
-        return None
 
     def _name_for(self, expression: Expression) -> str:
         """tanh_c for tanh(c), r_h_prev for r * h[t-1], else the owner's name and a number."""
@@ -216,6 +220,11 @@ class Normaliser:
 def _with_arguments(body: Expression, given: Mapping[str, Expression]) -> Expression:
     """The body of a function with its arguments in it."""
     return transform(body, lambda node: given.get(node.name) if isinstance(node, Value) else None)
+
+
+def _is_one_of_its_own(expression: Expression) -> bool:
+    """Whether it is not the same as another call that looks alike: each clip_gradient clips what reaches it alone."""
+    return isinstance(expression, Call) and expression.function == "clip_gradient"
 
 
 def _is_atom(expression: Expression) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 
 from ..errors import Mistakes, Text
 from ..language import functions
 from ..language.constants import faults
 from ..language.cures import loss_cure
 from ..language.effort import Extent, extent
-from ..language.expressions import Call, Expression, MatVec, Number, Size, Value, number, transform, walk
+from ..language.expressions import Call, Expression, Number, Size, Value, number, transform, walk
 from ..language.names import did_you_mean
 from ..language.parse import parse, parse_rule
 from ..language.shapes import Shape, describe, read_shape, shape_of
@@ -64,9 +65,9 @@ class Reading:
             readable: list[Expression] = []
             body = parse(function.body, self.mistakes, self.functions, readable=readable)
             for part in readable:
-                self._is_scalar_function(function, part)
-            if body is not None and self._is_scalar_function(function, body):
-                self.function_bodies[function.name] = body
+                self._reads_arguments_alone(function, part)
+            if body is not None and self._reads_arguments_alone(function, body):
+                self.function_bodies[function.name] = transform(body, partial(self._fixed, function))
         self._refuse_recursion()
         extents = self._extents()
         bodies = {}
@@ -80,35 +81,34 @@ class Reading:
         self._refuse_long(bodies, extents)
         return bodies
 
-    def _is_scalar_function(self, function: Function, body: Expression) -> bool:
+    def _reads_arguments_alone(self, function: Function, body: Expression) -> bool:
+        """Whether a body reads its arguments, and beside them constants and sizes alone; what else is a mistake."""
         fine = True
         for node in walk(body):
             place = function.body.at(node.at)
-            if isinstance(node, Value) and node.lag:
-                self.mistakes.add(place, f"'{source(node)}' in the function {function.name}",
-                                  "a function reads its arguments and constants only")
-                fine = False
-            elif isinstance(node, Value) and node.name in self.constants:
-                self.read.add(node.name)
-            elif isinstance(node, Value) and node.name in self.arrays:
-                self.mistakes.add(place, f"'{node.name}' in the function {function.name} is no number",
-                                  "your own functions are scalar: they act entry by entry")
-                fine = False
-            elif isinstance(node, Value) and node.name not in function.arguments:
-                known = [*function.arguments, *self.constants]
-                self.mistakes.add(place, f"{function.name} has no argument '{node.name}'",
-                                  did_you_mean(node.name, known) or "a function reads its arguments and constants only")
-                fine = False
-            elif isinstance(node, MatVec) or (
-                isinstance(node, Call) and isinstance(functions.TABLE.get(node.function), functions.Operation)
-            ):
-                what = "@" if isinstance(node, MatVec) else node.function
-                self.mistakes.add(place, f"'{what}' in the function {function.name}",
-                                  "your own functions are scalar: they act entry by entry")
-                fine = False
-            elif isinstance(node, Call):
+            if isinstance(node, Call):
                 self.read.add(node.function)
+            if not isinstance(node, Value):
+                continue
+            if node.lag:
+                self.mistakes.add(place, f"'{source(node)}' in the function {function.name}", _ALONE)
+            elif node.name in function.arguments:
+                continue
+            elif node.name in self.constants or node.name in self.symbols:
+                self.read.add(node.name)
+                continue
+            else:
+                known = [*function.arguments, *self.constants, *self.symbols]
+                self.mistakes.add(place, f"{function.name} has no argument '{node.name}'",
+                                  did_you_mean(node.name, known) or _ALONE)
+            fine = False
         return fine
+
+    def _fixed(self, function: Function, node: Expression) -> Expression | None:
+        """A constant or a size in place of its name in the body of a function."""
+        if not isinstance(node, Value) or node.name in function.arguments:
+            return None
+        return Number(self.constants[node.name].value, node.at) if node.name in self.constants else Size(node.name, node.at)
 
     def _refuse_recursion(self) -> None:
         cycle = circle({name: list(_own_calls(body, self.functions)) for name, body in self.function_bodies.items()})
@@ -239,6 +239,7 @@ _NO_NUMBERS = {
     "T": "write transpose(W) for a transpose", "e": "write exp(a) for a power of e", "inf": "numbers are finite",
     "pi": "write the number, 3.141592653589793, or declare it under 'constants:'",
 }
+_ALONE = "a function reads its arguments, constants that are numbers, and sizes: hand it over as an argument"
 LOSS = ""  # the loss among the names of equations: no equation can have this name
 
 

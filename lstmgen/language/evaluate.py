@@ -19,8 +19,8 @@ import numpy as np
 
 from . import functions
 from .expressions import (
-    Adjoint, Body, Call, Compare, Expression, MatVec, Negative, Number, Outside, Power, Product, Quotient, Size, Sum,
-    Value,
+    Adjoint, Body, Call, Compare, Expression, MatVec, MinusInfinity, Negative, Number, Outside, Power, Product, Quotient,
+    Size, Sum, Value,
 )
 from .functions import Arithmetic, Real
 from .parse import parse_rule
@@ -71,6 +71,15 @@ class Floats:
     select: _Select = staticmethod(_select)  # `chosen` where a comparison holds, else `other`
     hold: _Unary = staticmethod(_same)  # the argument of stop_gradient
 
+    def passed(self, array: np.ndarray, bound: Real) -> np.ndarray:
+        """What clip_gradient is of its argument."""
+        return array
+
+    def clipped(self, gradient: np.ndarray, bound: np.ndarray) -> np.ndarray:
+        """What clip_gradient sends back."""
+        below = self.select("<", gradient, -bound, -bound + 0 * gradient, gradient)
+        return self.select(">", gradient, bound, bound + 0 * gradient, below)
+
     def floor(self, array: np.ndarray) -> np.ndarray:
         return self.array(np.floor(array))
 
@@ -78,8 +87,8 @@ class Floats:
         return self.array(_ERF(array))
 
     def number(self, value: Real) -> Real:
-        """An exact number, or its decimal, as near as this arithmetic can hold it."""
-        return float(Fraction(value))
+        """An exact number, or its decimal, as near as this arithmetic can hold it; minus infinity is a float."""
+        return value if isinstance(value, float) else float(Fraction(value))
 
     def array(self, value: object) -> np.ndarray:
         return np.asarray(value, self.dtype)
@@ -89,7 +98,7 @@ class Floats:
 
 
 class Digits(Floats):
-    """Arithmetic in many decimal digits, on arrays of objects. What is not real is not a number.
+    """Arithmetic in many decimal digits, on arrays of objects. What is not real is not a number; minus infinity is.
 
     Nor is the function of an argument beyond 2 ** LARGEST: its digits before the point alone would not fit anywhere.
     """
@@ -123,7 +132,7 @@ class Digits(Floats):
         context = self.context
 
         def real(a: Real) -> Real:
-            if not context.isfinite(a):
+            if context.isnan(a):
                 return context.nan
             if self._is_far(a):
                 return far(a) if far else context.nan
@@ -152,6 +161,8 @@ class Digits(Floats):
     def number(self, value: Real) -> Real:
         if isinstance(value, self.context.mpf):
             return value
+        if isinstance(value, float) and not math.isfinite(value):
+            return self.context.mpf(value)
         exact = Fraction(value)
         if exact not in self._numbers:
             self._numbers[exact] = self.context.mpf(exact.numerator) / exact.denominator
@@ -224,6 +235,8 @@ class Evaluator:
                 return reduce(operator.add, self.aligned(*map(self.value, terms)))
             case Number(value=value):
                 return self.number(value)
+            case MinusInfinity():
+                return self.number(-math.inf)
             case Size(symbol=symbol):
                 return self.number(self.sizes[symbol])
             case Negative(operand=operand):
@@ -237,7 +250,7 @@ class Evaluator:
             case Compare():
                 raise Mismatch(f"a comparison is no value: {expression!r}")
 
-    def number(self, value: Fraction | int) -> np.ndarray:
+    def number(self, value: Fraction | int | float) -> np.ndarray:
         return self.math.array(self.math.number(value)).reshape((1,) * self.leading)
 
     def named(self, leaf: Leaf) -> np.ndarray:
@@ -291,10 +304,12 @@ class Evaluator:
         return entry.meaning(self.math, *arrays, *numbers)
 
     def body(self, body: Body, arguments: tuple[Expression, ...]) -> np.ndarray:
-        """The body of a function with its arguments in it; it reads nothing else but constants."""
+        """The body of a function with its arguments in it; it reads nothing else but constants and sizes."""
         given = dict(zip(body.arguments, map(self.value, arguments)))
+        numbers = {name: exact(each, self.sizes, self.constants) for name, each in zip(body.arguments, arguments)
+                   if is_exact(each, self.sizes, self.constants)}
         inner = copy.copy(self)
-        inner.constants = {name: value for name, value in self.constants.items() if name not in given}
+        inner.constants = {name: value for name, value in self.constants.items() if name not in given} | numbers
         inner.sizes = {name: size for name, size in self.sizes.items() if name not in given}
         inner.look_up = lambda leaf: given[leaf.name]
         return inner.value(body.expression)
@@ -309,6 +324,16 @@ class Evaluator:
             array if array.ndim == most else array.reshape(array.shape + (1,) * (most - array.ndim))
             for array in arrays
         ]
+
+
+def is_exact(expression: Expression, sizes: Mapping[str, int], constants: Mapping[str, Fraction]) -> bool:
+    """Whether an expression is a literal, a constant or a size, with a sign at most: where a number has to stand, it can."""
+    match expression:
+        case Negative(operand=operand):
+            return is_exact(operand, sizes, constants)
+        case Value(name=name):
+            return name in constants or name in sizes
+    return isinstance(expression, (Number, Size))
 
 
 def exact(

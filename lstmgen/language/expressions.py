@@ -43,6 +43,13 @@ class Number(_Node):
 
 
 @dataclass(frozen=True, repr=False)
+class MinusInfinity(_Node):
+    """Less than any number: what a state may start from, as a running maximum does. It stands in no equation."""
+
+    at: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, repr=False)
 class Size(_Node):
     """A dimension's symbol, standing for its size."""
 
@@ -137,7 +144,7 @@ class Compare(_Node):
     at: int = field(default=0, compare=False)
 
 
-Leaf = Number | Size | Value | Adjoint | Outside
+Leaf = Number | MinusInfinity | Size | Value | Adjoint | Outside
 Expression = Leaf | Sum | Negative | Product | Quotient | Power | MatVec | Call | Compare
 
 

@@ -58,6 +58,10 @@ class Arithmetic(Protocol):
 
     def hold(self, array: np.ndarray) -> np.ndarray: ...
 
+    def passed(self, array: np.ndarray, bound: Real) -> np.ndarray: ...
+
+    def clipped(self, gradient: np.ndarray, bound: np.ndarray) -> np.ndarray: ...
+
 
 @dataclass(frozen=True)
 class Kink:
@@ -149,6 +153,9 @@ POINTWISE = (
     # The value b at a, and c as its derivative: c takes the place of what the derivative of b would be.
     Pointwise("surrogate", ("a", "b", "c"), ("c", "0", "0"),
               lambda m, a, b, c: m.hold(b) + m.hold(c) * (a - m.hold(a))),
+    # internal: what clip_gradient sends back. The proofs put a multiplication in its place, and so does what counts paths.
+    Pointwise("Clip", _AB, ("where(a < -b, 0, where(a > b, 0, 1))", "where(a < -b, -1, where(a > b, 1, 0))"),
+              lambda m, a, b: m.clipped(a, b), Kink("1", "at its bounds")),
     # internal: the derivative of erf
     Pointwise("Bell", _A, ("-2 * a * y",), lambda m, a: m.number(_TWO_OVER_ROOT_PI) * m.exp(-a * a)),
 )
@@ -197,6 +204,7 @@ OPERATIONS = (
     Operation("eye", _A, "square", (), lambda m, n: m.array(m.numpy.eye(int(n))), literals=1),
     Operation("triangle", _A, "square", (), lambda m, n: m.array(m.numpy.tri(int(n))), literals=1),
     Operation("stop_gradient", _A, "same", (), lambda m, a: m.hold(a)),
+    Operation("clip_gradient", _AB, "same", ("Clip(d, b)",), lambda m, a, b: m.passed(a, m.number(b)), literals=1),
     # internal: the entries of a constant of the spec, row by row; a is the number of rows, or 0 for a vector
     Operation("Array", ("a", "..."), "array", (),
               lambda m, rows, *entries: _array(m, int(rows), entries), literals=1),

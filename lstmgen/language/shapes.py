@@ -17,6 +17,7 @@ from .expressions import (
 from .names import did_you_mean
 from .text import source
 
+_OF_ANY_SHAPE = ("stop_gradient", "clip_gradient")
 LARGEST_SIZE = 4096  # of a literal size or of the factor of a symbol
 MOST_AXES = 3
 MOST_SYMBOLS = 2  # that are multiplied with each other in a size
@@ -324,12 +325,12 @@ def _reduce(call: Call, known: Shapes) -> Shape:
 
 
 def _same(call: Call, known: Shapes) -> Shape:
-    if call.function == "stop_gradient":
-        return shape_of(call.arguments[0], known)
     for argument in call.arguments[1:]:
         if not isinstance(argument, Number) or argument.value <= 0:
             raise ShapeMismatch(
                 argument, f"{call.function} needs a positive number here, not {source(argument)}")
+    if call.function in _OF_ANY_SHAPE:
+        return shape_of(call.arguments[0], known)
     return _array(call, 0, known)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from .expressions import (
-    Adjoint, Call, Compare, Expression, MatVec, Negative, Number, Outside, Power, Product, Quotient,
+    Adjoint, Call, Compare, Expression, MatVec, MinusInfinity, Negative, Number, Outside, Power, Product, Quotient,
     Size, Sum, Value, product,
 )
 
@@ -46,7 +46,7 @@ def plain(expression: Expression, unicode: bool) -> str:
 
 
 class _Source:
-    times, matmul, gradient, minus = " * ", " @ ", "d_", "-"
+    times, matmul, gradient, minus, infinity = " * ", " @ ", "d_", "-", "inf"
 
     def spell(self, expression: Expression) -> tuple[str, int]:
         """The text and its precedence."""
@@ -57,6 +57,8 @@ class _Source:
                 return symbol, ATOM
             case Value(name=name, lag=lag):
                 return name + _time(lag), ATOM
+            case MinusInfinity():
+                return f"{self.minus}{self.infinity}", NEGATIVE
             case Adjoint(name=name, lag=lag):
                 return self.gradient + name + _time(lag), ATOM
             case Outside(name=name, lag=lag):
@@ -128,7 +130,7 @@ _USUAL_EPS = {"Inverse_std": "1e-5", "Inverse_rms": "1e-6", "Inverse_norm": "1e-
 
 
 class _Symbols(_Source):
-    times, matmul, gradient, minus = " ⊙ ", " ", "δ", "−"
+    times, matmul, gradient, minus, infinity = " ⊙ ", " ", "δ", "−", "∞"
 
     def spell(self, expression: Expression) -> tuple[str, int]:
         match expression:

@@ -42,7 +42,8 @@ class Choices:
             self.taken.append(Taken(key, answer, 1, told[answer]))
             return answer
         asked = sum(each.of > 1 for each in self.taken)
-        answer = self.script[asked] if asked < len(self.script) else 0
+        is_open = len(told) > 1  # the script has the answers of open questions alone
+        answer = self.script[asked] if is_open and asked < len(self.script) else 0
         self.taken.append(Taken(key, answer, len(told), told[answer]))
         return answer
 

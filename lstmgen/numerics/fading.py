@@ -23,7 +23,8 @@ from types import ModuleType
 import numpy as np
 
 from ..derivation.chain import Contribution, Derivation
-from ..derivation.graph import Graph
+from ..derivation.graph import Graph, start_number
+from ..language.evaluate import Floats
 from ..language.expressions import Call, Expression, Value, product, total, values
 from ..printed import counted
 from .paths import MATRIX, MOST_LISTED, Factor, Network, Path
@@ -168,16 +169,24 @@ def fade(
     return replace(_measured(derivation, chosen, parameters, lags, seed), own_parameters=given is not None)
 
 
+class _Forwards(Floats):
+    """Arithmetic for derivatives of the forward pass, in which nothing is clipped."""
+
+    def clipped(self, gradient: np.ndarray, bound: np.ndarray) -> np.ndarray:
+        return gradient
+
+
 def _measured(
     derivation: Derivation, sizes: Mapping[str, int], parameters: Mapping[str, np.ndarray], lags: int, seed: int
 ) -> Fading:
     graph = derivation.graph
     inputs = _inputs(graph, sizes, WARMING + lags, np.random.default_rng([seed, 1]))
     with np.errstate(all="ignore"):
-        run = Unrolled(derivation, sizes, of_one(parameters), inputs, _starts(graph, sizes, parameters))
+        starts = _starts(graph, sizes, parameters)
+        run = Unrolled(derivation, sizes, of_one(parameters), inputs, starts, _Forwards())
         steps = tuple(one_step(derivation, state) for state in graph.states)
         entries = sum(prod(run.shape(name)) for name in graph.states)
-        curves = _curves(run, steps[:MOST_CURVES], lags) if entries <= MOST_ENTRIES_IN_ALL and run.finite() else ()
+        curves = _curves(run, steps[:MOST_CURVES], lags) if entries <= MOST_ENTRIES_IN_ALL and run.finite(WARMING) else ()
     spec = graph.spec
     keywords = tuple((keyword, sizes[symbol]) for symbol, keyword in graph.dims)
     return Fading(spec.name, spec.title, steps, curves, keywords, seed, EXAMPLES)
@@ -253,7 +262,7 @@ def _starts(graph: Graph, sizes: Mapping[str, int], parameters: Mapping[str, np.
     starts = {}
     for state, start in graph.initial:
         shape = tuple(dim.value(sizes) for dim in graph.shapes[state])
-        filled = parameters[start.name] if isinstance(start, Value) else np.full(shape, float(start.value))
+        filled = parameters[start.name] if isinstance(start, Value) else np.full(shape, start_number(start))
         starts[state] = np.broadcast_to(filled, (EXAMPLES, *shape))
     return starts
 

@@ -127,6 +127,8 @@ class Path(Brief):
     def _factor(self, link: Link, step: int) -> Factor:
         fork, lag = link.fork, link.reader_step - step
         reader, value = self._value(fork.reader, lag), self._value(fork.target, link.step - step)
+        if _is_passed(fork):
+            return Factor(DIAGONAL, ONE, reader, value)
         if fork.matrix is not None:
             return Factor(MATRIX, later(fork.matrix, lag, self.static), reader, value)
         if fork.local is not None and not _is_summed(fork):
@@ -135,6 +137,11 @@ class Path(Brief):
 
     def _value(self, name: str, lag: int) -> Value:
         return Value(name, 0 if name in self.static else lag)
+
+
+def _is_passed(fork: Contribution) -> bool:
+    """Whether the reader is its argument, whose gradient is clipped: forwards, nothing is."""
+    return isinstance(fork.at_reader, Call) and fork.at_reader.function == "Clip"
 
 
 def _is_summed(fork: Contribution) -> bool:

@@ -85,8 +85,9 @@ class Unrolled:
         made.values = [before, {name: stacked(name, 0) for name in everywhere}]
         return made
 
-    def finite(self) -> bool:
-        arrays = [*self.fixed.values(), *(array for step in self.values for array in step.values())]
+    def finite(self, first: int = 0) -> bool:
+        """Whether all values are finite, from a step on: those of a state may start at minus infinity."""
+        arrays = [*self.fixed.values(), *(array for step in self.values[first:] for array in step.values())]
         return all(self.math.finite(array) for array in arrays)
 
     def _forward(self) -> None:

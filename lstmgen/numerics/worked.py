@@ -287,8 +287,8 @@ def _objective(derivation: Derivation, drawn: _Drawn, parameters: Mapping[str, n
 
 
 def _is_cut_short(graph: Graph) -> bool:
-    """Whether a stop keeps gradients back, or a surrogate sends back a slope that is not its own."""
-    return any(isinstance(node, Call) and node.function in ("stop_gradient", "surrogate")
+    """Whether a stop keeps gradients back, a surrogate sends back a slope that is not its own, or gradients are clipped."""
+    return any(isinstance(node, Call) and node.function in ("stop_gradient", "surrogate", "clip_gradient")
                for stage in graph.stages for node in walk(stage.expression))
 
 

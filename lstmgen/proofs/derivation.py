@@ -19,6 +19,7 @@ from ..language.expressions import Adjoint, Expression, Outside, Product, Value,
 from ..numerics.points import DRAWS, STEPS, Point, by_step, choose_sizes, draw_point, of_one, reach_after
 from ..numerics.unrolled import Adjoints, Arrays, Unrolled, at_point
 from ..numerics.vanishing import saturated
+from .clipping import unclipped
 from .interpret import Branches, Interpreter, Run
 from .verdict import BOUNDS, HIGH_PRECISION, KNOCK_OUT, Figure, all_of, compared, exactly, grouped, relative_error, worst_of
 
@@ -39,7 +40,7 @@ class DerivationProofs:
         self.sizes = choose_sizes(graph, least=2)
         self.random = np.random.default_rng(0)
         self.entries = self.redraws = 0
-        self.floats = Floats()
+        self.floats = unclipped(Floats())
         self._plain = Interpreter(graph.spec, self.sizes, self.floats, leading=1)
         self.untaken: tuple[str, ...] = ()
         self.points: list[Point] = []
@@ -104,7 +105,7 @@ class DerivationProofs:
         return _same_but_for_time(fork.at_reader, fork.term, fork.lag, self.graph.static)
 
     def _at_point(self, point: Point, every_entry: bool) -> Iterator[Figure]:
-        digits = Digits()
+        digits = unclipped(Digits())
         learned = {state: start.name for state, start in self.graph.initial if isinstance(start, Value)}
         starts = {state: point.parameters[name][None] for state, name in learned.items()}
         point = replace(point, state={**point.state, **starts}).converted(digits.array)

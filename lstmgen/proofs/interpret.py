@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import reduce
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,9 @@ from ..errors import Mistakes, Text
 from ..language.evaluate import RELATIONS, Evaluator, Floats, Leaf, exact
 from ..language.expressions import Body, Expression, values
 from ..language.parse import parse
+from ..language.functions import Real
 from ..spec.cell import ArrayConstant, CellSpec
+from .clipping import moved
 
 
 Arrays = Mapping[str, np.ndarray]
@@ -37,7 +40,7 @@ class Run:
     state: dict[str, np.ndarray]  # after the last step
     loss: np.ndarray | None  # summed over the steps, where the spec has one
     steps: tuple[dict[str, np.ndarray], ...]  # every equation's value, by step
-    held: tuple[np.ndarray, ...]  # the arguments of stop_gradient, in the order of evaluation
+    held: tuple[np.ndarray, ...]  # the arguments of stop_gradient and clip_gradient, in the order of evaluation
     branches: Branches
 
 
@@ -47,7 +50,8 @@ class Interpreter:
     def __init__(self, spec: CellSpec, sizes: Mapping[str, int], arithmetic: Floats, leading: int = 0):
         self.spec, self.sizes, self.leading = spec, dict(sizes), leading
         self.math = copy.copy(arithmetic)
-        self.math.hold, self.math.select = self._hold, self._select
+        changed: Any = self.math
+        changed.hold, changed.passed, changed.select = self._hold, self._passed, self._select
         self._plain_select = arithmetic.select
         self.constants = {constant.name: constant.value for constant in spec.constants}
         self.arrays = {item.name: self._array(item) for item in spec.arrays}
@@ -107,7 +111,7 @@ class Interpreter:
             for item in self.spec.states
         }
 
-    def _start(self, start: Fraction | str, axes: tuple[Text, ...], parameters: Arrays) -> np.ndarray:
+    def _start(self, start: Fraction | float | str, axes: tuple[Text, ...], parameters: Arrays) -> np.ndarray:
         if isinstance(start, str):
             return parameters[start]
         shape = tuple(int(exact(self._parsed(axis), self.sizes)) for axis in axes)
@@ -122,6 +126,10 @@ class Interpreter:
         kept = array if self._given is None else next(self._given)
         self._held.append(kept)
         return kept
+
+    def _passed(self, array: np.ndarray, bound: Real) -> np.ndarray:
+        kept = self._hold(array)
+        return array if self._given is None else self.math.array(moved(array, kept, bound))
 
     def _select(
         self, relation: str, left: np.ndarray, right: np.ndarray, chosen: np.ndarray, other: np.ndarray

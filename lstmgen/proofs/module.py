@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from types import ModuleType
 
 import numpy as np
 
-from ..derivation.graph import Graph
-from ..language.evaluate import Digits, Floats
-from ..language.expressions import Value
+from ..derivation.chain import Derivation
+from ..derivation.graph import Graph, Stage
+from ..language.evaluate import Digits, Floats, exact
+from ..language.expressions import Call, Value
 from ..numerics.points import BATCH, DRAWS, STEPS, Point, by_step, choose_sizes, draw_point, of_one, reach_after
+from ..numerics.unrolled import Adjoints, Unrolled
+from .clipping import CALL, can_be_replaced, replaced
 from .interpret import Interpreter, Run
 from .verdict import (
     AGREEMENT, BOUNDS, COMPLEX_STEP, MEANING, SPLITTING, Figure, all_of, compared, exactly, grouped, relative_error, worst_of,
@@ -217,7 +220,8 @@ class ModuleProofs:
         the sigmoid beside a 1. A mistake in the module does not go away at another point, so it is still found.
         """
         for _ in range(RETRIES):
-            figures = list(prove())
+            with replaced(self.module):
+                figures = list(prove())
             errors = [figure.error for figure in figures if not figure.passed]
             if not errors or not max(errors) < DIGITS_LOST:
                 break
@@ -250,8 +254,36 @@ class ModuleProofs:
         untouched = all(np.array_equal(*pair, equal_nan=True) for pair in zip(kept, now))
         yield exactly(COMPLEX_STEP, "no argument is written to", untouched)
         yield exactly(COMPLEX_STEP, "named shows the gradients", self._names(params, found))
-        yield from self._left_out(params, passed, point, found)
+        if self._is_linear:
+            yield from self._left_out(params, passed, point, found)
         yield exactly(COMPLEX_STEP, "float32 stays float32", self._keeps_float32(point))
+
+    def clipped(self, derivation: Derivation) -> Iterator[Figure]:
+        """The gradients with clips as they are, beside the derived equations; the second time half of them are clipped."""
+        clips = [stage for stage in self.graph.stages if stage.function == CALL]
+        if not clips:
+            return
+        point = self.point
+        run = Unrolled(derivation, self.sizes, of_one(point.parameters), by_step(point.inputs, self.steps), point.state)
+        for told in ("clipped", "half clipped"):
+            adjoints = Adjoints(run, point.weights, point.final)
+            derived = adjoints.gradients()
+            params, passed, _ = self._both(point)
+            found = self._gradients(params, passed, point)
+            views = self.module.named({name: found[f"params[{name}]"] for name in params})
+            for name, array in derived.items():
+                if name in self.graph.parameters:
+                    yield compared(COMPLEX_STEP, f"{name}, {told}", views[name], array.sum(0), self._scale(found))
+                elif name in self.graph.inputs:
+                    yield compared(COMPLEX_STEP, f"{name}, {told}", found[name], array.swapaxes(0, 1), self._scale(found))
+                else:
+                    yield compared(COMPLEX_STEP, f"{name}[0], {told}", found[f"{name}[0]"], array, self._scale(found))
+            point = self._scaled(point, 1 / _median_excess(adjoints, clips))
+
+    def _scaled(self, point: Point, factor: float) -> Point:
+        """The point with other gradients from outside."""
+        return replace(point, weights={name: factor * array for name, array in point.weights.items()},
+                       final={name: factor * array for name, array in point.final.items()})
 
     def agreement(self, proved: ModuleProofs) -> Iterator[Figure]:
         """What complex steps would show, of a module without complex numbers: its gradients are those of a proved one."""
@@ -273,6 +305,11 @@ class ModuleProofs:
                 told = f"{name} beside the NumPy module's{'' if start else ', state=None'}"
                 yield Figure(COMPLEX_STEP, told, error, AGREEMENT, error <= AGREEMENT)
         yield from self._manners(point, params, passed, found, kept)
+
+    @property
+    def _is_linear(self) -> bool:
+        """Whether gradients are linear in what comes from outside: no clip is at work."""
+        return can_be_replaced(self.module) or not any(stage.function == CALL for stage in self.graph.stages)
 
     def _names(self, params: Arrays, found: Arrays) -> bool:
         """The views of gradients have the same place in their arrays as the views of parameters."""
@@ -406,7 +443,9 @@ class ModuleProofs:
         weights = _part(point.weights, first)
         before = self._backward(params, early.tape, weights, handed_on)
         scale = self._scale(whole)
-        if self.graph.has_loss_at_last:
+        if self.graph.has_loss_at_last and not self._is_linear:
+            whole = {}  # what is added on top is not clipped alike
+        elif self.graph.has_loss_at_last:
             # the first part has a last step of its own, and so a loss, whose gradient comes on top; subtracting
             # it would lose digits
             own = self._backward(params, early.tape, weights, None)
@@ -425,6 +464,17 @@ class ModuleProofs:
         if name not in self.graph.inputs:
             return np.asarray(array + own)
         return np.concatenate([array[: len(own)] + own, array[len(own):]])
+
+
+def _median_excess(adjoints: Adjoints, clips: Sequence[Stage]) -> float:
+    """How much larger than its bound a gradient is that arrives at a clip; in the middle of all of them."""
+    ratios = [
+        abs(step[stage.name]).ravel() / float(exact(stage.expression.arguments[1], {}))
+        for stage in clips for step in adjoints.by_step[1:]
+        if stage.name in step and isinstance(stage.expression, Call)
+    ]
+    together = np.concatenate([np.zeros(0), *ratios])
+    return float(np.median(together[together > 0])) if together.any() else 1.0
 
 
 def _part(arrays: Arrays, steps: slice) -> dict[str, np.ndarray]:

@@ -55,6 +55,7 @@ class Verdict(Printed):
     batch: int
     untaken: tuple[str, ...]  # equations with a choice, of which one side was never taken
     saturated: tuple[str, ...]  # if a proof failed: equations with a function that had no slope at its point
+    clipped: tuple[str, ...] = ()  # equations with a gradient that is clipped on its way back: `clip_gradient`
     replaced: tuple[str, ...] = ()  # equations with a derivative that the spec replaces: `surrogate`
 
     @property
@@ -122,6 +123,9 @@ class Verdict(Printed):
         if self.replaced:
             told.append(f"the spec replaces a derivative in {', '.join(self.replaced)}: the proofs take what it says for the "
                         "derivative there")
+        if self.clipped:
+            told.append(f"gradients are clipped in {', '.join(self.clipped)}: the proofs put a multiplication by 1 / (1 + "
+                        "bound) in place of each clip; with the clips, the module gives what the derived equations give")
         if self.saturated:
             names = [*self.saturated[:MOST_FAILED], *(["..."] if self.saturated[MOST_FAILED:] else [])]
             told.append(f"saturated at the points of the proofs: {', '.join(names)}; "

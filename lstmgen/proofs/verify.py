@@ -20,6 +20,7 @@ import numpy as np
 from ..derivation.chain import Derivation
 from ..derivation.graph import Graph
 from ..numerics.points import BATCH, STEPS
+from .clipping import CALL
 from .derivation import DerivationProofs
 from .module import ModuleProofs
 from .verdict import BOUNDS, COMPLEX_STEP, HIGH_PRECISION, KNOCK_OUT, MEANING, SPLITTING, Figure, Verdict
@@ -32,6 +33,7 @@ def verify(graph: Graph, derivation: Derivation, module: ModuleType) -> Verdict:
     figures = [
         *_guarded(MEANING, built.meaning),
         *_guarded(COMPLEX_STEP, built.complex_step),
+        *_guarded(COMPLEX_STEP, lambda: built.clipped(derivation)),
         *_guarded(HIGH_PRECISION, derived.high_precision),
         *_guarded(SPLITTING, built.splitting),
         *_guarded(KNOCK_OUT, derived.knock_out),
@@ -50,6 +52,7 @@ def verify(graph: Graph, derivation: Derivation, module: ModuleType) -> Verdict:
         batch=BATCH,
         untaken=derived.untaken,
         replaced=tuple(dict.fromkeys(stage.owner for stage in graph.stages if stage.function == "surrogate")),
+        clipped=tuple(dict.fromkeys(stage.owner for stage in graph.stages if stage.function == CALL)),
         saturated=() if all(figure.passed for figure in figures) else derived.saturated(),
     )
 

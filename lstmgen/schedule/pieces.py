@@ -15,7 +15,7 @@ from .plan import BiasStack, Block, Stack
 from .program import MATMUL, MATVEC, MATVEC_TURNED, Entries, Multiply, Operate, Spot, Statement, Term
 from .records import Schedule
 
-
+UNCHANGED = frozenset({"stop_gradient", "clip_gradient"})  # forwards, these are their argument
 VIEWS = frozenset({"heads", "flat"})  # operations whose result has the entries of the argument, in the same order
 
 
@@ -115,7 +115,7 @@ class Pieces:
 
     def lower_operation(self, call: Call) -> Expression:
         argument = call.arguments[0]
-        if call.function == "stop_gradient":
+        if call.function in UNCHANGED:
             return self.lower(argument)
         if call.function == "fill" and not self.shape(argument):
             return self.lower(argument)  # one number meets every entry
@@ -128,7 +128,7 @@ class Pieces:
         match expression:
             case Value() | Adjoint() | Outside():
                 return self.spot_of_leaf(expression)
-            case Call(function="stop_gradient", arguments=(argument,)):
+            case Call(function=function, arguments=(argument, *_)) if function in UNCHANGED:
                 return self.spot_of(argument)
             case Call(function=function, arguments=(argument, *_)) if function in VIEWS:
                 spot = self.spot_of(argument)
@@ -172,7 +172,7 @@ class Pieces:
     def is_operation(self, expression: Expression) -> bool:
         """Whether it is an operation that has to be done: no part of something, and no number that meets every entry."""
         match expression:
-            case Call(function=function) if function == "stop_gradient" or function in VIEWS:
+            case Call(function=function) if function in UNCHANGED or function in VIEWS:
                 return False
             case Call(function="part" | "Slice"):
                 return len(self.shape(expression)) > 1

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from ..derivation.chain import Contribution, Derivation, Gradient
 from ..derivation.graph import Graph, Stage
-from ..language.expressions import Expression, Number, Value
+from ..language.expressions import Expression, MinusInfinity, Number, Value
 from ..language.shapes import Dim, Shape
 from ..printed import Brief
 from .plan import BiasStack, Block, Gates, Plan, Stack
@@ -312,7 +312,7 @@ class Start(Brief):
     """What a state starts from if none is given."""
 
     state: str
-    value: Number | Value  # a number in every entry, or a parameter
+    value: Number | MinusInfinity | Value  # a number in every entry, or a parameter
 
 
 @dataclass(frozen=True, repr=False)

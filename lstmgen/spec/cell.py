@@ -12,6 +12,7 @@ from fractions import Fraction
 from ..errors import Place, Text
 from ..printed import Brief, counted
 
+MINUS_INFINITY = "-inf"  # how a spec writes it
 NO_FILE = "<text>"  # the path of a spec that was given as a text
 
 
@@ -82,7 +83,7 @@ class Initial:
     """What a state starts from if no state is given: a number, or the name of a parameter."""
 
     state: str
-    start: Fraction | str
+    start: Fraction | float | str  # a float only where it is minus infinity
     place: Place  # of the state's name
     start_place: Place
 

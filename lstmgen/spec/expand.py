@@ -11,7 +11,7 @@ from decimal import Decimal, localcontext
 from fractions import Fraction
 
 from ..errors import Place, Text
-from .cell import ArrayConstant, CellSpec, Parameter
+from .cell import MINUS_INFINITY, ArrayConstant, CellSpec, Parameter
 from .yamltext import MAX_DIGITS, MAX_EXPONENT, Scalar
 
 WIDTH = 100
@@ -129,7 +129,9 @@ def array_text(constant: ArrayConstant) -> str:
     return "[" + ", ".join(f"[{', '.join(row)}]" for row in rows) + "]"
 
 
-def _start(value: Fraction | str) -> str:
+def _start(value: Fraction | float | str) -> str:
+    if isinstance(value, float):
+        return MINUS_INFINITY
     return _quoted(value, flow=True) if isinstance(value, str) else _decimal(value)
 
 

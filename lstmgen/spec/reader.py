@@ -7,6 +7,7 @@ and shapes stay text; `derivation/reading.py` reads them.
 from __future__ import annotations
 
 import keyword
+import math
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,7 +18,8 @@ from ..errors import Mistakes, Text
 from ..language import functions, names
 from . import switches
 from .cell import (
-    NO_FILE, ArrayConstant, CellSpec, Constant, Declaration, Dimension, Equation, Function, Initial, Named, Parameter, Range,
+    MINUS_INFINITY, NO_FILE, ArrayConstant, CellSpec, Constant, Declaration, Dimension, Equation, Function, Initial, Named,
+    Parameter, Range,
 )
 from .consistency import Check, with_default_dims
 from .fields import Fields
@@ -383,12 +385,15 @@ class _Reader:
                 found.append(Initial(node.value, start, node.place, value.place))
         return tuple(found)
 
-    def _start(self, node: Node, what: str) -> Fraction | str | None:
+    def _start(self, node: Node, what: str) -> Fraction | float | str | None:
+        if word(node) == MINUS_INFINITY:
+            return -math.inf
         if isinstance(node, Scalar) and node.kind == "number":
             return self._fields.number(node, what)
         if isinstance(node, Scalar) and node.kind == "text" and names.IDENTIFIER.match(node.value):
             return node.value
-        self._fields.unexpected(node, what, "a number or a parameter's name")
+        infinite = "inf" in word(node).lower() and "minus infinity is written -inf"
+        self._fields.unexpected(node, what, "a number, -inf or a parameter's name", infinite or None)
         return None
 
     def _ranges(self) -> tuple[Range, ...]:

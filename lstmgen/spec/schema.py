@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from ..language import functions, names
 from . import reader, switches
+from .cell import MINUS_INFINITY
 from .fields import MAX_AXIS, MAX_EXPRESSION
 
 Schema = dict[str, object]
@@ -77,14 +78,14 @@ def _head() -> Schema:
 
 def _shared() -> Schema:
     pair = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
-    start = {"anyOf": [{"type": "number"}, _ref("name")]}
+    start = {"anyOf": [{"type": "number"}, {"const": MINUS_INFINITY}, _ref("name")]}
     return {
         "dims": _described(
             _named(_ref("name")), "symbol: keyword in the module; default {D: input_size, H: hidden_size}"
         ),
         "range": _described(_named(pair), "where the proofs draw a value from; default [-1, 1]"),
         "initial": _described(
-            _named(start), "what a state starts from: a number, or a parameter that is learned; default 0"
+            _named(start), "what a state starts from: a number, -inf, or a parameter that is learned; default 0"
         ),
         "targets": _described(_named(_ref("shape")), "what the loss compares with, one value for each step"),
         "loss": _described(

@@ -394,6 +394,7 @@ INLINE real real_expm1(real x) { return x > 40 ? real_exp(x) : expm1_of(x > 40 ?
 INLINE real real_log1p(real x) { return MATH(log1p)(x); }
 INLINE real real_erf(real x) { return MATH(erf)(x); }
 INLINE real real_bell(real x) { return R(1.1283791670955126) * real_exp(-x * x); }
+INLINE real real_clipped(real a, real bound) { return a < -bound ? -bound : a > bound ? bound : a; }
 INLINE real real_surrogate(real a, real value, real slope) { return (void)a, (void)slope, value; }
 INLINE real real_log(real x) { return MATH(log)(x); }
 INLINE real real_sqrt(real x) { return MATH(sqrt)(x); }

@@ -85,8 +85,17 @@ class Run {
   }
 
   compute(stage, step) {
+    const e = expression(stage.is), look = this.at(step);
     this.set(step, stage.name, stage.name in this.held ? filled(this.held[stage.name], this.shape(stage.name))
-      : this.whole(stage.name, evaluate(expression(stage.is), this.at(step))));
+      : this.whole(stage.name, look.still && e[1] === "clip_gradient" ? this.passed(e, stage.name, step) : evaluate(e, look)));
+  }
+
+  // clip_gradient while something is moved: as much of the move as of the gradient goes on.
+  passed([, , argument, bound], name, step) {
+    const gradient = this.still.adjoint(name, step) ?? filled(0, this.shape(name));
+    const part = map(d => Math.abs(d) > bound ? bound / Math.abs(d) : 1, this.still.whole(name, gradient));
+    const before = evaluate(argument, this.still.at(step));
+    return add(before, multiply(part, subtract(evaluate(argument, this.at(step)), before)));
   }
 
   set(step, name, array) {

@@ -62,8 +62,9 @@ const OF_ARRAYS = {
   repeat: (a, n) => alongLast(row => repeated(row, n), a),
   concat: (...parts) => isArray(parts[0][0]) ? parts[0].map((_, k) => OF_ARRAYS.concat(...parts.map(part => part[k])))
     : parts.flat(),
-  part: (a, k, n) => alongLast(row => partOf(row, k, n), a), stop_gradient: a => a,
+  part: (a, k, n) => alongLast(row => partOf(row, k, n), a), stop_gradient: a => a, clip_gradient: a => a,
   // what derivatives need
+  Clip: (a, bound) => map(x => Math.min(Math.max(x, -bound), bound), a),
   Reverse_cumsum: a => alongLast(row => running([...row].reverse()).reverse(), a),
   Inverse_std: (a, eps = 1e-5) => alongLast(row => 1 / deviation(row, eps), a),
   Inverse_rms: (a, eps = 1e-6) => alongLast(row => 1 / Math.sqrt(sumOfSquares(row) / row.length + eps), a),

@@ -7,7 +7,7 @@ const BARE_FUNCTIONS = new Set(["tanh", "sin", "cos", "exp", "log"]);
 const SHOWN_FUNCTIONS = {__proto__: null, sigmoid: "σ", layer_norm: "LN", logsumexp: "lse", Inverse_std: "rstd", leaky_relu: "lrelu",
   logsigmoid: "log σ", stop_gradient: "stop", Reverse_cumsum: "cumsumᵀ", Fold: "fold", Place: "place", Slice: "slice",
   hard_sigmoid: "hsig", hard_tanh: "htanh", rms_norm: "RMSNorm", l2_norm: "L2Norm", Inverse_rms: "rrms",
-  Inverse_norm: "rnorm", Bell: "erf′"};
+  Inverse_norm: "rnorm", Bell: "erf′", Clip: "clip", clip_gradient: "pass"};
 const USUAL_LITERALS = {__proto__: null, layer_norm: 1e-5, Inverse_std: 1e-5, rms_norm: 1e-6, l2_norm: 1e-6, Inverse_rms: 1e-6,
   Inverse_norm: 1e-6};
 const SHOWN_RELATIONS = {"<": "<", "<=": "≤", ">": ">", ">=": "≥"};

@@ -47,6 +47,8 @@ TABLE: dict[str, Formula] = {
     "repeat": Formula(r"\operatorname{{repeat}}({a},{b})"),
     "part": Formula(r"\operatorname{{part}}_{{{b}/{c}}}({a})"),
     "stop_gradient": Formula(r"\operatorname{{stop}}({a})"),
+    "clip_gradient": Formula(r"\operatorname{{pass}}_{{{b}}}({a})"),
+    "Clip": Formula(r"\operatorname{{clip}}_{{{b}}}({a})", r"\min(\max(a,-b),b)"),
     "Bell": Formula(r"\operatorname{{erf}}'({a})", r"\frac{2}{\sqrt{\pi}}e^{-a^2}"),
     # what the adjoints of these need
     "Reverse_cumsum": Formula(r"\operatorname{{cumsum}}^{{\mathsf T}}({a})"),

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from ...language import functions
 from ...language.expressions import (
-    ONE, ZERO, Adjoint, Call, Compare, Expression, MatVec, Negative, Number, Outside, Power, Product,
+    ONE, ZERO, Adjoint, Call, Compare, Expression, MatVec, MinusInfinity, Negative, Number, Outside, Power, Product,
     Quotient, Size, Sum, Value, number, product,
 )
 from ...language.shapes import MOST_AXES, SCALAR, Shape
@@ -122,6 +122,8 @@ class Printer:
         match expression:
             case Number(value=value):
                 return _number(value)
+            case MinusInfinity():
+                return r"-\infty", NEGATIVE
             case Size(symbol=symbol):
                 return self.notation.size(symbol), ATOM
             case Value() | Adjoint() | Outside():

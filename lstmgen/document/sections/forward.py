@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ...derivation.graph import Stage
-from ...language.expressions import ZERO, Number, Outside, Value, values
+from ...language.expressions import ZERO, MinusInfinity, Number, Outside, Value, values
 from ...language.shapes import Shape
 from ..blocks import Block, Display, Prose, Section, Table
 from ..inline import NO_BREAK, code, emphasis, fork, math, spoken, together, words
@@ -237,7 +237,7 @@ def _starts(pen: Pen) -> list[str]:
     zero = [state for state, start in pen.graph.initial if start == ZERO]
     learned = [(state, start.name) for state, start in pen.graph.initial if isinstance(start, Value)]
     numbers = [(state, start) for state, start in pen.graph.initial
-               if isinstance(start, Number) and start != ZERO]
+               if isinstance(start, Number | MinusInfinity) and start != ZERO]
     at_zero = Printer(pen.notation, "0", pen.value_colour)
     if zero:
         names = listed([math(at_zero(Value(state))) for state in zero])

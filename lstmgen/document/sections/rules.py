@@ -201,6 +201,13 @@ def _kinks(pen: Pen, calls: list[Call]) -> list[str]:
     if any(call.function == "surrogate" for call in calls):
         said.append(r"The derivative of $\operatorname{surrogate}(a,b,c)$ with respect to $a$ is replaced by $c$ on purpose, "
                     "and nothing goes back through $b$ and $c$. The proofs replace it, too.")
+    clips = [call for call in calls if call.function == "clip_gradient"]
+    if clips:
+        said.append(words(
+            r"The value of $\operatorname{pass}_k(a)$ is $a$. What arrives there on the way back is clipped on purpose, "
+            r"entry by entry, to the interval from $-k$ to $k$: $\operatorname{clip}_k(a)=\min(\max(a,-k),k)$. So the "
+            "gradient is no derivative of the loss. The proofs put a multiplication by $1/(1+k)$ in place of each clip and "
+            "prove all else; with the clips, the module gives what these equations give."))
     if any(call.function == "stop_gradient" for call in calls):
         said.append(words(r"Nothing goes back through $\operatorname{stop}$: its argument is held constant by definition."))
     return said

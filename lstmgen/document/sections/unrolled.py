@@ -22,6 +22,10 @@ MOST_LINES = 4  # of a path that is written out
 
 def unrolled_section(pen: Pen, steps: int) -> Section | None:
     """Every parameter's gradient over so many steps; and the paths of one of them."""
+    if any(stage.function == "clip_gradient" for stage in pen.graph.stages):
+        return Section(f"Unrolled over {count(steps, 'step')}", "unrolled", (Prose(
+            "This cell clips gradients on their way back. A sum of clipped paths is not the clipped sum, so the gradients "
+            "are not written out path by path."),))
     still = [gradient.value for gradient in pen.derivation.stages if pen.is_still(gradient.value)]
     names = [*still, *(gradient.value for gradient in pen.derivation.parameters)]
     found = [unroll(pen.derivation, name, steps) for name in names if _hears_from_steps(pen, name)]

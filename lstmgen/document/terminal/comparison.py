@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ...derivation.chain import Contribution, Derivation, Gradient
 from ...derivation.graph import Graph, Stage
 from ...language.expressions import (
-    Adjoint, Call, Compare, Expression, Number, Outside, Product, Size, Sum, Value, children, values,
+    Adjoint, Call, Compare, Expression, MinusInfinity, Number, Outside, Product, Size, Sum, Value, children, values,
 )
 from ...language.text import source
 from ...printed import WIDTH, Brief, Printed, shortened
@@ -119,7 +119,7 @@ def _notes(first: Graph, second: Graph, names: Mapping[str, str]) -> Iterator[st
     others = dict(second.initial)
     for state, start in first.initial:
         other = others.get(names.get(state, ""))
-        if isinstance(start, Number) and isinstance(other, Number) and start != other:
+        if isinstance(start, Number | MinusInfinity) and isinstance(other, Number | MinusInfinity) and start != other:
             yield (f"If no state is given, {state} of {one.name} starts at {source(start)}, that of "
                    f"{two.name} at {source(other)}.")
 

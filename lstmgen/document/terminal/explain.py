@@ -440,6 +440,7 @@ _LOCAL_OF_OPERATION = {
     "concat": "{value} is a piece of {reader}, unchanged, so it gets that piece of the upstream gradient",
     "part": "{reader} is a piece of {value}, unchanged, so only that piece of {value} gets a gradient",
     "transpose": "{reader} is {value} transposed, so its gradient is transposed back",
+    "clip_gradient": "{reader} is {value}, unchanged; what arrives at {reader} is clipped on purpose on its way to {value}",
     "repeat": "every entry of {value} is in {reader} several times, so the gradients of its copies are added",
     "outer": "entry (j, k) of {reader} is a product of two entries, so each of them gets the sum of the other times the "
              "upstream gradient",

@@ -97,6 +97,7 @@ INTERNAL = {
     "Inverse_std": "(a): 1 / sqrt(var(a) + 1e-5), or with the constant that is its second argument",
     "Inverse_rms": "(a): 1 / sqrt(mean(a ** 2) + 1e-6), or with the constant that is its second argument",
     "Inverse_norm": "(a): 1 / sqrt(sum(a ** 2) + 1e-6), or with the constant that is its second argument",
+    "Clip": "(a, k): a, but -k where it is less and k where it is more",
     "Bell": "(a): 2 / sqrt(pi) * exp(-a ** 2), the derivative of erf",
     "Fold": "(a, n): each n neighbouring entries of a added up",
     "Place": "(a, k, n): a as part k of n (the first is 0), and zeros elsewhere",

@@ -8,7 +8,7 @@ POINTWISE = {
     "logsigmoid": "real_logsigmoid", "sqrt": "real_sqrt", "rsqrt": "real_rsqrt", "abs": "real_abs", "sin": "real_sin",
     "cos": "real_cos", "sign": "real_sign", "floor": "real_floor", "max": "real_max", "min": "real_min",
     "clip": "real_clip", "expm1": "real_expm1", "log1p": "real_log1p", "erf": "real_erf", "Bell": "real_bell",
-    "surrogate": "real_surrogate",
+    "surrogate": "real_surrogate", "Clip": "real_clipped",
 }
 
 # y and a, b are rows; p is an exact number. The first argument has n rows of m entries (a vector is one row) and e entries
@@ -47,4 +47,4 @@ OF_ONE_HEAD = {"outer": (1, 1), "transpose": (2,), "matvec": (2, 1), "matvec_tur
 TABLE = {**POINTWISE, **OPERATIONS}
 
 # What becomes columns, or entries, or nothing at all: `lines.py` and `schedule/pieces.py` know how.
-NO_CALLS = frozenset({"concat", "part", "Slice", "Place", "stop_gradient", "heads", "flat"})
+NO_CALLS = frozenset({"concat", "part", "Slice", "Place", "stop_gradient", "clip_gradient", "heads", "flat"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ... import __version__
-from ...language.expressions import Value
+from ...language.expressions import MinusInfinity, Value
 from ...language.shapes import Shape
 from ...language.text import source
 from ...schedule.arrays import LOSS_ARRAY, carry_array, late_array, outside_array, sum_array
@@ -245,6 +245,8 @@ class _Cell:
         value = next(start.value for start in self.schedule.starts if start.state == state)
         if isinstance(value, Value):
             return {"parameter": self.places.identifier(value.name), "value": ""}
+        if isinstance(value, MinusInfinity):
+            return {"parameter": "", "value": "-(real)INFINITY"}
         return {"parameter": "", "value": f"R({real_text(value.value)})" if value.value else ""}
 
     def sums(self) -> dict[str, object]:

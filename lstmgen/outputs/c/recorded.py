@@ -16,9 +16,9 @@ from fractions import Fraction
 import numpy as np
 
 from ...derivation.chain import START
-from ...derivation.graph import Graph
+from ...derivation.graph import Graph, start_number
 from ...language.evaluate import Digits
-from ...language.expressions import Value
+from ...language.expressions import MinusInfinity, Value
 from ...numerics.points import Point, choose_sizes, reach_after
 from ...numerics.unrolled import Adjoints, at_point
 from ...schedule.records import Schedule
@@ -203,9 +203,12 @@ def _results(
     learned = {} if own_start else {
         fork.key: range(batch) for fork in derivation.contributions() if fork.kind == START}
     gradients = Adjoints(run, point.weights, point.final, learned, batch).gradients()
-    if not all(math.finite(array) for values in (*run.values, gradients) for array in values.values()):
-        return None
     steps = run.values[1:]
+    told = steps
+    if own_start and any(isinstance(start, MinusInfinity) for _, start in graph.initial):  # a stage may be infinite, too
+        told = [{name: step[name] for name in (*graph.outputs, *graph.states)} for step in steps]
+    if not all(math.finite(array) for values in (*told, gradients) for array in values.values()):
+        return None
 
     def whole(name: str, array: np.ndarray, *lead: int) -> np.ndarray:
         return np.broadcast_to(array, (*lead, *_shape(graph, sizes, name)))
@@ -234,7 +237,7 @@ def _results(
 def _own_start(graph: Graph, point: Point, batch: int) -> dict[str, np.ndarray]:
     starts = {}
     for name, start in graph.initial:
-        value = point.parameters[start.name] if isinstance(start, Value) else np.array(float(start.value))
+        value = point.parameters[start.name] if isinstance(start, Value) else np.array(start_number(start))
         like = point.state[name]
         starts[name] = np.broadcast_to(value, like.shape)
     return starts

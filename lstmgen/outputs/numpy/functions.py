@@ -63,11 +63,13 @@ TABLE: dict[str, Code] = {
     "triangle": Code("np.tri({a})"),
     "Array": Code("np.array({a})"),
     "stop_gradient": Code("_stop_gradient({a})", "stop_gradient"),
+    "clip_gradient": Code("_clip_gradient({a}, {b})", "clip_gradient"),
     # what the adjoints of these need
     "Reverse_cumsum": Code("_reverse_cumsum({a})", "reverse_cumsum"),
     "Inverse_std": Code("_inverse_std({a}, {b})", "inverse_std"),
     "Inverse_rms": Code("_inverse_rms({a}, {b})", "inverse_rms"),
     "Inverse_norm": Code("_inverse_norm({a}, {b})", "inverse_norm"),
+    "Clip": Code("_clipped({a}, {b})", "clipped"),
     "Bell": Code("1.1283791670955126 * np.exp(-({a} ** 2))"),
     "Fold": Code("_fold({a}, {b})", "fold"),
     "Place": Code("_place({a}, {b}, {c})", "place"),

@@ -12,7 +12,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from ... import __version__
-from ...language.expressions import Call, Number, Value, walk
+from ...language.expressions import Call, MinusInfinity, Number, Value, walk
 from ...language.text import source
 from ...schedule.plan import LAST
 from ...schedule.records import ARGUMENT, PARAMETER, Schedule, SizeSource, Start, StoredParameter
@@ -285,6 +285,8 @@ class ModuleContext:
         batch = axes(shape, "batch")
         if isinstance(start.value, Value):
             code = f'{self.library}.broadcast_to(params["{start.value.name}"], {batch})'
+        elif isinstance(start.value, MinusInfinity):
+            code = f"{self.library}.full({batch}, -{self.library}.inf, dtype)"
         elif start.value.value == 0:
             code = f"{self.library}.zeros({batch}, dtype)"
         else:

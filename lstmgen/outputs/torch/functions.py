@@ -54,11 +54,13 @@ TABLE: dict[str, Code] = {
     "triangle": Code("torch.ones({a}, {a}).tril()"),
     "Array": Code("torch.tensor({a})"),
     "stop_gradient": Code("{a}.detach()"),
+    "clip_gradient": Code("{a}"),
     # what the adjoints of these need
     "Reverse_cumsum": Code("_reverse_cumsum({a})", "reverse_cumsum"),
     "Inverse_std": Code("_inverse_std({a}, {b})", "inverse_std"),
     "Inverse_rms": Code("_inverse_rms({a}, {b})", "inverse_rms"),
     "Inverse_norm": Code("_inverse_norm({a}, {b})", "inverse_norm"),
+    "Clip": Code("torch.clamp({a}, -{b}, {b})"),
     "Bell": Code("1.1283791670955126 * torch.exp(-({a} ** 2))"),
     "Fold": Code("_fold({a}, {b})", "fold"),
     "Place": Code("_place({a}, {b}, {c})", "place"),

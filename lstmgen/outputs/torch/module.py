@@ -11,7 +11,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from ... import __version__
-from ...language.expressions import Number, Value
+from ...language.expressions import MinusInfinity, Number, Value
 from ...language.text import source
 from ...schedule.lowering import make_program
 from ...schedule.make import make_schedule
@@ -188,6 +188,8 @@ class _Module:
         shape = axes(self.graph.shapes[start.state], "batch")
         if isinstance(start.value, Value):
             return f'params["{start.value.name}"].expand({shape})'
+        if isinstance(start.value, MinusInfinity):
+            return f"like.new_full({shape}, -torch.inf)"
         return f"like.new_zeros({shape})" if start.value.value == 0 else f"like.new_full({shape}, {source(start.value)})"
 
     def _inits(self) -> list[str]:

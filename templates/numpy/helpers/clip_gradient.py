@@ -1,0 +1,3 @@
+def _clip_gradient(a, bound):
+    """`a`. On the way back, `_clipped` takes what arrives here."""
+    return a
