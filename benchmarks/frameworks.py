@@ -81,6 +81,12 @@ def sections(sizes: tuple[tuple[int, int, int, int], ...]) -> list[str]:
     return lines
 
 
+def put(text: str, page: str) -> str:
+    """The page with the text between its marks, or the text alone where it has none."""
+    start, end = "<!-- frameworks -->\n", "<!-- end of frameworks -->\n"
+    return re.sub(f"(?s)(?<={start}).*?(?={end})", lambda _: text, page) if start in page else text
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Times the PyTorch and JAX outputs beside other ways to the same gradients.")
     parser.add_argument("--quick", action="store_true", help="two sizes")
@@ -88,12 +94,9 @@ def main() -> None:
     chosen = parser.parse_args()
     path = chosen.o or (QUICK_PAGE if chosen.quick else PAGE)
     told = f"This run: {os.cpu_count()} cores; {versions(['torch eager', 'jax'])}."
-    text = "\n".join([told, "", *sections(QUICK if chosen.quick else GRID)])
-    page = path.read_text(encoding="utf-8") if path.exists() else ""
-    start, end = "<!-- frameworks -->\n", "<!-- end of frameworks -->\n"
+    text = "\n".join([told, "", *sections(QUICK if chosen.quick else GRID)]).rstrip() + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    written = re.sub(f"(?s)(?<={start}).*?(?={end})", lambda _: text, page) if start in page else text
-    path.write_text(written, encoding="utf-8")
+    path.write_text(put(text, path.read_text(encoding="utf-8") if path.exists() else ""), encoding="utf-8")
     print(f"wrote {path}")
 
 

@@ -70,6 +70,9 @@ def test_a_page_keeps_what_is_told_of_the_generator(tmp_path):
     old.write_text("# Old\n\n<!-- generator -->\nseconds\n<!-- end -->\n")
     kept = modules.with_others(new, old)
     assert "\n<!-- generator -->\nseconds\n<!-- end -->\n" in kept and "# Old" not in kept
+    old.write_text(frameworks.put("a table\n", kept))
+    assert "\n<!-- frameworks -->\na table\n<!-- end of frameworks -->\n" in modules.with_others(new, old)
+    assert frameworks.put("a table\n", "no marks") == "a table\n"
 
 
 def test_a_contender_that_ends_says_why(monkeypatch, tmp_path):
@@ -92,7 +95,7 @@ def test_what_the_c_reaches_is_told(tmp_path):
 def test_the_outputs_for_frameworks_are_timed_and_told():
     pytest.importorskip("jax")
     case = modules.Case("gru", "float32", (5, 2, 3, 4))
-    results = list(modules.measure([case], ["jax module", "jax"]))
+    results = list(modules.measure([case], ["jax module", "jax"], 1, min))
     head, rule, row = frameworks.table(results, frameworks.IN_JAX)
     assert head.count("|") == rule.count("|") == row.count("|") and "jax module, ms" in head
     assert all(each > 0 for each in frameworks.memory(case))
