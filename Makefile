@@ -1,7 +1,7 @@
 # `make help` lists the targets. What they need is Python 3.10 or newer, git and make; the rest they fetch.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tex browser demo test test-torch gpu bench-frameworks audit-long fuzz mutation versions bench documents \
+.PHONY: help venv tex browser demo test firefox test-torch gpu bench-frameworks audit-long fuzz mutation versions bench documents \
         generated check-generated site picture references wheel clean
 
 PYTHON ?= python3
@@ -97,6 +97,9 @@ demo: venv tex  ## a peephole LSTM: module, derivation, PDF; then a character mo
 test: venv tex $(if $(EVERYTHING),$(PEERS) browser)  ## all tests; FRAMEWORKS=1: also against PyTorch, JAX, Keras and others
 	@$(BIN)/ruff check --quiet --output-format concise .; style=$$?; \
 	FRAMEWORKS=$(EVERYTHING) $(BIN)/python -m pytest -q -n auto && exit $$style
+
+firefox: venv  ## the tests of the page in Firefox, where it is installed: Debian's firefox-esr
+	@LSTMGEN_BROWSER=firefox $(BIN)/python -m pytest -q -n auto tests/test_page.py tests/test_page_latex.py
 
 test-torch: venv $(PEERS)  ## the PyTorch output of every cell, compiled by torch.compile too
 	@LSTMGEN_TORCH_LONG=1 $(BIN)/python -m pytest -q -n auto tests/test_torch_output.py

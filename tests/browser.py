@@ -1,4 +1,7 @@
-"""A headless Chromium, driven through chromedriver by WebDriver's own protocol: no package is needed for that."""
+"""A headless Chromium, driven through chromedriver by WebDriver's own protocol: no package is needed for that.
+
+With LSTMGEN_BROWSER=firefox the same tests run in a Firefox: `make firefox`.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from firefox import Firefox, firefox
 
 DRIVER = shutil.which("chromedriver")
 MISSING = "no Chromium with chromedriver: `make browser` installs them on Debian"
@@ -76,8 +81,12 @@ class Browser:
 
 
 @contextmanager
-def browser() -> Iterator[Browser]:
+def browser() -> Iterator[Browser | Firefox]:
     """A browser for a while. Skips where there is none, unless it was to be installed: see `make browser`."""
+    if os.environ.get("LSTMGEN_BROWSER") == "firefox":
+        with firefox() as window:
+            yield window
+        return
     if DRIVER is None:
         installable = os.environ.get("FRAMEWORKS") and shutil.which("apt-get") and os.geteuid() == 0
         (pytest.fail if installable else pytest.skip)(MISSING)

@@ -10,7 +10,11 @@ const STAGE = byName(CELL.stages.map(stage => [stage.name, stage]));
 const GRADIENT = byName(CELL.gradients.map(gradient => [gradient.value, gradient]));
 const FORK = bare();
 for (const gradient of CELL.gradients) {
-  gradient.forks.forEach((fork, index) => { FORK[fork.key] = fork; fork.target = gradient.value; fork.number = index + 1; });
+  gradient.forks.forEach((fork, index) => {
+    const {reader, lag = 0, position = 0} = fork, target = gradient.value;
+    Object.assign(fork, {target, lag, key: `${target}<${reader}@${lag}.${position}`, number: index + 1});
+    FORK[fork.key] = fork;
+  });
 }
 const STATIC = new Set(CELL.static), LAST_ONLY = new Set(CELL.lastOnly);
 const expression = number => CELL.expressions[number];

@@ -17,19 +17,30 @@ function showReading() {
   const text = byId("line").value;
   if (!text.trim()) return refill(byId("reading"));
   try {
-    const e = new Reader(text).read();
+    const e = readLine(text);
     return refill(byId("reading"), "Read as ", formula(adjointOf(byId("which").value), "=", e));
   } catch (error) {
     if (!(error instanceof Unread)) throw error;
-    return refill(byId("reading"), `Not read: ${error.message}.`);
+    return refill(byId("reading"), "Not read", placeTold(text, error.at), `: ${error.message}.`);
   }
+}
+
+// LaTeX or the language of claims: a line says itself which it is.
+function readLine(text) {
+  return isLatex(text) ? new LatexReader(text, byId("which").value).read() : new Reader(text).read();
+}
+
+// Where it cannot be read: the line so far, and the character that is meant.
+function placeTold(text, at) {
+  if (at === null) return [];
+  return [` at character ${at + 1}, `, el("code", {}, text.slice(Math.max(0, at - 12), at), el("mark", {}, text.slice(at, at + 6) || "␣"), text.slice(at + 6, at + 14))];
 }
 
 function judgeLine(event) {
   event.preventDefault();
   const name = byId("which").value, verdict = byId("verdict");
   try {
-    const found = judge(name, new Reader(byId("line").value).read());
+    const found = judge(name, readLine(byId("line").value));
     verdict.className = found.verdict;
     refill(verdict, verdictTold(name, found));
     if (view.practising && found.verdict === "right") solved();

@@ -28,16 +28,15 @@ function quantityTold({title, e, step}) {
 }
 
 function numberFields(row) {
-  const rows = isArray(row.array) ? isArray(row.array[0]) ? row.array : [row.array] : [[row.array]];
-  const isMatrix = isArray(row.array) && isArray(row.array[0]);
-  return el("span", {class: "fields"}, rows.map((line, j) => el("span", {}, line.map((number, k) => {
-    const place = isMatrix ? [j, k] : isArray(row.array) ? [k] : [];
-    return el("input", {
-      type: "text", inputmode: "decimal", value: String(number), size: 5, spellcheck: "false", autocomplete: "off",
-      "aria-label": `${inWords(row.e)}${row.step ? ` step ${row.step}` : ""}${place.length ? ` entry ${place.map(i => i + 1).join(", ")}` : ""}`,
-      onchange: event => changeNumber(event.target, row, place),
-    });
-  }))));
+  const shape = shapeOf(row.array);
+  const field = place => el("input", {
+    type: "text", inputmode: "decimal", value: String(entryAt(row.array, place)), size: 5, spellcheck: "false", autocomplete: "off",
+    "aria-label": `${inWords(row.e)}${row.step ? ` step ${row.step}` : ""}${place.length ? ` entry ${place.map(i => i + 1).join(", ")}` : ""}`,
+    onchange: event => changeNumber(event.target, row, place),
+  });
+  const begins = line => line.length === 2 && line[0] && !line[1];  // the matrix of another head
+  return el("span", {class: "fields"}, places(shape.slice(0, -1)).map(line => el("span", begins(line) ? {class: "head"} : {},
+    shape.length ? entryAt(row.array, line).map((_, k) => field([...line, k])) : field([]))));
 }
 
 function changeNumber(field, row, place) {

@@ -1,6 +1,9 @@
 // A line that the reader types, in the language of specs and claims: `d_h * o * (1 - tanh(c)**2) + d_c[t+1] * f[t+1]`.
 
-class Unread extends Error {}                    // a line that cannot be read: why, and what to write
+// A line that cannot be read: why, what to write, and at which character.
+class Unread extends Error {
+  constructor(message, at = null) { super(message); this.at = at; }
+}
 
 const TOKEN = /\s*(?:(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)|([A-Za-zδΔ][A-Za-z0-9_δΔ]*)|(\*\*|<=|>=|\[\s*t\s*(?:[+−-]\s*\d+)?\s*\]|\.T\b|[-+*/@^(),<>⊙·−²ᵀ]))/y;
 
@@ -9,7 +12,7 @@ function tokens(text) {
   TOKEN.lastIndex = 0;
   while (TOKEN.lastIndex < text.trimEnd().length) {
     const at = TOKEN.lastIndex, match = TOKEN.exec(text);
-    if (!match) throw new Unread(`“${text.slice(at).trim()[0]}” cannot stand here`);
+    if (!match) throw new Unread(`“${text.slice(at).trim()[0]}” cannot stand here`, at + /^\s*/.exec(text.slice(at))[0].length);
     const [, number, name, sign] = match;
     found.push(number ? {number: Number(number)} : name ? {name} : {sign: sign.replace(/\s/g, "").replace("−", "-")});
   }

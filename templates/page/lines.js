@@ -101,7 +101,7 @@ function numberIn(run, number, of, key, step) {
 
 function rowNumbers(array) {
   const shape = shapeOf(array);
-  if (shape.length === 2 && shape[0] * shape[1] > 4) return `size ${told(norm(array), 3)}`;
+  if (shape.length > 1 && entries(array).length > 4) return `size ${told(norm(array), 3)}`;
   return entries(array).length > 3 ? `${toldAll(entries(array).slice(0, 2))} …` : toldAll(array);
 }
 

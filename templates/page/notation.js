@@ -1,7 +1,8 @@
 // Expressions as formulas. First a tree of pieces, in the symbols of the chosen notation; then MathML, SVG text, or words.
 
 const COMPARISON = 0, SUM = 1, NEGATIVE = 2, TIMES = 3, BESIDE = 4, BARE = 5, APPLIED = 6, ATOM = 7;
-const NOTATIONS = byName(CELL.notations.map(notation => [notation.id, notation]));
+const NOTATIONS = byName(CELL.notations.map(notation =>  // the first has every symbol, the others what differs
+  [notation.id, {...notation, symbols: bare({...CELL.notations[0].symbols, ...notation.symbols})}]));
 const ACCENTS = {bar: "\u0304", hat: "\u0302", tilde: "\u0303"};
 const BARE_FUNCTIONS = new Set(["tanh", "sin", "cos", "exp", "log"]);
 const SHOWN_FUNCTIONS = {__proto__: null, sigmoid: "σ", layer_norm: "LN", logsumexp: "lse", Inverse_std: "rstd", leaky_relu: "lrelu",
@@ -116,7 +117,8 @@ class Printer {
       case "where": return this.choice(...given);
       case "outer": return [{row: [this.inside(first, BARE), {space: true}, {base: this.inside(second, ATOM), raised: {word: "T"}}]}, BESIDE];
       case "transpose": return [{base: this.inside(first, ATOM), raised: {word: "T"}}, ATOM];
-      case "fill": return [first === 1 ? {word: "𝟏"} : {row: [this.inside(first, BARE), {space: true}, {word: "𝟏"}]}, BESIDE];
+      case "fill": return this.copied(first, second);
+      case "heads": return [{row: [{base: {word: "heads"}, lowered: this.tree(second)}, this.fenced(this.tree(first))]}, APPLIED];
       case "concat": return [{open: "[", body: {row: given.flatMap((part, k) => [...(k ? [{op: ";"}] : []), this.tree(part)])}, close: "]"}, APPLIED];
       case "ones": return [{word: given.length === 1 ? "𝟏" : "𝟏𝟏ᵀ"}, given.length === 1 ? ATOM : BESIDE];
       case "eye": return [{word: "I"}, ATOM];
@@ -138,6 +140,14 @@ class Printer {
       if (tightness === ATOM && !["/", "^"].includes(first[0])) return [{row: [word, {space: true}, piece]}, BARE];
     }
     return [{row: [word, this.fenced(list(shown))]}, APPLIED];
+  }
+
+  // A value along a new last axis: a𝟏, a𝟏ᵀ; of a matrix, with the length of the axis.
+  copied(e, size) {
+    if (e === 1) return [{word: "𝟏"}, BESIDE];
+    if (rank(e) > 1) return [{row: [{base: {word: "fill"}, lowered: this.tree(size)}, this.fenced(this.tree(e))]}, APPLIED];
+    const ones = rank(e) ? {base: {word: "𝟏"}, raised: {word: "T"}} : {word: "𝟏"};
+    return [{row: [this.inside(e, BARE), {space: true}, ones]}, BESIDE];
   }
 
   fenced(body) { return {open: "(", body, close: ")"}; }

@@ -82,5 +82,5 @@ function told(number, digits = 4) {
   if (size < 1e-13) return "0";                  // a rounding error of terms that cancel
   return minus(size >= 1e4 || size < 10 ** -digits ? number.toExponential(1) : number.toFixed(digits));
 }
-const toldAll = (a, digits = 4) => !isArray(a) ? told(a, digits)
-  : isArray(a[0]) ? a.map(row => toldAll(row, digits)).join("; ") : a.map(x => told(x, digits)).join("  ");
+const toldAll = (a, digits = 4) => !isArray(a) ? told(a, digits) : !isArray(a[0]) ? a.map(x => told(x, digits)).join("  ")
+  : a.map(part => toldAll(part, digits)).join(isArray(a[0][0]) ? " | " : "; ");

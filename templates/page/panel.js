@@ -9,26 +9,29 @@ function drawPanel() {
   refill(panel,
     el("h2", {tabindex: -1, id: "panel-title"}, "The gradient at ", formula(valueOf(name)), el("span", {class: "aside"}, step)),
     view.practising ? el("p", {class: "aside"}, "The derivation is hidden while you practise.") : [
-      el("p", {}, sentence(gradient.rule)),
+      el("p", {}, sentence(inFull(gradient.rule))),
       el("ol", {class: "forks"}, gradient.forks.map(forkItem)),
       panelSum(name, isStatic),
-      gradient.ends.length ? el("details", {}, el("summary", {}, "First and last step"), gradient.ends.map(text => el("p", {}, sentence(text)))) : null,
+      gradient.ends.length ? el("details", {}, el("summary", {}, "First and last step"), gradient.ends.map(parts => el("p", {}, sentence(inFull(parts))))) : null,
       view.cut.size ? damage() : null,
     ]);
   return undefined;
 }
 
+// Sentences by their numbers, with their formulas put in.
+const inFull = parts => parts.map(([number, ...formulas]) => CELL.sentences[number].replace(/⟦⟧/g, () => `⟦${formulas.shift()}⟧`)).join(" ");
+
 function forkItem(fork) {
   const stage = STAGE[fork.reader], special = fork.kind === "output" || fork.kind === "start";
-  const isCut = view.cut.has(fork.key);
+  const isCut = view.cut.has(fork.key), why = inFull(fork.why);
   const through = fork.kind === "output" ? "from outside" : fork.kind === "start" ? "from the first step"
     : ["through ", stage.name in view.printer.notation.writtenOut ? formula(moved(expression(stage.is), fork.lag))
       : formula(moved(valueOf(fork.reader), STATIC.has(fork.reader) ? 0 : fork.lag), "=", moved(expression(stage.is), fork.lag))];
   return el("li", {class: `fork ${isCut ? "is-cut" : ""}`, "data-keys": fork.key},
     el("p", {class: "through"}, el("span", {class: `badge ${colourOf(fork.target)}`}, String(fork.number)), el("span", {}, through)),
     special ? null : productTable(fork),
-    el("p", {class: "why"}, sentence(fork.why), fork.why.endsWith(".") ? null : "."),
-    fork.held ? el("p", {class: "held"}, el("b", {}, "Held still: "), sentence(fork.held)) : null,
+    el("p", {class: "why"}, sentence(why), why.endsWith(".") ? null : "."),
+    fork.held ? el("p", {class: "held"}, el("b", {}, "Held still: "), sentence(inFull(fork.held))) : null,
     button(isCut ? "Put this term back" : "Leave this term out", () => cut(fork.key), {class: "cut", "aria-pressed": String(isCut)}));
 }
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from ...derivation.chain import Contribution, Gradient, Key
 from ...derivation.graph import Graph, Stage
 from ...language import functions
 from ...language.expressions import Expression, Value
-from ...language.functions import Macro
+from ...language.functions import Macro, Pointwise
 from ...language.parse import parse_rule
 from ...numerics.worked import Number, WorkedExample, work_out
 from ...outputs.numpy.lines import Line
@@ -24,6 +26,7 @@ from .symbols import PageNotation, first_notation, notations
 STEPS = 3  # that a page opens with
 MOST_STEPS = 4  # that it can be set to
 _NEVER_BROKEN = 10**9
+_FORMULA = re.compile(r"⟦(\d+)⟧")
 
 
 def page_data(schedule: Schedule, notation: str | None, verdict: Verdict | None) -> dict[str, Json]:
@@ -31,6 +34,7 @@ def page_data(schedule: Schedule, notation: str | None, verdict: Verdict | None)
     derivation, graph = schedule.derivation, schedule.graph
     table = Table()
     pen = _MarkingPen(schedule, table)
+    texts = _Sentences()
     symbols = notations(graph)
     data: dict[str, Json] = {
         "name": graph.spec.name, "steps": STEPS, "mostSteps": MOST_STEPS,
@@ -42,18 +46,18 @@ def page_data(schedule: Schedule, notation: str | None, verdict: Verdict | None)
         "learned": {state: start.name for state, start in graph.initial if isinstance(start, Value)},
         "ranges": {item.name: [float(item.low), float(item.high)] for item in graph.spec.ranges},
         "stages": [_stage(stage, schedule, table) for stage in graph.stages],
-        "gradients": [_gradient(gradient, schedule, table, pen) for gradient in
+        "gradients": [_gradient(gradient, schedule, table, pen, texts) for gradient in
                       (*derivation.stages, *derivation.inputs, *derivation.parameters)],
         "colours": list(Pen(schedule.plan, make_notation(graph, ())).colours),
         "code": _code(schedule),
         "notation": first_notation(graph, symbols, notation),
-        "notations": [_symbols(each, table) for each in symbols],
+        "notations": [_symbols(each, symbols[0], table) for each in symbols],
         "picture": picture(derivation, table, key_text),
         "language": _language(graph),
         "example": _example(graph, work_out(derivation, MOST_STEPS)),
         "verified": verdict is not None,
     }
-    return {**data, "expressions": table.entries}
+    return {**data, "sentences": list(texts.numbers), "expressions": table.entries}
 
 
 def key_text(key: Key) -> str:
@@ -81,29 +85,38 @@ def _stage(stage: Stage, schedule: Schedule, table: Table) -> Json:
             **({"of": stage.owner} if stage.owner != stage.name else {})}
 
 
-def _gradient(gradient: Gradient, schedule: Schedule, table: Table, pen: TerminalPen) -> Json:
+class _Sentences:
+    """Sentences by number, with places for formulas: many contributions are told in the same words."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+
+    def __call__(self, text: str) -> list[list[int]]:
+        """For each sentence of a text its number, and those of the formulas in it."""
+        return [[self.numbers.setdefault(_FORMULA.sub("⟦⟧", part), len(self.numbers)), *map(int, _FORMULA.findall(part))]
+                for part in re.split(r"(?<=\.) ", text.replace("~", " "))]
+
+
+def _gradient(gradient: Gradient, schedule: Schedule, table: Table, pen: TerminalPen, texts: _Sentences) -> Json:
     told = reasons(pen, gradient)
     return {
-        "value": gradient.value, "n": schedule.plan.gradient_numbers.get(gradient.value, 0), "rule": _plain(told.rule),
-        "ends": [_plain(line) for line in told.ends],
-        "forks": [_fork(fork, table, dict(facts)) for fork, facts in zip(gradient.forks, told.terms, strict=True)],
+        "value": gradient.value, "n": schedule.plan.gradient_numbers.get(gradient.value, 0), "rule": texts(told.rule),
+        "ends": [texts(line) for line in told.ends],
+        "forks": [_fork(fork, table, texts, dict(facts)) for fork, facts in zip(gradient.forks, told.terms, strict=True)],
     }
 
 
-def _fork(fork: Contribution, table: Table, facts: dict[str, str]) -> Json:
+def _fork(fork: Contribution, table: Table, texts: _Sentences, facts: dict[str, str]) -> Json:
     return {
-        "key": key_text(fork.key), "reader": fork.reader, "lag": fork.lag, "kind": fork.kind,
+        "reader": fork.reader, "kind": fork.kind,
+        **({"lag": fork.lag} if fork.lag else {}), **({"position": fork.position} if fork.position else {}),
         "up": table(fork.upstream), "at": table(fork.at_reader),
         **({"local": table(fork.local)} if fork.local is not None else {}),
         **({"matrix": table(fork.matrix)} if fork.matrix is not None else {}),
         **({"over": 1} if fork.over_time else {}),
-        "why": _plain(facts.get("outside", facts.get("local", ""))),
-        **({"held": _plain(facts["constant"])} if "constant" in facts else {}),
+        "why": texts(facts.get("outside", facts.get("local", ""))),
+        **({"held": texts(facts["constant"])} if "constant" in facts else {}),
     }
-
-
-def _plain(text: str) -> str:
-    return text.replace("~", " ")
 
 
 # ---------------------------------------------------------------- code, symbols, numbers
@@ -121,16 +134,21 @@ def _line(line: Line, margin: int) -> Json:
     return [text, about] if about else [text]
 
 
-def _symbols(notation: PageNotation, table: Table) -> Json:
-    return {"id": notation.id, "label": notation.label, "time": notation.time, "symbols": notation.symbols,
+def _symbols(notation: PageNotation, first: PageNotation, table: Table) -> Json:
+    """A notation; of those after the first, the symbols that the first has not."""
+    symbols = {name: symbol for name, symbol in notation.symbols.items()
+               if notation is first or first.symbols.get(name) != symbol}
+    return {"id": notation.id, "label": notation.label, "time": notation.time, "symbols": symbols,
             "writtenOut": {name: table(expression) for name, expression in notation.written_out.items()}}
 
 
 def _language(graph: Graph) -> Json:
-    """What a reader's own line may call: the functions that stand for an expression, and the spec's constants."""
+    """What a reader's own line may call: the functions, what some stand for, their slopes, and the spec's constants."""
     macros = {entry.name: [list(entry.arguments), as_json(parse_rule(entry.body))]
               for entry in functions.TABLE.values() if isinstance(entry, Macro)}
-    return {"macros": macros, "public": functions.PUBLIC,
+    slopes = {entry.name: as_json(parse_rule(entry.derivatives[0])) for entry in functions.TABLE.values()
+              if isinstance(entry, Pointwise) and len(entry.arguments) == 1 and entry.name in functions.PUBLIC}
+    return {"macros": macros, "public": functions.PUBLIC, "slopes": slopes,
             "constants": {constant.name: float(constant.value) for constant in graph.spec.constants}}
 
 

@@ -79,16 +79,17 @@ def _row(row: Layout, ways: _Ways, table: Callable[[Expression], int]) -> Json:
             value = shown[0]
         boxes.append({
             "kind": node.kind, "shows": [part if isinstance(part, str) else table(part) for part in shown],
-            "at": [box.x, box.y, node.width, node.height],
-            **({"value": value.name, "lag": value.lag} if value else {}),
+            "at": [*map(_short, (box.x, box.y, node.width, node.height))],
+            **_named(value),
             **({"stage": ways.stage(node.name)} if ways.stage(node.name) else {}),
-            **({"caption": [box.caption_left, box.y]} if node.caption else {}),
+            **({"caption": [_short(box.caption_left), _short(box.y)]} if node.caption else {}),
         })
     wires = []
     for path in row.paths:
         value = ways.value(path.wire.producer)
         wires.append({
-            "points": path.points, **({"value": value.name, "lag": value.lag} if value else {}),
+            "points": [[_short(x), _short(y)] for x, y in path.points],
+            **_named(value),
             **({"keys": keys} if (keys := ways.keys(path)) else {}), **({"part": 1} if value is None else {}),
             **({"ends": 1} if path.ends else {}), **({"dashed": 1} if path.dashed else {}),
             **({"heavy": 1} if path.heavy else {}),
@@ -96,5 +97,17 @@ def _row(row: Layout, ways: _Ways, table: Callable[[Expression], int]) -> Json:
     dots = []
     for dot in row.dots:
         value = ways.value(dot.wire.producer)
-        dots.append([dot.x, dot.y, value.name if value else ""])
-    return {"size": [row.width, row.height], "frame": row.frame, "boxes": boxes, "wires": wires, "dots": dots}
+        dots.append([_short(dot.x), _short(dot.y), value.name if value else ""])
+    return {"size": [_short(row.width), _short(row.height)], "frame": [*map(_short, row.frame)],
+            "boxes": boxes, "wires": wires, "dots": dots}
+
+
+def _named(value: Value | None) -> dict[str, Json]:
+    if value is None:
+        return {}
+    return {"value": value.name, "lag": value.lag} if value.lag else {"value": value.name}
+
+
+def _short(length: float) -> float:
+    """Hundredths of a millimetre are enough for a screen."""
+    return round(length, 2)
