@@ -124,7 +124,7 @@ function curve(all, direct) {
   const grid = Array.from({length: highest - lowest + 1}, (_, k) => highest - k).map(power => [
     svg("line", {class: "grid", x1: left, x2: width - 12, y1: down(10 ** power), y2: down(10 ** power)}),
     svg("text", {class: "axis", x: left - 8, y: down(10 ** power) + 4, "text-anchor": "end"}, power === 0 ? "1" : power === 1 ? "10" : `10${[...String(-power)].map(digit => "⁰¹²³⁴⁵⁶"[digit]).join("").replace(/^/, "⁻")}`)]);
-  const marks = [0, 5, 10, 15, 20].map(lag => svg("text", {class: "axis", x: across(lag), y: height - 10, "text-anchor": "middle"}, String(lag)));
+  const marks = [0, 5, 10, 15].map(lag => svg("text", {class: "axis", x: across(lag), y: height - 10, "text-anchor": "middle"}, String(lag)));
   return svg("svg", {viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "The norm of the gradient over the steps back"}, grid, marks,
     svg("text", {class: "axis", x: width - 12, y: height - 10, "text-anchor": "end"}, "steps back"), direct ? line(direct, "direct") : null, line(all, "all"));
 }

@@ -272,7 +272,7 @@ class Printer:
     def _transposed(self, expression: Expression, depth: int) -> str:
         text = self._spell(expression, depth)[0]
         named = isinstance(expression, Value) and expression.name in self.notation.symbols
-        if (not named and not text.startswith("[")) or self._is_raised(expression):
+        if (not named and text != ONES and not text.startswith("[")) or self._is_raised(expression):
             text = parenthesised(self._spell(expression, depth + 1)[0])
         return _raised(text, TRANSPOSE)
 
