@@ -109,5 +109,5 @@ def _named(value: Value | None) -> dict[str, Json]:
 
 
 def _short(length: float) -> float:
-    """Hundredths of a millimetre are enough for a screen."""
-    return round(length, 2)
+    """Tenths of a millimetre, a third of a pixel, are enough for a screen."""
+    return round(length, 1)
