@@ -12,8 +12,8 @@ const PLAIN_SIGNS = {__proto__: null, "∘": "⊙", "•": "⊙", "⋅": "·", "
 const PRODUCTS = "⊙·×*⊗⋆", OPENING = "([<", CLOSING = ")]>";
 const NO_INK = new Set(("left right middle big Big bigg Bigg bigl bigr Bigl Bigr displaystyle textstyle limits nolimits nonumber " +
   "bf rm it cal mathstrut bfseries , : ; ! >").split(" ").concat(" "));
-const FONTS = new Set("mathbf boldsymbol bm pmb vec mathcal mathscr mathbb mathfrak mathrel mathbin boxed underline".split(" "));
-const WORD_FONTS = new Set("mathrm operatorname mathsf mathit text textrm textbf textit mathtt texttt mathop".split(" "));
+const FONTS = new Set("mathbf boldsymbol bm pmb vec mathcal mathscr mathbb mathrel mathbin boxed".split(" "));
+const WORD_FONTS = new Set("mathrm operatorname mathsf mathit text textrm mathtt texttt".split(" "));
 const OVER = {__proto__: null, bar: "bar", overline: "bar", hat: "hat", widehat: "hat", tilde: "tilde", widetilde: "tilde"};
 const FRACTIONS = new Set(["frac", "dfrac", "tfrac", "cfrac"]);
 const NAMED_FUNCTIONS = {__proto__: null, "σ": "sigmoid", sigm: "sigmoid", logistic: "sigmoid", swish: "silu", sgn: "sign", ln: "log",
@@ -89,7 +89,7 @@ class LatexTree {
     if (this.at >= this.tokens.length) throw new Unread("the line ends too early", this.end);
     if (this.is("{")) return this.braces(inScripts);
     const {number, at} = this.next;
-    if (number?.length > 1) {                    // \frac12 takes one digit at a time
+    if (number?.length > 1) { // \frac12: one digit
       if (inScripts) throw new Unread(`put “${number}” into braces`, at);
       this.tokens.splice(this.at, 1, {number: number[0], at}, {number: number.slice(1), at: at + 1});
     }
@@ -241,7 +241,7 @@ function namesOf(chosen) {
 class LatexReader {
   constructor(text, asked) {
     Object.assign(this, {text, asked, summed: 0, names: namesOf(view.notation)});
-    this.sizes = byName(CELL.dims.map((symbol, k) => [symbol, 1009 + 997 * k]));  // shapes are told apart by numbers that no others give
+    this.sizes = byName(CELL.dims.map((symbol, k) => [symbol, 1009 + 997 * k]));  // shapes, as numbers
   }
 
   read() {
@@ -533,7 +533,7 @@ class LatexReader {
 
   // ---------------------------------------------------------------- products, by shapes
 
-  // A product of several: where it matters what comes first, brackets are asked for.
+  // Where it matters which product comes first, brackets are asked for.
   chain(terms, signs) {
     if (terms.length === 1) return terms[0];
     const ways = [], faults = [];
