@@ -119,6 +119,10 @@ def _product(run, path):
             array = array.reshape(array.shape + (1,) * (len(size) - array.ndim + 1))
             flat = np.broadcast_to(array, (len(array), *size)).reshape(len(array), -1)
             array = np.eye(flat.shape[1]) * flat[:, None, :]
+        elif array.ndim == 4:  # a matrix of each head: blocks on a diagonal
+            heads, rows, columns = array.shape[1:]
+            blocks = np.einsum("enjk,nm->enjmk", array, np.eye(heads))
+            array = blocks.reshape(len(array), heads * rows, heads * columns)
         whole = array if whole is None else whole @ array
     return whole
 

@@ -410,6 +410,20 @@ class Row:
         self.value = value
 
 
+class Turned:
+    """What has two axes or more, with ^T behind it: a matrix turned, or a row of each head; what stands beside it tells."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def matrix(self):
+        return np.swapaxes(self.value, -1, -2)
+
+
+def _settled(value):
+    return value.matrix() if isinstance(value, Turned) else value
+
+
 ONES = object()
 
 
@@ -420,12 +434,14 @@ class Reader:
         self.text = re.sub(r"\\fork\{\d+\}", "", text).replace(r"\goeson", "").replace("{-}", "-")
         self.table = sorted(table.items(), key=lambda item: -len(item[0]))
         self.at = 0
+        # beside a matrix of each head, two axes are a vector of each head
+        self.of_heads = any(np.ndim(value) == 3 for value in table.values())
 
     def read(self) -> np.ndarray:
         value = self.sum()
         self.space()
         assert self.at == len(self.text), f"stopped before {self.text[self.at :]!r} in {self.text!r}"
-        return np.asarray(value)
+        return np.asarray(_settled(value))
 
     # ---- characters
 
@@ -491,7 +507,7 @@ class Reader:
 
     def meet(self, left, right, operation):
         """Entry by entry: arrays of one shape, or a number for all entries."""
-        left, right = np.asarray(left), np.asarray(right)
+        left, right = (np.asarray(_settled(side)) for side in (left, right))
         if left.ndim and right.ndim and 1 not in (left.shape[-1], right.shape[-1]):
             assert left.shape == right.shape, f"{left.shape} meets {right.shape} in {self.text!r}"
         return operation(left, right)
@@ -524,6 +540,8 @@ class Reader:
 
     def combined(self, factors: list):
         """What stands side by side: scalars, a matrix and its vector, a column and a row, sums of entries."""
+        if len(factors) == 1 and isinstance(factors[0], Turned):
+            return factors[0]
         value = None
         for position, factor in enumerate(factors):
             if (
@@ -534,6 +552,11 @@ class Reader:
             ):
                 rest = self.combined(factors[position + 1 :])
                 return rest.sum(-1)
+            if isinstance(factor, Turned) and value is not None and np.ndim(value):
+                rows_of_heads = self.of_heads and np.ndim(value) == np.ndim(factor.value) == 2
+                value = value[..., :, None] * factor.value[..., None, :] if rows_of_heads else value @ factor.matrix()
+                continue
+            factor = _settled(factor)
             if value is None:
                 value = factor
             elif np.ndim(value) == 0 and not isinstance(value, Row) and isinstance(factor, Row):
@@ -545,9 +568,13 @@ class Reader:
                 width = np.ones(1) if factor.value is ONES else factor.value
                 value = np.asarray(value)[:, None] * width[None, :]
             elif factor is ONES:
-                value = value.sum(-1) if np.ndim(value) == 2 else np.asarray(value)
+                value = value.sum(-1) if np.ndim(value) >= 2 else np.asarray(value)
             elif np.ndim(value) == 0 or np.ndim(factor) == 0:
                 value = value * factor
+            elif np.ndim(value) == np.ndim(factor) >= 2:
+                value = value @ factor
+            elif np.ndim(value) == 3 and np.ndim(factor) == 2:
+                value = np.einsum("njk,nk->nj", value, factor)
             else:
                 assert np.ndim(value) == 2 and np.ndim(factor) == 1, (
                     f"{np.shape(value)} beside {np.shape(factor)}"
@@ -561,10 +588,12 @@ class Reader:
         value = self.primary()
         while True:
             if self.accept("^{\\mathsf T}"):
-                value = Row(value) if value is ONES or np.ndim(value) == 1 else value.T
+                value = _settled(value)
+                value = Row(value) if value is ONES or np.ndim(value) == 1 else Turned(value)
             elif self.accept("^"):
                 raised = self.braces()
-                if np.ndim(value) == 2:
+                value = _settled(value)
+                if np.ndim(value) == 2 and not self.of_heads:
                     assert raised.startswith(r"\odot"), "a power of a matrix"
                 value = value ** self.inner(raised.removeprefix(r"\odot"))
             elif self.sees("_{["):
@@ -632,14 +661,24 @@ class Reader:
         mark = self.braces() if self.accept("_") else ""
         opening = self.accept(*DELIMITERS)
         assert opening, f"{name} without parentheses"
-        arguments = [self.sum()]
+        arguments = [_settled(self.sum())]
         while self.accept(","):
             arguments.append(self.sum())
         self.expect(DELIMITERS[opening])
+        if arguments[0] is ONES:
+            arguments[0] = np.ones(int(self.inner("N")))  # of as many entries as there are heads
         (first, *_) = arguments
         if name == "part":
             k, n = map(int, mark.split("/"))
             return _place(first, k, n) if transposed else np.split(first, n, -1)[k]
+        if name == "heads":
+            return first.reshape(*first.shape[:-1], int(self.inner(mark)), -1)
+        if name == "flat":
+            return first.reshape(*first.shape[:-2], -1)
+        if name == "fill":
+            for count in mark.split(","):
+                first = np.repeat(first[..., None], int(self.inner(count)), -1)
+            return first
         if name == "repeat" and transposed:
             return first.reshape(*first.shape[:-1], -1, int(mark)).sum(-1)
         if name == "cumsum" and transposed:

@@ -13,8 +13,8 @@ from lstmgen.numerics.points import by_step, choose_sizes, draw_point, of_one
 from lstmgen.proofs.interpret import Interpreter
 
 LINEAR = """
-delta_net gated_delta_net gla hgrn2 linear_attention lru mamba2 mingru mingru_log minlstm qrnn retnet rg_lru
-rwkv7 s6 t_rnn titans
+delta_net gated_delta_net gated_delta_net_heads gla hgrn2 linear_attention lru mamba2 mingru mingru_log minlstm qrnn
+retnet retnet_heads rg_lru rwkv7 rwkv7_heads s6 t_rnn titans
 """.split()
 
 

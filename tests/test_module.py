@@ -461,7 +461,7 @@ def test_a_tape_is_of_parameters_of_its_sizes(spec_path):
     params, arguments, state, dy, dstate = draw(graph, module, 3, 2)
     _, _, tape = module.forward(params, *arguments, state)
     sizes = {symbol: 4 + place for place, (symbol, _) in enumerate(graph.dims)}
-    told = {symbol for name in graph.parameters for dim in graph.shapes[name] for symbol, _ in dim.terms}
+    told = {symbol for name in graph.parameters for dim in graph.shapes[name] for symbol in dim.symbols}
     for changed in told:
         keywords = {keyword: sizes[symbol] + (symbol == changed) for symbol, keyword in graph.dims}
         other = module.init_params(**keywords, dtype=np.float64)

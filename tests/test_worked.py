@@ -154,7 +154,8 @@ def test_it_is_left_out_where_nobody_would_follow_it():
     left_out = {path.stem for path in folder.glob("*.tex") if r"\label{sec:worked}" not in path.read_text()}
     assert left_out == {
         "mlstm", "on_lstm", "nas_lstm", "nested_lstm", "phased_lstm", "layer_norm_lstm", "layer_norm_lstm_carried",
-        "layer_norm_lstm_gates", "delta_net", "gated_delta_net", "gru_d", "hgrn2", "ltc", "rwkv7", "ttt_linear"}
+        "layer_norm_lstm_gates", "delta_net", "gated_delta_net", "gru_d", "hgrn2", "ltc", "rwkv7", "ttt_linear",
+        "lstm_heads", "slstm_heads", "mlstm_heads", "gated_delta_net_heads", "rwkv7_heads", "retnet_heads"}
 
 
 def test_states_start_from_what_is_not_zero(spec_path):

@@ -101,11 +101,11 @@ def check_use(reading: Reading) -> None:
 
 
 def check_sizes(reading: Reading) -> None:
-    """Refuse sizes that no array shows: of an axis N*G, neither N nor G can be told."""
+    """Refuse sizes that no array shows: of an axis N*G alone, neither N nor G can be told."""
     axes = [dim for name in reading.declared for dim in reading.shapes.get(name, SCALAR)]
     known: set[str] = set()
-    while found := {symbol for dim in axes if (symbol := dim.unknown(known))}:
-        known |= found
+    while found := [solved for dim in axes if (solved := dim.solved(known))]:
+        known.add(found[0][0])
     for dim in reading.spec.dims:
         if dim.symbol in reading.used_symbols - known:
             reading.mistakes.add(dim.place, f"no array shows the size '{dim.symbol}' alone",

@@ -50,11 +50,15 @@ class Dim:
                 return symbol
         return None
 
-    def unknown(self, known: Collection[str]) -> str | None:
-        """The only symbol that is not known, if the size tells it: it is not multiplied with another."""
-        match [symbols for symbols, _ in self.terms if not all(symbol in known for symbol in symbols)]:
-            case [(symbol,)]:
-                return symbol
+    def solved(self, known: Collection[str]) -> tuple[str, Dim, Dim] | None:
+        """The only symbol that is not known, what it is multiplied with, and the rest: it is (size - rest) / factor."""
+        match [term for term in self.terms if not all(symbol in known for symbol in term[0])]:
+            case [(symbols, factor) as term]:
+                unknown = [symbol for symbol in symbols if symbol not in known]
+                rest = Dim(tuple(other for other in self.terms if other != term), self.constant)
+                if len(unknown) == 1:
+                    others = tuple(symbol for symbol in symbols if symbol in known)
+                    return unknown[0], _sum_of([(others, factor)]), rest
         return None
 
     def monomials(self) -> tuple[tuple[Symbols, int], ...]:

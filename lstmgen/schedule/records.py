@@ -66,7 +66,7 @@ class SizeSource(Brief):
     array: str
     axis: int  # of one example's array: leading axes of time and batch do not count
     rest: Dim  # what else that axis contains; its symbols are known by then
-    factor: int
+    factor: Dim  # a number, or a multiple of symbols that are known by then
 
 
 @dataclass(frozen=True, repr=False)

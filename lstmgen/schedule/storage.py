@@ -71,8 +71,8 @@ def _solved(arrays: list[tuple[str, str, Shape]], known: list[str]) -> tuple[Siz
 
 def _source(kind: str, array: str, axis: int, dim: Dim, known: list[str]) -> SizeSource | None:
     """The size that an axis gives, if all but one of its symbols are known."""
-    symbol = dim.unknown(known)
-    if symbol is None:
+    solved = dim.solved(known)
+    if solved is None:
         return None
-    factor = dict(dim.terms)[(symbol,)]
-    return SizeSource(symbol, kind, array, axis, dim + Dim.of(symbol, -factor), factor)
+    symbol, factor, rest = solved
+    return SizeSource(symbol, kind, array, axis, rest, factor)

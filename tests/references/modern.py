@@ -6,9 +6,11 @@ a derivative (TTT, Titans) or by complex numbers (LRU), it is computed in that w
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import sigmoid, tanh
-from torch.nn.functional import elu, relu, silu, softplus
+from torch.nn.functional import elu, logsigmoid, relu, silu, softplus
 
 from .equations import paper
 from .oracle import SIZES
@@ -149,6 +151,133 @@ def ttt_linear(p, x, s):
     rate = sigmoid(x @ p.w_l + p.b_l)[:, None] / k.shape[-1]
     M, b = M - rate[..., None] * d_M, b - rate * d_b
     return {"M": M, "b": b, "h": q + model(M, b, q)}
+
+
+# ---------------------------------------------------------------- with heads, written without an axis of heads
+
+HEADS = SIZES | {"N": 4, "G": 5}
+GATES = "W_i W_f W_z W_o: N*G D | R_i R_f R_z R_o: N G G | b_i b_f b_z b_o: N G"
+
+
+def blocks(matrices: torch.Tensor) -> torch.Tensor:
+    """One matrix with those of the heads on its diagonal."""
+    return torch.block_diag(*matrices)
+
+
+def gate(p, x, h, name: str) -> torch.Tensor:
+    """A pre-activation of all units: one dense matrix with zeros between the heads."""
+    recurrent = h.flatten(1) @ blocks(getattr(p, f"R_{name}")).T
+    return x @ getattr(p, f"W_{name}").T + recurrent + getattr(p, f"b_{name}").flatten()
+
+
+def one_by_one(step: Callable, count: int) -> list[torch.Tensor]:
+    """What a step gives for each head, stacked behind the axis of examples."""
+    return [torch.stack(parts, 1) for parts in zip(*map(step, range(count)))]
+
+
+def rows(matrix: torch.Tensor, head: int, count: int) -> torch.Tensor:
+    """The rows of one head in a matrix, or the entries in a vector."""
+    return matrix.chunk(count)[head]
+
+
+@paper("lstm_heads", "Poppel et al. 2024, FlashRNN, arXiv 2412.07752", GATES, states="h c: N G", outputs="y: N*G",
+       sizes=HEADS)
+def lstm_heads(p, x, s):
+    """The LSTM with a dense recurrent matrix that is zero outside of the blocks of the heads."""
+    i, f, z, o = (gate(p, x, s.h, name) for name in "ifzo")
+    c = sigmoid(f) * s.c.flatten(1) + sigmoid(i) * tanh(z)
+    h = sigmoid(o) * tanh(c)
+    return {"h": h.view_as(s.h), "c": c.view_as(s.c), "y": h}
+
+
+@paper("slstm_heads", "Beck et al. 2024, xLSTM, arXiv 2405.04517", GATES, states="h c n m: N G", outputs="y: N*G",
+       sizes=HEADS, ranges={"n": (0.5, 2.0)})
+def slstm_heads(p, x, s):
+    """As the sLSTM of one head, with block-diagonal recurrent matrices; the gradient goes through m."""
+    i_, f_, z, o = (gate(p, x, s.h, name) for name in "ifzo")
+    kept = logsigmoid(f_) + s.m.flatten(1)
+    m = torch.maximum(kept, i_)
+    i, f = torch.exp(i_ - m), torch.exp(kept - m)
+    c, n = f * s.c.flatten(1) + i * tanh(z), f * s.n.flatten(1) + i
+    h = sigmoid(o) * c / n
+    return {name: value.view_as(s.h) for name, value in {"h": h, "c": c, "n": n, "m": m}.items()} | {"y": h}
+
+
+@paper("mlstm_heads", "Beck et al. 2024, xLSTM, arXiv 2405.04517",
+       "W_q W_k: N*K D | W_v W_o: N*G D | b_q b_k: N*K | b_v b_o: N*G | W_i W_f: N D | b_i b_f: N",
+       states="C: N G K | n: N K | m: N", outputs="y: N*G", sizes=HEADS)
+def mlstm_heads(p, x, s):
+    """The mLSTM of one head, once for each; keys, bias too, are divided by sqrt(K)."""
+    count = s.m.shape[-1]
+
+    def head(k):
+        query = x @ rows(p.W_q, k, count).T + rows(p.b_q, k, count)
+        key = (x @ rows(p.W_k, k, count).T + rows(p.b_k, k, count)) / query.shape[-1] ** 0.5
+        value = x @ rows(p.W_v, k, count).T + rows(p.b_v, k, count)
+        wanted = x @ p.W_i[k] + p.b_i[k]
+        kept = logsigmoid(x @ p.W_f[k] + p.b_f[k]) + s.m[:, k]
+        m = torch.maximum(kept, wanted)
+        i, f = torch.exp(wanted - m)[:, None], torch.exp(kept - m)[:, None]
+        C = f[..., None] * s.C[:, k] + columns(i * value, key)
+        n = f * s.n[:, k] + i * key
+        floor = torch.maximum(torch.abs((n * query).sum(-1)), torch.exp(-m))
+        return C, n, m, read(C, query) / floor[:, None]
+
+    C, n, m, h = one_by_one(head, count)
+    return {"C": C, "n": n, "m": m, "y": sigmoid(x @ p.W_o.T + p.b_o) * h.flatten(1)}
+
+
+@paper("gated_delta_net_heads", "Yang et al. 2025, arXiv 2412.06464",
+       "W_q W_k: N*K D | W_v: N*G D | W_a W_b: N D | b_a A: N", states="S: N G K", outputs="y: N*G", sizes=HEADS)
+def gated_delta_net_heads(p, x, s):
+    """S (alpha (I - beta k k^T)) + beta v k^T of each head, as a product of matrices."""
+    count = p.A.shape[0]
+
+    def head(k):
+        query, key = (unit(silu(x @ rows(W, k, count).T)) for W in (p.W_q, p.W_k))
+        value = silu(x @ rows(p.W_v, k, count).T)
+        alpha = torch.exp(-torch.exp(p.A[k]) * softplus(x @ p.W_a[k] + p.b_a[k]))[:, None, None]
+        beta = sigmoid(x @ p.W_b[k])[:, None, None]
+        S = s.S[:, k] @ (alpha * (torch.eye(key.shape[-1]).double() - beta * columns(key, key))) + beta * columns(value, key)
+        return S, read(S, query)
+
+    S, h = one_by_one(head, count)
+    return {"S": S, "y": h.flatten(1)}
+
+
+@paper("rwkv7_heads", "Peng et al. 2025, arXiv 2503.14456", "W_r W_k W_v W_w W_a: N*K D | b_w b_a: N*K | xi alpha: N K",
+       states="S: N K K", outputs="y: N*K", sizes=HEADS)
+def rwkv7_heads(p, x, s):
+    """S (diag(w) - kappa^T (a * kappa)) + v^T k of each head, as a product of matrices."""
+    count = p.xi.shape[0]
+
+    def head(k):
+        r, key, value, w, a = (x @ rows(W, k, count).T for W in (p.W_r, p.W_k, p.W_v, p.W_w, p.W_a))
+        w = torch.exp(-torch.exp(torch.tensor(-0.5).double()) * sigmoid(w + rows(p.b_w, k, count)))
+        a = sigmoid(a + rows(p.b_a, k, count))
+        kappa = unit(key * p.xi[k])
+        S = s.S[:, k] @ (torch.diag_embed(w) - columns(kappa, a * kappa))
+        S = S + columns(value, key * (1 + (a - 1) * p.alpha[k]))
+        return S, read(S, r)
+
+    S, h = one_by_one(head, count)
+    return {"S": S, "y": h.flatten(1)}
+
+
+@paper("retnet_heads", "Sun et al. 2023, arXiv 2307.08621", "W_q W_k: N*K D | W_v: N*G D | g: N G", states="S: N K G",
+       outputs="y: N*G", sizes=HEADS)
+def retnet_heads(p, x, s):
+    """gamma of head n is 1 - 2^(-4-n), n from 1; each head is normalised, with a gain; without rotation."""
+    count = p.g.shape[0]
+
+    def head(k):
+        query, key, value = (x @ rows(W, k, count).T for W in (p.W_q, p.W_k, p.W_v))
+        S = s.S[:, k] * (1 - 2.0 ** (-5 - k)) + columns(key, value)
+        h = read(S.mT, query / query.shape[-1] ** 0.5)
+        return S, p.g[k] * torch.nn.functional.layer_norm(h, h.shape[-1:])
+
+    S, h = one_by_one(head, count)
+    return {"S": S, "y": h.flatten(1)}
 
 
 # ---------------------------------------------------------------- diagonal

@@ -99,11 +99,10 @@ def axes(text: str) -> dict[str, tuple[str, ...]]:
 
 
 def size(axis: str, sizes: dict[str, int]) -> int:
-    """`"4*H"`, `"D+H"`, `"3"` -> a number."""
+    """`"4*H"`, `"N*G"`, `"D+H"`, `"3"` -> a number."""
     if "+" in axis:
         return sum(size(part, sizes) for part in axis.split("+"))
-    factor, _, symbol = axis.rpartition("*")
-    return (int(factor) if factor else 1) * (sizes[symbol] if symbol in sizes else int(symbol))
+    return math.prod(sizes[part] if part in sizes else int(part) for part in axis.split("*"))
 
 
 def oracle(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from ...derivation.chain import Key
 from ...language.shapes import Dim, Shape
+from ...schedule.records import SizeSource
 
 WIDTH = 100
 LONGEST = 120  # of a line with its comment; beyond, the comment stands above
@@ -150,6 +151,19 @@ def unpacked(names: Sequence[str]) -> str:
 def size(dim: Dim, tight: bool = False) -> str:
     """A size as code: `2 * H`, or `2*H` inside an index."""
     return str(dim).replace(" ", "") if tight else dim.written(times=" * ")
+
+
+def solved(length: str, found: SizeSource) -> str:
+    """The size that the length of an axis gives: `(length - H) // 2`."""
+    code = length
+    if found.rest != Dim():
+        rest = size(found.rest)
+        code += f" - ({rest})" if " + " in rest else f" - {rest}"
+    factor = size(found.factor)
+    if factor == "1":
+        return code
+    below = f"({factor})" if " " in factor else factor
+    return f"({code}) // {below}" if found.rest != Dim() else f"{code} // {below}"
 
 
 def axes(shape: Shape, *leading: str) -> str:

@@ -20,7 +20,9 @@ from ...spec.cell import Parameter
 from ..render import render, template_text
 from .backward import BackwardPrinter
 from .forward import forward_lines, step_lines
-from .lines import Line, as_tuple, axes, definition, laid_out, layout, loop_over, parameters_read, rows, size, told, unpacked
+from .lines import (
+    Line, as_tuple, axes, definition, laid_out, layout, loop_over, parameters_read, rows, size, solved, told, unpacked,
+)
 from .places import Places
 
 
@@ -198,14 +200,7 @@ class ModuleContext:
             code = f"{found.array}.shape[{found.axis + 2}]"
         else:
             code = f"{self.library}.shape(state[{self.graph.states.index(found.array)}])[{found.axis + 1}]"
-        rest = size(found.rest)
-        has_rest = bool(found.rest.terms or found.rest.constant)
-        if has_rest:
-            several = len(found.rest.terms) + bool(found.rest.constant) > 1
-            code = f"{code} - ({rest})" if several else f"{code} - {rest}"
-        if found.factor != 1:
-            code = f"({code}) // {found.factor}" if has_rest else f"{code} // {found.factor}"
-        return code
+        return solved(code, found)
 
     # ------------------------------------------------------------------ arguments, states, outputs
 

@@ -18,7 +18,7 @@ from ...schedule.make import make_schedule
 from ...schedule.plan import LAST, STILL
 from ...schedule.records import ARGUMENT, PARAMETER, Schedule, SizeSource, Start
 from ...spec.cell import Parameter
-from ..numpy.lines import Line, as_tuple, axes, layout, loop_over, size, told, unpacked
+from ..numpy.lines import Line, as_tuple, axes, layout, loop_over, size, solved, told, unpacked
 from ..numpy.module import RANDOM, module_context
 from ..identity import identity
 from ..render import render, template_text
@@ -172,12 +172,7 @@ class _Module:
             code = f"{found.array}.shape[{found.axis + 2}]"
         else:
             code = f"state.{found.array}.shape[{found.axis + 1}]"
-        rest = size(found.rest)
-        if found.rest.terms or found.rest.constant:
-            several = len(found.rest.terms) + bool(found.rest.constant) > 1
-            code = f"{code} - ({rest})" if several else f"{code} - {rest}"
-            code = f"({code})" if found.factor != 1 else code
-        return f"{code} // {found.factor}" if found.factor != 1 else code
+        return solved(code, found)
 
     # ------------------------------------------------------------------ where states and parameters start
 
