@@ -6,6 +6,7 @@ as HTML in a notebook, and holds what the text was made of.
 
 from __future__ import annotations
 
+import sys
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,9 +21,15 @@ from .auditing import claims as _claims
 from .auditing.code import audit_arrays, audit_module, split_target
 from .auditing.comparing import CodeAudit
 from .auditing.foreign import SECONDS
+from .auditing.golden import GoldenAudit, audit_answers_to_cases, is_answer
 from .auditing.judge import audit as judge
 from .auditing.judgement import Audit
+from .auditing.theirs.judging import HandedIn, audit_code
+from .auditing.theirs.reading import load as load_layout
+from .auditing.theirs.reading import read as read_layout
+from .auditing.theirs.records import Layout
 from .derivation.chain import Derivation, Gradient
+from .derivation.graph import Graph
 from .document.catalogue import Entry, entries
 from .document.charts import draw as draw_chart
 from .document.charts import write as write_file
@@ -37,6 +44,10 @@ from .document.terminal.show import list_cells, show_derivation
 from .errors import SpecError
 from .language.functions import PUBLIC
 from .language.names import IDENTIFIER
+from .latexin.audit import TextAudit, judge_text, read_written
+from .latexin.document import load as load_document
+from .latexin.document import read as read_document
+from .latexin.endings import is_text
 from .numerics.fading import Fading
 from .printed import WIDTH, Printed, as_html, counted, shortened
 from .resources import find_audit
@@ -44,6 +55,9 @@ from .spec.cell import CellSpec
 
 Cell = str | Path | CellSpec | Derivation
 """A cell: a path, the name of a packaged spec, a spec's text, or what `load` and `derive` return."""
+
+Names = str | Path | Mapping[str, str]
+"""What the symbols of a text mean: a mapping of LaTeX to names of the spec, or the path of one."""
 
 
 class _Text(Printed):
@@ -226,7 +240,20 @@ def draw(cell: Cell, notation: str | None = None) -> Picture:
 
 
 @overload
-def audit(claims: str | Path) -> Audit: ...
+def audit(claims: str | Path) -> Audit | TextAudit: ...
+
+
+@overload
+def audit(
+    claims: str | Path, *, spec: Cell, notation: str | None = None, names: Names | None = None, inline: bool = False
+) -> TextAudit: ...
+
+
+@overload
+def audit(
+    claims: Cell, *, code: str | Path, layout: str | Path | None = None, python: str | None = None,
+    seconds: float = SECONDS,
+) -> HandedIn: ...
 
 
 @overload
@@ -234,28 +261,62 @@ def audit(claims: Cell, *, module: str, seconds: float = SECONDS) -> CodeAudit: 
 
 
 @overload
-def audit(claims: Cell, *, arrays: str | Path) -> CodeAudit: ...
+def audit(claims: Cell, *, arrays: str | Path) -> CodeAudit | GoldenAudit: ...
 
 
 def audit(
-    claims: Cell, *, module: str | None = None, arrays: str | Path | None = None, seconds: float = SECONDS
-) -> Audit | CodeAudit:
+    claims: Cell, *, spec: Cell | None = None, notation: str | None = None, names: Names | None = None,
+    inline: bool = False, code: str | Path | None = None, layout: str | Path | None = None, python: str | None = None,
+    module: str | None = None, arrays: str | Path | None = None, seconds: float = SECONDS,
+) -> Audit | TextAudit | HandedIn | CodeAudit | GoldenAudit:
     """Compare a derivation by hand, or code, or its numbers, with the true gradients.
 
-    `claims` is the path, the packaged name or the text of a file of claims. With `module` or `arrays` it is a cell.
-    `module` is "FILE.py:FUNCTION": this function is run in a process of its own, for at most so many seconds. `arrays`
-    is an .npz file.
-    Raises `SpecError` if claims cannot be read, and `ForeignError` if code or numbers cannot be compared.
+    `claims` is the path, the packaged name or the text of a file of claims; or the path or the text of LaTeX or Markdown,
+    read for the cell `spec` or for that which its first comment names. `names` is a mapping of LaTeX to names of the spec,
+    or the path of one. With `code`, `module` or `arrays`, `claims` is a cell. `code` is a file as somebody wrote it,
+    `layout` the path or the text of its layout, `python` the interpreter that has what it imports. `module` is
+    "FILE.py:FUNCTION". Both are run in a process of their own, for at most so many seconds. `arrays` is an .npz file.
+    Raises `SpecError` if claims, a text or a layout cannot be read, and `ForeignError` if code or numbers cannot be compared.
     """
-    if module is not None and arrays is not None:
-        raise TypeError("audit() takes module= or arrays=, and not both")
+    if sum(given is not None for given in (code, module, arrays)) > 1:
+        raise TypeError("audit() takes one of code=, module= and arrays=")
+    if (layout is not None or python is not None) and code is None:
+        raise TypeError("layout= and python= belong to code=")
+    of_text = spec is not None or notation is not None or names is not None or inline
+    if of_text and (code, module, arrays) != (None, None, None):
+        raise TypeError("spec=, notation=, names= and inline= are for a text of LaTeX or Markdown")
+    if code is not None:
+        graph = _derivation(claims).graph
+        return audit_code(graph, code, _layout(layout, graph), python or sys.executable, seconds)
     if module is not None:
         return audit_module(_derivation(claims).graph, *split_target(module), seconds)
     if arrays is not None:
-        return audit_arrays(_derivation(claims).graph, arrays)
+        graph = _derivation(claims).graph
+        return audit_answers_to_cases(graph, arrays) if is_answer(arrays) else audit_arrays(graph, arrays)
     if not isinstance(claims, (str, Path)):
-        raise TypeError("audit() of a cell needs module= or arrays=; without them it takes a file of claims")
-    return judge(_read_claims(claims))
+        raise TypeError("audit() of a cell needs code=, module= or arrays=; without them it takes claims or a text")
+    if not of_text and not _is_text(claims):
+        return judge(_read_claims(claims))
+    graph_of_text = None if spec is None else _derivation(spec).graph
+    written = isinstance(claims, str) and "\n" in claims
+    document = read_document(str(claims)) if written else load_document(claims)
+    folder = Path() if written else Path(claims).parent
+    return judge_text(read_written(document, graph_of_text, notation, names, inline, folder=folder))
+
+
+def _is_text(claims: str | Path) -> bool:
+    """Whether these are no claims but LaTeX or Markdown: by the file's ending, or by a first comment of theirs."""
+    if isinstance(claims, str) and "\n" in claims:
+        return claims.lstrip().startswith(("%", "<!--"))
+    return is_text(claims)
+
+
+def _layout(layout: str | Path | None, graph: Graph) -> Layout | None:
+    if layout is None:
+        return None
+    if isinstance(layout, str) and "\n" in layout:
+        return read_layout(layout, graph)
+    return load_layout(layout, graph)
 
 
 def _read_claims(claims: str | Path) -> _claims.Claims:

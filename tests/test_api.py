@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 import lstmgen
 from lstmgen.auditing.claims import load as load_claims
+from lstmgen.auditing.golden import archive, golden_cases
 from lstmgen.cli import main
 from lstmgen.numerics.worked import work_out
 from lstmgen.printed import WIDTH, unstyled
@@ -117,6 +118,72 @@ def test_claims_are_a_path_a_name_or_a_text(tmp_path):
         lstmgen.audit("notes_of_nobody")
 
 
+LATEX = r"""
+\begin{align} % of my notes
+\delta o_t &= \delta h_t \odot \tanh(c_t) \\
+\delta f_t &= \delta \Omega_t \odot c_t
+\end{align}
+"""
+
+
+def test_a_text_of_latex_or_markdown_is_a_path_or_a_text(tmp_path):
+    (tmp_path / "notes.tex").write_text(LATEX)
+    (tmp_path / "names.yaml").write_text("'\\Omega': c\n")
+    for given in (LATEX, tmp_path / "notes.tex", str(tmp_path / "notes.tex")):
+        for names in ({r"\Omega": "c"}, tmp_path / "names.yaml", None):
+            audited = lstmgen.audit(given, spec="lstm", names=names)
+            assert [each.verdict for each in audited.judgements] == ["holds", "wrong" if names else "not read"]
+            assert audited.holds == (names is None) and audited.judgements[1].claim.where == "line 4"
+    assert repr(audited) == "<TextAudit of notes.tex: 2 equations, 0 wrong>"
+    assert str(audited).rstrip() == command("audit", str(tmp_path / "notes.tex"), "--spec", "lstm").rstrip()
+    assert audited.as_json()["read"] == list(audited.told)
+    assert '"d_o": {is: "d_h * tanh(c)"' in audited.as_claims()
+    said = "% spec: lstm\n% names: {'\\Omega': c}\n" + LATEX
+    assert [each.verdict for each in lstmgen.audit(said).judgements] == ["holds", "wrong"]
+    audited = lstmgen.audit(LATEX, spec=lstmgen.derive(lstmgen.load("lstm")), inline=True, notation="colah")
+    assert audited.audit.claims.graph.spec.name == "lstm" and "spec: lstm\n" in audited.as_claims()
+    with pytest.raises(lstmgen.SpecError, match="the spec has no 'q'"):
+        lstmgen.audit(LATEX, spec="lstm", names={r"\Omega": "q"})
+
+
+CODE = """
+import numpy as np
+def forward(params, xs, h_prev):
+    hs, caches = [], []
+    for x in xs:
+        h = np.tanh(params["Wx"] @ x + params["Wh"] @ h_prev + params["b"])
+        caches.append((x, h_prev, h))
+        hs.append(h)
+        h_prev = h
+    return hs, caches
+def backward(params, caches, dhs):
+    grads = {"d" + name: np.zeros_like(array) for name, array in params.items()}
+    dh_next = 0
+    for t in reversed(range(len(caches))):
+        x, h_prev, h = caches[t]
+        da = (dhs[t] + dh_next) * (1 - h ** 2)
+        grads["dWx"] += da @ x.T
+        grads["dWh"] += da @ h_prev.T
+        grads["db"] += da
+        dh_next = params["Wh"].T @ da
+    return grads
+"""
+
+
+def test_code_as_it_stands_is_audited_and_answers_to_golden_cases(tmp_path):
+    (tmp_path / "theirs.py").write_text(CODE)
+    audited = lstmgen.audit("rnn", code=tmp_path / "theirs.py")
+    assert audited.holds and audited.guessed
+    (tmp_path / "layout.yaml").write_text("spec: rnn\n" + audited.layout)
+    for layout in (audited.layout, tmp_path / "layout.yaml"):
+        again = lstmgen.audit(lstmgen.load("rnn"), code=str(tmp_path / "theirs.py"), layout=layout)
+        assert again.holds and not again.guessed
+    assert repr(again) == "<HandedIn: <CodeAudit: 3 gradients, of which 0 differ>>"
+    graph = lstmgen.derive(lstmgen.load("rnn")).graph
+    (tmp_path / "cases.npz").write_bytes(archive(golden_cases(graph)))
+    assert lstmgen.audit("rnn", arrays=tmp_path / "cases.npz").holds
+
+
 def test_code_and_numbers_are_audited_too(tmp_path):
     (tmp_path / "theirs.py").write_text("def backward(params, x, state, dy, dstate):\n    return {'x': 0 * x}\n")
     audited = lstmgen.audit("rnn", module=f"{tmp_path / 'theirs.py'}:backward")
@@ -132,10 +199,14 @@ def test_what_cannot_be_asked_is_an_error_that_says_what_can(tmp_path):
         lstmgen.explain("lstm", "dh")
     with pytest.raises(TypeError, match="needs a cell"):
         lstmgen.flow()
-    with pytest.raises(TypeError, match="and not both"):
+    with pytest.raises(TypeError, match="one of code=, module= and arrays="):
         lstmgen.audit("rnn", module="theirs.py:f", arrays="theirs.npz")
-    with pytest.raises(TypeError, match="needs module= or arrays="):
+    with pytest.raises(TypeError, match="needs code=, module= or arrays="):
         lstmgen.audit(lstmgen.load("rnn"))
+    with pytest.raises(TypeError, match="belong to code="):
+        lstmgen.audit("rnn", layout="layout.yaml")
+    with pytest.raises(TypeError, match="are for a text"):
+        lstmgen.audit("rnn", code="theirs.py", spec="rnn")
     with pytest.raises(ValueError, match="no format: gif"):
         lstmgen.flow("rnn").write(tmp_path / "figure.gif")
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):

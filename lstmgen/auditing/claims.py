@@ -11,7 +11,8 @@ Claims are written in the language of specs, and may also use:
   `total(c[t+1], c)`: the derivative along all paths;
 * `diag(v)`, `slice(v, D, D + H)`: the entries from one size to another, and `A @ B` of two matrices.
 
-Only names are checked here; `case.py` checks shapes, and compares with the truth.
+Only names are checked here; `case.py` checks shapes, and compares with the truth. A claim that cannot be read says why, and
+the others are judged; what is wrong with the file itself is an error.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from pathlib import Path
 
 from ..derivation.build import build_graph
 from ..derivation.graph import Graph
-from ..errors import Mistakes, Place
-from ..language.expressions import Adjoint, Call, Expression, Outside, Value
+from ..errors import Mistake, Mistakes, Place, SpecError
+from ..language.expressions import Adjoint, Call, Expression, Outside, Value, number
 from ..language.names import IDENTIFIER, did_you_mean
 from ..printed import counted, shortened
 from ..resources import find_spec
@@ -52,6 +53,7 @@ class Claim:
     expect: str | None = None  # the expected verdict, if the file has one
     note: str = ""
     where: str = ""  # the line of a text that the claim was read from
+    mistakes: tuple[Mistake, ...] = ()  # why it cannot be read; then both sides are 0
 
     def __repr__(self) -> str:
         return shortened(f"<Claim {self.name}: {self.text}>")
@@ -74,7 +76,7 @@ class Claims:
 
 
 def load(path: str | Path) -> Claims:
-    """Read a file. Raises a `SpecError` with every mistake and its place."""
+    """Read a file. Raises a `SpecError` with every mistake of the file itself and its place."""
     path = Path(path)
     text = yamltext.read_file(path)
     return read(text, str(path), path.parent)
@@ -181,7 +183,7 @@ class _Reader:
                 yield claim
 
     def _claim(self, key: Scalar, node: Node, flow: bool) -> Claim | None:
-        """One claim; None if it has a mistake, which is recorded."""
+        """One claim. None if its form is wrong, which is a mistake of the file."""
         expect, note, right = None, "", node
         if isinstance(node, Mapping):
             self.fields.known_keys(node, ("is", "expect", "note"), "a claim")
@@ -197,19 +199,30 @@ class _Reader:
             cure = "put the whole value in quotes: in braces a comma ends it"
             self.mistakes.add(right.place, f"'{key.value}' ends before its bracket is closed", cure)
             return None
-        text = self.fields.expression(right, f"the claim about '{key.value}'")
-        subject = self.resolver.read(key.text())
-        said = self.resolver.read(text) if text is not None else None
-        if text is None or subject is None or said is None:
-            return None
-        if not _is_subject(subject):
-            cure = (
-                "the left side is a gradient (d_c, sum_t(d_W), via(d_c, h)), a derivative "
-                "(partial(c[t+1], c)) or a value"
-            )
-            self.mistakes.add(key.place, f"'{key.value}' cannot be claimed", cure)
-            return None
+        written = " ".join(right.value.split()) if isinstance(right, Scalar) else ""
+        mistakes = Mistakes(self.path, self.text)
+        try:
+            text = Fields(mistakes).expression(right, f"the claim about '{key.value}'")
+            resolver = self.resolver.noting_in(mistakes)
+            subject = _subject(key, resolver, mistakes)
+            said = resolver.read(text) if text is not None else None
+            mistakes.stop()
+        except SpecError as error:
+            return Claim(key.value, key.place, number(0), written, number(0), expect, note, mistakes=error.mistakes)
+        assert text is not None and subject is not None and said is not None
         return Claim(key.value, key.place, subject, text.value, said, expect, note)
+
+
+def _subject(key: Scalar, resolver: Resolver, mistakes: Mistakes) -> Expression | None:
+    """The left side of a claim; None if it has a mistake, which is recorded."""
+    subject = resolver.read(key.text())
+    if subject is not None and not _is_subject(subject):
+        cure = (
+            "the left side is a gradient (d_c, sum_t(d_W), via(d_c, h)), a derivative "
+            "(partial(c[t+1], c)) or a value"
+        )
+        mistakes.add(key.place, f"'{key.value}' cannot be claimed", cure)
+    return subject
 
 
 def _is_subject(expression: Expression) -> bool:

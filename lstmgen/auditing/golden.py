@@ -209,6 +209,10 @@ class GoldenAudit(Printed):
     def styled(self) -> str:
         return "\n".join(self.lines())
 
+    def __repr__(self) -> str:
+        wrong = sum(bool(each.differing) for each in self.cases)
+        return f"<GoldenAudit: {counted(len(self.cases), 'case')}, of which {wrong} differ>"
+
     def lines(self) -> list[str]:
         """For a terminal: what is wrong first."""
         wrong = [each for each in self.cases if each.differing]

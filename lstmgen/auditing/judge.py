@@ -16,6 +16,7 @@ import numpy as np
 
 from ..derivation.chain import Derivation
 from ..derivation.graph import Graph
+from ..errors import Mistake
 from ..language.expressions import Adjoint, Expression, Value
 from . import claims as _claims
 from .case import Case
@@ -51,8 +52,16 @@ class Judge:
 
     def judge(self, claim: Claim) -> Judgement:
         """The verdict on one claim and all that explains it."""
+        if claim.mistakes:
+            return Judgement(claim, NOT_READ, findings=tuple(Finding(OTHER, told(mistake)) for mistake in claim.mistakes))
         with np.errstate(all="ignore"):
             return _judgement(claim, Case(self.scenes, self.spelling, self.steps, claim.subject, claim.said))
+
+
+def told(mistake: Mistake) -> str:
+    """Why a claim is not read, with its place and the cure."""
+    cure = f"; {mistake.cure}" if mistake.cure else ""
+    return f"line {mistake.place.line}, column {mistake.place.column}: {mistake.message}{cure}"
 
 
 def _judgement(claim: Claim, case: Case) -> Judgement:

@@ -72,7 +72,7 @@ class Judgement(Printed):
         if self.verdict == HOLDS:
             return told
         for finding in self.findings:
-            told += _wrapped(finding.kind, finding.sentence)
+            told += _wrapped("reason" if self.verdict == NOT_READ else finding.kind, finding.sentence)
         if self.verdict == INCOMPLETE and self.given:
             told += _wrapped("as it is", self.given)
         if self.claim.text:

@@ -38,6 +38,9 @@ def judgement_json(judgement: Judgement) -> dict[str, object]:
         "name": claim.name,
         "line": claim.place.line,
         "column": claim.place.column,
+        "where": claim.where or None,
+        "mistakes": [{"line": each.place.line, "column": each.place.column, "message": each.message, "cure": each.cure}
+                     for each in claim.mistakes],
         "claim": claim.text,
         "verdict": judgement.verdict,
         "given": judgement.given or None,
@@ -155,6 +158,10 @@ def _told(judgement: Judgement, printer: _ClaimPrinter) -> list[str]:
     colour = {WRONG: "bad", INCOMPLETE: "bad", NOT_READ: "aside"}.get(judgement.verdict, "good")
     verdict = judgement.verdict + (f" {judgement.given}" if judgement.given else "")
     parts = [rf"\claim{{{escape(claim.name)}}}{{\textcolor{{{colour}}}{{{escape(verdict)}}}}}"]
+    if claim.mistakes:
+        typed = f"{claim.name} = {claim.text}" if claim.text else claim.name
+        parts.append(rf"\say{{\texttt{{{escape(typed)}}}}}")
+        return parts + [rf"\say{{{escape(finding.sentence)}.}}" for finding in judgement.findings]
     left = _formula(claim.subject, claim.name, printer)
     written = f"{left}={_formula(claim.said, claim.text, printer)}"
     if judgement.off and isinstance(claim.said, Sum):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import replace
 
 from ..derivation.graph import Graph, Stage
@@ -33,6 +34,12 @@ class Resolver:
         self.bodies = {name: Body(function.arguments, self._body(function.body)) for name, function in self.own.items()}
         self.equations = {equation.name: equation for equation in graph.spec.equations}
         self.lags = (*range(-FARTHEST, FARTHEST + 1), *range(lag_to(0), lag_to(steps) + 1))
+
+    def noting_in(self, mistakes: Mistakes) -> Resolver:
+        """The same resolver, which records what is wrong elsewhere."""
+        other = copy(self)
+        other.mistakes = mistakes
+        return other
 
     def read(self, text: Text) -> Expression | None:
         """The expression; None if it cannot be read, with the mistakes recorded."""

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..latexin.endings import is_text
 from ..resources import DOCS
 from .code import audit_handed_in
 from .shared import existing, existing_claims
-from .texts import is_text, read_text
+from .texts import read_text
 
 if TYPE_CHECKING:
     from ..auditing.comparing import CodeAudit
@@ -87,12 +88,13 @@ def audit(
             click.echo(read.as_claims(), nl=False)
             return
         audited = read.audit
-        _print(audited, read.lines(), as_json)
+        _print(read.as_json() if as_json else read.lines())
     else:
         from ..auditing.judge import audit_file
+        from ..auditing.report import as_json as report_json
 
         audited = audit_file(existing_claims(claims))
-        _print(audited, audited.lines(), as_json)
+        _print(report_json(audited) if as_json else audited.lines())
     holds = all(each.verdict == HOLDS for each in audited.judgements) if strict else audited.holds
     status = 0 if holds else 1
     if audited.holds and audited.count(NOT_READ):
@@ -102,12 +104,11 @@ def audit(
     sys.exit(status)
 
 
-def _print(audited: Audit, lines: list[str], as_json: bool) -> None:
+def _print(told: dict[str, object] | list[str]) -> None:
+    """Print JSON, or lines."""
     import json
 
-    from ..auditing.report import as_json as report_json
-
-    click.echo(json.dumps(report_json(audited), indent=2) if as_json else "\n".join(lines))
+    click.echo(json.dumps(told, indent=2) if isinstance(told, dict) else "\n".join(told))
 
 
 def _audit_code(spec: str, as_json: bool, compared: Callable[[Graph], CodeAudit | GoldenAudit]) -> int:

@@ -11,13 +11,6 @@ from .shared import existing
 if TYPE_CHECKING:
     from ..latexin.audit import TextAudit
 
-ENDINGS = (".tex", ".ltx", ".latex", ".md", ".markdown", ".rst", ".txt", ".ipynb")
-
-
-def is_text(path: str) -> bool:
-    """Whether a file's ending says that it is a text with formulas."""
-    return Path(path).suffix.lower() in ENDINGS
-
 
 def read_text(path: str, spec: str | None, notation: str | None, names: str | None, inline: bool) -> TextAudit:
     """The audit of a text."""

@@ -8,15 +8,16 @@ from os.path import isfile
 from pathlib import Path
 
 from ..auditing.claims import USUAL_STEPS, Claim, Claims
+from ..auditing import report
 from ..auditing.judge import Judge
-from ..auditing.judgement import NOT_READ, OTHER, Audit, Finding, Judgement
+from ..auditing.judgement import NOT_READ, OTHER, WRONG, Audit, Finding, Judgement
 from ..auditing.spelling import Spelling
 from ..derivation.build import build_graph
 from ..derivation.graph import Graph
-from ..errors import Mistakes, Place, SpecError
+from ..errors import Mistake, Mistakes, Place, SpecError
 from ..language.expressions import number
 from ..language.names import did_you_mean
-from ..printed import Printed, counted
+from ..printed import Printed, counted, shortened
 from ..resources import find_spec
 from ..spec import yamltext
 from ..spec.reader import load as load_spec
@@ -43,11 +44,29 @@ class TextAudit(Printed):
     audit: Audit
     told: tuple[str, ...]  # how the text was read
 
+    @property
+    def holds(self) -> bool:
+        """Whether no equation is wrong or incomplete; some may not have been read."""
+        return self.audit.holds
+
+    @property
+    def judgements(self) -> tuple[Judgement, ...]:
+        """One for each equation, in the order of the text."""
+        return self.audit.judgements
+
     def lines(self) -> list[str]:
         return [*self.told, "", *self.audit.lines()]
 
     def styled(self) -> str:
         return "\n".join(self.lines())
+
+    def __repr__(self) -> str:
+        equations = counted(len(self.judgements), "equation")
+        return shortened(f"<TextAudit of {Path(self.document.path).name}: {equations}, {self.audit.count(WRONG)} wrong>")
+
+    def as_json(self) -> dict[str, object]:
+        """For machines: the audit, and how the text was read."""
+        return report.as_json(self.audit) | {"notation": self.notation or None, "read": list(self.told)}
 
     def as_claims(self) -> str:
         """The equations as a file of claims."""
@@ -56,7 +75,7 @@ class TextAudit(Printed):
         lines = [f"# {Path(self.document.path).name}, as it was read", f"spec: {named}", "claims:"]
         for judgement in self.audit.judgements:
             claim = judgement.claim
-            if judgement.verdict == NOT_READ and not claim.text:
+            if claim.mistakes:
                 reason = judgement.findings[0].sentence
                 lines.append(f"  # {claim.where}: not read: {' '.join(reason.split())}")
                 continue
@@ -82,23 +101,34 @@ class TextRead:
 
 
 def audit_text(
-    path: str | Path, spec: str | Path | None = None, notation: str | None = None, names: str | Path | None = None,
-    inline: bool = False, steps: int | None = None,
+    path: str | Path, spec: str | Path | None = None, notation: str | None = None,
+    names: str | Path | Mapping[str, str] | None = None, inline: bool = False, steps: int | None = None,
 ) -> TextAudit:
     """Audit a file. What is not given, its first comment says. Raises `SpecError` if nothing of it can be read."""
-    return _judged(read_text(path, spec, notation, names, inline, steps))
+    return judge_text(read_text(path, spec, notation, names, inline, steps))
 
 
 def read_text(
-    path: str | Path, spec: str | Path | None = None, notation: str | None = None, names: str | Path | None = None,
-    inline: bool = False, steps: int | None = None,
+    path: str | Path, spec: str | Path | None = None, notation: str | None = None,
+    names: str | Path | Mapping[str, str] | None = None, inline: bool = False, steps: int | None = None,
 ) -> TextRead:
     """Read a file, and judge nothing."""
-    document = load_document(path)
-    header, folder = document.header, Path(path).parent
+    return read_written(load_document(path), spec, notation, names, inline, steps, Path(path).parent)
+
+
+def read_written(
+    document: Document, spec: str | Path | Graph | None = None, notation: str | None = None,
+    names: str | Path | Mapping[str, str] | None = None, inline: bool = False, steps: int | None = None,
+    folder: Path = Path(),
+) -> TextRead:
+    """The same for a text. Files that its first comment names are relative to `folder`."""
+    header = document.header
     steps = steps or header.steps or USUAL_STEPS
-    found = Path(spec) if spec is not None else _spec_of(document, folder)
-    graph = build_graph(load_spec(found))
+    if isinstance(spec, Graph):
+        found, graph = Path(spec.spec.name), spec
+    else:
+        found = Path(spec) if spec is not None else _spec_of(document, folder)
+        graph = build_graph(load_spec(found))
     given = _names_of(document, graph, names, folder)
     asked = notation or header.notation
     if asked is not None and asked not in NOTATIONS:
@@ -190,15 +220,19 @@ def _spec_of(document: Document, folder: Path) -> Path:
     return packaged
 
 
-def _names_of(document: Document, graph: Graph, path: str | Path | None, folder: Path) -> dict[str, str]:
-    """Keys of symbols, and what they mean: from a file, or from the first comment."""
+def _names_of(
+    document: Document, graph: Graph, given: str | Path | Mapping[str, str] | None, folder: Path
+) -> dict[str, str]:
+    """Keys of symbols, and what they mean: as they are given, from a file, or from the first comment."""
     said = document.header.names
-    if path is None and said is None:
+    if given is None and said is None:
         return {}
-    if path is None and said is not None and said.startswith("{"):
+    if isinstance(given, Mapping):
+        source, name = "\n".join(f"{_quoted(latex)}: {_quoted(ours)}" for latex, ours in given.items()), "<names>"
+    elif given is None and said is not None and said.startswith("{"):
         source, name = said, document.path
     else:
-        file = Path(path) if path is not None else folder / str(said)
+        file = Path(given) if given is not None else folder / str(said)
         source, name = yamltext.read_file(file), str(file)
     mistakes = Mistakes(name, source)
     root = yamltext.parse(source, name)
@@ -236,7 +270,8 @@ def _symbol_in(latex: str) -> str | None:
 # ---------------------------------------------------------------- judgements
 
 
-def _judged(read: TextRead) -> TextAudit:
+def judge_text(read: TextRead) -> TextAudit:
+    """The verdict on each equation of a text."""
     document, graph, reading = read.document, read.graph, read.reading
     judge = Judge(graph, Spelling(graph), read.steps, reading.judged.scenes.derivation)
     judgements = [_judgement(document, equation, reading, judge) for equation in reading.equations if not equation.defines]
@@ -253,7 +288,8 @@ def _judgement(document: Document, equation: Equation, reading: Pass, judge: Jud
         shown = _shown(document, equation.at)
         if fault.at and document.where(fault.at) != where:
             where = document.where(fault.at)
-        claim = Claim(shown, place, number(0), "", number(0), where=where)
+        mistake = Mistake(document.place(fault.at) if fault.at else place, fault.reason, fault.cure or None)
+        claim = Claim(shown, place, number(0), "", number(0), where=where, mistakes=(mistake,))
         return Judgement(claim, NOT_READ, findings=(Finding(OTHER, fault.told()),))
     said = equation.best()
     spelled = judge.spelling

@@ -114,13 +114,14 @@ def load(path: str | Path) -> Document:
 
 
 def read(text: str, path: str = "<text>") -> Document:
-    """The same for a text. The ending of the path tells what it is; Markdown where it does not."""
+    """The same for a text. The ending of the path tells what it is. Without one it is LaTeX if it begins with a comment of
+    LaTeX, and else Markdown."""
     cells: tuple[tuple[int, int], ...] = ()
     ending = Path(path).suffix.lower()
     if ending == ".ipynb":
         text, cells = _notebook(text, path)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    is_tex = ending in (".tex", ".ltx", ".latex")
+    is_tex = ending in (".tex", ".ltx", ".latex") or (not ending and text.lstrip().startswith("%"))
     scan = _Scan(text, is_tex)
     formulas = tuple(scan.formulas())
     if scan.too_many:
