@@ -226,6 +226,131 @@ def test_tokens_and_a_softmax_layer_inside(tmp_path, layout):
     assert "nothing comes back from the next step" in wrong.audit.explanation
 
 
+def changed(text: str, *pairs: tuple[str, str]) -> str:
+    for old, new in pairs:
+        assert old in text, old
+        text = text.replace(old, new)
+    return text
+
+
+def test_sizes_of_one_letter_and_what_is_made_of_them_at_the_top(tmp_path):
+    text = changed(CHARS, ("vocab_size = len(data)", "V = vocab_size = len('abc')"),
+                   ("hidden_size = 100", "H = hidden_size = 100\nHV = H + V"),
+                   ("np.zeros((vocab_size, 1))", "np.zeros((V, 1))"),
+                   ("        xs[t] =", "        assert HV == len(by) + len(bh)\n        xs[t] ="))
+    found = handed(tmp_path, text, build_graph(read(CHAR_CELL, "char_rnn.yaml")), CHAR_LAYOUT)
+    assert found.holds, found.lines()
+
+
+def test_a_list_of_parameters_and_one_hot_targets_and_a_name_that_is_read_at_the_top(tmp_path):
+    head = "def lossFun(inputs, hprev, params):\n    U, V, W, b, c = params"
+    text = changed(CHARS, ("def lossFun(inputs, targets, hprev):", head),
+                   ("xs[t] = np.zeros((vocab_size, 1))\n        xs[t][inputs[t]] = 1", "xs[t] = inputs[t]"),
+                   ("[targets[t], 0]", "[np.argmax(targets[t]), 0]"), ("dy[targets[t]]", "dy[np.argmax(targets[t])]"))
+    for theirs, own in (("Wxh", "U"), ("Whh", "V"), ("Why", "W"), ("bh", "b"), ("by", "c")):
+        for before, after in ((f"{theirs} @", f"{own} @"), (f"like({theirs})", f"like({own})"), (f"{theirs}.T", f"{own}.T"),
+                              (f"+ {theirs}", f"+ {own}")):
+            text = text.replace(before, after)
+    graph = build_graph(read(CHAR_CELL, "char_rnn.yaml"))
+    layout = """
+backward: lossFun(inputs, hprev, params)
+names: {targets: one_hot(target), hprev: "h[t-1]"}
+vectors: columns
+batch: one
+parameters: {U: Wxh, V: Whh, W: Why, b: bh, c: by}
+gradients: [_, U, V, W, b, c, _]
+"""
+    found = handed(tmp_path, text, graph, layout)
+    assert found.holds and len(found.audit.comparisons) == 5, found.lines()
+    assert not handed(tmp_path, changed(text, ("back = V.T @ d", "back = 0")), graph, layout).holds
+    said = refused(tmp_path, text, graph, changed(layout, ("c: by", "e: by"), ("b, c,", "b, e,")))
+    assert "which of ours is 'c'" in said
+
+
+def test_a_file_inside_a_package_of_theirs(tmp_path):
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "numbers.py").write_text("import numpy as np\nsigmoid = lambda a: 1 / (1 + np.exp(-a))\n")
+    own = "def sigmoid(a):\n    return 1 / (1 + np.exp(-a))"
+    text = changed(STUDENT.format(back="dc * f"), (own, "from net.numbers import *"))
+    assert handed(tmp_path / "net", text, cell("lstm"), LAYOUT).holds
+
+
+# The last output alone, gradients that are clipped, and taken away from the parameters: nothing is returned.
+UPDATES = """
+import numpy as np
+
+class RNN:
+    def __init__(self, input_size, output_size, hidden_size=64):
+        self.Whh = np.random.randn(hidden_size, hidden_size)
+        self.Wxh = np.random.randn(hidden_size, input_size)
+        self.Why = np.random.randn(output_size, hidden_size)
+        self.bh, self.by = np.zeros((hidden_size, 1)), np.zeros((output_size, 1))
+
+    def forward(self, inputs):
+        h = np.zeros((len(self.Whh), 1))
+        self.inputs, self.hs = inputs, {0: h}
+        for t, x in enumerate(inputs):
+            h = self.hs[t + 1] = np.tanh(self.Wxh @ x + self.Whh @ h + self.bh)
+        return self.Why @ h + self.by, h
+
+    def backprop(self, d_y, learn_rate=0.02):
+        n = len(self.inputs)
+        d_Why, d_by = d_y @ self.hs[n].T, d_y
+        d_Whh, d_Wxh, d_bh = np.zeros(self.Whh.shape), np.zeros(self.Wxh.shape), np.zeros(self.bh.shape)
+        d_h = self.Why.T @ d_y
+        for t in reversed(range(n)):
+            d = (1 - self.hs[t + 1] ** 2) * d_h
+            d_bh += d
+            d_Whh += d @ self.hs[t].T
+            d_Wxh += d @ self.inputs[t].T
+            d_h = self.Whh.T @ d
+        for d in [d_Wxh, d_Whh, d_Why, d_bh, d_by]:
+            np.clip(d, -1, 1, out=d)
+        self.Whh -= learn_rate * d_Whh
+        self.Wxh -= learn_rate * d_Wxh
+        self.Why -= learn_rate * d_Why
+        self.bh -= learn_rate * d_bh
+        self.by = self.by - learn_rate * d_by
+"""
+LAST_CELL = """
+name: last_rnn
+dims: {D: input_size, H: hidden_size, K: output_size}
+inputs: {x: D}
+state: {h: H}
+parameters: {Wxh: [H, D], Whh: [H, H], Why: [K, H], bh: H, by: K}
+equations:
+  h: tanh(Wxh @ x + Whh @ h[t-1] + bh)
+  y: Why @ h + by
+output: y
+"""
+LAST_LAYOUT = """
+forward: RNN(D, K, H).forward(inputs)
+backward: RNN(D, K, H).backprop(d_y, learn_rate)
+names: {d_y: "dy[T]"}
+vectors: columns
+batch: one
+"""
+
+
+@pytest.mark.parametrize("layout", [LAST_LAYOUT, ""])
+def test_gradients_that_are_clipped_and_taken_away_from_the_parameters(tmp_path, layout):
+    graph = build_graph(read(LAST_CELL, "last_rnn.yaml"))
+    found = handed(tmp_path, UPDATES, graph, layout)
+    assert found.holds and len(found.audit.comparisons) == 5, found.lines()
+    notes = " ".join(found.lines())
+    for words in ("a gradient arrives at the last y alone", "gives no gradients and changes its parameters", "are clipped"):
+        assert words in notes
+    wrong = handed(tmp_path, UPDATES.replace("self.Whh.T @ d", "self.Whh @ d"), graph, layout)
+    assert "the transposition is missing" in wrong.audit.explanation
+    assert [each.name for each in wrong.audit.comparisons if each.agrees] == ["Why", "by"]
+
+
+def test_steps_of_one_size_are_no_gradients_and_not_called_wrong(tmp_path):
+    adagrad = changed(UPDATES, ("np.clip(d, -1, 1, out=d)", "d /= np.sqrt(d ** 2 + 1e-8)"))
+    said = refused(tmp_path, adagrad, build_graph(read(LAST_CELL, "last_rnn.yaml")), LAST_LAYOUT)
+    assert "changes its parameters, by steps of one size (Adagrad, Adam, RMSprop)" in said
+
+
 def test_a_notebook(tmp_path):
     cells = [
         {"cell_type": "markdown", "source": ["# An LSTM"]},

@@ -43,9 +43,16 @@ class Data:
             self.params,
             {name: array[:steps] for name, array in self.inputs.items()},
             self.state,
-            {name: array[:steps] for name, array in self.dy.items()},
+            {name: _shortened(array, steps) for name, array in self.dy.items()},
             self.dstate,
         )
+
+
+def _shortened(dy: np.ndarray, steps: int) -> np.ndarray:
+    """What arrives over fewer steps: a gradient that arrives at the last step alone still does."""
+    if np.any(dy[:-1]):
+        return dy[:steps]
+    return np.concatenate([dy[: steps - 1], dy[-1:]])[:steps]
 
 
 @dataclass(frozen=True)

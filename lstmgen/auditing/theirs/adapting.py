@@ -12,7 +12,7 @@ from .answers import Answer, Found, Reader
 from .blocks import names_in
 from .jobs import Writer
 from .planning import Called
-from .records import ADJOINT, OUTSIDE, TOKENS
+from .records import ADJOINT, LAST_OUTSIDE, ONE_HOT, OUTSIDE, TOKENS
 from .sides import Side
 
 
@@ -28,18 +28,22 @@ class Adapter:
         """The data as far as their code can take them: the rest is zero. Tokens are one-hot."""
         plan, graph = self.plan, self.graph
         held = {name for block in self.side.blocks.values() for name in names_in(block)}
-        tokens = {ref.name for call in plan.calls for _, ref in call.arguments if ref.kind == TOKENS}
+        refs = [*plan.read, *(each for call in plan.calls for each in call.arguments)]
+        tokens = {ref.name for _, ref in refs if ref.kind in (TOKENS, ONE_HOT)}
         return Data(
             {name: array if name in held else 0 * array for name, array in data.params.items()},
             {name: _one_hot(array) if name in tokens else array for name, array in data.inputs.items()},
             {name: array if plan.each or plan.takes_state(name) else 0 * array for name, array in data.state.items()},
-            {name: array if self._takes_outside(name) else 0 * array for name, array in data.dy.items()},
+            {name: self._outside(name, array) for name, array in data.dy.items()},
             {name: self._final(name, data) for name in graph.states},
         )
 
-    def _takes_outside(self, name: str) -> bool:
+    def _outside(self, name: str, array: np.ndarray) -> np.ndarray:
         backward = self.plan.backward
-        return backward.reads(OUTSIDE, name) or backward.reads(ADJOINT, name)
+        if backward.reads(OUTSIDE, name) or backward.reads(ADJOINT, name):
+            return array
+        last = np.concatenate([0 * array[:-1], array[-1:]])
+        return last if backward.reads(LAST_OUTSIDE, name) else 0 * array
 
     def _final(self, name: str, data: Data) -> np.ndarray:
         return data.dstate[name] if self.plan.takes_final(name) else 0 * data.dstate[name]
@@ -98,6 +102,7 @@ class Adapter:
             {name: np.concatenate([part.last[name] for part in parts], 0) for name in parts[0].last},
             parts[0].unread, parts[0].missing,
             tuple((name, np.asarray(sum(dict(part.listed)[name] for part in parts))) for name, _ in parts[0].listed),
+            parts[0].updated, any(part.normalized for part in parts),
         )
 
 

@@ -18,6 +18,7 @@ from .records import EACH, SENT, STATES, VALUE, Ref
 from .sides import Side
 
 Found = Sequence[Mapping[str, Any]]  # what the driver says of each array: kind, step, keys, array
+CHANGED = "changed"  # of an item: by how much a parameter of theirs has become smaller
 _CONTAINERS = ("grad", "d")  # how an attribute begins that holds gradients under the parameters' own names
 
 
@@ -31,6 +32,8 @@ class Answer:
     unread: tuple[str, ...]  # what is called a gradient, and has another shape: with both shapes
     missing: tuple[str, ...]  # their parameters whose gradients are not in the answer
     listed: tuple[tuple[str, np.ndarray], ...]  # gradients that lie in a list, in an order that nothing tells
+    updated: bool = False  # whether gradients are what their code takes away from its parameters
+    normalized: bool = False  # whether that is of one size in nearly all entries
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,13 @@ class Reader:
         self.unread: list[str] = []
         self.listed: dict[str, np.ndarray] = {}
         self.turned = False  # whether gradients of matrices are transposed
+        self.updated = self.normalized = False
 
     def read(self) -> Answer:
         """Their gradients and outputs, as far as they can be told."""
-        parts = [part for item in self.found if item["kind"] != "forward" for part in self._meant(item)]
+        parts = [part for item in self.found if item["kind"] not in ("forward", CHANGED) for part in self._meant(item)]
+        if not any(part.theirs for part in parts):
+            parts += [self._taken(item) for item in self.found if item["kind"] == CHANGED]
         first: dict[tuple[str, int], _Part] = {}
         for part in parts:
             first.setdefault((part.theirs or str(part.ref), part.step), part)
@@ -69,12 +75,22 @@ class Reader:
         self._values([part for part in first.values() if part.ref is not None], gradients)
         outputs, last = self._outputs()
         missing = tuple(name for name in self.side.blocks if not any(part.theirs == name for part in parts))
-        return Answer(gradients, outputs, last, tuple(dict.fromkeys(self.unread)), missing, tuple(self.listed.items()))
+        return Answer(gradients, outputs, last, tuple(dict.fromkeys(self.unread)), missing, tuple(self.listed.items()),
+                      self.updated, self.normalized)
 
     def _is_turned(self, part: _Part) -> bool:
         """Whether a gradient is the transposed of what has the shape of its array."""
         shape = self.side.entries[part.theirs].shape if part.theirs else ()
         return len(shape) == 2 and 1 not in shape and part.array.shape == shape[::-1] != shape
+
+    def _taken(self, item: Mapping[str, Any]) -> _Part:
+        """What their code takes away from a parameter, where it gives no gradients."""
+        (name,) = item["keys"]
+        array = self.arrays[item["array"]]
+        self.updated = True
+        if _is_normalized(array):
+            self.normalized = True
+        return _Part(name, name, None, array, item["step"])
 
     # ------------------------------------------------------------------ what a part is
 
@@ -230,6 +246,12 @@ class Reader:
 def path_text(keys: Sequence[str]) -> str:
     """`grads[0]`: the keys as a layout file has them."""
     return "".join(f"[{key}]" if key.isdigit() else f".{key}" for key in keys).removeprefix(".")
+
+
+def _is_normalized(array: np.ndarray) -> bool:
+    """Whether nearly all entries have one size: those of a gradient do not."""
+    sizes = np.abs(array[np.isfinite(array) & (array != 0)])
+    return sizes.size >= 4 and float(np.mean(sizes >= 0.9 * sizes.max(initial=0))) > 0.7
 
 
 def _folded(name: str, known: Mapping[str, object]) -> str | None:

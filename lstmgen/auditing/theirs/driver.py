@@ -27,6 +27,7 @@ except ImportError:
 
 MOST_PRINTED = 20_000  # characters
 MOST_NUMBERS = 4_000_000  # in the answer to a job
+PARENTS = 3  # of its folder, in which the packages of theirs may lie that a file imports
 DEEPEST = 3  # how far into containers and objects arrays are looked for
 
 Keys = tuple[str, ...]
@@ -62,6 +63,17 @@ def limited(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+@contextlib.contextmanager
+def unlimited() -> Iterator[None]:
+    """Time that does not count. An import that is broken off may crash the next one, and it is made once for all jobs."""
+    left = signal.setitimer(signal.ITIMER_REAL, 0)[0] if hasattr(signal, "setitimer") else 0
+    try:
+        yield
+    finally:
+        if left:
+            signal.setitimer(signal.ITIMER_REAL, left)
+
+
 class Code:
     """Their file: its statements, run one after another.
 
@@ -78,11 +90,12 @@ class Code:
             self.statements += [(node, source["name"]) for node in ast.parse(source["text"], source["name"]).body]
         self.passed_over: dict[int, str] = {}
 
-    def run(self) -> dict[str, Any]:
-        """A module with what the file defines."""
+    def run(self, sizes: dict[str, int]) -> dict[str, Any]:
+        """A module with what the file defines. `sizes` at the top have our values, and what is made of them there, too."""
         sys.modules["theirs"] = types.ModuleType("theirs")  # where dataclasses look for what they name
         module = vars(sys.modules["theirs"])
         module["__file__"] = self.files[0]
+        module.update(sizes)
         for number, (node, file) in enumerate(self.statements):
             if number in self.passed_over:
                 continue
@@ -92,13 +105,15 @@ class Code:
             defines = isinstance(node, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef))
             tree = ast.Module([node], [])
             try:
-                with limited(0 if defines else self.seconds):
+                with unlimited() if defines else limited(self.seconds):
                     exec(compile(tree, file, "exec", dont_inherit=True), module)  # their code is run because it was asked for
             except BaseException as problem:
                 told = f"{type(problem).__name__}: {problem}"
                 self.passed_over[number] = f"{file}, line {node.lineno} is passed over: {told}"
                 if isinstance(problem, KeyboardInterrupt):
                     raise
+            if not defines:
+                module.update(sizes)
         return module
 
     def frames(self, problem: BaseException) -> list[tuple[str, int, str]]:
@@ -120,10 +135,11 @@ class Run:
 
     def __init__(self, code: Code, job: dict[str, Any], arrays: dict[str, Any]):
         self.code, self.job, self.arrays = code, job, arrays
-        self.module = code.run()
+        self.module = code.run(job["sizes"])
         self.given: dict[str, Any] = {}  # what forward gave, by name
         self.carried: dict[str, Any] = {}  # state or its gradient, in code for one step
         self.objects: dict[str, Any] = {}
+        self.handed: list[tuple[str, Any, Any]] = []  # parameters: name, as it was, the array or where to find it
         self.stage = ""
 
     def look_up(self, path: list[str]) -> Any:
@@ -137,13 +153,18 @@ class Run:
         kind = slot["kind"]
         if kind == "array":
             array = self.arrays[slot["key"]]
-            return array[self.step].copy() if slot.get("step") else array.copy()
+            array = array[self.step].copy() if slot.get("step") else array.copy()
+            if slot.get("parameter"):
+                self.handed.append((slot["parameter"], self.arrays[slot["key"]], lambda: array))
+            return array
         if kind == "integers":
             found = self.arrays[slot["key"]]
             found = found[self.step] if slot.get("step") else found
             return [int(each) for each in found] if found.ndim == 1 else int(found) if found.ndim == 0 else found
         if kind == "dict":
-            return {name: self.arrays[key].copy() for name, key in slot["keys"].items()}
+            held = {name: self.arrays[key].copy() for name, key in slot["keys"].items()}
+            self.handed += [(name, self.arrays[key], lambda name=name: held[name]) for name, key in slot["keys"].items()]
+            return held
         if kind == "list":
             return [self.arrays[key].copy() for key in slot["keys"]]
         if kind == "given":
@@ -191,14 +212,16 @@ class Run:
         """Put their parameters, as far as no call hands them over, where their code reads them."""
         for name, key in self.job["placed"].items():
             array = self.arrays[key].copy()
+            self.handed.append((name, self.arrays[key], lambda name=name: get(target, self.module, name)))
             if not (target is not None and put(target, name, array, 2)):
                 owner = self.module
                 if name in self.job["top"]:  # also where the statement that sets it was passed over
                     owner[name] = array
                 elif not put_global(owner, name, array):
                     raise Failure(kind="place", name=name, known=attributes(target))
-        for name, number in self.job["sizes"].items():
-            self.module[name] = number
+        self.module.update(self.job["sizes"])
+        for name, slot in self.job["globals"].items():
+            self.module[name] = self.slot(slot)
 
     def call(self, call: dict[str, Any], fresh: bool = False) -> Any:
         self.stage = ".".join(call["path"])
@@ -229,11 +252,23 @@ class Run:
             before = {name: id(value) for name, value in self.module.items()}
             answer = self.call(job["backward"])
             yield "backward", 0, answer
+            yield "changed", 0, self.changed()
             for owner in self.objects.values():
                 yield "left", 0, Attributes(vars(owner))
-            yield "left", 0, Attributes({name: value for name, value in self.module.items() if before.get(name) != id(value)})
+            changed = {name: value for name, value in self.module.items() if before.get(name) != id(value)}
+            theirs = {name: value for name, value in self.module.items() if type(value).__module__ == "theirs"}
+            yield "left", 0, Attributes({**theirs, **changed})
             return
         yield from self.each()
+
+    def changed(self) -> dict[str, Any]:
+        """By how much their parameters have become smaller."""
+        found: dict[str, Any] = {}
+        for name, before, now in self.handed:
+            after = now()
+            if isinstance(after, np.ndarray) and after.shape == before.shape and np.any(after != before):
+                found.setdefault(name, before - after)
+        return found
 
     def each(self) -> Iterator[tuple[str, int, Any]]:
         """One call for each step: forward for t = 1 .. T, backward for t = T .. 1."""
@@ -312,6 +347,16 @@ def put(target: Any, name: str, array: Any, depth: int) -> bool:
     inner = [value for key, value in vars(target).items() if not key.lower().startswith(("grad", "d_"))]
     inside = [value for value in inner if isinstance(value, dict) or type(value).__module__ == "theirs"]
     return depth > 0 and sum(put(value, name, array, depth - 1) for value in inside) > 0
+
+
+def get(target: Any, module: dict[str, Any], name: str) -> Any:
+    """What an object, or else the top of the file, holds under a name. None if it is in a place of another kind."""
+    first, dot, rest = name.partition(".")
+    found = vars(target).get(first) if hasattr(target, "__dict__") else None
+    found = module.get(first) if found is None else found
+    for part in rest.split(".") if dot else ():
+        found = getattr(found, part, None)
+    return found
 
 
 def put_global(module: dict[str, Any], name: str, array: Any) -> bool:
@@ -407,6 +452,10 @@ def main(path: str) -> None:
     with np.load(task["arrays"], allow_pickle=False) as loaded:
         arrays = {name: loaded[name] for name in loaded.files}
     sys.path.insert(0, task["folder"])
+    above = task["folder"]
+    for _ in range(PARENTS):  # a file inside a package of theirs
+        above = os.path.dirname(above)
+        sys.path.append(above)
     os.environ["MPLBACKEND"] = "Agg"
     code = Code(task["sources"], task["seconds_each"])
     store: dict[str, Any] = {}

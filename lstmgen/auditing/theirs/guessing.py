@@ -14,8 +14,8 @@ from .known import arriving, meaning
 from .matching import Parameters, by_notation, equal_names, reordered, some_names, standing, turned
 from .planning import Plan, Unclear, make_plan
 from .records import (
-    ADJOINT, ALL, COLUMNS, EACH, FINAL, FIRST, FLAT, LAST, ONE, OUTSIDE, PARAMETERS, ROWS, SECOND, TOKENS, VALUE,
-    Call, Layout, Ref,
+    ADJOINT, ALL, COLUMNS, EACH, FINAL, FIRST, FLAT, LAST, LAST_OUTSIDE, ONE, ONE_HOT, OUTSIDE, PARAMETERS, ROWS, SECOND,
+    TOKENS, VALUE, Call, Layout, Ref,
 )
 from .survey import Survey
 
@@ -131,6 +131,7 @@ class Guesser:
                     found += self.code.functions[f"{kind.name}.{method}"].subscripts
             if function is not None:
                 found += (*function.arguments, *function.subscripts)
+                found += [name for _, names in function.unpacked for name in names]
                 found += [name for name in self.code.globals if name in function.reads]
         if not any(self.code.functions[call.name].subscripts for call in calls if call and call.name in self.code.functions):
             for function in self.code.functions.values():  # a step in a function of its own
@@ -180,8 +181,11 @@ class Guesser:
                   if ref.kind == VALUE and name not in told and ref.name in whole]
         if tokens and self.graph.loss is not None:
             yield layout.with_(steps=layout.steps or ALL, names=(*layout.names, *tokens))
-        last = [(name, Ref(FINAL, ref.name)) for name, ref in self._arguments(layout) if ref.kind in (ADJOINT, OUTSIDE)
-                and name not in told and ref.name in self.graph.outputs and ref.name in self.graph.states]
+            arrays = [(name, Ref(ONE_HOT, ref.name)) for name, ref in tokens]
+            yield layout.with_(steps=layout.steps or ALL, names=(*layout.names, *arrays))
+        last = [(name, Ref(FINAL if ref.name in self.graph.states else LAST_OUTSIDE, ref.name))
+                for name, ref in self._arguments(layout) if ref.kind in (ADJOINT, OUTSIDE)
+                and name not in told and ref.name in self.graph.outputs]
         if last and layout.steps != EACH:
             yield layout.with_(steps=ALL, names=(*layout.names, *last))
 

@@ -14,7 +14,7 @@ from .blocks import assemble
 from .forms import Form
 from .known import answered
 from .planning import Called
-from .records import ADJOINT, ALL, BEFORE, ONE, PARAMETER, PARAMETERS, SENT, VALUE, Ref
+from .records import ADJOINT, ALL, BEFORE, ONE, ONE_HOT, PARAMETER, PARAMETERS, SENT, VALUE, Ref
 from .refs import WORDS, read_ref
 from .sides import Side
 
@@ -47,6 +47,7 @@ class Writer:
             "placed": {} if whole else {name: key for name, key in self.parameters.items() if name not in handed},
             "top": list(plan.top),
             "sizes": {name: self._size(ours) for name, ours in plan.sizes},
+            "globals": {name: self.slot(ref) for name, ref in plan.read},
             "start": {name: self._kept(f"start.{name}", form.single(data.state[name])) for name in states},
             "final": {name: self._kept(f"final.{name}", form.single(data.dstate[name])) for name in states},
             "states": {} if plan.layout.steps == ALL else self._states(),
@@ -114,13 +115,14 @@ class Writer:
         data, form, each = self.data, self.side.form, self.plan.each
         match ref.kind:
             case "params":
-                return {"kind": "dict", "keys": self.parameters}
+                return {"kind": "list", "keys": self._listed(ref.name)} if ref.name else {
+                    "kind": "dict", "keys": self.parameters}
             case "states":
                 return {"kind": "dict", "keys": self._all("state", data.state)}
             case "dstates":
                 return {"kind": "dict", "keys": self._all("dstate", data.dstate)}
             case "parameter":
-                return {"kind": "array", "key": self.parameters[ref.name]}
+                return {"kind": "array", "key": self.parameters[ref.name], "parameter": ref.name}
             case "given":
                 return {"kind": "given", "name": ref.name}
             case "number":
@@ -132,6 +134,10 @@ class Writer:
                 tokens = (form.steps if each else form.sequence)(array).reshape(self._tokens_shape(form, each)).astype(int)
                 self.arrays[f"{self.prefix}tokens.{ref.name}"] = tokens
                 return {"kind": "integers", "key": f"{self.prefix}tokens.{ref.name}", "step": each}
+            case "last":
+                if each:
+                    raise ForeignError(f"'{ref}' is of all steps together, and {self.plan.backward} does one")
+                return {"kind": "array", "key": self._kept(f"last.{ref.name}", form.single(data.dy[ref.name][-1]))}
             case "before":
                 if each:
                     return {"kind": "carried", "name": ref.name}
@@ -141,6 +147,14 @@ class Writer:
                     return {"kind": "carried", "name": ref.name}
                 return {"kind": "array", "key": self._kept(f"dstate.{ref.name}", form.many(data.dstate[ref.name]))}
         return self._of_steps(ref)
+
+    def _listed(self, names: str) -> list[str]:
+        """The keys of their parameters in the order in which they take them apart."""
+        for name in names.split():
+            if name not in self.parameters:
+                raise ForeignError(f"which of ours is '{name}', which {self.plan.backward} takes out of a list? "
+                                   f"Say it under 'parameters:'")
+        return [self.parameters[name] for name in names.split()]
 
     def _all(self, kind: str, values: Mapping[str, np.ndarray]) -> dict[str, str]:
         return {name: self._kept(f"{kind}.{name}", self.side.form.single(array)) for name, array in values.items()}
@@ -153,7 +167,7 @@ class Writer:
 
     def _of_steps(self, ref: Ref) -> dict[str, Any]:
         data, form, each = self.data, self.side.form, self.plan.each
-        if ref.kind == VALUE and ref.name in data.inputs:
+        if ref.kind in (VALUE, ONE_HOT) and ref.name in data.inputs:
             array = data.inputs[ref.name]
         elif ref.name in data.dy:
             array = data.dy[ref.name]

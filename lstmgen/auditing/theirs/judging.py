@@ -14,7 +14,7 @@ from ...derivation.chain import Derivation, derive
 from ...derivation.graph import Graph
 from ...language.expressions import Adjoint, Value
 from ...numerics.points import choose_sizes
-from ...printed import Printed
+from ...printed import Printed, shortened
 from ..code import audit_answers
 from ..comparing import CodeAudit
 from ..foreign import SECONDS, ForeignError
@@ -35,7 +35,9 @@ LEAST_SIZE = 5  # of the sizes: none is that of another axis, 2 examples or 4 st
 _CLOSE = 1e-7  # of outputs and gradients, relative, in double precision
 _CLOSE_SINGLE = 1e-3
 _TRIED = 400  # readings of one family
+SMALLER = 1e-3  # gradients from outside, where large ones are clipped
 _LINES = 12  # of what their code prints
+_LONGEST = 160  # characters of one of them
 
 
 @dataclass(frozen=True, repr=False)
@@ -114,6 +116,7 @@ class _Trial:
     outputs: float = 0.5  # 1: those of the cell; 0: others; 0.5: not known
     agreeing: float = 0.0  # the part of the gradients that agrees
     count: int = 0
+    clipped: bool = False  # whether large gradients are
 
     @property
     def perfect(self) -> bool:
@@ -275,6 +278,13 @@ class _Judge:
             )
         data = adapter.fitted(self.drawn)
         printed: list[str] = []
+        smaller = self._smaller(trial, data)
+        if smaller is not None:
+            trial, data = smaller
+        if trial.answer is not None and trial.answer.normalized and trial.agreeing < 1:
+            raise ForeignError(
+                f"{plan.backward} gives no gradients and changes its parameters, by steps of one size (Adagrad, Adam, "
+                "RMSprop): from them a gradient cannot be told. Return the gradients, or leave this update out")
 
         def answer(given: Data) -> dict[str, np.ndarray]:
             jobs, arrays = adapter.jobs(given)
@@ -283,7 +293,7 @@ class _Judge:
             if failed is not None or len(results) < len(jobs):
                 raise ForeignError(told(failed or {"kind": "late"}, adapter, given))
             if not printed:
-                printed.extend(results[0].printed.splitlines()[:_LINES])
+                printed.extend(shortened(line, _LONGEST) for line in results[0].printed.splitlines()[:_LINES])
             read = adapter.answer(given, [result.found for result in results], found)
             return {**read.gradients, **{f"value.{name}": array for name, array in read.outputs.items()}}
 
@@ -291,6 +301,25 @@ class _Judge:
         last = self._last(trial, data) if not audit.holds and not audit.forward else ""
         guessed = any(getattr(self.layout, field) is None for field in ("backward", "vectors", "batch", "parameters"))
         return HandedIn(audit, layout_text(plan, self.layout.spec or ""), guessed, last, tuple(printed))
+
+    def _smaller(self, trial: _Trial, data: Data) -> tuple[_Trial, Data] | None:
+        """The same reading with smaller gradients from outside, if more of theirs agree then: large ones are clipped."""
+        arriving = (*data.dy.values(), *data.dstate.values())
+        if trial.agreeing == 1 or self.graph.loss is not None or not any(np.any(array) for array in arriving):
+            return None
+        less = replace(data, dy={name: SMALLER * array for name, array in data.dy.items()},
+                       dstate={name: SMALLER * array for name, array in data.dstate.items()})
+        again = self._of(trial, less)
+        return (replace(again, clipped=True), less) if again is not None and again.agreeing > trial.agreeing else None
+
+    def _of(self, trial: _Trial, data: Data) -> _Trial | None:
+        """The same reading with other data."""
+        adapter = self._adapter(trial.plan)
+        jobs, arrays = adapter.jobs(data)
+        results, found = self.runner.run(jobs, arrays)
+        if len(results) < len(jobs) or any(result.failed is not None for result in results):
+            return None
+        return self._trial(trial.plan, adapter, data, results, found, trial.named)
 
     def _notes(self, trial: _Trial, data: Data) -> list[str]:
         """What was taken to be zero, what is not compared."""
@@ -303,12 +332,17 @@ class _Judge:
         final = [name for name, array in data.dstate.items() if not np.any(array)]
         if final and not plan.each:
             notes.append(f"their code takes no gradient of the final {' and '.join(final)}: compared without one")
-        quiet = [name for name, array in data.dy.items() if not np.any(array)]
+        quiet = [name for name, array in data.dy.items() if not np.any(array[:-1])]
         if quiet:
             notes.append(f"a gradient arrives at the last {' and '.join(quiet)} alone")
         absent = [name for name, array in data.params.items() if not np.any(array)]
         if absent:
             notes.append(f"their code has no {', '.join(absent)}: compared with zero")
+        if trial.clipped:
+            times = f"{1 / SMALLER:.0f} times"
+            notes.append(f"large gradients are clipped: compared with gradients from outside that are {times} smaller")
+        if trial.answer.updated:
+            notes.append("their code gives no gradients and changes its parameters: what it takes away from each is compared")
         if trial.answer.missing:
             notes.append(f"not in the answer, and not compared: the gradient of {', '.join(trial.answer.missing)}")
         return [*notes, *trial.answer.unread]

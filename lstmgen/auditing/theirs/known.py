@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ...derivation.graph import Graph
-from .records import ADJOINT, BEFORE, FINAL, OUTSIDE, PARAMETERS, SENT, SIZE, VALUE, Ref
+from .records import ADJOINT, BEFORE, FINAL, NUMBER, OUTSIDE, PARAMETERS, SENT, SIZE, VALUE, Ref
 
 _DICTIONARIES = frozenset("""
     params parameters param weights p theta model net ws w_dict cell
@@ -13,7 +13,7 @@ _DICTIONARIES = frozenset("""
 _SIZES = {
     "D": frozenset("""
         d input_size input_dim n_x nx n_in vocab_size x_dim n_features input_units in_dim features n_input n_inputs
-        num_inputs inputs_size dim_in embed_dim insize nin x_size i_dim
+        num_inputs inputs_size dim_in embed_dim insize nin x_size i_dim num_chars n_chars vocabulary_size char_size
     """.split()),
     "H": frozenset("""
         h hidden_size hidden_dim n_h nh n_a n_hidden num_units units hidden hidden_units h_size h_dim hdim hsize
@@ -29,6 +29,9 @@ _SIZES = {
 _INPUTS = frozenset("""
     x xs xt input inputs seq sequence data x_seq xseq input_seq inp inps xx x_in input_data x_data inputs_seq
     input_sequence u us ins x_list xlist bottom_data
+""".split())
+_RATES = frozenset("""
+    lr learning_rate learn_rate rate eta step_size
 """.split())
 _TARGETS = frozenset("""
     target targets y ys labels label y_true t ts y_target targ expected truth
@@ -61,6 +64,8 @@ def meaning(name: str, graph: Graph, backward: bool, step: bool = False) -> Ref 
         return Ref(VALUE, graph.targets[0])
     if low in _DICTIONARIES:
         return Ref(PARAMETERS)
+    if low in _RATES:
+        return Ref(NUMBER, "1.0")  # so that what is taken away from a parameter is its gradient
     size = size_called(name, graph)
     if size and len(name) > 1:
         return size
@@ -79,8 +84,11 @@ def size_called(name: str, graph: Graph) -> Ref | None:
         if name in (symbol, keyword):
             return Ref(SIZE, symbol)
     for ours, theirs in _SIZES.items():
-        if name.lower() in theirs and (ours in "TB" or ours in dict(graph.dims)):
-            return Ref(SIZE, ours)
+        if name.lower() not in theirs:
+            continue
+        same = [symbol for symbol, keyword in graph.dims if symbol == ours or keyword in theirs]
+        if same or ours in "TB":
+            return Ref(SIZE, same[0] if same else ours)
     return None
 
 

@@ -9,10 +9,10 @@ from ...derivation.graph import Graph
 from ..foreign import ForeignError
 from .known import meaning, size_called, state_called, value_called
 from .records import (
-    ADJOINT, BEFORE, EACH, FINAL, FINALS, GIVEN, NUMBER, OUTSIDE, PARAMETER, PARAMETERS, SIZE, STATES, VALUE, Argument,
-    Call, Layout, Ref,
+    ADJOINT, BEFORE, EACH, FINAL, FINALS, GIVEN, LAST_OUTSIDE, NUMBER, ONE_HOT, OUTSIDE, PARAMETER, PARAMETERS, SIZE, STATES,
+    TOKENS, VALUE, Argument, Call, Layout, Ref,
 )
-from .refs import is_literal, read_ref
+from .refs import is_literal, read_ref, sizes_of
 from .survey import Function, Survey
 
 
@@ -51,6 +51,7 @@ class Plan:
     keys: tuple[str, ...]  # if it returns a dictionary that it writes out
     top: tuple[str, ...]  # what is set at the top of their file
     sizes: tuple[tuple[str, str], ...]  # what is set at the top of their file, and is a size of ours
+    read: tuple[tuple[str, Ref], ...] = ()  # what their functions read there besides, and the layout gives a meaning
 
     @property
     def calls(self) -> tuple[Called, ...]:
@@ -85,7 +86,8 @@ def make_plan(layout: Layout, code: Survey, graph: Graph) -> Plan:
     function = code.functions.get(layout.backward.name)
     returns = layout.answer or (function.returns if function else ())
     keys = function.keys if function else ()
-    return Plan(layout, forward, backward, planner.gives, meant, returns, keys, code.globals, planner.sizes())
+    return Plan(layout, forward, backward, planner.gives, meant, returns, keys, code.globals, planner.sizes(),
+                planner.read())
 
 
 def _given(layout: Layout, code: Survey) -> tuple[str, ...]:
@@ -103,12 +105,21 @@ class _Planner:
         self.names, self.gives = dict(layout.names), tuple[str, ...]()
 
     def sizes(self) -> tuple[tuple[str, str], ...]:
-        """The sizes that their functions read from the top of their file."""
+        """The sizes that are set at the top of their file: those by our names, and others that their functions read."""
         read = {name for function in self.code.functions.values() for name in function.reads}
-        names = [name for name in self.code.globals if name in read and len(name) > 1]
+        own = [name for dim in self.graph.dims for name in dim]
+        names = [name for name in self.code.globals
+                 if name not in self.layout.blocks and (name in own or name in read and len(name) > 1)]
         found = {name: ref for name in names if (ref := size_called(name, self.graph)) is not None}
         found |= {name: ref for name, ref in self.names.items() if ref.kind == SIZE}
         return tuple((name, ref.name) for name, ref in found.items())
+
+    def read(self) -> tuple[tuple[str, Ref], ...]:
+        """What their functions read from the top of their file, and is an input, a target or a state of ours."""
+        functions = [self.code.functions.get(call.name) for call in (self.layout.forward, self.layout.backward) if call]
+        read = {name for function in functions if function is not None for name in function.reads}
+        kinds = (VALUE, TOKENS, ONE_HOT, BEFORE)
+        return tuple((name, ref) for name, ref in self.layout.names if name in read and ref.kind in kinds)
 
     def value(self, name: str) -> Ref | None:
         """Which of our values forward gives under this name."""
@@ -126,30 +137,34 @@ class _Planner:
             known = [name for name in self.code.functions if not name.rpartition(".")[2].startswith("_")]
             raise ForeignError(f"{self.code.path} has no '{call.name}'; it has {', '.join(known[:20]) or 'no function'}")
         arguments = call.arguments
+        written = arguments is not None
         if arguments is None:
             if function is None:
                 raise ForeignError(f"the arguments of '{call.name}' are not known: write them, {call.name}(x, h_prev)")
             arguments = tuple(map(Argument, function.arguments or (OWN if function.variadic else ())))
-        return Called(call.path, self._made(call), tuple(self._arguments(arguments, function, call, backward)))
+        return Called(call.path, self._made(call), tuple(self._arguments(arguments, function, call, backward, written)))
 
     def _made(self, call: Call) -> tuple[tuple[Argument, Ref], ...]:
         if len(call.path) == 1:
             return ()
         kind = self.code.classes.get(call.path[0])
-        written = call.make
-        if written is None:
-            written = tuple(map(Argument, kind.make.arguments)) if kind and kind.make else ()
+        given = call.make
+        if given is None:
+            given = tuple(map(Argument, kind.make.arguments)) if kind and kind.make else ()
         make = Call((*call.path[:1], "__init__"))
-        return tuple(self._arguments(written, kind.make if kind else None, make, backward=False))
+        function = kind.make if kind else None
+        return tuple(self._arguments(given, function, make, backward=False, written=call.make is not None))
 
     def _arguments(
-        self, arguments: tuple[Argument, ...], function: Function | None, call: Call, backward: bool
+        self, arguments: tuple[Argument, ...], function: Function | None, call: Call, backward: bool, written: bool
     ) -> list[tuple[Argument, Ref]]:
         found: list[tuple[Argument, Ref]] = []
         passed_over = False
         step = self.layout.steps == EACH
         for position, argument in enumerate(arguments):
             ref = self._meant(argument.text, backward, step, function)
+            if written and argument.text not in (*self.names, *self.gives) and argument.text in sizes_of(self.graph):
+                ref = Ref(SIZE, argument.text)  # in a layout; in their signature H may be all hidden states
             name = argument.keyword or argument.text
             if ref is None and function is not None and name in function.optional:
                 passed_over = True
@@ -188,6 +203,9 @@ class _Planner:
 
     def _dictionary(self, text: str, function: Function | None) -> Ref | None:
         """What an argument is that is looked up by the names of states or of parameters."""
+        apart = dict(function.unpacked).get(text, ()) if function else ()
+        if set(apart) & set(self.layout.blocks):
+            return Ref(PARAMETERS, " ".join(apart))
         keys = function.keys_of(text) if function else frozenset[str]()
         states = set(self.graph.states)
         if keys & states or text in ("state", "states", "dstate", "dstates") and (len(states) > 1 or not keys):
@@ -211,7 +229,7 @@ def _sorted_out(found: list[tuple[Argument, Ref]], graph: Graph) -> list[tuple[A
     In `backward(dh, dh_next, dc_next)`, dh alone is from outside; in `backward(dh_next, dc_next)` it is all that arrives.
     """
     final = {ref.name for _, ref in found if ref.kind == FINAL}
-    wholes = {ref.name for _, ref in found if ref.kind in (ADJOINT, OUTSIDE)}
+    wholes = {ref.name for _, ref in found if ref.kind in (ADJOINT, OUTSIDE, LAST_OUTSIDE)}
     sorted_out = []
     for argument, ref in found:
         if ref.kind == ADJOINT and ref.name in final and ref.name in graph.outputs:

@@ -15,13 +15,15 @@ LAST = "last"  # of the axis of time; else it is FIRST
 VECTORS, BATCHES, STEPS, TIMES = (ROWS, COLUMNS, FLAT), (SECOND, FIRST, ONE), (ALL, EACH), (FIRST, LAST)
 
 # What a name of theirs may stand for. `[t-1]` is the step before; of all steps together, the initial state.
-PARAMETERS = "params"  # a dictionary of all their parameters
+PARAMETERS = "params"  # a dictionary of all their parameters; with names, a list of these
 PARAMETER = "parameter"  # one of their arrays
 VALUE = "value"  # x, h: at every step, or of one
 TOKENS = "tokens"  # tokens(x): the place of the one in a one-hot x
+ONE_HOT = "one_hot"  # one_hot(x): the same as an array, with a one and zeros
 BEFORE = "before"  # h[t-1]
 ADJOINT = "adjoint"  # d_h: all that arrives at h; in code for all steps, what arrives from outside
 OUTSIDE = "outside"  # dy_h, dy: the gradient from outside, at every step
+LAST_OUTSIDE = "last"  # dy[T], dy_h[T]: the gradient from outside at the last step, where none arrives at the others
 FINAL = "final"  # dstate.h: the gradient of the final state; in code for one step, what the next step sent back
 SENT = "sent"  # d_h[t-1]: what is sent back to the step before; of all steps together, the initial state's gradient
 STATES = "states"  # a dictionary of all initial states, by our names; FINALS: of the gradients of the final ones
@@ -43,14 +45,16 @@ class Ref:
         match self.kind:
             case "params" | "states" | "dstates":
                 return self.kind
-            case "tokens":
-                return f"tokens({self.name})"
+            case "tokens" | "one_hot":
+                return f"{self.kind}({self.name})"
             case "before":
                 return f"{self.name}[t-1]"
             case "adjoint":
                 return f"d_{self.name}"
             case "outside":
                 return f"dy_{self.name}"
+            case "last":
+                return f"dy_{self.name}[T]"
             case "final":
                 return f"dstate.{self.name}"
             case "sent":

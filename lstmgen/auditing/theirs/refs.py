@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 from ...derivation.graph import Graph
-from .records import ADJOINT, BEFORE, FINAL, FINALS, NUMBER, OUTSIDE, PARAMETERS, SENT, SIZE, STATES, TOKENS, VALUE, Ref
+from .records import (
+    ADJOINT, BEFORE, FINAL, FINALS, LAST_OUTSIDE, NUMBER, OUTSIDE, PARAMETERS, SENT, SIZE, STATES, VALUE, Ref,
+)
 
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\Z", re.ASCII)
 WORDS = ("None", "True", "False")  # besides numbers, what a call may say literally
@@ -28,9 +30,12 @@ def read_ref(text: str, graph: Graph) -> Ref | None:
     before = re.fullmatch(r"(\w+)\[t-1\]", text)
     if before:
         return _before(before[1], graph)
-    tokens = re.fullmatch(r"tokens\((\w+)\)", text)
-    if tokens:
-        return Ref(TOKENS, tokens[1]) if tokens[1] in (*graph.inputs, *graph.targets) else None
+    if text.endswith("[T]"):
+        last = _plain(text[:-3], graph)
+        return Ref(LAST_OUTSIDE, last.name) if last is not None and last.kind == OUTSIDE else None
+    whole = re.fullmatch(r"(tokens|one_hot)\((\w+)\)", text)
+    if whole:
+        return Ref(whole[1], whole[2]) if whole[2] in (*graph.inputs, *graph.targets) else None
     kind, _, name = text.partition(".")
     if kind in ("dstate", "state") and name in graph.states:
         return Ref(FINAL if kind == "dstate" else BEFORE, name)
@@ -67,5 +72,6 @@ def known_refs(graph: Graph) -> tuple[str, ...]:
     """What may be written, for suggestions."""
     states = [written for name in graph.states
               for written in (f"{name}[t-1]", f"dstate.{name}", f"d_{name}[t-1]", f"d_{name}")]
-    return (*graph.inputs, *graph.targets, *graph.outputs, *states, *(f"dy_{name}" for name in graph.outputs),
+    outside = [f"dy_{name}{at}" for name in graph.outputs for at in ("", "[T]")]
+    return (*graph.inputs, *graph.targets, *graph.outputs, *states, *outside,
             *(stage.name for stage in graph.stages), *sizes_of(graph), PARAMETERS, STATES, FINALS)

@@ -37,6 +37,7 @@ class Function:
     reads: frozenset[str]  # names that it reads and does not set itself
     line: int
     variadic: bool = False  # takes *arguments
+    unpacked: tuple[tuple[str, tuple[str, ...]], ...] = ()  # arguments that it takes apart, into which names
 
     @property
     def subscripts(self) -> tuple[str, ...]:
@@ -160,7 +161,18 @@ def _function(node: ast.FunctionDef | ast.AsyncFunctionDef, name: str, method: b
     return Function(
         name, tuple(bare), frozenset((*with_default, *keyword_only)), returns, keys, tuple(dict.fromkeys(looked_up)),
         frozenset(loaded - stored - set(own) - set(keyword_only)), node.lineno, node.args.vararg is not None,
+        tuple(_unpacked(node, own)),
     )
+
+
+def _unpacked(node: ast.AST, arguments: list[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """`Wx, Wh, b = params`: which arguments are taken apart so, and into which names."""
+    for each in ast.walk(node):
+        match each:
+            case ast.Assign(targets=[ast.Tuple(elts=parts) | ast.List(elts=parts)], value=ast.Name(id=held)):
+                names = tuple(part.id for part in parts if isinstance(part, ast.Name))
+                if held in arguments and len(names) == len(parts):
+                    yield held, names
 
 
 def _stored(node: ast.AST) -> list[str]:
