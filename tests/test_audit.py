@@ -14,8 +14,10 @@ import rewriting
 from click.testing import CliRunner
 
 from lstmgen.auditing import claims, report
-from lstmgen.auditing.judge import audit
-from lstmgen.auditing.judgement import GIVEN, HOLDS, INCOMPLETE, NOT_READ, WRONG
+from lstmgen.auditing.judge import Judge, audit
+from lstmgen.auditing.judgement import (
+    GIVEN, HOLDS, INCOMPLETE, LOSS, MISSING, NOT_READ, OFF, OUTSIDE, WRONG, Judgement,
+)
 from lstmgen.auditing.code import audit_arrays, audit_module
 from lstmgen.auditing.foreign import ForeignError, run_function
 from lstmgen.auditing.given import STEPS, Data, draw
@@ -23,7 +25,7 @@ from lstmgen.derivation.chain import derive
 from lstmgen.cli import main
 from lstmgen.document.latex.pdf import compile_pdf
 from lstmgen.auditing.case import Case
-from lstmgen.auditing.correct import correct
+from lstmgen.auditing.correct import correct, true_terms
 from lstmgen.auditing.resolver import Resolver
 from lstmgen.auditing.scenes import Scenes
 from lstmgen.auditing.spelling import Spelling
@@ -36,6 +38,7 @@ from lstmgen.pipeline import load
 from lstmgen.numerics.points import choose_sizes
 from lstmgen.resources import find_spec
 from lstmgen.auditing.scene import Scene, Setting
+from lstmgen.auditing.truth import whole
 
 ROOT = Path(__file__).parent.parent
 GALLERY = sorted((ROOT / "audits").glob("*.yaml"))
@@ -826,18 +829,63 @@ def test_what_float64_cannot_hold_on_the_way_to_a_number_may_hold():
 # ---------------------------------------------------------------- what is right is not called wrong
 
 
-def test_every_correct_line_is_read_as_a_claim_and_holds(spec_path):
+def pasted(left: str, right: str, judge: Judge, names: tuple[tuple[str, str], ...]) -> claims.Claim:
+    """What an audit printed, read as a claim."""
+    mistakes = Mistakes("claims.yaml", "")
+    resolver = Resolver(judge.scenes.graph, dict(names), judge.steps, mistakes)
+    subject, said = (resolver.read(Text(text, Place(1, 1))) for text in (left, right))
+    mistakes.stop()
+    return claims.Claim(left, Place(1, 1), subject, right, said)
+
+
+def check_what_is_printed(found: list[Judgement], judge: Judge, names: tuple[tuple[str, str], ...] = ()) -> int:
+    """Paste back each correct line, and each term that is named as a contribution through a reader. How many there were.
+
+    Where a value has several branches to one reader, or a term is a path over several of them, `via` is the sum of them: the
+    term is then one of the terms of the correct line.
+    """
+    count = 0
+    for judgement in found:
+        if judgement.correct:
+            again = judge.judge(pasted(*judgement.correct.split(" = ", 1), judge, names))
+            assert again.verdict == HOLDS, (judgement.correct, again.lines())
+            count += 1
+        for finding in judgement.findings:
+            reader = finding.through not in ("", OUTSIDE, LOSS) and judgement.claim.name.startswith("d_")
+            if finding.kind in (MISSING, OFF) and finding.term and reader:
+                again = judge.judge(pasted(f"via({judgement.claim.name}, {finding.through})", finding.term, judge, names))
+                part = finding.term.removeprefix("-") in judgement.correct
+                assert again.verdict == HOLDS or part, (finding, again.lines())
+                count += 1
+    return count
+
+
+@pytest.mark.parametrize("path", GALLERY, ids=lambda path: path.stem)
+def test_what_an_audit_of_the_gallery_prints_is_read_as_a_claim_and_holds(path):
+    found = audited_file(path)
+    judge = Judge(found.claims.graph, Spelling(found.claims.graph, found.claims.names), found.claims.steps)
+    told = [each for each in found.judgements if each.correct]
+    assert check_what_is_printed(told, judge, found.claims.names) >= len(told)
+
+
+def test_every_correct_line_and_every_missing_term_is_read_as_a_claim_and_holds(spec_path):
     derivation = derive(build_graph(load(spec_path)))
-    graph, scenes = derivation.graph, Scenes(derivation.graph, derivation)
-    spelling, mistakes = Spelling(graph), Mistakes("claims.yaml", "")
+    graph = derivation.graph
+    judge = Judge(graph, Spelling(graph), 4, derivation)
     known = claims.known_names(graph)
     for name in (*known, *(f"{name}_pre" for name in known)):
-        if name in derivation.adjoints:
-            line = spelling(correct(Case(scenes, spelling, 4, Adjoint(name), number(2))))
-            said = Resolver(graph, {}, 4, mistakes).read(Text(line, Place(1, 1)))
-            mistakes.stop()
-            case = Case(scenes, spelling, 4, Adjoint(name), said)
-            assert case.mismatch() is None and (case.holds(case.scene) or case.holds_exactly()), f"d_{name} = {line}"
+        if name not in derivation.adjoints:
+            continue
+        case = Case(judge.scenes, judge.spelling, 4, Adjoint(name), number(2))
+        claim = pasted(f"d_{name}", judge.spelling(correct(case)), judge, ())
+        whole_line = Case(judge.scenes, judge.spelling, 4, Adjoint(name), claim.said)
+        holds = whole_line.holds(whole_line.scene) or whole_line.holds_exactly()
+        assert whole_line.mismatch() is None and holds, f"d_{name} = {claim.text}"
+        terms = true_terms(case).terms
+        if len(terms) > 1:
+            lacking = judge.judge(pasted(f"d_{name}", judge.spelling(whole(terms[:-1])), judge, ()))
+            assert lacking.verdict in (INCOMPLETE, GIVEN), lacking.lines()
+            assert check_what_is_printed([lacking], judge)
 
 
 def test_a_filled_scalar_is_spelled_as_a_scalar_beside_a_vector():

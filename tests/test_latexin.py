@@ -150,6 +150,13 @@ def test_every_spelling_of_a_transpose(transpose, tmp_path):
         (r"\delta \bar f_t = \frac{1}{2} \delta f_t", "d_f_pre = 0.5 * d_f"),
         (r"f_t = \frac{1}{1 + \exp(-\bar f_t)}", "f = 1 / (1 + exp(-f_pre))"),
         (r"\delta o_t = \delta h_t \tanh c_t, \quad t = T", "d_o[4] = d_h[4] * tanh(c[4])"),
+        (r"\delta o_t = \operatorname{RMSNorm}(c_t) + \text{L2Norm}(h_t)", "d_o = rms_norm(c) + l2_norm(h)"),
+        (r"\delta o_t = \mathrm{log1p}(\exp(c_t)) - \operatorname{expm1}(h_t)", "d_o = log1p(exp(c)) - expm1(h)"),
+        (r"\delta o_t = \operatorname{erf}(c_t) \odot \operatorname{hardtanh}(h_t)", "d_o = erf(c) * hard_tanh(h)"),
+        (r"\delta o_t = \operatorname{clip}(c_t, -1, 1) + \operatorname{mod}(c_t, h_t)", "d_o = clip(c, -1, 1) + mod(c, h)"),
+        (r"\delta o_t = \operatorname{LSE}(c_t)\, h_t - \operatorname{mean}(c_t)\, c_t", "d_o = logsumexp(c) * h - mean(c) * c"),
+        (r"\delta o_t = \operatorname{sg}(c_t) + \operatorname{cumsum}(h_t)", "d_o = stop_gradient(c) + cumsum(h)"),
+        (r"\delta o_t = \lfloor c_t \rfloor + \lvert h_t \rvert", "d_o = floor(c) + abs(h)"),
     ],
 )
 def test_what_a_line_is_read_as(latex, claim, tmp_path):

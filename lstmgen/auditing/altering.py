@@ -14,7 +14,7 @@ from ..language.expressions import Adjoint, Call, Expression, Product, Sum, Valu
 from .arrays import SAME, constant_ratio, diagonal, largest
 from .case import UNFIT, Case
 from .forms import SUM_T, TOTAL, VIA, is_number, lag_to, step_of
-from .judgement import EXTRA, LOSS, MISSING, OFF, OUTSIDE, Finding
+from .judgement import EXTRA, LOSS, MISSING, OFF, OUTSIDE, Finding, finding
 from .slips import slips
 from .truth import Term, Truth, claim_terms, has_gradient, opened_as_claimed
 
@@ -180,7 +180,7 @@ class Explainer:
         if ratio is not None and ratio != 1:
             sentence = "the sign is wrong" if ratio == -1 else f"the factor {ratio} is too much"
             best = Guess(1.0 if ratio == -1 else 1.4, (self._off(term, sentence),))
-        for slip in slips(term.expression, self.truth.graph, self.truth.named, self.spelling):
+        for slip in slips(term.expression, self.truth.graph, self.truth.named, self._marked):
             if best is not None and slip.rank >= best.cost:
                 continue
             altered = self._altered(term, slip.altered)
@@ -206,17 +206,17 @@ class Explainer:
                 value = self._spread(value)
                 spelled = self.spelling(leaf)
                 if self._same(array * value, rest):
-                    return f"the factor {spelled} is too much"
+                    return f"the factor `{spelled}` is too much"
                 if self._same(array * value**2, rest):
-                    return f"the factor {spelled} ** 2 is too much"
+                    return f"the factor `{spelled} ** 2` is too much"
                 if self._same(array * (1 - value), rest):
-                    return f"the factor 1 - {spelled} is too much"
+                    return f"the factor `1 - {spelled}` is too much"
                 if self._same(array, rest * value):
-                    return f"the factor {spelled} is missing"
+                    return f"the factor `{spelled}` is missing"
                 gradient = Adjoint(name, lag)
                 known = everywhere[gradient]
                 if known.shape == array.shape and self._same(array * known, rest):
-                    return f"the factor {self.spelling(gradient)} is too much"
+                    return f"the factor {self._marked(gradient)} is too much"
         return None
 
     # ------------------------------------------------------------------ several
@@ -251,7 +251,7 @@ class Explainer:
                         if made is not None and np.any(made) and self._same(made, rest):
                             sentence = (
                                 "a product is written where a sum belongs: the contributions through "
-                                f"{self._reader(left)} and through {self._reader(right)} are added"
+                                f"`{self._reader(left)}` and through `{self._reader(right)}` are added"
                             )
                             return Guess(1.2, (self._off(left, sentence),))
         return None
@@ -303,15 +303,16 @@ class Explainer:
         spelled = self.spelling(term.expression)
         step = _step(term)
         if term.forks and term.reader.kind == OUTPUT:
-            sentence = f"the gradient from outside is missing: {spelled}"
+            sentence = f"the gradient from outside is missing: `{spelled}`"
         elif through and step is not None:
-            sentence = f"the contribution of step {step} is missing: {spelled}"
+            sentence = f"the contribution of step {step} is missing: `{spelled}`"
         elif through:
             when = "the next step" if term.reader.lag == 1 else "the same step"
-            sentence = f"the contribution through {through}, in {when}, is missing: {spelled}"
+            reader = through if through == LOSS else f"`{through}`"
+            sentence = f"the contribution through {reader}, in {when}, is missing: `{spelled}`"
         else:
-            sentence = f"{'a path' if self._of_derivative else 'a term'} is missing: {spelled}"
-        return Finding(MISSING, sentence + _last_note(term), spelled, through)
+            sentence = f"{'a path' if self._of_derivative else 'a term'} is missing: `{spelled}`"
+        return finding(MISSING, sentence + _last_note(term), spelled, through)
 
     def _extra(self, expression: Expression) -> Finding:
         spelled = self.spelling(expression)
@@ -320,15 +321,19 @@ class Explainer:
             if has_gradient(expression) or not self._of_gradient
             else ("; it contains no gradient: it is a local derivative without its upstream gradient")
         )
-        return Finding(EXTRA, f"the term {spelled} does not belong there{bare}", spelled)
+        return finding(EXTRA, f"the term `{spelled}` does not belong there{bare}", spelled)
 
     def _off(self, term: Term, sentence: str) -> Finding:
         spelled = self.spelling(term.expression)
         several = len(self.levels[0]) > 1 or len(term.forks) > 1
         told = (
-            f"{sentence}; the term should be {spelled}" if several and spelled not in sentence else sentence
+            f"{sentence}; the term should be `{spelled}`" if several and spelled not in sentence else sentence
         )
-        return Finding(OFF, told + _last_note(term), spelled, self._reader(term))
+        return finding(OFF, told + _last_note(term), spelled, self._reader(term))
+
+    def _marked(self, expression: Expression) -> str:
+        """An expression within a sentence."""
+        return f"`{self.spelling(expression)}`"
 
     def _reader(self, term: Term) -> str:
         """The reader that a term comes through: c[t+1]."""

@@ -10,7 +10,7 @@ from .altering import Explainer
 from .case import Case
 from .correct import correct, in_a_line, true_terms
 from .forms import PARTIAL, SUM_T, TOTAL, VIA, named_stages
-from .judgement import OFF, OTHER, SHAPE, Finding
+from .judgement import OFF, OTHER, SHAPE, Finding, finding
 from .slips import shape_slips
 
 
@@ -53,7 +53,7 @@ def remarks(case: Case) -> Iterator[Finding]:
     for node in dict.fromkeys(node for node in walk(case.said) if isinstance(node, Power)):
         if len(case.view.shape(node)) == 2:
             base = case.spell(node.base)
-            yield Finding(OTHER, f"** is the power of each entry: {base} times itself is written {base} @ {base}")
+            yield finding(OTHER, f"** is the power of each entry: `{base}` times itself is written `{base} @ {base}`")
 
 
 def explain_mismatch(case: Case, message: str) -> Explained:
@@ -95,6 +95,6 @@ def _other_derivative(case: Case) -> Finding | None:
                 arguments[position] = Value(name, named.lag)
                 meant = Call(form.function, tuple(arguments))
                 if case.other(case.subject, substitute(case.said, form, meant)).fits_and_holds():
-                    told = f"{case.spell(meant)} belongs there, not {case.spell(form)}"
-                    return Finding(OFF, told, case.spell(meant))
+                    told = f"`{case.spell(meant)}` belongs there, not `{case.spell(form)}`"
+                    return finding(OFF, told, case.spell(meant))
     return None

@@ -24,6 +24,12 @@ class Finding(Brief):
     sentence: str
     term: str = ""  # of the truth, in the source's names; of the claim where the kind is extra
     through: str = ""  # who reads the value there, and when: c[t+1]
+    marked: str = ""  # the sentence with each formula between backticks, if it has any
+
+
+def finding(kind: str, marked: str, term: str = "", through: str = "") -> Finding:
+    """A finding whose sentence has its formulas between backticks."""
+    return Finding(kind, marked.replace("`", ""), term, through, marked if "`" in marked else "")
 
 
 @dataclass(frozen=True, repr=False)

@@ -8,11 +8,13 @@ from ..document.latex.escape import TEXT_COMMANDS, escape
 from ..document.latex.printer import APPLIED, JUXTAPOSED, Printer
 from ..document.notation import Notation, make_notation
 from ..document.symbols import read_name
+from ..errors import Mistakes, Place, Text
 from ..language.expressions import Call, Expression, Sum, Value
 from ..language.shapes import SCALAR
 from .forms import PARTIAL, STEP, is_number, step_of
 from .claims import VERDICTS
-from .judgement import HOLDS, INCOMPLETE, NOT_READ, WRONG, Audit, Judgement
+from .judgement import HOLDS, INCOMPLETE, NOT_READ, WRONG, Audit, Example, Finding, Judgement
+from .resolver import Resolver
 
 # ---------------------------------------------------------------- JSON
 
@@ -61,6 +63,19 @@ class _ClaimPrinter(Printer):
     """Prints what claims can say and equations cannot as well."""
 
     steps: int = 0
+    names: tuple[tuple[str, str], ...] = ()  # (the source's name, ours)
+
+    def sentence(self, finding: Finding) -> str:
+        """A sentence with its formulas in symbols."""
+        pieces = (finding.marked or finding.sentence).split("`")
+        return "".join(self.typed(piece) if at % 2 else escape(piece) for at, piece in enumerate(pieces))
+
+    def typed(self, text: str) -> str:
+        """A formula as it is typed in a claim, within a line."""
+        mistakes = Mistakes("", text)
+        resolver = Resolver(self.notation.graph, dict(self.names), self.steps, mistakes)
+        expression = resolver.read(Text(text, Place(1, 1)))
+        return rf"\texttt{{{escape(text)}}}" if expression is None else f"${_formula(expression, text, self)}$"
 
     def step(self, lag: int) -> str:
         return str(step_of(lag, 0)) if is_number(lag) else super().step(lag)
@@ -150,7 +165,9 @@ def _printer(audit: Audit) -> _ClaimPrinter:
                 symbols[ours], accents=(*symbols[ours].accents, notation.symbols[pre].accents[-1])
             )
     wide = replace(graph, shapes={**graph.shapes, STEP: SCALAR})
-    return _ClaimPrinter(replace(notation, graph=wide, symbols=symbols), steps=audit.claims.steps)
+    return _ClaimPrinter(
+        replace(notation, graph=wide, symbols=symbols), steps=audit.claims.steps, names=audit.claims.names
+    )
 
 
 def _told(judgement: Judgement, printer: _ClaimPrinter) -> list[str]:
@@ -176,13 +193,18 @@ def _told(judgement: Judgement, printer: _ClaimPrinter) -> list[str]:
         parts.append(
             rf"\equationline{{\fitted{{\textcolor{{good}}{{{_left(judgement, left, printer)}={right}}}}}}}"
         )
-    for finding in judgement.findings:
-        parts.append(rf"\say{{{escape(finding.sentence)}.}}")
+    parts += [rf"\say{{{printer.sentence(finding)}.}}" for finding in judgement.findings]
     if judgement.example is not None:
-        parts.append(rf"\say{{\color{{aside}}{escape(judgement.example.told())}}}")
+        parts.append(rf"\say{{\color{{aside}}{_example(judgement.example, printer)}}}")
     if claim.note:
         parts.append(rf"\say{{\itshape {escape(claim.note)}}}")
     return parts
+
+
+def _example(example: Example, printer: _ClaimPrinter) -> str:
+    """Both values, and what they were computed from, in symbols."""
+    values = ", ".join(f"{printer.typed(name)} = {value:.5g}" for name, value in example.values)
+    return (f"with {values}: " if values else "") + escape(replace(example, values=()).told())
 
 
 def _term(term: Expression, position: int, judgement: Judgement, printer: _ClaimPrinter) -> str:

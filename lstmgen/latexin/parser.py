@@ -57,8 +57,8 @@ _MARKS = {
     "boxdot": "odot", "ominus": "ominus", "wedge": "wedge", "vee": "vee", "sim": "sim", "cup": "cup", "And": ",",
     "owedge": "wedge", "smallfrown": "concat", "Vert ": "||", "smallsetminus": "setminus", "setminus": "setminus",
 }
-_OPENING = {"(": "(", "[": "[", "lbrack": "[", "{": "{", "lbrace": "{", "langle": "<", "lfloor": "|", "lvert": "|"}
-_CLOSING = {")": "(", "]": "[", "rbrack": "[", "}": "{", "rbrace": "{", "rangle": "<", "rfloor": "|", "rvert": "|"}
+_OPENING = {"(": "(", "[": "[", "lbrack": "[", "{": "{", "lbrace": "{", "langle": "<", "lfloor": "floor", "lvert": "|"}
+_CLOSING = {")": "(", "]": "[", "rbrack": "[", "}": "{", "rbrace": "{", "rangle": "<", "rfloor": "floor", "rvert": "|"}
 GRIDS = frozenset(
     "matrix pmatrix bmatrix Bmatrix vmatrix smallmatrix psmallmatrix bsmallmatrix array cases dcases rcases".split())
 ALIGNED = frozenset("aligned split gathered alignedat multlined align gather equation".split())
@@ -389,6 +389,8 @@ def _words(tokens: Sequence[Token]) -> str | None:
     for token in tokens:
         if token.kind == COMMAND and token.text in (" ", "quad", ",", ";", "_"):
             text += "_" if token.text == "_" else " "
+        elif token.kind == DIGITS and text[-1:].isalpha() and token.at == end:  # log1p
+            text += token.text
         elif token.kind == LETTER or token.kind != COMMAND and token.text in ",.:;":
             text += " " * bool(text and end is not None and token.at > end) + token.text
         else:

@@ -30,7 +30,19 @@ FUNCTIONS = {
     "layer_norm": "layer_norm", "LN": "layer_norm", "LayerNorm": "layer_norm", "leaky_relu": "leaky_relu",
     "LeakyReLU": "leaky_relu", "hard_sigmoid": "hard_sigmoid", "concat": "concat", "Concat": "concat", "cat": "concat",
     "diag": "diag", "Diag": "diag", "logsigmoid": "logsigmoid", "Softmax": "softmax", "Sigmoid": "sigmoid", "Tanh": "tanh",
+    "erf": "erf", "log1p": "log1p", "expm1": "expm1", "square": "square", "rsqrt": "rsqrt", "floor": "floor", "mod": "mod",
+    "RMSNorm": "rms_norm", "RMS": "rms_norm", "rms_norm": "rms_norm", "rmsnorm": "rms_norm", "L2Norm": "l2_norm",
+    "l2_norm": "l2_norm", "l2norm": "l2_norm", "L2norm": "l2_norm", "layernorm": "layer_norm", "Layernorm": "layer_norm",
+    "hardtanh": "hard_tanh", "hard_tanh": "hard_tanh", "HardTanh": "hard_tanh", "Hardtanh": "hard_tanh", "htanh": "hard_tanh",
+    "hardsigmoid": "hard_sigmoid", "HardSigmoid": "hard_sigmoid", "Hardsigmoid": "hard_sigmoid", "hsigmoid": "hard_sigmoid",
+    "softPlus": "softplus", "Softplus": "softplus", "SoftPlus": "softplus", "Softsign": "softsign", "Swish": "silu",
+    "logsumexp": "logsumexp", "LogSumExp": "logsumexp", "LSE": "logsumexp", "LogSigmoid": "logsigmoid", "Exp": "exp",
+    "sum": "sum", "mean": "mean", "cumsum": "cumsum", "clip": "clip", "clamp": "clip", "Abs": "abs", "Sign": "sign",
+    "stop_gradient": "stop_gradient", "stopgradient": "stop_gradient", "stopgrad": "stop_gradient", "sg": "stop_gradient",
+    "StopGradient": "stop_gradient", "StopGrad": "stop_gradient", "detach": "stop_gradient",
 }
+_REDUCING = ("sum", "mean", "logsumexp")  # over the last axis
+_SEVERAL = ("max", "min", "mod", "clip")  # with several arguments
 _UNNAMED = ("f", "g", "h", "phi", "psi", "rho", "act", "F", "G", "sigma", "Phi", "Psi", "varphi", "q", "theta")
 """Letters that stand for an activation where a bracket follows."""
 
@@ -159,6 +171,8 @@ class Reader:
                 return self._grid(node), 1
             case Fenced(open="(" | "[" | "{"):
                 return self._fenced(node), 1
+            case Fenced(open="|" | "floor" as opening):
+                return self._applied("abs" if opening == "|" else "floor", [self.row(node.items, node.at)], node.at), 1
             case Fenced(open="<"):
                 return self._pair(node), 1
             case Scripted(base=Fenced() | Grid() | Group() | Digits() | Fraction() | Root() as base):
@@ -355,13 +369,21 @@ class Reader:
             if len(first.shape) != 1 or len(arguments) > 1:
                 raise NotRead(at, "diag takes one vector")
             return Term(Call("diag", (first.expression,)), first.shape * 2, at)
-        wanted = len(TABLE[function].arguments) if function in ("max", "min") else 1
+        wanted = len(TABLE[function].arguments) if function in _SEVERAL else 1
         if len(arguments) != wanted:
             raise NotRead(at, f"{function} of {len(arguments)} arguments")
         if primes > 1:
             raise NotRead(at, "a second derivative")
         if primes:
             return replace(first, expression=derivative(function, first.expression, at), at=at, parts=())
+        if function in _REDUCING:
+            if not first.shape:
+                raise NotRead(at, f"{function} of a number")
+            return Term(Call(function, (first.expression,)), first.shape[:-1], at)
+        if function == "clip":
+            if any(each.shape for each in arguments[1:]):
+                raise NotRead(at, "clip takes two numbers for its bounds")
+            return replace(first, expression=Call(function, tuple(each.expression for each in arguments)), at=at, parts=())
         shaped = self.algebra.add([(False, each) for each in arguments], at)  # all of one shape
         return replace(shaped, expression=Call(function, tuple(each.expression for each in arguments)), at=at, parts=())
 
@@ -385,7 +407,7 @@ def derivative(function: str, argument: Expression, at: int) -> Expression:
     if isinstance(entry, Macro) or not isinstance(entry, Pointwise) or len(entry.arguments) != 1:
         raise NotRead(at, f"the derivative of {function} by a prime")
     text = entry.derivatives[0]
-    body = parse(Text(text, Place(1, 1)), Mistakes("", text))
+    body = parse(Text(text, Place(1, 1)), Mistakes("", text), internal=True)
     assert body is not None
     given = {"a": argument, "y": Call(function, (argument,))}
     return transform(body, lambda node: given.get(node.name) if isinstance(node, Value) else None)

@@ -111,7 +111,7 @@ def _flat(node: Node) -> str:
         case Group(items=items):
             return flat(items)
         case Fenced(open=opening, items=items):
-            return opening + flat(items) + {"(": ")", "[": "]", "{": "}", "<": ">", "|": "|"}[opening]
+            return opening + flat(items) + {"(": ")", "[": "]", "{": "}", "<": ">"}.get(opening, opening)
         case Scripted(base=base, sub=sub, sup=sup, primes=primes):
             return _flat(base) + flat(sub) + flat(sup) + "'" * primes
         case Accent(kind=kind, body=body):
