@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from unittest.mock import patch
 
 import mistakes
 import numpy as np
@@ -13,6 +14,7 @@ from lstmgen.auditing.comparing import CodeAudit, value_meant
 from lstmgen.auditing.foreign import ForeignError
 from lstmgen.auditing.given import FINAL, Change, Data, Given
 from lstmgen.auditing.scene import Edit
+from lstmgen.auditing.search import Search
 from lstmgen.auditing.tries import chunks
 from lstmgen.derivation.build import build_graph
 from lstmgen.derivation.chain import derive
@@ -78,6 +80,19 @@ def test_each_of_two_mistakes_is_told_with_the_gradients_that_it_explains():
     assert any(line.startswith("not explained: ") and "d_W_o" in line for line in lines)
     told = json.loads(json.dumps(found.as_json()))
     assert told["mistakes"][0]["explains"] == ["W_f"] and "W_o" in told["unexplained"] and not told["explains_all"]
+
+
+def test_a_mistake_that_explains_nothing_in_the_shortest_sequence_is_not_tried_in_longer_ones():
+    theirs = Backward("lstm")
+
+    def answer(data: Data) -> dict[str, np.ndarray]:
+        return {name: array * np.sin(7 * array) for name, array in theirs(data).items()}
+
+    with patch.object(Search, "_look", autospec=True, side_effect=Search._look) as looks:
+        audit = audit_answers(theirs.derivation.graph, answer)
+    assert not audit.holds and not audit.explanation
+    steps = [call.args[1].data.steps for call in looks.call_args_list]
+    assert steps.count(1) > 500 and sum(step > 1 for step in steps) < 50
 
 
 def test_gradients_that_are_set_and_a_wrong_way_back_are_both_found():

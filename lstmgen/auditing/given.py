@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 
@@ -81,6 +81,9 @@ class Given(Scene):
 
     def __init__(self, derivation: Derivation, sizes: Mapping[str, int], data: Data, change: Change | None = None):
         self.data, self.change = data, change or Change()
+        self._read_by: dict[str, set[str]] = {}  # what a value reads
+        for fork in derivation.contributions():
+            self._read_by.setdefault(fork.reader, set()).add(fork.target)
         super().__init__(derivation, Setting(data.steps, data.batch, sizes))
 
     def changed(self, change: Change) -> Given:
@@ -90,16 +93,22 @@ class Given(Scene):
         other = copy(self)
         other.change, other.edits, other.sums = change, change.edits, {}
         other.__dict__.pop("largest", None)
-        targets = {key[0] for key in change.edits}
-        if targets <= set(self.graph.parameters) and not self.change.edits:
-            other.adjoints = dict(self.adjoints)
-            for gradient in self.derivation.parameters:
-                if gradient.value in targets:
-                    for step in range(self.steps, -1, -1):
-                        other.adjoints[gradient.value, step] = other._sum(gradient, step)
+        if self.change == Change() and not self.derivation.loss_stages:
+            other._backward(self.adjoints, self._reached({key[0] for key in change.edits}))
         else:
             other._backward()
         return other
+
+    def _reached(self, targets: Collection[str]) -> set[str]:
+        """The values whose adjoints depend on those of some values."""
+        found: set[str] = set()
+        todo = list(targets)
+        while todo:
+            name = todo.pop()
+            if name not in found:
+                found.add(name)
+                todo += self._read_by.get(name, ())
+        return found
 
     def from_step(self, step: int, edits: Mapping[Key, Edit]) -> Given:
         """What one step alone sends back: its `dy`, and of the last one `dstate`."""

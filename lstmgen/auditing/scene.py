@@ -7,7 +7,7 @@ step that do not exist are arbitrary numbers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -169,20 +169,31 @@ class Scene:
 
     # ------------------------------------------------------------------ backward
 
-    def _backward(self) -> None:
+    def _backward(self, known: Mapping[tuple[str, int], np.ndarray] | None = None, again: Collection[str] = ()) -> None:
+        """All adjoints; or those of `again` alone, where the others are known."""
         derivation, static = self.derivation, self.graph.static
-        self.adjoints: dict[tuple[str, int], np.ndarray] = {}
+        self.adjoints: dict[tuple[str, int], np.ndarray] = {} if known is None else dict(known)
         self.outside: dict[tuple[str, int], np.ndarray] = dict(self.weights)
-        moving = [gradient for gradient in derivation.stages if gradient.value not in static]
-        still = [gradient for gradient in derivation.stages if gradient.value in static]
+        meant = [each for each in derivation.stages if known is None or each.value in again]
+        moving = [gradient for gradient in meant if gradient.value not in static]
         for step in range(self.steps, -1, -1):
             for gradient in moving:
                 if step or gradient.value in self.graph.states:
                     self.adjoints[gradient.value, step] = self._sum(gradient, step)
-            for gradient in derivation.inputs if step else ():
-                self.adjoints[gradient.value, step] = self._sum(gradient, step)
-            for gradient in (*still, *derivation.parameters):
-                self.adjoints[gradient.value, step] = self._sum(gradient, step)
+        still = [gradient for gradient in meant if gradient.value in static]
+        ends = [each for each in (*derivation.inputs, *derivation.parameters) if known is None or each.value in again]
+        for gradient in (*still, *ends):  # nothing at another step depends on these
+            self._at_all_steps(gradient)
+
+    def _at_all_steps(self, gradient: Gradient) -> None:
+        """The adjoint of a value that does not change from step to step, or of an input, at every step at once."""
+        steps = tuple(range(int(gradient.value in self.graph.inputs), self.steps + 1))
+        view = Rows(self, steps)
+        whole = np.concatenate([self.zeros(gradient.value)] * len(steps))
+        for fork in gradient.forks:
+            whole = whole + self.contribution(fork, view)
+        for at, step in enumerate(steps):
+            self.adjoints[gradient.value, step] = whole[at * self.points : (at + 1) * self.points]
 
     @cached_property
     def largest(self) -> Real:

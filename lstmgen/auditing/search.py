@@ -41,6 +41,9 @@ class Search:
         self.derivation, self.lengths, self.whole = derivation, tuple(lengths), lengths[-1]
         self.tries = Tries(derivation, self.whole.differing, self.whole.data.steps)
         self.looks = 0
+        # By the length and the identity of a try: those of `found` live as long as the search.
+        self._seen: dict[tuple[int, int], Mapping[str, str | None]] = {}
+        self._shortest: dict[tuple[int, ...], Mapping[str, str | None]] = {}  # by the identities of several
         self._needs: dict[bool, dict[str, set[str]]] = {}
         for within in (False, True):
             needs: dict[str, set[str]] = {}
@@ -53,10 +56,11 @@ class Search:
         """The mistakes, those that explain most first; empty where nothing explains anything."""
         if not self.whole.comparable:
             return []
-        alone = self._alone(list(self.tries)) or self._alone(self._forwards())
+        tries = list(self.tries)
+        alone = self._alone(tries) or self._alone(self._forwards())
         if alone is not None:
             return [Found(alone.sentence, tuple(self.whole.comparable))]
-        return self._several()
+        return self._several(tries)
 
     def _forwards(self) -> list[Try]:
         """Mistakes in the forward pass that give their outputs, where these are known."""
@@ -77,12 +81,19 @@ class Search:
             reached = self._reached(tried.change, False)
             if reached is not None and not wanted <= reached:
                 continue
-            if all(self._explains_all(held, tried.change) for held in self.lengths):
+            if all(self._explains_all(held, tried) for held in self.lengths):
                 return tried
         return None
 
-    def _explains_all(self, held: Held, change: Change) -> bool:
-        return all(how == "" for how in self._look(held, change).values())
+    def _explains_all(self, held: Held, tried: Try) -> bool:
+        return all(how == "" for how in self._alone_at(held, tried).values())
+
+    def _alone_at(self, held: Held, tried: Try) -> Mapping[str, str | None]:
+        """What a mistake without others explains at one length."""
+        key = held.data.steps, id(tried)
+        if key not in self._seen:
+            self._seen[key] = self._look(held, tried.change)
+        return self._seen[key]
 
     def _look(self, held: Held, change: Change) -> Mapping[str, str | None]:
         self.looks += 1
@@ -103,9 +114,8 @@ class Search:
 
     # ------------------------------------------------------------------ several
 
-    def _several(self) -> list[Found]:
+    def _several(self, tries: Sequence[Try]) -> list[Found]:
         kept: list[Try] = []
-        tries = list(self.tries)
         for held in self.lengths:
             while len(kept) < MOST_MISTAKES and self.looks < MOST_LOOKS:
                 more = self._next(held, tries, kept)
@@ -127,7 +137,9 @@ class Search:
             reached = self._reached(tried.change, held.data.steps == 1)
             if both is None or (reached is not None and not reached & left) or self.looks > MOST_LOOKS:
                 continue
-            explained = self._look(held, both)
+            if held is not self.lengths[0] and not self._explains_some(tried, both, kept, left):
+                continue
+            explained = self._look(held, both) if kept else self._alone_at(held, tried)
             if all(explained[name] is not None for name in known if name not in left):
                 gain = sum(explained[name] is not None for name in left)
                 if gain:
@@ -137,6 +149,16 @@ class Search:
         if len(best) < 2:
             return best[0] if best else None
         return max(best, key=lambda tried: self._later_on(tried, so_far))
+
+    def _explains_some(self, tried: Try, both: Change, kept: Sequence[Try], left: set[str]) -> bool:
+        """Whether a mistake leaves any of these gradients alike in the shortest sequence, whose data are the first of the
+        longer ones'. What explains a gradient there explains it here, too."""
+        key = (*map(id, kept), id(tried))
+        if key not in self._shortest:
+            first = self.lengths[0]
+            self._shortest[key] = self._look(first, both) if kept else self._alone_at(first, tried)
+        explained = self._shortest[key]
+        return any(explained.get(name, "") is not None for name in left)
 
     def _later_on(self, tried: Try, so_far: Change) -> int:
         """How much it explains in the longer sequences: what is alike in a short one differs there."""
