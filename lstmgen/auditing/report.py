@@ -12,7 +12,7 @@ from ..errors import Mistakes, Place, Text
 from ..language.expressions import Call, Expression, Sum, Value
 from ..language.shapes import SCALAR
 from .forms import PARTIAL, STEP, is_number, step_of
-from .claims import VERDICTS
+from .claims import VERDICTS, Claims
 from .judgement import HOLDS, INCOMPLETE, NOT_READ, WRONG, Audit, Example, Finding, Judgement
 from .resolver import Resolver
 
@@ -62,8 +62,7 @@ def judgement_json(judgement: Judgement) -> dict[str, object]:
 class _ClaimPrinter(Printer):
     """Prints what claims can say and equations cannot as well."""
 
-    steps: int = 0
-    names: tuple[tuple[str, str], ...] = ()  # (the source's name, ours)
+    claims: Claims | None = None  # what they are about
 
     def sentence(self, finding: Finding) -> str:
         """A sentence with its formulas in symbols."""
@@ -72,8 +71,9 @@ class _ClaimPrinter(Printer):
 
     def typed(self, text: str) -> str:
         """A formula as it is typed in a claim, within a line."""
+        assert self.claims is not None
         mistakes = Mistakes("", text)
-        resolver = Resolver(self.notation.graph, dict(self.names), self.steps, mistakes)
+        resolver = Resolver(self.claims.graph, dict(self.claims.names), self.claims.steps, mistakes)
         expression = resolver.read(Text(text, Place(1, 1)))
         return rf"\texttt{{{escape(text)}}}" if expression is None else f"${_formula(expression, text, self)}$"
 
@@ -165,9 +165,7 @@ def _printer(audit: Audit) -> _ClaimPrinter:
                 symbols[ours], accents=(*symbols[ours].accents, notation.symbols[pre].accents[-1])
             )
     wide = replace(graph, shapes={**graph.shapes, STEP: SCALAR})
-    return _ClaimPrinter(
-        replace(notation, graph=wide, symbols=symbols), steps=audit.claims.steps, names=audit.claims.names
-    )
+    return _ClaimPrinter(replace(notation, graph=wide, symbols=symbols), claims=audit.claims)
 
 
 def _told(judgement: Judgement, printer: _ClaimPrinter) -> list[str]:
