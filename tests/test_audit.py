@@ -416,6 +416,14 @@ def test_json_is_json(tmp_path):
     assert told["claims"][0]["line"] == 3
 
 
+def test_a_report_has_symbols_in_its_sentences():
+    text = report.latex(audit(claims.read("spec: lstm\nnames: {Gamma_f: f}\nclaims:\n  d_c: d_h * o * (1 - tanh(c) ** 2)\n")))
+    assert (r"the contribution through $\bm c_{t+1}$, in the next step, is missing: "
+            r"$\delta\bm c_{t+1}\odot\bm\Gamma_{f,t+1}$.") in text
+    assert r"incomplete}}" in text and "As it is: complete at t = T" in text
+    assert r"with $\delta\bm h_t$ = " in text and "d_h = " not in text
+
+
 def test_the_report_shows_what_a_macro_of_a_sum_means():
     text = report.latex(audit(claims.read(
         "spec: lstm\nclaims:\n  d_o: square(h + c) * d_h + identity(h + c) * mod(h + c, o + 1) * square(square(c))")))

@@ -13,7 +13,7 @@ from ..language.expressions import Call, Expression, Sum, Value
 from ..language.shapes import SCALAR
 from .forms import PARTIAL, STEP, is_number, step_of
 from .claims import VERDICTS, Claims
-from .judgement import HOLDS, INCOMPLETE, NOT_READ, WRONG, Audit, Example, Finding, Judgement
+from .judgement import GIVEN, HOLDS, INCOMPLETE, NOT_READ, WRONG, Audit, Example, Finding, Judgement
 from .resolver import Resolver
 
 # ---------------------------------------------------------------- JSON
@@ -119,7 +119,7 @@ _HEAD = r"""\documentclass[11pt,a4paper]{scrartcl}
   \rlap{\textcolor{bad}{\rule[.55ex]{\wd\termbox}{.7pt}}}\usebox{\termbox}}
 \newcommand{\claim}[2]{%
   \par\addvspace{1.1\baselineskip}\noindent{\bfseries\ttfamily #1}\quad #2\par\nopagebreak}
-\newcommand{\say}[1]{\par\noindent\hspace*{1.2em}\parbox{\dimexpr\linewidth-1.2em}{\small #1}\par}
+\newcommand{\say}[1]{\par\noindent\hspace*{1.2em}\parbox{\dimexpr\linewidth-1.2em}{\small\strut #1\strut}\par}
 \newcommand{\equationline}[1]{\par\nopagebreak\medskip\noindent #1\par\medskip}
 \setlength{\parindent}{0pt}
 \begin{document}
@@ -171,7 +171,7 @@ def _printer(audit: Audit) -> _ClaimPrinter:
 def _told(judgement: Judgement, printer: _ClaimPrinter) -> list[str]:
     claim = judgement.claim
     colour = {WRONG: "bad", INCOMPLETE: "bad", NOT_READ: "aside"}.get(judgement.verdict, "good")
-    verdict = judgement.verdict + (f" {judgement.given}" if judgement.given else "")
+    verdict = judgement.verdict + (f" {judgement.given}" if judgement.verdict == GIVEN else "")
     parts = [rf"\claim{{{escape(claim.name)}}}{{\textcolor{{{colour}}}{{{escape(verdict)}}}}}"]
     if claim.mistakes:
         typed = f"{claim.name} = {claim.text}" if claim.text else claim.name
@@ -192,6 +192,8 @@ def _told(judgement: Judgement, printer: _ClaimPrinter) -> list[str]:
             rf"\equationline{{\fitted{{\textcolor{{good}}{{{_left(judgement, left, printer)}={right}}}}}}}"
         )
     parts += [rf"\say{{{printer.sentence(finding)}.}}" for finding in judgement.findings]
+    if judgement.verdict == INCOMPLETE and judgement.given:
+        parts.append(rf"\say{{As it is: {escape(judgement.given)}.}}")
     if judgement.example is not None:
         parts.append(rf"\say{{\color{{aside}}{_example(judgement.example, printer)}}}")
     if claim.note:
