@@ -163,7 +163,8 @@ class _Planner:
         step = self.layout.steps == EACH
         for position, argument in enumerate(arguments):
             ref = self._meant(argument.text, backward, step, function)
-            if written and argument.text not in (*self.names, *self.gives) and argument.text in sizes_of(self.graph):
+            told = (*self.names, *self.gives, *self.layout.blocks)
+            if written and argument.text not in told and argument.text in sizes_of(self.graph):
                 ref = Ref(SIZE, argument.text)  # in a layout; in their signature H may be all hidden states
             name = argument.keyword or argument.text
             if ref is None and function is not None and name in function.optional:
