@@ -78,7 +78,7 @@ EXPLAINED = {
         "`transform` takes None for: the node as it is",
     ("outputs/numpy/spelling.py", "full = any(part.rank == rank and not is_fill(operand)", "and <-> or"):
         "no operation joins nothing but copies of scalars: none in specs/, none in 150 random cells",
-    ("derivation/calculus.py", "numerator = product(number, *sorted(above, key=_factor_order))", "swapped"):
+    ("derivation/calculus.py", "numerator = product(number, *sorted(above, key=factor_order))", "swapped"):
         "`product` puts numbers in front wherever they come",
     ("outputs/numpy/spelling.py", "product(HALF, chosen)", "swapped"):
         "`product` puts numbers in front wherever they come",

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import lstmgen
-from lstmgen.derivation.calculus import derivative
+from lstmgen.derivation.local import derivative
 from lstmgen.derivation.chain import without
 from lstmgen.errors import Mistakes, Place, SpecError, Text
 from lstmgen.language.expressions import Value

@@ -1,9 +1,7 @@
-"""The derivative of elementwise algebra. No other file uses SymPy.
+"""Derivatives by SymPy. No other file uses it, and it never gets any text.
 
-The input is an expression of named values, numbers, + - * / and powers. Calls are stages of their own by then, and matrix
-products have fixed rules. Symbols are numbered in the order of reading, so that names cannot change a result (`beta`, `S`
-and `lambda` mean something to SymPy). Terms and factors are put in an order of our own, so that the version of SymPy
-cannot change it either. SymPy never gets any text.
+The values of the input are numbered (local.py), so SymPy knows none of their names (`beta`, `S` and `lambda` mean something
+to it).
 """
 
 from __future__ import annotations
@@ -12,46 +10,24 @@ from fractions import Fraction
 
 import sympy
 
-from ..language.constants import is_constant
 from ..language.expressions import (
-    ONE, Call, Expression, Negative, Number, Power, Product, Quotient, Size, Sum, Value, children,
-    negative, product, total, transform, walk,
+    ONE, Call, Expression, Negative, Number, Power, Product, Quotient, Sum, Value, negative, product, total, values,
 )
-from ..language.text import source
+from .ordering import factor_order, term_order
 
 
-def derivative(expression: Expression, value: Expression) -> Expression:
-    """The local derivative with respect to one value, or to copies of it, `fill(value, n)`; all else is held constant."""
-    atoms = _atoms(expression)
+def differentiated(expression: Expression, value: Value) -> Expression:
+    """The derivative with respect to one value, in the order of the values' names."""
     if isinstance(expression, Sum):  # terms that do not read the value differentiate to zero
-        expression = Sum(tuple(term for term in expression.terms if value in _atoms(term)))
-    read = set(_atoms(expression))
-    symbols = {atom: sympy.Symbol(f"v{index:05d}", real=True) for index, atom in enumerate(atoms) if atom in read}
-    differentiated = _to_sympy(expression, symbols).diff(symbols[value])
-    numbered = _from_sympy(differentiated)
-    names = {symbol.name: atom for atom, symbol in symbols.items()}
-    return transform(numbered, lambda node: names[node.name] if isinstance(node, Value) else None)
+        expression = Sum(tuple(term for term in expression.terms if value in values(term)))
+    symbols = {each: sympy.Symbol(each.name, real=True) for each in values(expression)}
+    return _from_sympy(_to_sympy(expression, symbols).diff(symbols[value]))
 
 
-def _atoms(expression: Expression) -> list[Expression]:
-    """Everything that becomes a symbol for SymPy: values, sizes, and calls or powers of numbers such as sqrt(H)."""
-    found: dict[Expression, None] = {}
-
-    def visit(node: Expression) -> None:
-        if isinstance(node, (Value, Size, Call)) or (isinstance(node, Power) and is_constant(node)):
-            found.setdefault(node)
-        else:
-            for child in children(node):
-                visit(child)
-
-    visit(expression)
-    return list(found)
-
-
-def _to_sympy(expression: Expression, symbols: dict[Expression, sympy.Symbol]) -> sympy.Expr:
-    if expression in symbols:
-        return symbols[expression]
+def _to_sympy(expression: Expression, symbols: dict[Value, sympy.Symbol]) -> sympy.Expr:
     match expression:
+        case Value():
+            return symbols[expression]
         case Number(value=value):
             return sympy.Rational(value.numerator, value.denominator)
         case Sum(terms=terms):
@@ -90,7 +66,7 @@ def _sum(expression: sympy.Add) -> Expression:
     """A sum. A number that SymPy has multiplied into every term is taken out again: 2 * (h - target)."""
     sizes = {abs(term.as_coeff_Mul()[0]) for term in expression.args}
     shared = sizes.pop() if len(sizes) == 1 else sympy.Integer(1)
-    terms = sorted((_from_sympy(term / shared) for term in expression.args), key=_term_order)
+    terms = sorted((_from_sympy(term / shared) for term in expression.args), key=term_order)
     if shared == 1:
         return total(*terms)
     return product(Number(Fraction(int(shared.p), int(shared.q))), total(*terms))
@@ -106,10 +82,10 @@ def _product(expression: sympy.Mul) -> Expression:
         else:
             above.append(_power(base, exponent))
     number = Number(Fraction(int(coefficient.p), int(coefficient.q)))
-    numerator = product(number, *sorted(above, key=_factor_order))
+    numerator = product(number, *sorted(above, key=factor_order))
     if not below:
         return numerator
-    denominator = product(*sorted(below, key=_factor_order))
+    denominator = product(*sorted(below, key=factor_order))
     if isinstance(numerator, Negative):
         return Negative(Quotient(numerator.operand, denominator))
     if isinstance(numerator, Number) and numerator.value < 0:
@@ -120,18 +96,3 @@ def _product(expression: sympy.Mul) -> Expression:
 def _power(base: sympy.Expr, exponent: sympy.Expr) -> Expression:
     inner = _from_sympy(base)
     return inner if exponent == 1 else Power(inner, _from_sympy(exponent))
-
-
-def _term_order(term: Expression) -> tuple[bool, bool, tuple[str, ...], str]:
-    """The key of an order: added terms before subtracted ones, then by the values read, in the author's order."""
-    minus = isinstance(term, Negative) or (isinstance(term, Number) and term.value < 0)
-    plain_number = isinstance(term, Number)
-    return (minus, not plain_number, _read(term), source(term))
-
-
-def _factor_order(factor: Expression) -> tuple[bool, tuple[str, ...], str]:
-    return (isinstance(factor, Sum), _read(factor), source(factor))
-
-
-def _read(expression: Expression) -> tuple[str, ...]:
-    return tuple(node.name for node in walk(expression) if isinstance(node, Value))

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from ..errors import Mistakes
 from ..language import functions
@@ -29,6 +30,7 @@ from ..language.text import source
 from ..printed import counted, shortened
 from .graph import Graph, Stage
 from .linear import is_linear_in_state
+from .local import derivative
 
 ELEMENTWISE = "elementwise"  # through elementwise algebra or a call
 TRANSPOSED = "transposed"  # through A @ v to v: transpose(A) @ d
@@ -120,7 +122,7 @@ class Derivation:
     loss_stages: frozenset[str]  # the loss, and the stages that only it reads
     left_out: tuple[Contribution, ...] = ()  # contributions that are zero wherever one looks
 
-    @property
+    @cached_property
     def adjoints(self) -> dict[str, Gradient]:
         """Gradients by name."""
         return {gradient.value: gradient for gradient in (*self.stages, *self.inputs, *self.parameters)}
@@ -333,8 +335,6 @@ def _through_product(term: MatVec, sign: int, upstream: Expression, shapes: Mapp
 def _immediate(expression: Expression, value: Value, stage: Stage) -> Expression:
     """The local derivative of a stage's algebra or call; its other arguments are held constant."""
     if not isinstance(expression, Call):
-        from .calculus import derivative  # SymPy takes a third of a second to import
-
         return total(*(derivative(expression, copy) for copy in copies_of(value, expression)))
     if expression.function == functions.WHERE:
         return _where_derivative(expression, value)

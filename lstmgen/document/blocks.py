@@ -22,6 +22,8 @@ class Row:
 
 @dataclass(frozen=True, repr=False)
 class Display(Brief):
+    """Formulas in rows, each with its number."""
+
     rows: tuple[Row, ...]
     small: bool = False
     kind: str = "display"
@@ -37,12 +39,16 @@ class Formula:
 
 @dataclass(frozen=True)
 class Prose:
+    """A paragraph."""
+
     text: str
     kind: str = "prose"
 
 
 @dataclass(frozen=True)
 class Heading:
+    """A title within a section."""
+
     text: str
     bookmark: str  # the same without formulas
     kind: str = "heading"
@@ -60,6 +66,8 @@ class Remark:
 
 @dataclass(frozen=True, repr=False)
 class Table(Brief):
+    """A table with its caption."""
+
     caption: str
     columns: tuple[str | float, ...]  # "l" or "r", or the width of a paragraph in points
     head: tuple[str, ...]
@@ -72,6 +80,8 @@ class Table(Brief):
 
 @dataclass(frozen=True)
 class Listing:
+    """Lines of a program."""
+
     text: str  # of ASCII characters, without a line feed at its end
     kind: str = "listing"
 
@@ -128,6 +138,8 @@ Block = Display | Formula | Prose | Heading | Remark | Table | Listing | Picture
 
 @dataclass(frozen=True, repr=False)
 class Section(Brief):
+    """A numbered section, which others can point to."""
+
     title: str
     label: str
     blocks: tuple[Block, ...]

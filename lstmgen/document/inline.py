@@ -49,6 +49,8 @@ class Emphasis:
 
 @dataclass(frozen=True)
 class Strong:
+    """Emphasis."""
+
     content: tuple[Node, ...]
 
 

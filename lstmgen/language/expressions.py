@@ -86,12 +86,16 @@ class Outside(_Node):
 
 @dataclass(frozen=True, repr=False)
 class Sum(_Node):
+    """All terms have one shape, or are scalars."""
+
     terms: tuple[Expression, ...]
     at: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, repr=False)
 class Negative(_Node):
+    """`-a`."""
+
     operand: Expression
     at: int = field(default=0, compare=False)
 
@@ -106,6 +110,8 @@ class Product(_Node):
 
 @dataclass(frozen=True, repr=False)
 class Quotient(_Node):
+    """Elementwise, as a product is."""
+
     numerator: Expression
     denominator: Expression
     at: int = field(default=0, compare=False)
@@ -113,6 +119,8 @@ class Quotient(_Node):
 
 @dataclass(frozen=True, repr=False)
 class Power(_Node):
+    """Elementwise, as a product is."""
+
     base: Expression
     exponent: Expression
     at: int = field(default=0, compare=False)
@@ -138,6 +146,8 @@ class Call(_Node):
 
 @dataclass(frozen=True, repr=False)
 class Compare(_Node):
+    """The first argument of `where`, and nothing else."""
+
     relation: str  # one of < <= > >=
     left: Expression
     right: Expression

@@ -80,6 +80,8 @@ AT_A_TIE = "at a tie"  # of a function of two arguments: where they are equal
 
 @dataclass(frozen=True)
 class Pointwise:
+    """A function of each entry, with its derivatives."""
+
     name: str
     arguments: tuple[str, ...]
     derivatives: tuple[str, ...]  # one for each argument, in a, b, c and the own value y
@@ -89,6 +91,8 @@ class Pointwise:
 
 @dataclass(frozen=True)
 class Macro:
+    """A function that stands for an expression: it is replaced by its body before anything is derived."""
+
     name: str
     arguments: tuple[str, ...]
     body: str
@@ -96,6 +100,8 @@ class Macro:
 
 @dataclass(frozen=True)
 class Operation:
+    """A function of whole arrays, with what it sends back to each of them."""
+
     name: str
     arguments: tuple[str, ...]  # "..." last: any number
     shape: str  # the rule in shapes.py that gives the result's shape

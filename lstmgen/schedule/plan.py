@@ -96,6 +96,8 @@ class Gates(Brief):
 
 @dataclass(frozen=True, repr=False)
 class Plan(Brief):
+    """What is computed when, what is stacked and what is kept, and the numbers of the equations."""
+
     derivation: Derivation
     numbers: Mapping[str, int]  # of the equation that computes a stage
     gradient_numbers: Mapping[str, int]  # of the equation that gives a gradient

@@ -46,6 +46,8 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Constant:
+    """A number with a name, of `constants`."""
+
     name: str
     value: Fraction
     place: Place
@@ -73,6 +75,8 @@ class ArrayConstant:
 
 @dataclass(frozen=True, repr=False)
 class Equation(Brief):
+    """One line of `equations`, its right side still a text."""
+
     name: str
     body: Text
     place: Place

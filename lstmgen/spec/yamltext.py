@@ -28,9 +28,7 @@ MAX_EXPONENT = 300
 _NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE]([-+]?[0-9]+))?", re.ASCII)
 _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 # Control characters, line breaks that other programs count differently, and halves of characters.
-_UNREADABLE = re.compile(
-    "[^\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
-)
+_UNREADABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 _BLANK = " \t\n"
 # What PyYAML lets through on malformed escapes and directives instead of an error of its own.
 _STRAY = (ValueError, OverflowError, IndexError)
@@ -101,12 +99,16 @@ class Scalar:
 
 @dataclass(frozen=True)
 class Sequence:
+    """A list."""
+
     items: tuple[Node, ...]
     place: Place
 
 
 @dataclass(frozen=True)
 class Mapping:
+    """Keys and their values, in the order of the text."""
+
     items: tuple[tuple[Scalar, Node], ...]  # no key twice
     place: Place
     flow: bool = False  # written in braces, where a comma ends a value

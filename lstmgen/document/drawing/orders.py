@@ -75,12 +75,7 @@ def _swap(ranked: Ranks, order: Order) -> None:
             after = _neighbour_positions(order, rank + 1, ranked.targets[rank])
             for index in range(len(column) - 1):
                 upper, lower = column[index], column[index + 1]
-                gain = sum(
-                    _inversions(near.get(upper, ()), near.get(lower, ())) -
-                    _inversions(near.get(lower, ()), near.get(upper, ()))
-                    for near in (before, after)
-                )
-                if gain > 0:
+                if _gain(before, upper, lower) + _gain(after, upper, lower) > 0:
                     column[index], column[index + 1] = lower, upper
                     changed = True
         if not changed:
@@ -92,6 +87,12 @@ def _neighbour_positions(order: Order, rank: int, neighbours: Neighbours) -> dic
         return {}
     position = {item: index for index, item in enumerate(order[rank])}
     return {item: sorted(position[other] for other in near) for item, near in neighbours.items()}
+
+
+def _gain(near: dict[Item, list[int]], upper: Item, lower: Item) -> int:
+    """How many crossings on one side an exchange of two neighbours saves."""
+    of_upper, of_lower = near.get(upper), near.get(lower)
+    return _inversions(of_upper, of_lower) - _inversions(of_lower, of_upper) if of_upper and of_lower else 0
 
 
 def _inversions(upper: Sequence[int], lower: Sequence[int]) -> int:

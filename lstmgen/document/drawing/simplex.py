@@ -39,6 +39,7 @@ class _Simplex:
     def __init__(self, count: int, springs: Sequence[Spring]):
         self.count, self.springs = count, springs
         self.tails, self.heads = [spring.tail for spring in springs], [spring.head for spring in springs]
+        self.lengths = [spring.length for spring in springs]
         self.touching: list[list[int]] = [[] for _ in range(count)]
         self.pull = [0] * count  # weight that leaves a place, less what enters it
         for index, spring in enumerate(springs):
@@ -58,8 +59,7 @@ class _Simplex:
         return self.position
 
     def _slack(self, index: int) -> int:
-        spring = self.springs[index]
-        return self.position[spring.head] - self.position[spring.tail] - spring.length
+        return self.position[self.heads[index]] - self.position[self.tails[index]] - self.lengths[index]
 
     def _longest_paths(self) -> list[int]:
         waiting = [0] * self.count
@@ -107,8 +107,7 @@ class _Simplex:
             fresh = [tail if inside[tail] else head]
 
     def _other(self, index: int, place: int) -> int:
-        spring = self.springs[index]
-        return spring.head if spring.tail == place else spring.tail
+        return self.heads[index] if self.tails[index] == place else self.tails[index]
 
     def _join(self, index: int) -> None:
         spring = self.springs[index]
@@ -149,15 +148,12 @@ class _Simplex:
         inside = [False] * self.count
         for place in members:
             inside[place] = True
-        entering, least = -1, 0
-        for index, (tail, head) in enumerate(zip(self.tails, self.heads)):
-            if inside[tail] == inside[head] or inside[head] != (direction > 0):
-                continue
-            slack = self._slack(index)
-            if entering < 0 or slack < least:
-                entering, least = index, slack
-        if entering < 0:
+        tails, heads = (self.tails, self.heads) if direction > 0 else (self.heads, self.tails)
+        leading_back = [index for index, head in enumerate(heads) if inside[head] and not inside[tails[index]]]
+        if not leading_back:
             return False
+        entering = min(leading_back, key=self._slack)
+        least = self._slack(entering)
         for place in members:
             self.position[place] -= direction * least
         spring = self.springs[leaving]
