@@ -4,8 +4,9 @@ The input is an expression of named values, numbers, + - * / and powers. Calls a
 products have fixed rules. Values are numbered in the order of reading, and terms and factors are put into the order of
 these numbers, so that neither a name nor the version of SymPy can change a result.
 
-Most local derivatives of a cell need no algebra: of z * i with respect to z it is i. Importing SymPy takes as long as all
-the rest of a build, so it is imported when it is first needed. `tests/test_local.py` holds the two ways against each other.
+Most local derivatives of a cell need no algebra: of z * i with respect to z it is i. Importing SymPy takes half as long as
+all the rest of a build, so it is imported when it is first needed. `tests/test_local.py` holds the two ways against each
+other.
 """
 
 from __future__ import annotations
