@@ -129,6 +129,37 @@ def assert_small_and_the_same(text: str, cell: Path) -> None:
     assert text == render_page(schedule_of(cell), None, None)
 
 
+HEADS = """
+name: of_heads
+dims: {D: input_size, N: heads, G: head_size}
+state: {S: [N, G, G], h: N*G}
+parameters: {W: [N*G, D], V: [N, D], R: [N, G, G], M: [G, G]}
+equations:
+  q: R @ heads(W @ x, N)
+  f: sigmoid(V @ x)
+  S: fill(fill(f, G), G) * S[t-1] + outer(q, heads(h[t-1], N) - q @ M)
+  h: tanh(flat(S @ q))
+output: h
+"""
+
+
+def test_arrays_of_three_axes_are_computed_shown_and_changed(opened):
+    window = opened(HEADS)
+    assert all(off <= 1e-5 * max(size, 1e-3) for _, _, off, size in window.run(OWN_NUMBERS))
+    for text in ("flat", "heads", "fill"):
+        assert text in window.run("return byId('forward').textContent"), text
+    sizes = window.run("return CELL.example.sizes")
+    fields = window.run("return [...document.querySelectorAll('#numbers input')].filter(each => "
+                        "each.getAttribute('aria-label').startsWith('R entry')).map(each => each.getAttribute('aria-label'))")
+    assert len(fields) == sizes["N"] * sizes["G"] ** 2 and fields[-1].count(",") == 2
+    before = window.run("return view.whole.loss")
+    window.run("""const field = document.querySelector("#numbers [aria-label='R entry 1, 2, 1']"); field.value = "0.77";
+        field.dispatchEvent(new Event("change"));""")
+    assert window.run("return view.whole.loss") != before
+    assert window.run("return view.start.parameters.R[0][1][0]") == 0.77
+    assert window.run("return toldAll([[[1, 2], [3, 4]], [[5, 6], [7, 8]]], 1)") == "1.0  2.0; 3.0  4.0 | 5.0  6.0; 7.0  8.0"
+
+
 def test_the_page_has_every_function(opened):
     window = opened("lstm")
     tables = ("POINTWISE", "OF_ARRAYS", "CELL.language.macros")

@@ -468,3 +468,23 @@ def test_a_notation_that_collides_is_no_error_in_a_notebook():
 def test_a_fork_in_a_notebook_has_the_symbols_of_its_own_cell(peephole, with_loss):
     assert r"\boldsymbol h" in peephole.adjoints["h"]._repr_latex_()  # its own names
     assert r"\langle t\rangle" in with_loss.adjoints["c"].forks[0]._repr_latex_()  # ng
+
+
+HEADS = """
+name: of_heads
+dims: {D: input_size, N: heads, G: head_size}
+state: {S: [N, G, G]}
+parameters: {W: [N, D], w: [N, G]}
+equations:
+  f: sigmoid(W @ x)
+  S: fill(fill(f, G), G) * S[t-1] + fill(w, G)
+output: S
+"""
+
+
+@pytest.mark.parametrize("name, words", [
+    ("f", "each entry of f is used in a whole matrix of S, whose entries are added"),
+    ("w", "each entry of w is used in a whole row of S, whose entries are added"),
+])
+def test_a_value_that_is_copied_along_axes_gets_a_sum(name, words):
+    assert words in words_of(explain_gradient(lstmgen.derive(lstmgen.load(HEADS)), name, True))

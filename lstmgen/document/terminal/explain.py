@@ -225,8 +225,13 @@ class _Explanation:
         if fork.local is not None:
             local = solid(pen.spell(_later(fork.local, fork.lag, graph.static)))
             text = f"{derivative}~= {local}"
-            if not self.gradient.shape and graph.shapes[fork.reader]:
-                return f"{text}, entry by entry; {value} is used in every entry of {reader}, so the entries are added"
+            more = len(graph.shapes[fork.reader]) - len(self.gradient.shape)
+            if more > 0:
+                if not self.gradient.shape:
+                    return f"{text}, entry by entry; {value} is used in every entry of {reader}, so the entries are added"
+                part = "row" if more == 1 else "matrix"
+                return (f"{text}, entry by entry; each entry of {value} is used in a whole {part} of {reader}, "
+                        "whose entries are added")
             return text
         if fork.matrix is not None:
             matrix = pen.spell(_later(fork.matrix, fork.lag, graph.static))
