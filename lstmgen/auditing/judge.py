@@ -87,11 +87,10 @@ def _judgement(claim: Claim, case: Case) -> Judgement:
 
 def _without_excuse(claim: Claim, case: Case) -> Judgement:
     """Incomplete, where all that is there is right; wrong in every other case."""
-    explained = explain(case)
-    told = replace(explained, findings=(*remarks(case), *explained.findings))
-    lacks = all(each.kind == MISSING for each in told.findings) and not isinstance(case.subject, Value)
-    if not lacks or case.says_nothing():
-        return _judged(claim, case, WRONG, "", told)
+    told = explain(case)
+    lacks = case.is_finite() and all(each.kind == MISSING for each in told.findings)
+    if not lacks or isinstance(case.subject, Value) or case.says_nothing():
+        return _judged(claim, case, WRONG, "", replace(told, findings=(*remarks(case), *told.findings)))
     if all(each.through in (OUTSIDE, LOSS) for each in told.findings):
         here = f" at {case.spell(Value(case.subject.name))}" if isinstance(case.subject, Adjoint) else ""
         return _judged(claim, case, GIVEN, f"no gradient from outside{here}", told)
