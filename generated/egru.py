@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of egru. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:a0757d710a48ee8c
+# lstmgen: sha256:4a7c7dd1cdbae2c8
 """Event-based GRU: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -280,7 +280,7 @@ def _sum_of_outer(d, v):
 
 def _surrogate(a, value, slope):
     """`value`; in complex arithmetic with `slope` in place of its derivative with respect to `a`."""
-    exact = np.real(value) + np.zeros_like(np.real(a))
+    exact = np.real(value) + np.zeros_like(np.real(a) + np.real(slope))
     return exact + 1j * (np.real(slope) * np.imag(a)) if np.iscomplexobj(a) else exact
 
 

@@ -1,5 +1,5 @@
 # Made by lstmgen 0.1.0 from the spec of spiking_lif. It is yours: keep it, change it, ship it.
-# lstmgen: sha256:7ae936c41c76ead5
+# lstmgen: sha256:240ae97bba1945e2
 """Spiking network, leaky integrate and fire: forward and backward pass in NumPy.
 
 Time is the first axis of an array, the batch the second: T steps, B examples.
@@ -230,7 +230,7 @@ def _sum_of_outer(d, v):
 
 def _surrogate(a, value, slope):
     """`value`; in complex arithmetic with `slope` in place of its derivative with respect to `a`."""
-    exact = np.real(value) + np.zeros_like(np.real(a))
+    exact = np.real(value) + np.zeros_like(np.real(a) + np.real(slope))
     return exact + 1j * (np.real(slope) * np.imag(a)) if np.iscomplexobj(a) else exact
 
 

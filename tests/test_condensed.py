@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from lstmgen import derive, load
+from lstmgen.derivation.build import build_graph
 from lstmgen.derivation.chain import OUTPUT, START
-from lstmgen.derivation.condensed import condensed, written
+from lstmgen.derivation.condensed import DEEPEST, condensed, written
 from lstmgen.language.evaluate import Floats, evaluate
 from lstmgen.language.expressions import Adjoint, Outside, Value, walk
 from lstmgen.language.text import source
@@ -89,3 +90,12 @@ def test_equations_are_those_of_the_author():
     lines = {line.name: source(line.expression) for line in written(derive(load("lstm")).graph)}
     assert lines["i"] == "sigmoid(W_i @ x + R_i @ h[t-1] + b_i)"
     assert lines["h"] == "o * tanh(c)"
+
+
+def test_a_chain_of_a_thousand_stages_is_written_in_pieces():
+    """Every adjoint of it could be put into the next one; that would be nested deeper than Python goes."""
+    chain = "".join(f"  a{k}: tanh(a{k - 1})\n" for k in range(1, 900))
+    cell = f"name: chain\nstate: {{h: H}}\nparameters: {{W: [H, D], R: [H, H]}}\nequations:\n  a0: W @ x + R @ h[t-1]\n" \
+           f"{chain}  h: tanh(a899)\noutput: h\n"
+    gradients = condensed(derive(build_graph(load(cell))))
+    assert 900 // DEEPEST <= len(gradients) <= 900 // DEEPEST + 6

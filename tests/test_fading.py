@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from lstmgen.document import charts
 from lstmgen import derive, load
 from lstmgen.cli import main
-from lstmgen.numerics.fading import fade, one_step, small_sizes
+from lstmgen.derivation.build import build_graph
+from lstmgen.numerics.fading import MOST_STATES, fade, one_step, one_steps, small_sizes
 from lstmgen.document.terminal.flow import flow_text
 from lstmgen.pipeline import measure
 from lstmgen.language.evaluate import Floats
@@ -384,3 +385,11 @@ def test_the_command_writes_every_number(tmp_path):
     assert {row[2] for row in rows[1:]} == {"all", "direct"}
     for wrong in (["--size", "H"], ["--size", "H=x"], ["--params", str(table)], ["--size", "Q=3"]):
         assert CliRunner().invoke(main, ["flow", "gru", *wrong]).exit_code == 2
+
+
+def test_of_very_many_states_the_paths_of_the_first_are_looked_at():
+    states = ", ".join(f"s{k}: H" for k in range(MOST_STATES + 5))
+    equations = "".join(f"  s{k}: tanh(W @ x + s{k}[t-1])\n" for k in range(MOST_STATES + 5))
+    cell = f"name: wide\nstate: {{{states}}}\nparameters: {{W: [H, D]}}\nequations:\n{equations}output: s0\n"
+    steps = one_steps(derive(build_graph(load(cell))))
+    assert [step.state for step in steps] == [f"s{k}" for k in range(MOST_STATES)]

@@ -17,6 +17,7 @@ from .chain import OUTPUT, START, Contribution, Derivation, Gradient, later
 from .graph import Graph
 
 LONGEST = 24  # nodes of an adjoint that is put in where another uses it
+DEEPEST = 40  # adjoints that are put in, one inside the other
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,20 @@ def _put_in(derivation: Derivation) -> set[str]:
     graph = derivation.graph
     uses = Counter(
         node.name for fork in derivation.contributions() for node in {*walk(fork.term)} if isinstance(node, Adjoint))
-    return {
-        gradient.value for gradient in derivation.stages
+    short = [
+        gradient for gradient in derivation.stages
         if len(gradient.forks) == 1 and gradient.forks[0].kind not in (OUTPUT, START)
         and uses[gradient.value] == 1 and gradient.value not in (*graph.states, *graph.static, graph.loss)
         and gradient.value not in derivation.last_step_only and gradient.forks[0].reader not in derivation.last_step_only
         and sum(1 for _ in walk(gradient.forks[0].term)) <= LONGEST
-    }
+    ]
+    depth: dict[str, int] = {}  # in a chain of a thousand stages, one is written out now and then
+    for gradient in short:
+        read = [node.name for node in walk(gradient.forks[0].term) if isinstance(node, Adjoint)]
+        deep = 1 + max((depth.get(name, 0) for name in read), default=0)
+        if deep <= DEEPEST:
+            depth[gradient.value] = deep
+    return set(depth)
 
 
 def flattened(expression: Expression) -> Expression:

@@ -37,6 +37,7 @@ WARMING = 10  # steps before those, so that no state is near its start
 MOST_ENTRIES = 16  # of one state
 MOST_ENTRIES_IN_ALL = 128  # of all states: sizes are chosen so that there are not more, else nothing is measured
 MOST_NUMBERS = 2**14  # of one value that are sent back at a time: more needs too much memory
+MOST_STATES = 100  # whose paths are looked at: each needs a walk through the whole step
 MOST_CURVES = 8  # states that are measured, the first ones: a figure cannot show more
 MOST_SEARCHED = 500  # paths, for one to show
 EXAMPLES = 8  # sequences of which the median is taken
@@ -87,7 +88,7 @@ class Fading:
 
     name: str
     title: str
-    steps: tuple[OneStep, ...]  # of each state, in the spec's order
+    steps: tuple[OneStep, ...]  # of each state, in the spec's order; of the first MOST_STATES
     curves: tuple[Curve, ...]  # of the first MOST_CURVES; empty if states are too large, or if a norm overflows
     sizes: tuple[tuple[str, int], ...]  # by keyword
     seed: int
@@ -118,6 +119,11 @@ def one_step(derivation: Derivation, state: str, most: int = MOST_LISTED) -> One
         paths += tuple(sorted(others, key=lambda path: len(path.links)))
     carousel = total(*map(_multiplier, direct)) if direct else None
     return OneStep(state, count, paths, direct, carousel, _detour(network, state, direct) if direct else None)
+
+
+def one_steps(derivation: Derivation) -> tuple[OneStep, ...]:
+    """The paths from each state to itself; of the first states alone where there are very many."""
+    return tuple(one_step(derivation, state) for state in derivation.graph.states[:MOST_STATES])
 
 
 def _detour(network: Network, state: str, direct: tuple[Path, ...]) -> Path | None:
@@ -184,7 +190,7 @@ def _measured(
     with np.errstate(all="ignore"):
         starts = _starts(graph, sizes, parameters)
         run = Unrolled(derivation, sizes, of_one(parameters), inputs, starts, _Forwards())
-        steps = tuple(one_step(derivation, state) for state in graph.states)
+        steps = one_steps(derivation)
         entries = sum(prod(run.shape(name)) for name in graph.states)
         curves = _curves(run, steps[:MOST_CURVES], lags) if entries <= MOST_ENTRIES_IN_ALL and run.finite(WARMING) else ()
     spec = graph.spec

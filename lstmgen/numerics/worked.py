@@ -25,6 +25,7 @@ STEPS = 2
 DIGITS = 3
 MOST_DRAWS = 300
 AT_ONCE = 100  # draws, computed side by side
+LARGE = 200  # stages: the numbers of such a cell fill pages, and nobody looks for a draw that reads well
 LEAST_TOLD = 0.01  # of a gradient that is checked by differences
 MOVED = 1e-3  # by how much a parameter is moved for that
 RATES = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)  # of descent
@@ -137,10 +138,14 @@ def three_digits(value: float) -> str:
 def work_out(derivation: Derivation, steps: int = STEPS) -> WorkedExample:
     """An example of a cell: the first draw in which all numbers can be read, else the best of all draws."""
     best, fewest = None, inf
-    for seed in range(MOST_DRAWS // AT_ONCE):
+    is_large = len(derivation.graph.stages) > LARGE
+    for seed in range(1 if is_large else MOST_DRAWS // AT_ONCE):
         drawn = _drawn(derivation.graph, steps, seed)
         run, adjoints = _run(derivation, drawn)
-        for row, poor in enumerate(_poor(run, adjoints)):
+        found = _poor(run, adjoints)
+        for row, poor in enumerate(found):
+            if is_large and row != np.argmin(found):
+                continue
             if poor < fewest and (complaints := poor + _told_alike(run, row) + _idle(adjoints, row)) < fewest:
                 best, fewest = drawn.only(row), complaints
         if not fewest:

@@ -6,7 +6,7 @@ from ...derivation.chain import OUTER, OUTPUT, START, TRANSPOSED, Contribution, 
 from ...derivation.condensed import condensed, written
 from ...language.expressions import Call, Expression, Value, values, walk
 from ...language.functions import WHERE
-from ...numerics.fading import one_step
+from ...numerics.fading import MOST_STATES, one_step
 from ..blocks import Block, Box, Prose, Section
 from ..inline import emphasis, equation, math, section, words
 from ..latex.lines import BREAK
@@ -101,11 +101,10 @@ def _of_states(pen: Pen) -> list[str]:
         here += ["from outside"] if outside else []
         only = f" What comes back {listed(here)} is not all of {pen.adjoint(name)}." if here else ""
         found.append(f"{told} {'sends' if one else 'send'} a contribution back {pen.number(name)}.{only}")
-    for name in pen.graph.states:
-        step = one_step(pen.derivation, name)
-        if step.carousel is not None:
-            later = [fork for fork in pen.derivation.adjoints[name].forks if (fork.reader, fork.lag) == (name, 1)]
-            if len(later) == 1 and later[0].local is not None:
+    for name in pen.graph.states[:MOST_STATES]:
+        later = [fork for fork in pen.derivation.adjoints[name].forks if (fork.reader, fork.lag) == (name, 1)]
+        if len(later) == 1 and later[0].local is not None:
+            if one_step(pen.derivation, name).carousel is not None:
                 adjoint = pen.adjoint(name, 1)
                 found.append(f"What comes through {pen.value(name, 1)} is the local derivative "
                              f"{emphasis('times')} {adjoint}. "

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ...derivation.graph import Graph
 from ...language.expressions import ONE, Call, Expression, Negative, Sum, Value
 from ...language.shapes import SCALAR
-from ...numerics.fading import LAGS, Fading, OneStep, one_step
+from ...numerics.fading import LAGS, Fading, OneStep, one_step, one_steps
 from ...numerics.paths import DIAGONAL, MATRIX, Path
 from ..blocks import Block, Drawn, Formula, Picture, Prose, Section
 from ..inline import code, emphasis, figure, math, words
@@ -28,7 +28,7 @@ BIASES = ("0", "1", "3.5", "4.6")
 
 def fading_section(pen: Pen, measured: Fading | None, plain: Fading | None) -> Section | None:
     """What is left of a state's gradient after a step, and after many. `plain` is that of a simple RNN."""
-    steps = measured.steps if measured else tuple(one_step(pen.derivation, name) for name in pen.graph.states)
+    steps = measured.steps if measured else one_steps(pen.derivation)
     steps = tuple(step for step in steps if step.count)
     if not steps:
         return None

@@ -6,7 +6,7 @@ import math as numbers
 
 from ...language.expressions import Negative, Sum, Value
 from ...language.shapes import SCALAR
-from ...numerics.fading import OneStep, one_step
+from ...numerics.fading import OneStep, one_steps
 from ...numerics.paths import DIAGONAL, MATRIX, OPERATION, Factor, Path
 from ..blocks import Block, Display, Prose, Section
 from ..inline import math
@@ -22,7 +22,7 @@ WIDEST_WAY = 110.0
 
 def paths_section(pen: Pen) -> Section | None:
     """The total derivative of each state over one step, path by path."""
-    steps = [step for step in (one_step(pen.derivation, name) for name in pen.graph.states) if step.count]
+    steps = [step for step in one_steps(pen.derivation) if step.count]
     if not steps:
         return None
     states = "each state" if len(steps) > 1 else "the state"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from ...derivation.chain import OUTPUT, START, Contribution, Gradient
 from ...language.expressions import Outside, Value
-from ...numerics.fading import one_step
+from ...numerics.fading import MOST_STATES, one_step
 from ...numerics.worked import Difference, Entries, GradientNumber, TermNumber, WorkedExample
 from ..blocks import Block, Gathered, Prose, Section, Table
 from ..inline import equation, fork, math
@@ -185,7 +185,7 @@ def _most_important(pen: Pen) -> Gradient | None:
     """A state with a carousel, else the fork with the most contributions; of at most one axis."""
     fit = [gradient for gradient in pen.forks if len(gradient.shape) < 2 and gradient.through_time()
            and not set(_names(gradient)) & pen.derivation.last_step_only]
-    carried = [gradient for gradient in fit if gradient.value in pen.graph.states
+    carried = [gradient for gradient in fit if gradient.value in pen.graph.states[:MOST_STATES]
                and one_step(pen.derivation, gradient.value).carousel is not None]
     return max(carried or fit, key=lambda gradient: len(gradient.forks), default=None)
 
