@@ -260,8 +260,8 @@ def _figure(pen: Pen, measured: Fading | None, plain: Fading | None, has_carouse
             f"a state {math(state)} grows in {math(pen.lag)} steps, with fresh parameters and unit normal inputs"
             f"{f' ({sizes}' if sizes else ' ('}; median of {count(measured.examples, 'sequence')})"
             + ("; and that of a simple RNN of this size." if plain else "."))
-        if len(measured.curves) < len(measured.steps):
-            said.append(f"The first {len(measured.curves)} of {count(len(measured.steps), 'state')} are shown.")
+        if len(measured.curves) < len(pen.graph.states):
+            said.append(f"The first {len(measured.curves)} of {count(len(pen.graph.states), 'state')} are shown.")
         if any(curve.direct for curve in curves):
             said.append("Dashed: along the direct path only.")
         told.append(_measured_told(pen, measured, plain))
