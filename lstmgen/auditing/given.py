@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ..derivation.chain import Derivation, Key
-from ..derivation.graph import Graph, Stage
+from ..derivation.graph import Graph
 from ..language.evaluate import Leaf
 from ..language.expressions import Adjoint, Expression
 from .forms import FARTHEST
@@ -134,8 +134,10 @@ class Given(Scene):
         with np.errstate(all="ignore"):
             self._forward()
 
-    def _equation(self, stage: Stage) -> Expression:
-        return self.change.equations.get(stage.name, stage.expression)
+    def _computed(self) -> Derivation:
+        equations, graph = self.change.equations, self.graph
+        stages = tuple(replace(stage, expression=equations.get(stage.name, stage.expression)) for stage in graph.stages)
+        return replace(self.derivation, graph=replace(graph, stages=stages)) if equations else self.derivation
 
     def _draw(self, reach: float) -> None:
         data, graph, batch = self.data, self.graph, self.data.batch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..derivation.chain import OUTPUT, START, Contribution
-from ..language.evaluate import Leaf, evaluate
+from ..language.evaluate import Leaf
 from ..language.expressions import Adjoint
 from .forms import named_stages, step_of
 from .scene import Scene
@@ -77,7 +77,7 @@ class Jacobian:
     def _through(self, fork: Contribution, step: int) -> np.ndarray:
         """What a branch sends back to a value at this step."""
         scene = self.scene
-        term = evaluate(fork.term, _Sent(self, step), scene.math, scene.sizes, leading=1)
+        term = scene.run.evaluated(fork.term, _Sent(self, step))
         shape = scene.size(fork.target)
         if term.ndim == 1 and shape:
             term = term.reshape(-1, *(1,) * len(shape))

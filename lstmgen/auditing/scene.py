@@ -3,6 +3,10 @@
 The first axis of an array has several points. Steps are counted from 1 to T; states are also known at step 0. The forward
 pass has a few more steps after T, where all gradients are zero, because a claim may read step T+1. Values before the first
 step that do not exist are arbitrary numbers.
+
+The values, and each contribution, come from the one evaluator of derivations, `numerics/unrolled.py`. What is added up
+differs from its `Adjoints`: here a static value has a gradient at each step, because claims speak of one step, and
+contributions may be altered or left out.
 """
 
 from __future__ import annotations
@@ -14,11 +18,11 @@ from functools import cached_property
 import numpy as np
 
 from ..derivation.chain import START, Contribution, Derivation, Gradient, Key
-from ..derivation.graph import Stage
-from ..language.evaluate import Floats, Leaf, evaluate
+from ..language.evaluate import Floats, Leaf
 from ..language.expressions import Adjoint, Expression, Outside, Value
 from ..language.functions import Real
 from ..numerics.points import DRAWS, WIDENED, reach_after
+from ..numerics.unrolled import Unrolled
 from .forms import FARTHEST, step_of
 
 
@@ -93,9 +97,7 @@ class Scene:
                 continue
             with np.errstate(all="ignore"):
                 self._forward()
-            arrays = [*self.fixed.values()]
-            arrays += [array for step in self.values.values() for array in step.values()]
-            if all(self.math.finite(array) for array in arrays):
+            if self.run.finite():
                 return
         raise NotFinite(
             f"the forward pass of {self.graph.spec.name} is not finite at any of {DRAWS} points; "
@@ -145,23 +147,14 @@ class Scene:
                 self.weights[output, step] = self._taken(self.random.uniform(0.5, 1.5, shape) * sign)
 
     def _forward(self) -> None:
-        graph = self.graph
-        for stage in graph.stages:
-            if stage.name in graph.static:
-                self.fixed[stage.name] = self._filled(
-                    evaluate(stage.expression, _Known(self.fixed), self.math, self.sizes, leading=1),
-                    stage.name,
-                )
-        for step in range(1, self.steps + FARTHEST + 1):
-            for stage in graph.stages:
-                if stage.name not in graph.static:
-                    known = _Known(self.fixed, self.values[step], self.values[step - 1])
-                    array = evaluate(self._equation(stage), known, self.math, self.sizes, leading=1)
-                    self.values[step][stage.name] = self._filled(array, stage.name)
+        inputs = [self.values[step] for step in range(1, self.steps + FARTHEST + 1)]
+        self.run = _Beyond(self._computed(), self.sizes, self.fixed, inputs, self.values[0], self.math)
+        self.fixed = {name: self._filled(array, name) for name, array in self.run.fixed.items()}
+        self.values = dict(enumerate(self.run.values))
 
-    def _equation(self, stage: Stage) -> Expression:
-        """What a stage of every step is computed from."""
-        return stage.expression
+    def _computed(self) -> Derivation:
+        """The derivation whose equations are computed."""
+        return self.derivation
 
     def _filled(self, array: np.ndarray, name: str) -> np.ndarray:
         """One array for each point, where a constant is the same for all."""
@@ -268,21 +261,11 @@ class Scene:
         return sum((self.leaf(Adjoint(name), step) for step in range(self.steps + 1)), self.zeros(name))
 
 
-class _Known:
-    """What the leaves of a stage's expression stand for."""
+class _Beyond(Unrolled):
+    """The values of a scene: those of the last step alone are there at every step, and after it."""
 
-    def __init__(
-        self,
-        fixed: Mapping[str, np.ndarray],
-        now: Mapping[str, np.ndarray] | None = None,
-        before: Mapping[str, np.ndarray] | None = None,
-    ):
-        self.fixed, self.now, self.before = fixed, now or {}, before or {}
-
-    def __getitem__(self, leaf: Leaf) -> np.ndarray:
-        if leaf.name in self.fixed:
-            return self.fixed[leaf.name]
-        return self.now[leaf.name] if leaf.lag == 0 else self.before[leaf.name]
+    def exists(self, stage: str, step: int) -> bool:
+        return True
 
 
 class Rows:
@@ -303,7 +286,7 @@ class Rows:
     def evaluate(self, expression: Expression) -> np.ndarray:
         """The value of an expression."""
         with np.errstate(all="ignore"):
-            array = evaluate(expression, self, self.scene.math, self.scene.sizes, leading=1)
+            array = self.scene.run.evaluated(expression, self)
         return np.broadcast_to(array, (self.rows, *array.shape[1:]))
 
     def spread(self, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

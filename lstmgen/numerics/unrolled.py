@@ -1,8 +1,9 @@
 """A derivation in numbers, from its records alone: values forwards, adjoints backwards, contributions one by one.
 
-It shares no code with the derivation. The proofs compare what it gives with other numbers; the worked example, the paths
-of a gradient, and how a gradient vanishes are what it gives. All arrays have the axis of examples in front, of the
-number of examples or of 1. Steps are counted from 1 to T; step 0 is the initial state, and what belongs to no step.
+It shares no code with the derivation. The proofs compare what it gives with other numbers, and audits compare claims with
+it; the worked example, the paths of a gradient, and how a gradient vanishes are what it gives. All arrays have the axis of
+examples in front, of the number of examples or of 1. Steps are counted from 1 to T; step 0 is the initial state, and what
+belongs to no step.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..derivation.chain import Contribution, Derivation, Gradient, Key
-from ..language.evaluate import Floats, Leaf, evaluate
+from ..language.evaluate import Environment, Floats, Leaf, evaluate
 from ..language.expressions import Adjoint, Expression, Outside, Value
 from .points import STEPS, Point, by_step, of_one
 
@@ -102,7 +103,7 @@ class Unrolled:
                     whole = (self.rows, *self.shape(stage.name))
                     self.values[step][stage.name] = np.broadcast_to(array, whole)
 
-    def evaluated(self, expression: Expression, known: _Known) -> np.ndarray:
+    def evaluated(self, expression: Expression, known: Environment) -> np.ndarray:
         """The value of an expression whose leaves are known."""
         return evaluate(expression, known, self.math, self.sizes, leading=1)
 
