@@ -6,7 +6,7 @@ import re
 
 from ...derivation.graph import Stage
 from ...language.expressions import ZERO, MinusInfinity, Number, Outside, Value, values
-from ...language.shapes import Shape
+from ...language.shapes import MOST_AXES, Shape
 from ..blocks import Block, Display, Prose, Section, Table
 from ..inline import NO_BREAK, code, emphasis, fork, math, spoken, together, words
 from ..latex.printer import ONES, Printer
@@ -105,6 +105,9 @@ def _conventions(pen: Pen) -> list[str]:
         said.append(words(f"A relation in brackets, as in $[{a}>{b}]$, is 1 where it holds and 0 elsewhere."))
     said += [words(text.replace(r"\bm a", rf"\bm {a}").replace(r"\bm b", rf"\bm {b}"))
              for mark, text in _SIGNS_EXPLAINED if mark in used]
+    if any(len(shape) == MOST_AXES for shape in pen.graph.shapes.values()):
+        said.append("Of several axes, those in front count heads: products, transposes, sums and functions act on "
+                    "each head, on its matrix or on its vector.")
     pre = next((stage.owner for stage in pen.graph.stages
                 if stage.name == f"{stage.owner}_pre" and stage.owner != pen.graph.loss), None)
     if pre is not None:
@@ -263,6 +266,12 @@ _SIGNS_EXPLAINED = (
     (r"\operatorname{part}_", r"Of $n$ equal parts of $\bm a$, counted from 0, "
                               r"$\operatorname{part}_{k/n}(\bm a)$ is number $k$; its transpose puts a "
                               "vector in that place, among zeros."),
+    (r"\operatorname{heads}", r"$\operatorname{heads}_{n}(\bm a)$ is a vector taken as the vectors of $n$ heads, one after "
+                              "the other."),
+    (r"\operatorname{flat}", r"$\operatorname{flat}$ is the way back: the vectors of all heads as one."),
+    (r"\operatorname{fill}", r"$\operatorname{fill}_{n,m}(\bm a)$ has, for each head, its entry of $\bm a$ in a whole "
+                             r"matrix of $n$ rows and $m$ columns; $\operatorname{fill}_{m}(\bm a)$ repeats each entry "
+                             r"of its vector in a row of $m$."),
     (r"\operatorname{repeat}", r"$\operatorname{repeat}(\bm a,n)$ has every entry $n$ times in a row; its "
                                "transpose adds up every $n$ neighbours."),
     (r"\operatorname{cumsum}", r"$\operatorname{cumsum}$ adds up from the first entry on, its transpose "
