@@ -18,6 +18,7 @@ POINTWISE = (
 BOUNDED = ("tanh", "sigmoid", "softsign", "sin", "cos", "hard_tanh")
 VECTORS, SCALAR = (("D",), ("H",), ("K",)), ()
 MATRICES = (("H", "K"), ("K", "H"), ("H", "H"), ("K", "D"))
+OF_HEADS, MATRIX_OF_HEADS = ("N", "G"), ("N", "G", "G")
 
 
 class _Cell:
@@ -42,7 +43,7 @@ class _Cell:
         known = [name for name, have in self.parameters.items() if have == shape]
         if known and self.chance(3):
             return self.pick(known)
-        name = f"{'WVU'[self.choose(3)] if len(shape) == 2 else 'p'}_{len(self.parameters)}"
+        name = f"{'WVU'[self.choose(3)] if len(shape) > 1 else 'p'}_{len(self.parameters)}"
         self.parameters[name] = shape
         return name
 
@@ -64,12 +65,16 @@ class _Cell:
         if depth <= 0:
             return self.leaf(shape)
         makers = [self.sum, self.product, self.call, self.quotient, self.choice, self.power, self.clipped]
-        if len(shape) == 1:
+        if shape == OF_HEADS:
+            makers += [self.of_heads, self.of_heads, self.of_heads, self.along_axis]
+        elif shape == MATRIX_OF_HEADS:
+            makers += [self.matrix_of_heads, self.matrix_of_heads, self.turned, self.along_axis]
+        elif len(shape) == 1:
             makers += [self.affine, self.affine, self.matvec, self.along_axis, self.pieces, self.row_reduction]
         elif len(shape) == 2:
-            makers += [self.outer, self.turned, self.along_axis]
+            makers += [self.outer, self.turned, self.along_axis, self.product_of_matrices]
         else:
-            makers += [self.reduction, self.reduction]
+            makers += [self.reduction, self.reduction, self.reduction_of_heads]
         return self.pick(makers)(shape, depth - 1)
 
     def sum(self, shape, depth):
@@ -132,6 +137,9 @@ class _Cell:
     def row_of_input(self, shape):
         if not shape:
             return "mean(x)"
+        if shape[0] == "N":
+            vectors = f"heads({self.parameter(('N*G', 'D'))} @ x, N)"
+            return vectors if len(shape) == 2 else f"outer({vectors}, {self.parameter(OF_HEADS)})"
         vector = f"({self.parameter((shape[0], 'D'))} @ x)"
         return vector if len(shape) == 1 else f"outer({vector}, {self.parameter(shape[1:])})"
 
@@ -203,7 +211,45 @@ class _Cell:
         return f"outer({', '.join(sides)})"
 
     def turned(self, shape, depth):
-        return f"transpose({self.expression(shape[::-1], depth)})"
+        before = shape if len(shape) == 3 else shape[::-1]  # matrices of heads are square here
+        return f"transpose({self.expression(before, depth)})"
+
+    def product_of_matrices(self, shape, depth):
+        inner = self.pick(("D", "H", "K"))
+        left, right = (self.parameter(each) for each in ((shape[0], inner), (inner, shape[1])))
+        if self.chance(3):
+            right = f"outer({self.expression((inner,), depth)}, {self.expression((shape[1],), depth)})"
+        return f"0.3 * ({left} @ {right})"
+
+    # ------------------------------------------------------------------ heads
+
+    def of_heads(self, shape, depth):
+        match self.choose(5):
+            case 0:
+                return f"heads({self.parameter(('N*G', 'D'))} @ {self.inside(self.expression(('D',), depth))}, N)"
+            case 1:
+                return f"({self.expression(MATRIX_OF_HEADS, depth)} @ {self.inside(self.expression(shape, depth))})"
+            case 2:
+                return f"({self.parameter(MATRIX_OF_HEADS)} @ {self.inside(self.expression(shape, depth))})"
+            case 3:
+                number = f"sum({self.expression(shape, depth)})"
+                return f"0.3 * fill({number}, G) * {self.expression(shape, depth)}"
+            case _:
+                wide = f"flat({self.expression(shape, depth)})"
+                return f"heads({self.pick(('tanh', 'softmax', 'cumsum'))}({wide}), N)"
+
+    def matrix_of_heads(self, shape, depth):
+        match self.choose(3):
+            case 0:
+                return f"outer({self.expression(OF_HEADS, depth)}, {self.expression(OF_HEADS, depth)})"
+            case 1:
+                return f"0.3 * ({self.leaf(shape)} @ {self.inside(self.expression(shape, depth))})"
+            case _:
+                number = f"mean({self.expression(OF_HEADS, depth)})"
+                return f"fill(fill({number}, G), G) * {self.expression(shape, depth)}"
+
+    def reduction_of_heads(self, shape, depth):
+        return f"mean(sin(flat({self.expression(OF_HEADS, depth)})))"
 
     def reduction(self, shape, depth):
         inner = self.pick(VECTORS)
@@ -220,13 +266,14 @@ def make_spec(choose: Callable[[int], int]) -> str:
     inputs = {"x": ("D",)}
     if cell.chance(3):
         inputs["e"] = cell.pick((("K",), (), ("H",)))
-    states = {f"s{k}": cell.pick((("H",), ("H",), ("K",), (), ("H", "K"), ("D",))) for k in range(1 + choose(4))}
+    kinds = (("H",), ("H",), ("K",), (), ("H", "K"), ("D",), ("H",), OF_HEADS, MATRIX_OF_HEADS)
+    states = {f"s{k}": cell.pick(kinds) for k in range(1 + choose(4))}
     for name, shape in inputs.items():
         cell.shapes[name] = cell.unread[name] = shape
     for name, shape in states.items():
         cell.shapes[f"{name}[t-1]"] = cell.unread[f"{name}[t-1]"] = shape
     for number in range(choose(5)):
-        shape = cell.pick((("H",), ("K",), (), ("H", "K"), ("H",)))
+        shape = cell.pick((("H",), ("K",), (), ("H", "K"), ("H",), OF_HEADS))
         cell.equations[f"v{number}"] = cell.expression(shape, 1 + choose(3))
         cell.shapes[f"v{number}"] = cell.unread[f"v{number}"] = shape
     for name, shape in states.items():
@@ -243,8 +290,15 @@ def make_spec(choose: Callable[[int], int]) -> str:
     for text, shape in cell.shapes.items():
         if text in outputs or text in states or re.search(rf"\b{re.escape(text)}(?![\w\[])", body):
             continue
-        reduced = {0: text, 1: f"mean(sin({text}))", 2: f"mean(mean(sin({text})))"}[len(shape)]
+        reduced = text if not shape else f"{'mean(' * len(shape)}sin({text}){')' * len(shape)}"
         cell.equations[last] += f" + 0.1 * {reduced}"
+    body = " ".join(cell.equations.values())
+    read = [shape for name, shape in cell.parameters.items() if re.search(rf"\b{name}\b", body)]
+    told = {axis for shape in (*inputs.values(), *read) for axis in shape}
+    for size in "NG":  # a product of them tells neither, and a state need not be given
+        if size not in told and any(size in axis for shape in (*states.values(), *read) for axis in shape):
+            cell.parameters[f"q_{size}"] = (size,)
+            cell.equations[last] += f" + 0.1 * mean(sin(q_{size}))"
     return _text(cell, inputs, states, outputs)
 
 
@@ -275,7 +329,7 @@ def _text(cell: _Cell, inputs, states, outputs) -> str:
         lines.append("initial: {" + ", ".join(f"{name}: {start}" for name, start in initial.items()) + "}")
     shape = states.get(outputs[0])
     if shape is not None and cell.chance(4):
-        name, opened = outputs[0], ("0.5 * ", "sum(", "sum(mean(")[len(shape)]
+        name, opened = outputs[0], ("0.5 * ", "sum(", "sum(mean(", "sum(mean(mean(")[len(shape)]
         if cell.chance(3):  # linear: gradients that no step changes, and that need not be the same in every entry
             inner = f"{name} - 2 * {name}[t-1]"
             inner = f"cumsum({inner})" if shape and cell.chance(2) else f"({inner})"
@@ -285,9 +339,9 @@ def _text(cell: _Cell, inputs, states, outputs) -> str:
         if cell.chance(2):
             lines.append("loss_at: last")
     used = {size for group in (inputs, states, cell.parameters) for shape in group.values() for size in shape}
-    sizes = {letter for size in used for letter in "DHK" if letter in size}
-    keywords = {"D": "input_size", "H": "hidden_size", "K": "key_size"}
-    lines[1] = "dims: {" + ", ".join(f"{size}: {keywords[size]}" for size in "DHK" if size in sizes) + "}"
+    keywords = {"D": "input_size", "H": "hidden_size", "K": "key_size", "N": "heads", "G": "head_size"}
+    sizes = {letter for size in used for letter in keywords if letter in size}
+    lines[1] = "dims: {" + ", ".join(f"{size}: {keywords[size]}" for size in keywords if size in sizes) + "}"
     return "\n".join(lines) + "\n"
 
 

@@ -268,6 +268,9 @@ class ModuleProofs:
         for told in ("clipped", "half clipped"):
             adjoints = Adjoints(run, point.weights, point.final)
             derived = adjoints.gradients()
+            for state, start in self.graph.initial:
+                if isinstance(start, Value):  # the module is given a state, and so its learned one gets nothing
+                    derived[start.name] = derived[start.name] - derived[state]
             params, passed, _ = self._both(point)
             found = self._gradients(params, passed, point)
             views = self.module.named({name: found[f"params[{name}]"] for name in params})
