@@ -50,7 +50,7 @@ def test_it_knows_every_key():
     equations, *cells = schema()["oneOf"]
     assert set(equations["properties"]) == {*spec.HEAD, *spec.SHARED, *spec.BODY}
     for cell, form in zip(switches.CELLS, cells, strict=True):
-        assert set(form["properties"]) == {*spec.HEAD, *spec.SHARED, "cell", *switches.SWITCHES[cell]}
+        assert set(form["properties"]) == {*spec.HEAD, *spec.SHARED, *spec.BODY, "cell", *switches.SWITCHES[cell]}
 
 
 @pytest.mark.parametrize("text", [EQUATIONS, SWITCHES, *(f"name: c\n{each}" for each in COMBINATIONS[:20])])

@@ -10,6 +10,8 @@ import pytest
 from lstmgen.spec.cell import CellSpec
 from lstmgen.errors import Place
 from lstmgen.derivation.build import build_graph
+from lstmgen.derivation.chain import derive
+from lstmgen.spec.expand import expand
 from lstmgen.spec.reader import read
 
 
@@ -217,3 +219,52 @@ COMBINATIONS = [
 @pytest.mark.parametrize("switches", COMBINATIONS)
 def test_every_combination_is_a_cell(switches):
     build_graph(cell(switches))
+
+
+# -- what a spec adds
+
+
+ADDED = """cell: lstm
+dims: {D: input_size, H: hidden_size, E: context_size, C: classes}
+inputs: {e: E}
+parameters: {U: [H, E], W_y: [C, H], R_z: {shape: [H, H], init: orthogonal}}
+equations:
+  i: sigmoid(W_i @ x + R_i @ h[t-1] + U @ e)
+  y: softmax(W_y @ h)
+output: y
+targets: {label: C}
+loss: -sum(label * log(y))"""
+
+
+def test_an_equation_of_the_same_name_takes_the_place_of_the_switches_own():
+    found = equations(ADDED)
+    assert list(found) == ["z", "i", "f", "c", "o", "h", "y"]
+    assert found["i"] == "sigmoid(W_i @ x + R_i @ h[t-1] + U @ e)"
+    assert {name: body for name, body in found.items() if name not in "iy"} == {
+        name: body for name, body in equations("cell: lstm").items() if name != "i"}
+
+
+def test_a_parameter_takes_the_place_of_the_switches_own_and_one_that_nothing_reads_is_gone():
+    assert parameters(ADDED) == (
+        "W_z[H, D] W_i[H, D] W_f[H, D] W_o[H, D] R_z[H, H] R_i[H, H] R_f[H, H] R_o[H, H] "
+        "b_z[H] b_f[H] b_o[H] U[H, E] W_y[C, H]")
+    assert {item.name: item.init for item in cell(ADDED).parameters}["R_z"] == "orthogonal"
+
+
+def test_inputs_beside_x_and_outputs_in_place_of_h():
+    assert [item.name for item in cell(ADDED).inputs] == ["x", "e"]
+    assert [item.name for item in cell(ADDED).outputs] == ["y"]
+    assert [item.name for item in cell("cell: gru\ninputs: {x: 3}").inputs] == ["x"]
+    assert not cell(ADDED).from_switches, "weights of a library would not fit"
+
+
+def test_what_is_added_is_what_the_expanded_spec_says():
+    ours, written_out = cell(ADDED), read(expand(cell(ADDED)), "cell.yaml")
+    derived, again = (derive(build_graph(spec)) for spec in (ours, written_out))
+    assert list(map(str, derived.adjoints.values())) == list(map(str, again.adjoints.values()))
+    assert derived.adjoints["h"].forks[0].reader == "y_pre"
+
+
+def test_a_loss_that_reads_a_parameter_keeps_it():
+    spec = cell("cell: rnn\nequations: {h: \"tanh(W_h @ x + R_h @ h[t-1])\"}\nloss: 0.5 * sum((h - b_h) ** 2)")
+    assert [item.name for item in spec.parameters] == ["W_h", "R_h", "b_h"]

@@ -137,12 +137,6 @@ class _Reader:
         if "cell" not in self._root:
             self._equation_keys()
             return False
-        if "equations" in self._root:
-            self._wrong(
-                self._root.key("equations").place,
-                "a spec has either 'cell' with switches or 'equations', and this one has both",
-                "remove one of them; 'lstmgen expand' prints what the switches stand for",
-            )
         self._switch_keys()
         return True
 
@@ -167,13 +161,10 @@ class _Reader:
         cell = word(self._root["cell"])
         own = switches.SWITCHES.get(cell, switches.ALL_SWITCHES)
         for key, _ in self._root.items:
-            if key.value in BODY and key.value != "equations":
-                message = f"'{key.value}' belongs to a spec of equations, and this one has 'cell'"
-                self._wrong(key.place, message, "remove it, or start from what 'lstmgen expand' prints")
-            elif key.value in switches.ALL_SWITCHES and key.value not in own:
+            if key.value in switches.ALL_SWITCHES and key.value not in own:
                 message = f"'{key.value}' is not a switch of {cell}"
                 self._wrong(key.place, message, f"{cell} takes {', '.join(own)}")
-        self._unknown_keys((*HEAD, *SHARED, "cell", *own), (*BODY, *switches.ALL_SWITCHES))
+        self._unknown_keys((*HEAD, *SHARED, *BODY, "cell", *own), switches.ALL_SWITCHES)
 
     def _unknown_keys(self, known: tuple[str, ...], answered: tuple[str, ...]) -> None:
         """Record an error for keys of neither form. `answered` have their error already."""
@@ -226,7 +217,10 @@ class _Reader:
         cell = self._fields.choice(self._root["cell"], "'cell'", switches.CELLS)
         if cell is None:
             return Equations((), (), (), ())
-        return switches.read_switches(self._root, cell, self._fields)
+        made = switches.read_switches(self._root, cell, self._fields)
+        if not any(key in self._root for key in BODY):
+            return made
+        return switches.joined(made, self._equation_body(), word(self._root["loss"]) if "loss" in self._root else "")
 
     def _equation_body(self) -> Equations:
         outputs: tuple[Named, ...] = ()
@@ -263,9 +257,10 @@ class _Reader:
         return tuple(found)
 
     def _inputs(self) -> tuple[Declaration, ...]:
-        if "inputs" in self._root and "cell" not in self._root:
-            return self._declarations("inputs", "an input")
-        return (Declaration("x", (Text("D", self._root.place),), self._root.place),)
+        declared = self._declarations("inputs", "an input")
+        if "inputs" in self._root and ("cell" not in self._root or any(item.name == "x" for item in declared)):
+            return declared
+        return (Declaration("x", (Text("D", self._root.place),), self._root.place), *declared)
 
     def _parameters(self) -> tuple[Parameter, ...]:
         found = []

@@ -25,7 +25,7 @@ def schema() -> Schema:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A recurrent cell for lstmgen",
-        "description": "Either switches, with 'cell', or equations, with 'state', 'equations' and 'output'.",
+        "description": "Either switches, with 'cell' and additions, or equations, with 'state', 'equations' and 'output'.",
         "type": "object",
         "required": ["name"],
         "oneOf": [_equations_form(), *(_switch_form(cell) for cell in switches.CELLS)],
@@ -49,7 +49,7 @@ def _switch_form(cell: str) -> Schema:
     return {
         "title": cell,
         "required": ["name", "cell"],
-        "properties": {**_head(), **_shared(), "cell": chosen, **own},
+        "properties": {**_head(), **_shared(), **_body(), "cell": chosen, **own},
         "additionalProperties": False,
     }
 

@@ -6,6 +6,7 @@ keys of a spec.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -31,6 +32,7 @@ SWITCHES = {
     "rnn": ("bias", "activations"),
 }
 CELLS = tuple(SWITCHES)
+_NAME = re.compile(r"[A-Za-z_]\w*")
 ALL_SWITCHES = tuple(dict.fromkeys(switch for switches in SWITCHES.values() for switch in switches))
 
 # Which activations a cell has, with their defaults.
@@ -65,6 +67,23 @@ def read_switches(root: Mapping, cell: str, fields: Fields) -> Equations:
         reset = _word(root, "reset", ("after", "before"), fields)
         return _gru(Variant("gru", bias, tuple(activations.items()), reset == "after"), place)
     return _rnn(Variant("rnn", bias, tuple(activations.items())), place)
+
+
+def joined(made: Equations, own: Equations, loss: str) -> Equations:
+    """The equations that switches made, with those that the spec has beside them.
+
+    An equation or a parameter of the same name takes the place of the one that the switches made. What only replaced
+    equations read is no parameter any more.
+    """
+    replacing = {equation.name: equation for equation in own.equations}
+    equations = (*(replacing.pop(equation.name, equation) for equation in made.equations), *replacing.values())
+    read = {name for text in (loss, *(each.body.value for each in equations)) for name in _NAME.findall(text)}
+    before = {name for each in made.equations for name in _NAME.findall(each.body.value)}
+    declared = {parameter.name: parameter for parameter in own.parameters}
+    kept = (declared.pop(parameter.name, parameter) for parameter in made.parameters
+            if parameter.name in read or parameter.name not in before or parameter.name in declared)
+    return Equations(
+        (*made.states, *own.states), (*kept, *declared.values()), equations, own.outputs or made.outputs)
 
 
 # -- what the switches say
