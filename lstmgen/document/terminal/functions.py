@@ -10,7 +10,7 @@ from ...language.parse import parse_rule
 from ...printed import WIDTH
 from ...resources import DOCS
 from .columns import bold, coloured, grey, prose, table
-from .pen import INTERNAL
+from .pen import EXPLAINED
 
 
 def list_functions(width: int = WIDTH) -> str:
@@ -36,7 +36,7 @@ def list_functions(width: int = WIDTH) -> str:
         "y is the function's own value, d the gradient at y, n the length of the last axis of a, m of the one "
         "before. If there are several arguments, each has a line.",
         "A kink is a point without a derivative; the derivative that is used there is a convention.",
-        *(f"{name}{INTERNAL[name]}." for name in _internal(operations)),
+        *(f"{name}{EXPLAINED[name]}." for name in _internal(operations)),
         "Names with a capital are used only in what is sent back: no spec can call them.",
         f"For the meaning of each function, see {DOCS / 'language.md'}",
     ]
@@ -72,4 +72,4 @@ def _internal(operations: Iterable[Operation]) -> list[str]:
     rules = [rule for entry in operations for rule in entry.adjoints]
     rules += [rule for pointwise in POINTWISE for rule in pointwise.derivatives]
     called = {node.function for rule in rules for node in walk(parse_rule(rule)) if isinstance(node, Call)}
-    return [name for name in INTERNAL if name in called and name not in PUBLIC]
+    return [name for name in EXPLAINED if name in called and name not in PUBLIC]

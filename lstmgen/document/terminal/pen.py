@@ -28,7 +28,7 @@ class TerminalPen:
     def spell(self, expression: Expression) -> str:
         bare = _broadcast(expression, self.graph)
         for node in walk(bare):
-            if isinstance(node, Call) and node.function in INTERNAL:
+            if isinstance(node, Call) and node.function in EXPLAINED:
                 self.met.setdefault(node.function)
         return plain(bare, self.unicode)
 
@@ -88,11 +88,13 @@ class TerminalPen:
     def legend(self) -> list[str]:
         """What the printed internal functions mean."""
         spelled = {name: (name if not self.unicode else _SHOWN.get(name, name.lower())) for name in self.met}
-        return [f"{spelled[name]}{INTERNAL[name]}" for name in self.met]
+        return [f"{spelled[name]}{EXPLAINED[name]}" for name in self.met]
 
 
-INTERNAL = {
-    "fill": "(a, n): a, n times",
+EXPLAINED = {
+    "fill": "(a, n): each entry of a, n times along a new last axis",
+    "heads": "(a, n): the last axis of a as n rows, one after the other",
+    "flat": "(a): the last two axes of a as one",
     "Reverse_cumsum": "(a): the running sum from the last entry to the first",
     "Inverse_std": "(a): 1 / sqrt(var(a) + 1e-5), or with the constant that is its second argument",
     "Inverse_rms": "(a): 1 / sqrt(mean(a ** 2) + 1e-6), or with the constant that is its second argument",
