@@ -904,6 +904,13 @@ def test_a_filled_scalar_is_spelled_as_a_scalar_beside_a_vector():
     assert spelling(correct(Case(Scenes(graph), spelling, 4, Adjoint("w_i"), number(2)))) == "d_a * x"
 
 
+def test_what_comes_through_an_equation_is_nothing_that_comes_through_the_loss():
+    """The loss reads a, too, and its gradient is a number, in which no reader's gradient can be seen."""
+    assert one("ng_lstm", "via(d_a, Gamma_f[t+1])", "slice(transpose(W_f) @ d_Gamma_f_pre[t+1], 0, H)").verdict == HOLDS
+    right = "slice(transpose(W_f) @ d_Gamma_f_pre[t+1], 0, H)"
+    assert one("ng_lstm", "via(d_a, Gamma_f[t+1])", f"{right} + a - target").verdict == WRONG
+
+
 @pytest.mark.parametrize("right", [
     "d_h_pre @ R_h", "(d_h @ diag(1 - h ** 2)) @ R_h", "d_h @ diag(1 - h ** 2) @ R_h", "transpose(R_h) @ d_h_pre",
 ])

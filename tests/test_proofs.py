@@ -148,6 +148,11 @@ BODIES = [
     "tanh(u) * tanh(u) + u * u + b",
     "u - (R @ b) * b - 2 * (R @ u)",
     "(R - transpose(R)) @ u + b",
+    "0.3 * (outer(u, b) @ R) @ u",
+    "0.3 * (R @ transpose(outer(u, b))) @ b",
+    "(fill(u, H) * R) @ b + sum(fill(fill(b, H), H) * fill(outer(u, u), H)) @ b",
+    "flat(heads(u, 1) @ outer(b, u)) + b",
+    "flat(heads(tanh(u), 1)) * b",
 ]
 # Of these a part has no derivative at all.
 STILL = [

@@ -43,27 +43,15 @@ from lstmgen.schedule.records import Schedule
 torch = pytest.importorskip("torch")
 
 CELLS = """
-<<<<<<< HEAD
 aaren antisymmetric_rnn atr brc cfc cfn cifg_lstm clockwork cornn delta_net egru elman_relu elman_tanh fastgrnn fastrnn
-fgr_lstm forget_gate_lstm full_peephole_lstm gated_antisymmetric_rnn gated_delta_net gla graves_2013 greff_lstm gru gru_d
-gru_reset_before hats_lstm hgrn2 indrnn indy_lstm intersection_rnn janet jordan layer_norm_lstm
-layer_norm_lstm_carried layer_norm_lstm_gates lem light_ru ligru linear_attention lmu lru lstm lstm_1997 lstm_no_bias
-ltc mamba2 mc_lstm mgu mingru mingru_log minimal_rnn minlstm miru mlstm multiplicative_lstm mut1 mut2 mut3 nas_lstm
-nbrc nested_lstm nfg_lstm ng_lstm ng_lstm_last niaf_lstm nig_lstm noaf_lstm nog_lstm np_lstm on_lstm original_lstm
-peephole_lstm phased_lstm projected_lstm qrnn qrnn_window2 ran residual_lstm retnet rg_lru rhn rnn rwkv7 s6 scrn sgrn
-sgu slstm spiking_lif sru stacked_lstm star t_gru t_lstm t_rnn tau_gru titans truncated_peephole_lstm ttt_linear ugrnn
-unicornn wmc_lstm
-=======
-antisymmetric_rnn atr brc cfc cfn cifg_lstm clockwork cornn delta_net egru elman_relu elman_tanh fastgrnn fastrnn
 fgr_lstm forget_gate_lstm full_peephole_lstm gated_antisymmetric_rnn gated_delta_net gated_delta_net_heads gla
-greff_lstm gru gru_d gru_reset_before hats_lstm hgrn2 indrnn indy_lstm intersection_rnn janet jordan layer_norm_lstm
-layer_norm_lstm_carried layer_norm_lstm_gates lem light_ru ligru linear_attention lmu lru lstm lstm_1997 lstm_heads
-lstm_no_bias ltc mamba2 mc_lstm mgu mingru mingru_log minimal_rnn minlstm miru mlstm mlstm_heads multiplicative_lstm
-mut1 mut2 mut3 nas_lstm nbrc nested_lstm nfg_lstm ng_lstm ng_lstm_last niaf_lstm nig_lstm noaf_lstm nog_lstm np_lstm
-on_lstm original_lstm peephole_lstm phased_lstm projected_lstm qrnn qrnn_window2 ran residual_lstm retnet retnet_heads
-rg_lru rhn rnn rwkv7 rwkv7_heads s6 scrn sgrn sgu slstm slstm_heads spiking_lif sru stacked_lstm star t_gru t_lstm
-t_rnn tau_gru titans truncated_peephole_lstm ttt_linear ugrnn unicornn wmc_lstm
->>>>>>> 8946732 (zoo: six cells with heads: LSTM, sLSTM, mLSTM, Gated DeltaNet, RWKV-7, RetNet)
+graves_2013 greff_lstm gru gru_d gru_reset_before hats_lstm hgrn2 indrnn indy_lstm intersection_rnn janet jordan
+layer_norm_lstm layer_norm_lstm_carried layer_norm_lstm_gates lem light_ru ligru linear_attention lmu lru lstm
+lstm_1997 lstm_heads lstm_no_bias ltc mamba2 mc_lstm mgu mingru mingru_log minimal_rnn minlstm miru mlstm mlstm_heads
+multiplicative_lstm mut1 mut2 mut3 nas_lstm nbrc nested_lstm nfg_lstm ng_lstm ng_lstm_last niaf_lstm nig_lstm noaf_lstm
+nog_lstm np_lstm on_lstm original_lstm peephole_lstm phased_lstm projected_lstm qrnn qrnn_window2 ran residual_lstm
+retnet retnet_heads rg_lru rhn rnn rwkv7 rwkv7_heads s6 scrn sgrn sgu slstm slstm_heads spiking_lif sru stacked_lstm
+star t_gru t_lstm t_rnn tau_gru titans truncated_peephole_lstm ttt_linear ugrnn unicornn wmc_lstm
 """.split()
 
 # A scalar input beside a vector, a matrix state, static stages, a loss at every step or at the last, stages after the loop.

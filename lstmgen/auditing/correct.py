@@ -24,6 +24,11 @@ class TrueTerms:
         return opened_as_claimed(self.truth, self.terms, mentioned_in(case.said))
 
 
+def _exists(term: Term, steps: int) -> bool:
+    """Whether a term reads no gradient of a step, told by its number, after the last one: such a term is zero."""
+    return not any(is_number(leaf.lag) and step_of(leaf.lag, 0) > steps for leaf in gradients_of(term.expression))
+
+
 def true_terms(case: Case) -> TrueTerms | None:
     """The terms of what the claim is about; None where it has none."""
     truth = Truth(case.scenes.derivation, joined_in(case.said))
@@ -68,6 +73,7 @@ def correct(case: Case) -> Expression | None:
 
 def in_a_line(case: Case, terms: tuple[Term, ...]) -> Expression:
     """The sum of the terms. What the loss of the last step alone sends to an output is `dy`, zero at every other step."""
+    terms = tuple(term for term in terms if _exists(term, case.steps))
     match case.subject:
         case Adjoint(name=name, lag=0) if name in case.graph.outputs:
             alone = case.scenes.derivation.last_step_only

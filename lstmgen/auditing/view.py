@@ -164,7 +164,7 @@ def forks_via(
         elif fork.reader in named:
             if fork.lag == ahead and reader.name in (fork.reader, stage.owner):
                 yield fork, None
-        elif 0 <= ahead - fork.lag <= 1 and fork.reader != graph.loss:
+        elif 0 <= ahead - fork.lag <= 1 and fork.reader not in derivation.loss_stages:
             yield fork, _share(fork, Value(reader.name, ahead))
 
 

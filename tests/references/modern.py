@@ -280,6 +280,43 @@ def retnet_heads(p, x, s):
     return {"S": S, "y": h.flatten(1)}
 
 
+@paper("aaren", "Feng et al. 2024, arXiv 2405.13956", "W_k: K D | W_v: H D | q: K", states="a: H | c m:", outputs="o: H",
+       ranges={"c": (0.5, 2.0)})
+def aaren(p, x, s):
+    """Scores are divided by the root of the key's size; sums are scaled by the largest score so far."""
+    score = (x @ p.W_k.T * p.q).sum(-1) / p.q.shape[0] ** 0.5
+    m = torch.maximum(s.m, score)
+    old, new = torch.exp(s.m - m), torch.exp(score - m)
+    a = old[:, None] * s.a + new[:, None] * (x @ p.W_v.T)
+    c = old * s.c + new
+    return {"a": a, "c": c, "m": m, "o": a / c[:, None]}
+
+
+class Clipped(torch.autograd.Function):
+    """The same forward; on the way back, entries beyond 10 are cut off."""
+
+    @staticmethod
+    def forward(ctx, a):
+        return a.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient.clamp(-10, 10)
+
+
+@paper("graves_2013", "Graves 2013, arXiv 1308.0850",
+       "W_i W_f W_z W_o: H D | R_i R_f R_z R_o: H H | p_i p_f p_o b_i b_f b_z b_o: H", states="h c: H")
+def graves_2013(p, x, s):
+    """The gradients at the pre-activations are clipped to 10; the output gate's peephole sees the new cell."""
+    def at(gate, cell):
+        total = x @ getattr(p, f"W_{gate}").T + s.h @ getattr(p, f"R_{gate}").T + getattr(p, f"b_{gate}")
+        return Clipped.apply(total + cell)
+
+    i, f = sigmoid(at("i", p.p_i * s.c)), sigmoid(at("f", p.p_f * s.c))
+    c = f * s.c + i * tanh(at("z", 0))
+    return {"h": sigmoid(at("o", p.p_o * c)) * tanh(c), "c": c}
+
+
 # ---------------------------------------------------------------- diagonal
 
 
