@@ -488,3 +488,9 @@ output: S
 ])
 def test_a_value_that_is_copied_along_axes_gets_a_sum(name, words):
     assert words in words_of(explain_gradient(lstmgen.derive(lstmgen.load(HEADS)), name, True))
+
+
+def test_a_product_of_each_head_and_what_only_rearranges_are_told_as_what_they_are():
+    told = " ".join(str(lstmgen.explain("slstm_heads", "h")).split())
+    assert "each entry of h goes into every entry of a[t+1] of its head" in told
+    assert "so its gradient is cut into rows again" in told and "y mixes" not in told

@@ -13,6 +13,7 @@ from ...derivation.graph import Stage
 from ...language.cures import named_gradient
 from ...language.expressions import Adjoint, Call, Expression, Value, transform, walk
 from ...language.names import did_you_mean
+from ...language.shapes import shape_of
 from ...printed import WIDTH
 from ...resources import SPECS
 from ...spec.cell import NO_FILE
@@ -235,7 +236,9 @@ class _Explanation:
             return text
         if fork.matrix is not None:
             matrix = pen.spell(_later(fork.matrix, fork.lag, graph.static))
-            why = (f": each entry of {value} goes into every entry of {reader}, so it gets a sum over them back, "
+            axes, of_matrix = len(graph.shapes[fork.target]), len(shape_of(fork.matrix, graph.shapes))
+            where = "" if axes == 1 else " in the same column" if axes == of_matrix else " of its head"
+            why = (f": each entry of {value} goes into every entry of {reader}{where}, so it gets a sum over them back, "
                    "which is a product with the transposed matrix")
             return f"{derivative}~= {matrix}{self._once(fork, why)}"
         match fork.term:
@@ -446,6 +449,9 @@ _LOCAL_OF_OPERATION = {
     "part": "{reader} is a piece of {value}, unchanged, so only that piece of {value} gets a gradient",
     "transpose": "{reader} is {value} transposed, so its gradient is transposed back",
     "clip_gradient": "{reader} is {value}, unchanged; what arrives at {reader} is clipped on purpose on its way to {value}",
+    "heads": "{reader} is {value} cut into rows, unchanged, so its gradient is put together again",
+    "flat": "{reader} is the rows of {value} one after the other, unchanged, so its gradient is cut into rows again",
+    "fill": "every entry of {value} is in {reader} several times, so the gradients of its copies are added",
     "repeat": "every entry of {value} is in {reader} several times, so the gradients of its copies are added",
     "outer": "entry (j, k) of {reader} is a product of two entries, so each of them gets the sum of the other times the "
              "upstream gradient",
